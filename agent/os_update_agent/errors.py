@@ -1,0 +1,58 @@
+"""The errors an operator may read; each class owns the exit status of the command line (sysexits where one fits)."""
+
+from typing import TYPE_CHECKING, Optional
+
+if TYPE_CHECKING:
+    from os_update_agent.model import Deployment
+
+
+class AgentError(Exception):
+    """Something went wrong that the operator can understand: the text is one sentence that names what and where."""
+
+    exit_status = 1
+
+
+class UsageError(AgentError):
+    """The command was called in a way that makes no sense here."""
+
+    exit_status = 2
+
+
+class BadDeployment(AgentError):
+    """What came from Heat cannot be used: the text names the field, the value and what would be right.
+
+    ``deployment`` is what could be understood of the delivery (id, outputs, signal target), so that the failure can still be
+    signalled; None when not even the signal target is known.
+    """
+
+    exit_status = 2
+
+    def __init__(self, message: str, *, deployment: Optional["Deployment"] = None) -> None:
+        super().__init__(message)
+        self.deployment = deployment
+
+
+class BadOption(BadDeployment):
+    """An option, from a file, a template or an input, is unknown or has a value that it cannot have."""
+
+
+class CommandFailed(AgentError):
+    """A program ended with an exit status that its caller did not expect, or could not be started."""
+
+
+class PackageError(AgentError):
+    """The package manager, the package database or a repository stands in the way."""
+
+
+class NotRestorable(PackageError):
+    """A state cannot be reached again: the text names the packages whose files are nowhere to be had."""
+
+
+class LedgerError(AgentError):
+    """The ledger cannot be read or written."""
+
+
+class Busy(AgentError):
+    """Somebody else holds a lock; trying later helps (EX_TEMPFAIL)."""
+
+    exit_status = 75

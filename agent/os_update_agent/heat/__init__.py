@@ -1,0 +1,1 @@
+"""All that knows Heat. Knows no package manager."""

@@ -1,0 +1,255 @@
+"""Sends one signal to Heat, once, within a bounded time, and says what the answer means. Whether to try again is its caller's business.
+
+Nothing here may show a secret: the URL of CFN_SIGNAL and TEMP_URL_SIGNAL is one, and the text of nearly every exception of requests and
+keystoneauth1 holds the URL. So reasons are made of class names and status codes only.
+"""
+
+import json
+import logging
+import threading
+from dataclasses import dataclass
+from typing import Any, Callable, Dict, List, Mapping, Optional, Union
+from urllib.parse import quote
+
+from os_update_agent.model import SignalTarget
+
+DELIVERED, AGAIN, NEVER = "delivered", "again", "never"
+
+# Heat's max_json_body_size. heat-api-cfn answers 500 to a larger body, which would look like something to try again.
+BODY_LIMIT = 1024 * 1024
+# Seconds that one try may take beyond its two timeouts, which bound the wait for each single packet only.
+GRACE = 10.0
+# Seconds that Heat has to fetch a message from a queue; heat-config-notify's choice.
+MESSAGE_LIFE = 600
+
+_JSON = {"content-type": "application/json"}
+_WORTH_ANOTHER_TRY = (408, 409, 425, 429)
+_SHOWN_CHARACTERS = 40
+
+# They log URLs with signatures, tokens and bodies: at DEBUG, and urllib3 at WARNING too ("Failed to parse headers (url=...)").
+_TALKATIVE = ("urllib3", "requests", "keystoneauth", "keystoneauth1", "zaqarclient")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came of one try.
+
+    ``verdict`` is "delivered" (accepted or not needed), "again" (may work later) or "never" (the same try cannot work).
+    ``reason`` is a short text for a person and holds no secret.
+    """
+
+    verdict: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class _Try:
+    """How a try is made: ``verify`` is True or the path of the certificates to trust, the rest are seconds."""
+
+    verify: Union[bool, str]
+    connect: float
+    read: float
+
+
+def send(target: SignalTarget, body: str, *, ca_certificate: Optional[str] = None, connect: float = 10.0, read: float = 30.0) -> Answer:
+    """Send ``body`` (JSON text) to ``target``, once: no retries, no redirects.
+
+    ``ca_certificate`` is the path of a PEM file that is trusted instead of the system's. ``connect`` and ``read`` are seconds; the whole
+    call returns within their sum and 10 s more, even when a server answers one byte at a time (the try may then still end in the
+    background, and may still deliver). Never raises for what a server or a network does.
+    """
+    _silence_libraries()
+    if target.transport == "NO_SIGNAL":
+        return Answer(DELIVERED, "nobody waits for a signal")
+    way = _WAYS.get(target.transport)
+    if way is None:
+        return Answer(NEVER, f"the transport {target.transport[:_SHOWN_CHARACTERS]!r} is unknown")
+    payload = body.encode("utf-8", "replace")
+    if len(payload) > BODY_LIMIT:
+        return Answer(NEVER, f"the signal is too large: {len(payload)} bytes, Heat accepts {BODY_LIMIT}")
+    attempt = _Try(ca_certificate or True, connect, read)
+    return _bounded(lambda: way(target, payload, attempt), connect + read + GRACE)
+
+
+def _silence_libraries() -> None:
+    """Keep the libraries' own messages from every log, whatever levels an operator has set. Done at each send: levels change."""
+    for name in _TALKATIVE:
+        logger = logging.getLogger(name)
+        logger.setLevel(logging.CRITICAL)
+        logger.propagate = False
+        if not logger.handlers:
+            logger.addHandler(logging.NullHandler())
+
+
+def _bounded(one_try: Callable[[], Answer], limit: float) -> Answer:
+    """The answer of the try, or "again" after ``limit`` seconds.
+
+    Socket timeouts start anew with every packet, so only another thread can hold the bound. It is a daemon: it delays no exit.
+    """
+    answers: List[Answer] = []
+
+    def attempt() -> None:
+        try:
+            answers.append(one_try())
+        except Exception as error:  # a traceback, here or from threading's own hook, would show the URL
+            answers.append(Answer(AGAIN, f"the try ended with {type(error).__name__}"))
+
+    thread = threading.Thread(target=attempt, name="signal", daemon=True)
+    thread.start()
+    thread.join(limit)
+    return answers[0] if answers else Answer(AGAIN, f"no answer within {limit:g} s")
+
+
+def _by_url(target: SignalTarget, payload: bytes, attempt: _Try) -> Answer:
+    """CFN_SIGNAL and TEMP_URL_SIGNAL: one request to a signed URL, which must not be encoded anew."""
+    try:
+        import requests
+    except ImportError:
+        return Answer(NEVER, "python3-requests is not installed")
+    url = target.secret["url"]
+    try:
+        prepared = requests.Request(target.verb, url, data=payload, headers=_JSON).prepare()
+        prepared.url = url
+        with requests.Session() as session:
+            settings = session.merge_environment_settings(url, {}, True, attempt.verify, None)
+            timeout = (attempt.connect, attempt.read)
+            with session.send(prepared, timeout=timeout, allow_redirects=False, **settings) as response:
+                # The body is not read: the status says all, and a body has no bound.
+                return _judged(response.status_code, target.transport)
+    except requests.exceptions.SSLError:
+        return Answer(AGAIN, _TLS)
+    except requests.RequestException as error:
+        # InvalidURL, MissingSchema and their like are ValueErrors: the URL is wrong and stays so.
+        return Answer(NEVER if isinstance(error, ValueError) else AGAIN, f"no answer: {type(error).__name__}")
+    except OSError as error:
+        return _unreadable(attempt, error)
+
+
+def _by_heat(target: SignalTarget, payload: bytes, attempt: _Try) -> Answer:
+    """HEAT_SIGNAL: a token for the deployment's own user, then Heat's API."""
+    path = f"/stacks/{quote(target.stack_id)}/resources/{quote(target.resource_name, safe='')}/signal"
+
+    def post(session: Any, region: Mapping[str, str]) -> Answer:
+        response = session.post(
+            path,
+            endpoint_filter={"service_type": "orchestration", "interface": "public", **region},
+            data=payload,
+            headers=dict(_JSON),
+            raise_exc=False,
+            redirect=False,
+            connect_retries=0,
+            allow_reauth=False,
+            log=False,
+            stream=True,
+            timeout=(attempt.connect, attempt.read),
+        )
+        with response:
+            return _judged(response.status_code, target.transport)
+
+    return _with_token(target, attempt, post)
+
+
+def _by_queue(target: SignalTarget, payload: bytes, attempt: _Try) -> Answer:
+    """ZAQAR_SIGNAL: a message into the queue that Heat reads."""
+    try:
+        from zaqarclient.queues.v2 import client
+        from zaqarclient.transport import errors
+    except ImportError:
+        return Answer(NEVER, "python-zaqarclient is not installed")
+
+    def post(session: Any, region: Mapping[str, str]) -> Answer:
+        endpoint = session.get_endpoint(service_type="messaging", interface="public", **region)
+        if not endpoint:
+            return Answer(NEVER, "keystone lists no public endpoint of messaging")
+        options = {"os_auth_token": session.get_token(), "os_project_id": target.secret["project_id"]}
+        if isinstance(attempt.verify, str):
+            options["os_cacert"] = attempt.verify
+        conf = {"auth_opts": {"backend": "keystone", "options": options}}
+        queue = client.Client(endpoint, version=2, conf=conf).queue(target.secret["queue_id"])
+        try:
+            queue.post({"body": json.loads(payload), "ttl": MESSAGE_LIFE})
+        except errors.TransportError as error:
+            return _judged(error.code or 500, target.transport)
+        return Answer(DELIVERED, "the queue took the message")
+
+    return _with_token(target, attempt, post)
+
+
+def _with_token(target: SignalTarget, attempt: _Try, post: Callable[[Any, Mapping[str, str]], Answer]) -> Answer:
+    """What ``post`` answers with a session of the deployment's own user, or why there is none."""
+    try:
+        import requests
+        from keystoneauth1 import exceptions, session
+        from keystoneauth1.identity import v3
+    except ImportError:
+        return Answer(NEVER, "python3-keystoneauth1 is not installed")
+    secret = target.secret
+    login = v3.Password(
+        auth_url=secret["auth_url"], user_id=secret["user_id"], password=secret["password"], project_id=secret["project_id"]
+    )
+    region = {"region_name": secret["region_name"]} if secret.get("region_name") else {}
+    try:
+        return post(session.Session(auth=login, verify=attempt.verify, timeout=attempt.read, redirect=False), region)
+    except (exceptions.EndpointNotFound, exceptions.EmptyCatalog):
+        return Answer(NEVER, "keystone lists no public endpoint of the service that takes the signal")
+    except (exceptions.SSLError, requests.exceptions.SSLError):
+        return Answer(AGAIN, _TLS)
+    except exceptions.HttpError as error:
+        return _refused_by_keystone(error.http_status)
+    except exceptions.InvalidResponse as error:
+        return _refused_by_keystone(getattr(error.response, "status_code", 0))
+    except (exceptions.ClientException, requests.RequestException) as error:
+        return Answer(AGAIN, f"no answer: {type(error).__name__}")
+    except OSError as error:
+        return _unreadable(attempt, error)
+
+
+_TLS = "the server's certificate could not be verified; ca_certificate names the file of a private authority"
+
+
+def _unreadable(attempt: _Try, error: OSError) -> Answer:
+    """requests raises a bare OSError when there is no file at ``ca_certificate``."""
+    if isinstance(attempt.verify, str):
+        return Answer(AGAIN, f"ca_certificate cannot be read: {type(error).__name__}")
+    return Answer(AGAIN, f"no answer: {type(error).__name__}")
+
+
+def _refused_by_keystone(status: int) -> Answer:
+    if status in (401, 403):
+        return Answer(NEVER, f"keystone answered {status}: the deployment's user or password is not accepted")
+    return Answer(
+        _verdict(status), f"keystone answered {status}" if status >= 300 else "keystone answered with something else than a token"
+    )
+
+
+def _judged(status: int, transport: str) -> Answer:
+    """What an HTTP status means for a signal."""
+    verdict = _verdict(status)
+    if status == 401 and transport in _BY_TOKEN:
+        # The token is seconds old: the service does not know it yet, or cannot reach keystone.
+        return Answer(AGAIN, "401: the service does not accept the token that keystone gave")
+    meaning = _MEANINGS.get((transport, status), "")
+    return Answer(verdict, f"the server answered {status}{meaning}")
+
+
+def _verdict(status: int) -> str:
+    """A redirect is "never": what is signed for one place must not be sent to another."""
+    if status >= 500 or status in _WORTH_ANOTHER_TRY or status < 200:
+        return AGAIN
+    return DELIVERED if status < 300 else NEVER
+
+
+_BY_TOKEN = ("HEAT_SIGNAL", "ZAQAR_SIGNAL")
+_MEANINGS = {
+    ("CFN_SIGNAL", 400): ": the stack or the resource is gone",
+    ("CFN_SIGNAL", 403): ": the URL has probably expired (keystone's default is 15 minutes)",
+    ("TEMP_URL_SIGNAL", 401): ": the URL has expired or its signature is not accepted",
+    ("HEAT_SIGNAL", 400): ": the resource takes no signal now",
+    ("HEAT_SIGNAL", 404): ": the stack or the resource is gone",
+}
+_WAYS: Dict[str, Callable[[SignalTarget, bytes, _Try], Answer]] = {
+    "CFN_SIGNAL": _by_url,
+    "TEMP_URL_SIGNAL": _by_url,
+    "HEAT_SIGNAL": _by_heat,
+    "ZAQAR_SIGNAL": _by_queue,
+}

@@ -1,0 +1,114 @@
+"""The only module that starts a process: no shell, a closed standard input, the C locale, exit statuses that the caller allows."""
+
+import logging
+import os
+import signal
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Mapping, Optional, Sequence, Tuple
+
+from os_update_agent.errors import CommandFailed
+
+log = logging.getLogger(__name__)
+
+# Parsers read the C locale only, and nothing may stop to ask a question.
+BASE_ENVIRONMENT = {"LC_ALL": "C.UTF-8", "LANGUAGE": ""}
+TAIL_LINES = 5
+
+
+@dataclass(frozen=True)
+class Completed:
+    """How a process ended."""
+
+    argv: Tuple[str, ...]
+    returncode: int
+    stdout: str = ""
+    stderr: str = ""
+
+    @property
+    def tail(self) -> str:
+        """The last lines of what the process said, its complaints first: material for an error message."""
+        said = self.stderr.strip() or self.stdout.strip() or "no output"
+        return "\n".join(said.splitlines()[-TAIL_LINES:])
+
+
+def run(
+    argv: Sequence[str],
+    *,
+    ok: Optional[Sequence[int]] = (0,),
+    env: Optional[Mapping[str, str]] = None,
+    stdin: str = "",
+    cwd: Optional[Path] = None,
+) -> Completed:
+    """Run argv and keep its output. ``ok`` lists the exit statuses that do not raise; None allows all.
+
+    There is no timeout on purpose: a package manager killed halfway leaves a broken database.
+
+    Raises CommandFailed.
+    """
+    argv = tuple(argv)
+    log.debug("run %s", argv)
+    try:
+        process = subprocess.run(
+            argv,
+            input=stdin,
+            capture_output=True,
+            env=environment(env),
+            cwd=cwd,
+            encoding="utf-8",
+            errors="replace",
+            check=False,
+        )
+    except (OSError, ValueError) as error:
+        raise CommandFailed(f"cannot start {argv[0]}: {error}") from error
+    return _checked(Completed(argv, process.returncode, process.stdout, process.stderr), ok)
+
+
+def run_to_file(
+    argv: Sequence[str],
+    output: IO[bytes],
+    *,
+    ok: Optional[Sequence[int]] = (0,),
+    env: Optional[Mapping[str, str]] = None,
+    pass_fds: Sequence[int] = (),
+    timeout: Optional[float] = None,
+) -> Completed:
+    """Run argv with both outputs going to a file, never to a pipe whose reader can die (apt and dnf end halfway then).
+
+    ``timeout`` (seconds) kills the whole process group: only for programs that may be killed.
+
+    Raises CommandFailed.
+    """
+    argv = tuple(argv)
+    log.debug("run %s", argv)
+    try:
+        process = subprocess.Popen(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=environment(env),
+            pass_fds=pass_fds,
+            start_new_session=timeout is not None,
+        )
+    except (OSError, ValueError) as error:
+        raise CommandFailed(f"cannot start {argv[0]}: {error}") from error
+    try:
+        returncode = process.wait(timeout)
+    except subprocess.TimeoutExpired as error:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        raise CommandFailed(f"{argv[0]} was ended after {timeout:g} s") from error
+    return _checked(Completed(argv, returncode), ok)
+
+
+def environment(extra: Optional[Mapping[str, str]] = None) -> Mapping[str, str]:
+    """The environment of a child: ours, in the C locale, with ``extra`` on top."""
+    return {**os.environ, **BASE_ENVIRONMENT, **(extra or {})}
+
+
+def _checked(done: Completed, ok: Optional[Sequence[int]]) -> Completed:
+    if ok is not None and done.returncode not in ok:
+        raise CommandFailed(f"{done.argv[0]} ended with exit status {done.returncode}: {done.tail}")
+    return done

@@ -1,0 +1,155 @@
+"""The kept package files (law 3): what is there, fetch, check, prune.
+
+A package manager does not check the signature of a file that it is given by path, so the agent keeps its own sha256 of each file,
+taken when the package manager had checked it against the signed index, and looks at it again before the file is used.
+"""
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Dict, FrozenSet, List, Optional, Sequence, Tuple
+
+from os_update_agent.errors import AgentError, NotRestorable, PackageError
+from os_update_agent.ledger import Ledger
+from os_update_agent.model import ArchiveEntry, Identity, Package
+from os_update_agent.packages.backend import Backend
+from os_update_agent.packages.space import free_bytes
+
+REPOSITORY = "repository"
+REPACK = "repack"
+
+
+class Archive:
+    """The files below ``directory`` that the ledger knows. What the ledger does not know is not trusted."""
+
+    def __init__(self, directory: Path, ledger: Ledger, backend: Backend) -> None:
+        self.directory = directory
+        self._ledger = ledger
+        self._backend = backend
+
+    def prepare(self) -> None:
+        """Make the directory, for the agent's eyes only. Raises AgentError where that is impossible."""
+        try:
+            (self.directory / "partial").mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise AgentError(f"the archive {self.directory} cannot be made: {error.strerror}") from error
+
+    def entry(self, package: Package) -> Optional[ArchiveEntry]:
+        return self._ledger.archive_entries().get(package.identity)
+
+    def missing(self, packages: Sequence[Package]) -> Tuple[Package, ...]:
+        """Which of the packages have no file here of the size that the ledger says."""
+        entries = self._ledger.archive_entries()
+        return tuple(package for package in packages if not self._is_there(entries.get(package.identity)))
+
+    def _is_there(self, entry: Optional[ArchiveEntry]) -> bool:
+        try:
+            return entry is not None and (self.directory / entry.file).stat().st_size == entry.size
+        except OSError:
+            return False
+
+    def obtain(self, packages: Sequence[Package]) -> Tuple[Package, ...]:
+        """See that the files are here, from the repositories where they are not. Returns what nobody has. Raises PackageError."""
+        wanted = self.missing(packages)
+        if not wanted:
+            return ()
+        available, unavailable = self._backend.available(wanted)
+        self._room_for(sum(available.values()))
+        self._backend.fetch(tuple(available))
+        self._adopt(tuple(available), REPOSITORY)
+        return unavailable
+
+    def repack(self, packages: Sequence[Package]) -> Tuple[Package, ...]:
+        """Rebuild the files of installed packages. Returns those that cannot be rebuilt."""
+        done: List[Package] = []
+        failed: List[Package] = []
+        for package in packages:
+            try:
+                self._backend.repack(package)
+                done.append(package)
+            except (PackageError, AgentError):
+                failed.append(package)
+        self._adopt(done, REPACK)
+        return tuple(failed)
+
+    def _adopt(self, packages: Sequence[Package], origin: str) -> None:
+        paths = [self.directory / self._backend.file_name(package) for package in packages]
+        sizes = self._backend.installed_sizes(paths)
+        entries = []
+        for package, path in zip(packages, paths):
+            digest = _checksum(path, sync=True)
+            entries.append(ArchiveEntry(path.name, *package.identity, digest, path.stat().st_size, sizes.get(package.identity, 0), origin))
+        if entries:
+            _sync_directory(self.directory)
+            self._ledger.add_archive_entries(entries)
+
+    def files(self, packages: Sequence[Package]) -> Tuple[Path, ...]:
+        """The checked files of the packages. A damaged one is dropped from the archive. Raises NotRestorable that names what is not here."""
+        entries = self._ledger.archive_entries()
+        paths: List[Path] = []
+        lost: List[str] = []
+        for package in packages:
+            entry = entries.get(package.identity)
+            path = self.directory / entry.file if entry else self.directory
+            if entry is None or not path.is_file() or _checksum(path) != entry.sha256:
+                if entry is not None:
+                    self._ledger.drop_archive_entries([entry])
+                    path.unlink(missing_ok=True)
+                lost.append(package.label)
+            else:
+                paths.append(path)
+        if lost:
+            raise NotRestorable(f"the archive has no sound file for {', '.join(lost)}")
+        return tuple(paths)
+
+    def repacked(self, packages: Sequence[Package]) -> Tuple[str, ...]:
+        """The packages whose file was rebuilt from the installed files, which may hold an operator's edits."""
+        entries = self._ledger.archive_entries()
+        found = [(package, entries.get(package.identity)) for package in packages]
+        return tuple(package.label for package, entry in found if entry is not None and entry.origin == REPACK)
+
+    def installed_kb(self, packages: Sequence[Package]) -> Dict[Identity, int]:
+        entries = self._ledger.archive_entries()
+        return {package.identity: entries[package.identity].installed_kb for package in packages if package.identity in entries}
+
+    def prune(self, needed: FrozenSet[Identity]) -> Tuple[int, int]:
+        """Drop every file that no kept state needs, and what the ledger does not know. Returns (files, bytes) that went."""
+        gone = [entry for entry in self._ledger.archive_entries().values() if entry.identity not in needed]
+        self._ledger.drop_archive_entries(gone)
+        known = {entry.file for entry in self._ledger.archive_entries().values()}
+        files = size = 0
+        for path in self.directory.iterdir() if self.directory.is_dir() else ():
+            if path.name not in known and path.name != "lock" and path.is_file():
+                files, size = files + 1, size + path.stat().st_size
+                path.unlink()
+        return files, size
+
+    def _room_for(self, size: int) -> None:
+        free = free_bytes(self.directory)
+        if size > free:
+            raise PackageError(f"not enough space for the package files: {_mb(size)} are needed, {_mb(free)} are free in {self.directory}")
+
+
+def _checksum(path: Path, *, sync: bool = False) -> str:
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+            if sync:
+                os.fsync(file.fileno())
+    except OSError as error:
+        raise PackageError(f"{path} cannot be read: {error.strerror}") from error
+    return digest.hexdigest()
+
+
+def _sync_directory(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _mb(size: int) -> str:
+    return f"{size / 1e6:.1f} MB"

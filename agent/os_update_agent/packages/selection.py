@@ -1,0 +1,44 @@
+"""Which of the possible updates are asked for, and why the others are not. Pure."""
+
+import re
+from fnmatch import fnmatchcase
+from typing import Iterable, List, Optional, Sequence, Tuple
+
+from os_update_agent.model import Change, HeldBack, Selection
+
+# "Debian-Security:12/oldstable-security", "Ubuntu:22.04/jammy-security", "Lab:lab-security"
+_SECURITY = re.compile(r"^Debian-Security:|-security$")
+
+
+def choose(changes: Iterable[Change], selection: Selection) -> Tuple[Tuple[Change, ...], Tuple[HeldBack, ...]]:
+    """The changes that are asked for, and the others with the option that leaves them out. Exclusion wins over inclusion."""
+    wanted: List[Change] = []
+    held: List[HeldBack] = []
+    for change in changes:
+        reason = reason_against(change, selection)
+        if reason is None:
+            wanted.append(change)
+        elif change.before is not None and change.after is not None:
+            held.append(HeldBack(change.name, reason))
+    return tuple(wanted), tuple(held)
+
+
+def reason_against(change: Change, selection: Selection) -> Optional[str]:
+    excluded = matching(change.name, selection.exclude)
+    if excluded:
+        return f"excluded by {excluded!r} (exclude)"
+    if selection.packages and not matching(change.name, selection.packages):
+        return "not selected (packages)"
+    if selection.security and not is_security(change):
+        return "not a security update (select: security)"
+    return None
+
+
+def matching(name: str, globs: Sequence[str]) -> Optional[str]:
+    """The first of the globs that the name matches."""
+    return next((glob for glob in globs if fnmatchcase(name, glob)), None)
+
+
+def is_security(change: Change) -> bool:
+    """Does one of the new version's origins call itself a security archive?"""
+    return any(_SECURITY.search(origin) for origin in change.origins)

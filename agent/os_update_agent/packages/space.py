@@ -1,0 +1,70 @@
+"""Is there room for a transaction? apt checks the space for its downloads only, not for what it unpacks."""
+
+import os
+from pathlib import Path
+from typing import List, Mapping, Sequence, Tuple
+
+from os_update_agent.errors import PackageError
+from os_update_agent.model import Change, Identity
+
+KIB = 1024
+# dpkg's own journal, logs and what maintainer scripts write.
+MARGIN = 8 * 1024 * KIB
+
+
+def growth(changes: Sequence[Change], new: Mapping[Identity, int], old: Mapping[Identity, int]) -> int:
+    """Bytes that the changes add on the disk; ``new`` and ``old`` are KiB by (name, architecture, version)."""
+    total = 0
+    for change in changes:
+        if change.after is not None:
+            total += new.get(change.after.identity, 0)
+        if change.before is not None:
+            total -= old.get(change.before.identity, 0)
+    return total * KIB
+
+
+def peak(changes: Sequence[Change], new: Mapping[Identity, int], old: Mapping[Identity, int]) -> int:
+    """Bytes needed while it runs: dpkg unpacks each package beside the old one before it lets that go."""
+    largest = max((new.get(change.after.identity, 0) for change in changes if change.after), default=0)
+    return max(0, growth(changes, new, old)) + largest * KIB + MARGIN
+
+
+def check_space(root: Path, needed: int, boot: int) -> None:
+    """Compare with what is free in each file system that the packages fill. ``boot`` counts where /boot is one of its own.
+
+    Raises PackageError that names the file system, what is needed and what is free.
+    """
+    usr, var, boot_path = root / "usr", root / "var", root / "boot"
+    needs: List[Tuple[Path, int]] = [(usr if usr.exists() else root, needed)]
+    if _is_own(root, usr):
+        needs.append((root, MARGIN))
+    if _is_own(var, root) and _is_own(var, usr):
+        needs.append((var, MARGIN))
+    if boot and _is_own(boot_path, root):
+        needs.append((boot_path, boot))
+    for path, size in needs:
+        free = free_bytes(path)
+        if size > free:
+            raise PackageError(
+                f"not enough space in {path}: {size / 1e6:.1f} MB are needed for the transaction, {free / 1e6:.1f} MB are free"
+            )
+
+
+def boot_need(root: Path, new_kernels: int, boot_bytes: int) -> int:
+    """What new kernels take in /boot: their own files, and an initrd each as large as the largest that is there."""
+    if not boot_bytes:
+        return 0
+    initrds = [path.stat().st_size for path in (root / "boot").glob("initr*") if path.is_file()]
+    return boot_bytes + new_kernels * max(initrds, default=0)
+
+
+def free_bytes(path: Path) -> int:
+    found = os.statvfs(path)
+    return found.f_bavail * found.f_frsize
+
+
+def _is_own(path: Path, other: Path) -> bool:
+    try:
+        return path.stat().st_dev != other.stat().st_dev
+    except OSError:
+        return False

@@ -1,0 +1,103 @@
+"""What has to be done to turn one package state into another, and whether it has been done. Pure."""
+
+from dataclasses import replace
+from typing import Dict, FrozenSet, Iterable, Iterator, List, Mapping, Tuple
+
+from os_update_agent.model import CONFIG_FILES, Change, Package, PackageState, Slot, Transaction, diff, with_rows
+
+
+def expected(before: PackageState, changes: Iterable[Change]) -> PackageState:
+    """The state that an update aims at. A removed package may leave its configuration behind; see unmet()."""
+    aims = []
+    for change in changes:
+        after = change.after
+        if after is None and change.before is not None:
+            after = replace(change.before, status=CONFIG_FILES, want="deinstall", mark="manual")
+        aims.append(Change(change.before, after))
+    return with_rows(before, tuple(aims))
+
+
+def visible(changes: Iterable[Change]) -> Tuple[Change, ...]:
+    """The changes of versions, without those that only concern marks, holds or left-over configuration."""
+    shown = []
+    for change in changes:
+        before = change.before if change.before and change.before.is_present else None
+        after = change.after if change.after and change.after.is_present else None
+        if (before and before.version) != (after and after.version):
+            shown.append(Change(before, after, change.origins))
+    return tuple(shown)
+
+
+def transaction(now: PackageState, target: PackageState) -> Transaction:
+    """What the package manager has to do on the way from ``now`` to ``target``; marks and holds are put right afterwards."""
+    install: List[Package] = []
+    remove: List[Package] = []
+    purge: List[Package] = []
+    reinstalls = configures = False
+    for change in diff(now, target):
+        old = change.before if change.before and change.before.is_present else None
+        new = change.after if change.after and change.after.is_present else None
+        if new is not None and (old is None or (old.version, old.arch) != (new.version, new.arch)):
+            install.append(new)
+        elif new is not None and old is not None and not old.is_whole:
+            if old.status == "half-installed" or old.flag != "ok":
+                reinstalls = True
+                install.append(new)
+            else:
+                configures = True
+        elif old is not None and new is None:
+            remove.append(old)
+        if change.after is None and change.before is not None:
+            purge.append(change.before)
+    return Transaction(tuple(install), tuple(remove), tuple(purge), reinstalls, configures)
+
+
+def unmet(now: PackageState, target: PackageState) -> Tuple[Change, ...]:
+    """The rows that the package database does not confirm.
+
+    Left-over configuration that the target remembers and the node has lost cannot be brought back without
+    its package, and changes nothing that runs: it does not count.
+    """
+    return tuple(
+        change
+        for change in diff(now, target)
+        if (change.before and change.before.is_present) or change.after is None or change.after.is_present
+    )
+
+
+def remarks(now: PackageState, target: PackageState) -> Mapping[str, Tuple[Package, ...]]:
+    """Packages whose mark has to change, by the mark that they have to get."""
+    wanted: Dict[str, Tuple[Package, ...]] = {}
+    for old, new in _staying(now, target):
+        if old.mark != new.mark:
+            wanted[new.mark] = (*wanted.get(new.mark, ()), new)
+    return wanted
+
+
+def reholds(now: PackageState, target: PackageState) -> Tuple[Package, ...]:
+    """Packages whose selection (hold or not) has to change, as they have to be."""
+    return tuple(new for old, new in _staying(now, target) if old.want != new.want)
+
+
+def _staying(now: PackageState, target: PackageState) -> Iterator[Tuple[Package, Package]]:
+    for change in diff(now, target):
+        old, new = change.before, change.after
+        if old is not None and new is not None and old.is_present and new.is_present:
+            yield old, new
+
+
+def overlaid(now: PackageState, recorded: PackageState, touched: FrozenSet[Slot]) -> PackageState:
+    """``now`` with only the touched places put back to what was recorded (option ``restore: changes``)."""
+    untouched = [package for package in now.packages if now.slot(package) not in touched]
+    put_back = [package for package in recorded.packages if recorded.slot(package) in touched]
+    return replace(now, packages=tuple(sorted(untouched + put_back)))
+
+
+def touched_by(before: PackageState, after: PackageState) -> FrozenSet[Slot]:
+    """The places that differ between two states."""
+    return frozenset(before.slot(change.package) for change in diff(before, after))
+
+
+def broken(state: PackageState) -> Tuple[Package, ...]:
+    """Packages that an interruption has left neither installed nor gone."""
+    return tuple(package for package in state.packages if package.is_present and not package.is_whole)

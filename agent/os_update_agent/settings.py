@@ -1,0 +1,100 @@
+"""The node's configuration file: which root, which backend, where things lie, and the defaults of the options."""
+
+import configparser
+import difflib
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Dict, Mapping, Optional
+
+from os_update_agent.errors import BadOption
+
+DEFAULT_FILE = Path("/etc/os-update-agent/agent.conf")
+ENVIRONMENT = "OS_UPDATE_AGENT_CONFIG"
+
+_KNOWN = {
+    "node": ("root", "backend"),
+    "paths": ("state", "log", "run", "steps"),
+    "signal": ("ca_certificate",),
+}
+_BACKENDS = ("auto", "apt", "dnf")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What agent.conf says. All paths are absolute."""
+
+    root: Path = Path("/")
+    backend: str = "auto"
+    state: Path = Path("/var/lib/os-update-agent")
+    log: Path = Path("/var/log/os-update-agent")
+    run: Path = Path("/run/os-update-agent")
+    steps: Path = Path("/etc/os-update-agent")
+    ca_certificate: Optional[str] = None
+    defaults: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def ledger(self) -> Path:
+        return self.state / "ledger.sqlite"
+
+    @property
+    def archive(self) -> Path:
+        return self.state / "archive"
+
+    @property
+    def lock(self) -> Path:
+        return self.run / "lock"
+
+
+def load(path: Optional[str] = None) -> Settings:
+    """Read the file that ``path``, else OS_UPDATE_AGENT_CONFIG, else the default names.
+
+    A missing default file means the built-in settings; a file that was named must be there. Raises BadOption.
+    """
+    named = path or os.environ.get(ENVIRONMENT)
+    file = Path(named) if named else DEFAULT_FILE
+    try:
+        text = file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        if named:
+            raise BadOption(f"the configuration file {file} is not there") from None
+        return Settings()
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadOption(f"the configuration file {file} cannot be read: {error}") from error
+    return parse(text, str(file))
+
+
+def parse(text: str, source: str) -> Settings:
+    """The settings of a file's text. Raises BadOption that names the section, the key and the value."""
+    parser = configparser.ConfigParser(interpolation=None, default_section="")
+    try:
+        parser.read_string(text, source)
+    except configparser.Error as error:
+        raise BadOption(f"{source} is not an INI file: {' '.join(str(error).split())}") from error
+    values: Dict[str, str] = {}
+    for section in parser.sections():
+        if section == "defaults":
+            continue
+        if section not in _KNOWN:
+            raise BadOption(f"{source}: unknown section [{section}]; there are [node], [paths], [signal] and [defaults]")
+        for key, value in parser.items(section):
+            if key not in _KNOWN[section]:
+                near = difflib.get_close_matches(key, _KNOWN[section], 1)
+                hint = f"; do you mean {near[0]!r}?" if near else f"; there are {', '.join(_KNOWN[section])}"
+                raise BadOption(f"{source}: unknown key {key!r} in [{section}]{hint}")
+            values[key] = value.strip()
+    defaults = dict(parser.items("defaults")) if parser.has_section("defaults") else {}
+    return _checked(values, defaults, source)
+
+
+def _checked(values: Mapping[str, str], defaults: Mapping[str, str], source: str) -> Settings:
+    backend = values.get("backend") or "auto"
+    if backend not in _BACKENDS:
+        raise BadOption(f"{source}: backend is {backend!r}; it must be one of {', '.join(_BACKENDS)}")
+    paths = {}
+    for key in ("root", *_KNOWN["paths"]):
+        if values.get(key):
+            paths[key] = Path(os.path.normpath(values[key]))
+            if not paths[key].is_absolute() or '"' in values[key] or "\n" in values[key]:
+                raise BadOption(f"{source}: {key} is {values[key]!r}; it must be an absolute path without quotes")
+    return Settings(backend=backend, ca_certificate=values.get("ca_certificate") or None, defaults=defaults, **paths)

@@ -1,0 +1,55 @@
+"""What every sequence works with on this node: settings, ledger, clock, and the backend that a policy asks for."""
+
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Callable
+
+from os_update_agent.errors import AgentError
+from os_update_agent.ledger import Ledger
+from os_update_agent.packages.archive import Archive
+from os_update_agent.packages.backend import Backend, backend_for
+from os_update_agent.policy import Policy
+from os_update_agent.settings import Settings
+
+
+@dataclass(frozen=True)
+class Site:
+    """This node, as the sequences see it. ``clock`` gives seconds since the epoch."""
+
+    settings: Settings
+    ledger: Ledger
+    clock: Callable[[], float] = time.time
+
+    def backend(self, policy: Policy) -> Backend:
+        """The package manager, under the policy. Raises AgentError, PackageError."""
+        work = self.settings.run / "work"
+        for directory in (self.settings.run, work):
+            make_private(directory)
+        return backend_for(
+            self.settings.backend,
+            root=self.settings.root,
+            archive=self.settings.archive,
+            work=work,
+            lock_timeout=policy.lock_timeout,
+            config_files=policy.config_files,
+        )
+
+    def archive(self, backend: Backend) -> Archive:
+        return Archive(self.settings.archive, self.ledger, backend)
+
+
+def make_private(directory: Path) -> None:
+    """Make a directory that only its owner sees. Raises AgentError."""
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if os.stat(directory).st_mode & 0o077:
+            directory.chmod(0o700)
+    except OSError as error:
+        raise AgentError(f"the directory {directory} cannot be made or kept private: {error.strerror}") from error
+
+
+def open_site(settings: Settings) -> Site:
+    """The node with its ledger. Raises LedgerError."""
+    return Site(settings, Ledger(settings.ledger))

@@ -1,0 +1,210 @@
+"""Deliveries as Heat makes them, through the real chain, to real packages in a private root, and the results on their way back."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Dict, Iterator
+
+import pytest
+from os_update_agent.demo.receiver import Receiver
+from os_update_agent.demo.repository import Deb, Repository, make_root
+from packages.aptroot import AptRoot
+from packages.faulty import FaultyServer
+
+from chain.chain import OUTPUTS, SECRET, DeploymentJson, Heat, Node, lines_with
+
+V1, V2, V3 = "2026-11-22T10:00:00Z", "2026-11-22T11:00:00Z", "2026-11-22T12:00:00Z"
+
+OLD = (
+    Deb("app", "1.0-1", fields={"Depends": "libapp1 (>= 1.0)"}, files={"etc/app.conf": "one\n"}, conffiles=["etc/app.conf"]),
+    Deb("libapp1", "1.0-1"),
+    Deb("epochy", "9.0-1"),
+    Deb("oldname", "1.0-1"),
+    Deb("useold", "1.0-1", fields={"Depends": "oldname"}),
+    Deb("heldback", "1.0-1"),
+)
+RENAMED = {"Provides": "oldname (= 2.0-1)", "Breaks": "oldname (<< 2.0)", "Replaces": "oldname (<< 2.0)", "Conflicts": "oldname"}
+NEW = (
+    Deb("app", "2.0-1", fields={"Depends": "libapp1 (>= 2.0), app-extra"}, files={"etc/app.conf": "two\n"}, conffiles=["etc/app.conf"]),
+    Deb("libapp1", "2.0-1", fields={"Breaks": "app (<< 2.0)"}),
+    Deb("app-extra", "2.0-1", arch="all"),
+    Deb("epochy", "1:1.0-1"),
+    Deb("newname", "2.0-1", fields=RENAMED),
+    Deb("useold", "2.0-1", fields={"Depends": "newname"}),
+    Deb("heldback", "2.0-1"),
+)
+AT_V1 = {"app": "1.0-1", "libapp1": "1.0-1", "epochy": "9.0-1", "oldname": "1.0-1", "useold": "1.0-1", "heldback": "1.0-1"}
+AT_V2 = {
+    **{"app": "2.0-1", "libapp1": "2.0-1", "app-extra": "2.0-1"},
+    **{"epochy": "1:1.0-1", "newname": "2.0-1", "useold": "2.0-1", "heldback": "1.0-1"},
+}
+
+
+@dataclass
+class World:
+    """A node with the old packages, one of them held, and the repository that it takes packages from."""
+
+    heat: Heat
+    node: Node
+    repository: Repository
+    apt: AptRoot
+    log: str = ""
+
+    def send(self, value: str, action: str) -> Dict[str, Any]:
+        """Deliver a value and poll; the result that Heat got, which has to come from the hook and from heat-config alike."""
+        return self.result_of(self.heat.deployment(value, action))
+
+    def result_of(self, deployment: DeploymentJson, **poll: bool) -> Dict[str, Any]:
+        before = len(self.heat.signals())
+        self.node.deliver(deployment)
+        said = self.node.poll(**poll)
+        self.log += said
+        signals = self.heat.signals()[before:]
+        assert len(signals) == 2, f"{len(signals)} signals, not two, in:\n{said}"
+        own, notified = signals
+        assert own.path == notified.path
+        assert own.body == notified.body
+        return _checked(json.loads(own.body))
+
+    def publish(self, *debs: Deb) -> None:
+        self.repository.add(*debs)
+        self.repository.publish()
+
+    def lose_the_old_versions(self) -> None:
+        for deb in OLD:
+            self.repository.remove(deb.name, deb.version)
+        self.repository.publish()
+
+
+def _checked(result: Any) -> Dict[str, Any]:
+    """What every result has to be, so that Heat does not take a failure for a success."""
+    assert isinstance(result, dict)
+    assert isinstance(result["deploy_status_code"], int)
+    assert isinstance(result["deploy_stdout"], str) and isinstance(result["deploy_stderr"], str)
+    assert set(OUTPUTS) <= set(result)
+    return result
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    repository = Repository(tmp_path / "repository")
+    repository.add(*OLD)
+    repository.publish()
+    with Receiver() as receiver, FaultyServer(repository.directory) as server:
+        root = make_root(tmp_path / "root", sources=[repository.source_line(server.url)])
+        apt = AptRoot(root)
+        apt.apt("update")
+        apt.apt("install", "app", "epochy", "useold", "heldback")
+        apt.hold("heldback")
+        # What the tests have downloaded must not be what the agent restores from.
+        apt.apt("clean")
+        heat = Heat(receiver)
+        yield World(heat, Node(tmp_path / "node", heat, root), repository, apt)
+
+
+def test_a_new_value_updates_and_the_old_value_brings_the_old_state_back(world: World) -> None:
+    baseline = world.apt.state()
+    assert world.apt.versions() == AT_V1
+    created = world.send(V1, "CREATE")
+    assert created["deploy_status_code"] == 0, created
+    assert world.apt.state() == baseline
+
+    world.publish(*NEW)
+    updated = world.send(V2, "UPDATE")
+    assert updated["deploy_status_code"] == 0, updated
+    assert world.apt.versions() == AT_V2
+    assert {name.partition(":")[0] for name in world.apt.auto()} == {"libapp1", "app-extra", "newname"}
+    assert "heldback" in json.dumps(updated["held_back"])
+    assert updated["state_digest"] != created["state_digest"]
+
+    world.lose_the_old_versions()
+    restored = world.send(V1, "UPDATE")
+    assert restored["deploy_status_code"] == 0, restored
+    assert world.apt.state() == baseline
+    assert restored["state_digest"] == created["state_digest"]
+    assert restored["restored_from"]
+
+
+def test_the_restored_node_can_go_forward_again(world: World) -> None:
+    world.send(V1, "CREATE")
+    world.publish(*NEW)
+    updated = world.send(V2, "UPDATE")
+    at_two = world.apt.state()
+    world.send(V1, "UPDATE")
+    again = world.send(V2, "UPDATE")
+    assert again["deploy_status_code"] == 0, again
+    assert world.apt.state() == at_two
+    assert again["state_digest"] == updated["state_digest"]
+
+
+def test_a_failing_package_is_reported_and_undone_and_the_rollback_works(world: World) -> None:
+    baseline = world.apt.state()
+    world.send(V1, "CREATE")
+    world.publish(*NEW)
+    world.send(V2, "UPDATE")
+    at_two = world.apt.state()
+
+    # As in a distribution: the next version takes the place of the one before.
+    world.lose_the_old_versions()
+    world.repository.remove("libapp1", "2.0-1")
+    broken = Deb("libapp1", "3.0-1", scripts={"postinst": "echo libapp1 cannot be set up >&2; exit 3"})
+    world.publish(Deb("epochy", "1:3.0-1"), broken)
+    failed = world.send(V3, "UPDATE")
+    assert failed["deploy_status_code"] == 1, failed
+    assert "libapp1" in failed["deploy_stderr"]
+    assert world.apt.state() == at_two
+
+    # Heat replaces a failed deployment: its rollback arrives as CREATE.
+    restored = world.send(V1, "CREATE")
+    assert restored["deploy_status_code"] == 0, restored
+    assert world.apt.state() == baseline
+
+
+def test_heat_retries_a_failed_value_as_create_and_it_runs_again(world: World) -> None:
+    world.send(V1, "CREATE")
+    world.publish(*NEW, Deb("libapp1", "2.5-1", scripts={"postinst": "exit 3"}))
+    assert world.send(V2, "UPDATE")["deploy_status_code"] == 1
+    world.repository.remove("libapp1", "2.5-1")
+    world.repository.publish()
+    retried = world.send(V2, "CREATE")
+    assert retried["deploy_status_code"] == 0, retried
+    assert world.apt.versions() == AT_V2
+
+
+def test_a_delivery_that_heat_config_runs_again_gives_its_old_result(world: World) -> None:
+    world.send(V1, "CREATE")
+    world.publish(*NEW)
+    deployment = world.heat.deployment(V2, "UPDATE")
+    world.result_of(deployment)
+    first = world.heat.signals()[-1].body
+    dpkg_log, state, sent = (world.apt.root / "var/log/dpkg.log").read_text(), world.apt.state(), len(world.heat.signals())
+
+    world.publish(Deb("app", "4.0-1"))
+    world.node.forget(deployment)
+    world.node.poll(force=True)
+    again = world.heat.signals()[sent:]
+    assert again and {request.body for request in again} == {first}
+    assert (world.apt.root / "var/log/dpkg.log").read_text() == dpkg_log
+    assert world.apt.state() == state
+
+
+def test_metadata_that_did_not_change_runs_nothing(world: World) -> None:
+    world.send(V1, "CREATE")
+    sent = len(world.heat.signals())
+    world.node.poll()
+    world.node.poll(force=True)
+    assert len(world.heat.signals()) == sent
+
+
+def test_no_secret_of_the_signal_stays_in_our_files_or_our_log_lines(world: World) -> None:
+    world.send(V1, "CREATE")
+    world.publish(*NEW, Deb("libapp1", "3.0-1", scripts={"postinst": "exit 3"}))
+    world.send(V2, "UPDATE")
+    files = world.node.own_files()
+    assert files
+    assert [path for path in files if SECRET.encode() in path.read_bytes()] == []
+    assert (world.node.directory / "state").stat().st_mode & 0o777 == 0o700
+    assert {path.stat().st_mode & 0o777 for path in files if path.is_relative_to(world.node.directory / "log")} <= {0o600}
+    # heat-config-notify itself logs the whole URL; heat-config repeats that as one line.
+    assert [line for line in lines_with(world.log, SECRET) if "(heat-config-notify)" not in line] == []
+    assert lines_with(world.log, SECRET), "the check above sees nothing: heat-config-notify has stopped to log the URL"
