@@ -6,6 +6,10 @@ if TYPE_CHECKING:
     from os_update_agent.model import Deployment
 
 
+# EX_SOFTWARE: a bug of ours.
+BUG_STATUS = 70
+
+
 class AgentError(Exception):
     """Something went wrong that the operator can understand: the text is one sentence that names what and where."""
 
@@ -56,3 +60,12 @@ class Busy(AgentError):
     """Somebody else holds a lock; trying later helps (EX_TEMPFAIL)."""
 
     exit_status = 75
+
+
+def bug(error: BaseException) -> str:
+    """An unexpected exception as a sentence: its class and place only, because its message may hold an input, and inputs hold secrets."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    place = f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace is not None else "an unknown place"
+    return f"bug in os-update-agent: {type(error).__name__} at {place}"

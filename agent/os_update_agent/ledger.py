@@ -9,6 +9,7 @@ import os
 import sqlite3
 import zlib
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Dict, Iterable, Iterator, List, Optional, Tuple
 
@@ -19,9 +20,11 @@ from os_update_agent.model import (
     HeldBack,
     History,
     Identity,
+    Output,
     OwedSignal,
     PackageState,
     Record,
+    Request,
     Run,
     SignalTarget,
     as_package,
@@ -43,7 +46,7 @@ CREATE TABLE runs (id INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL, conf
                    document TEXT NOT NULL);
 CREATE INDEX runs_open ON runs (finished) WHERE finished IS NULL;
 CREATE TABLE deliveries (config_id TEXT PRIMARY KEY, key TEXT NOT NULL, value TEXT NOT NULL, action TEXT NOT NULL,
-                         received REAL NOT NULL, finished REAL, run INTEGER, body TEXT) WITHOUT ROWID;
+                         received REAL NOT NULL, finished REAL, run INTEGER, body TEXT, request TEXT) WITHOUT ROWID;
 CREATE TABLE outbox (config_id TEXT PRIMARY KEY, address TEXT NOT NULL, target TEXT, body TEXT NOT NULL, standing TEXT NOT NULL,
                      tries INTEGER NOT NULL, updated REAL NOT NULL, last_answer TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE archive (name TEXT NOT NULL, arch TEXT NOT NULL, version TEXT NOT NULL, file TEXT NOT NULL, sha256 TEXT NOT NULL,
@@ -179,7 +182,7 @@ class Ledger:
 
     # --- histories
 
-    def keys(self) -> Tuple[str, ...]:
+    def all_keys(self) -> Tuple[str, ...]:
         return tuple(row[0] for row in self._rows("SELECT key FROM histories ORDER BY key"))
 
     def history(self, key: str) -> History:
@@ -239,7 +242,7 @@ class Ledger:
         with self._transaction() as db:
             cursor = db.execute("INSERT INTO runs (key, config_id, document) VALUES (?, ?, '{}')", (run.key, run.config_id))
             assert cursor.lastrowid is not None
-            run = dataclasses.replace(run, id=cursor.lastrowid)
+            run = replace(run, id=cursor.lastrowid)
             self._write_run(run)
         return run
 
@@ -267,19 +270,30 @@ class Ledger:
     # --- deliveries and the outbox
 
     def receive(self, delivery: Delivery) -> Delivery:
-        """Write a delivery down before anything is done for it; the one that is already there wins."""
+        """Write a delivery down before anything is done for it; one that is there already stays as it is.
+
+        Whom to answer goes with it, so that a crash cannot lose it; finish() wipes these secrets. A signal is addressed by resource
+        name (heat: ResourceController.signal), so with a new delivery an older result that is still owed under the same name is
+        superseded: it would finish this one.
+        """
+        request = None if delivery.request is None else json.dumps(_request_as_json(delivery.request))
         with self._transaction() as db:
-            db.execute(
-                "INSERT OR IGNORE INTO deliveries (config_id, key, value, action, received) VALUES (?, ?, ?, ?, ?)",
-                (delivery.config_id, delivery.key, delivery.value, delivery.action, delivery.received),
-            )
+            is_new = db.execute(
+                "INSERT OR IGNORE INTO deliveries (config_id, key, value, action, received, request) VALUES (?, ?, ?, ?, ?, ?)",
+                (delivery.config_id, delivery.key, delivery.value, delivery.action, delivery.received, request),
+            ).rowcount
+            if is_new and delivery.request is not None:
+                db.execute(
+                    "UPDATE outbox SET standing = 'superseded', target = NULL, updated = ? WHERE address = ? AND standing = 'owed'",
+                    (delivery.received, _address(delivery.request.signal)),
+                )
         return self.delivery(delivery.config_id) or delivery
 
     def delivery(self, config_id: str) -> Optional[Delivery]:
         row = self._row(
-            "SELECT config_id, key, value, action, received, finished, run, body FROM deliveries WHERE config_id = ?", config_id
+            "SELECT config_id, key, value, action, received, finished, run, body, request FROM deliveries WHERE config_id = ?", config_id
         )
-        return Delivery(*row) if row else None
+        return replace(Delivery(*row[:8]), request=_as_request(row[8])) if row else None
 
     def attach(self, config_id: str, run: int) -> None:
         """The run that is made for a delivery."""
@@ -290,7 +304,8 @@ class Ledger:
         """The answer of a delivery, and with ``target`` the duty to send it: both or neither. The first answer stays."""
         with self._transaction() as db:
             changed = db.execute(
-                "UPDATE deliveries SET finished = ?, body = ? WHERE config_id = ? AND finished IS NULL", (now, body, config_id)
+                "UPDATE deliveries SET finished = ?, body = ?, request = NULL WHERE config_id = ? AND finished IS NULL",
+                (now, body, config_id),
             ).rowcount
             if changed and target is not None:
                 db.execute(
@@ -298,17 +313,6 @@ class Ledger:
                     " VALUES (?, ?, ?, ?, 'owed', 0, ?, '')",
                     (config_id, _address(target), json.dumps(target.as_json()), body, now),
                 )
-
-    def supersede(self, target: SignalTarget, now: float) -> int:
-        """A newer delivery under the same name has come: nothing older may be sent any more. Returns how many were dropped.
-
-        A signal is addressed by resource name (heat: software_deployment resources), so an older one would finish the newer delivery.
-        """
-        with self._transaction() as db:
-            return db.execute(
-                "UPDATE outbox SET standing = 'superseded', target = NULL, updated = ? WHERE address = ? AND standing = 'owed'",
-                (now, _address(target)),
-            ).rowcount
 
     def settle(self, config_id: str, standing: str, answer: str, now: float) -> None:
         """Note one try: "owed" keeps the target, every other standing ("delivered", "refused", "superseded") wipes its secrets."""
@@ -353,6 +357,17 @@ class Ledger:
 
 def _address(target: SignalTarget) -> str:
     return json.dumps([target.stack_id, target.resource_name])
+
+
+def _request_as_json(request: Request) -> Dict[str, Any]:
+    return {"signal": request.signal.as_json(), "outputs": [dataclasses.asdict(output) for output in request.outputs]}
+
+
+def _as_request(text: Optional[str]) -> Optional[Request]:
+    if text is None:
+        return None
+    data = json.loads(text)
+    return Request(SignalTarget.from_json(data["signal"]), tuple(Output(**output) for output in data["outputs"]))
 
 
 def _as_signal(config_id: str, body: str, standing: str, tries: int, updated: float, target: Optional[str], answer: str) -> OwedSignal:

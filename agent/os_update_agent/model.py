@@ -329,9 +329,9 @@ class History:
 class Run:
     """One attempt to bring the node to a value: everything that its next step, perhaps after a crash, has to know.
 
-    ``before``, ``target`` and ``after`` are states in the ledger; ``begun`` is set before a transaction starts;
-    ``left`` and ``returned`` tell whether pre-update.d was begun and post-update.d has ended well; ``undone`` is None until an
-    undo was tried.
+    ``before``, ``target``, ``after`` and ``restored_from`` are states in the ledger; ``reached_before`` is when the value was reached
+    last. ``begun`` is set before a transaction starts; ``left`` and ``returned`` tell whether pre-update.d was begun and
+    post-update.d has ended well; ``undone`` is None until an undo was tried.
     """
 
     id: int
@@ -350,6 +350,8 @@ class Run:
     after: Optional[int] = None
     departing: Optional[str] = None
     restored_from: Optional[int] = None
+    reached_before: Optional[float] = None
+    is_first: bool = False
     held_back: Tuple[HeldBack, ...] = ()
     not_restorable: Tuple[str, ...] = ()
     repacked: Tuple[str, ...] = ()
@@ -375,8 +377,16 @@ class Run:
 
 
 @dataclass(frozen=True)
+class Request:
+    """Whom to answer, and with which outputs."""
+
+    signal: SignalTarget
+    outputs: Tuple[Output, ...] = ()
+
+
+@dataclass(frozen=True)
 class Delivery:
-    """One config id: what Heat asked, and the stored answer once there is one."""
+    """One config id: what Heat asked, and the stored answer once there is one. ``request`` is gone when it is answered."""
 
     config_id: str
     key: str
@@ -386,6 +396,7 @@ class Delivery:
     finished: Optional[float] = None
     run: Optional[int] = None
     body: Optional[str] = None
+    request: Optional[Request] = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,8 @@
 import ast
 import difflib
 import json
-import math
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Tuple
 
 from os_update_agent.errors import BadOption
@@ -17,7 +16,7 @@ DEFAULT_TRIGGER = "update_after_time"
 Reader = Callable[[object], object]
 Source = Tuple[str, Mapping[str, object]]
 
-# Larger numbers are mistakes, and overflow the clocks that they would be given to.
+# Larger numbers are mistakes, and overflow the clocks that they would be given to; of nan nothing is true.
 _LARGEST = 1_000_000_000
 _SHOWN_LENGTH = 80
 
@@ -129,9 +128,8 @@ def _read(deployment: Deployment, defaults: Mapping[str, str]) -> Policy:
 
 def _policy(value: str, key: str, settings: Dict[str, Any]) -> Policy:
     policy = Policy(**{**settings, "value": value, "key": key})
-    if policy.is_restricted and "restore" not in settings:
-        return Policy(**{**settings, "value": value, "key": key, "restore": "changes"})
-    return policy
+    undo_only_ours = policy.is_restricted and "restore" not in settings
+    return replace(policy, restore="changes") if undo_only_ours else policy
 
 
 def _settings(*sources: Source) -> Dict[str, Any]:
@@ -196,15 +194,11 @@ def _number(right: str, accepts: Callable[[float], bool]) -> Callable[[object], 
     def number(value: object) -> float:
         if isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
             value = float(value)
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not _is_sane(value) or not accepts(value):
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) <= _LARGEST or not accepts(value):
             raise ValueError(right)
         return value
 
     return number
-
-
-def _is_sane(number: float) -> bool:
-    return not math.isnan(number) and abs(number) <= _LARGEST
 
 
 def _count(value: object) -> int:

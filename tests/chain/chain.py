@@ -133,8 +133,8 @@ class Node:
 
     def poll(self, *, force: bool = False) -> str:
         """Run os-collect-config once, and with it all that follows; what they logged. ``force`` runs it for old metadata too."""
-        argv = ["os-collect-config", "--config-file", self.collect_conf, "--cachedir", self.directory / "cache"]
-        argv += ["--backup-cachedir", self.directory / "backup", "--one-time", *(["--force"] if force else []), "request"]
+        argv = ["os-collect-config", "--config-file", str(self.collect_conf), "--cachedir", f"{self.directory}/cache"]
+        argv += ["--backup-cachedir", f"{self.directory}/backup", "--one-time", *(["--force"] if force else []), "request"]
         start = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("ab") as log:
             # Not a pipe: whatever the hook leaves behind would hold it open.

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tarfile
 from pathlib import Path
-from typing import Dict
+from typing import Any, Dict
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 COMMAND = "python3 tests/chain/install.py"
@@ -39,7 +39,7 @@ def scripts(target: Path) -> Path:
 
 def install(target: Path) -> None:
     python = target / "bin/python3"
-    _run(sys.executable, "-m", "venv", "--clear", str(target))
+    _run(sys.executable, "-m", "venv", str(target))
     _run(str(python), "-m", "pip", "install", "-q", *CHAIN, *LIBRARIES)
     _run(str(python), "-m", "pip", "download", "-q", "--no-deps", "--no-binary", "heat-agents", "-d", str(target), HEAT_AGENTS)
     with tarfile.open(next(target.glob("heat_agents-*.tar.gz"))) as archive:
@@ -59,7 +59,7 @@ def _run(*argv: str) -> None:
     subprocess.run(argv, env={**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1"}, check=True)
 
 
-def _safely() -> Dict[str, str]:
+def _safely() -> Dict[str, Any]:
     """Python 3.12 warns of an archive that is unpacked without a filter; early releases of 3.9 do not know filters."""
     return {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
 

@@ -89,7 +89,7 @@ def _inputs(items: Any, faults: List[str]) -> Dict[str, Any]:
             values[name] = item["value"] if "value" in item else item.get("default")
     for name in sorted(twice):
         del values[name]
-        faults.append(f"the input {_shown('', name)} comes more than once; every input must have one value")
+        faults.append(f"the input {_short(name)} comes more than once; every input must have one value")
         if name.startswith(_OWN):
             raise BadDeployment(faults[-1])
     return values
@@ -136,7 +136,7 @@ def _verb(inputs: _Inputs, transport: str) -> str:
     if _is_unset(verb):
         return _DEFAULT_VERBS[transport]
     if verb not in ("POST", "PUT"):
-        raise BadDeployment(f"deploy_signal_verb is {_shown('', verb)}; it must be POST or PUT")
+        raise BadDeployment(f"deploy_signal_verb is {_short(verb)}; it must be POST or PUT")
     return str(verb)
 
 
@@ -188,14 +188,14 @@ def _output(number: int, item: Any) -> Output:
         return Output(name)
     if flag in (True, "true", "True"):
         return Output(name, error_output=True)
-    raise BadDeployment(f"error_output of the output {_shown('', name)} is {_shown('', flag)}; it must be true or false")
+    raise BadDeployment(f"error_output of the output {_short(name)} is {_short(flag)}; it must be true or false")
 
 
 def _action(_: _Document, inputs: _Inputs) -> str:
     action = inputs.get("deploy_action")
     if action in _ACTIONS:
         return str(action)
-    found = "missing" if _is_unset(action) else _shown("", action)
+    found = "missing" if _is_unset(action) else _short(action)
     raise BadDeployment(f"deploy_action is {found}; it must be one of {', '.join(_ACTIONS)}")
 
 
@@ -264,6 +264,10 @@ def _shown(name: str, value: Any) -> str:
     about = f"{name} {value}" if isinstance(value, str) else name
     if any(word in about.lower() for word in _SECRET_WORDS):
         return "not usable (its value is not shown, it may be a secret)"
+    return _short(value)
+
+
+def _short(value: Any) -> str:
     if isinstance(value, (dict, list)):
         return _kind(value)
     shown = repr(value)

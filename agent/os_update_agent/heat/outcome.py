@@ -8,8 +8,8 @@ from urllib.parse import quote, quote_plus
 
 from os_update_agent.model import Outcome, Output
 
-# All bounds are bytes of JSON text, quotes and escapes included. Heat refuses a body above 1 MiB, keeps outputs in memory and in its database, and
-# puts error outputs into a TEXT column: an oversized one is lost in a background thread, after the 200.
+# All bounds are bytes of JSON text, quotes and escapes included. Heat refuses a body above 1 MiB, and puts error outputs into a column of
+# 64 KiB: a larger one is lost in a background thread, after the 200.
 TEXT_LIMIT = 32 * 1024
 ERROR_LIMIT = 4 * 1024
 BODY_LIMIT = 256 * 1024
@@ -73,7 +73,7 @@ def _shared_out(values: Dict[str, Any], limit: int, full_text: str) -> Dict[str,
 
 def _shortened(value: Any, limit: int, full_text: str) -> Any:
     """The value in at most ``limit`` bytes: a list or a map's "changes" loses items from its end, a string its end."""
-    if _size(value) <= limit:
+    if _fits(value, limit):
         return value
     if isinstance(value, str):
         return _head(value, limit)
@@ -118,7 +118,7 @@ def _largest(most: int, limit: int, build: Callable[[int], Any]) -> Optional[int
 
 def _tail(text: str, limit: int, full_text: str) -> str:
     """The end of the text under a line that says how much is missing, or the text itself when it fits."""
-    if _size(text) <= limit:
+    if _fits(text, limit):
         return text
     where = _where(full_text) if _size(_where(full_text)) <= limit // 2 else ""
 
@@ -134,7 +134,7 @@ def _tail(text: str, limit: int, full_text: str) -> str:
 
 def _head(text: str, limit: int) -> str:
     """The start of the text above a line that says how long it is, or the text itself when it fits; "" when there is no room."""
-    if _size(text) <= limit:
+    if _fits(text, limit):
         return text
     mark = f"\n[cut: {len(text)} characters in all]"
     kept = _largest(min(limit, len(text)), limit, lambda kept: text[:kept] + mark)
@@ -146,6 +146,10 @@ def _head(text: str, limit: int) -> str:
 
 def _where(full_text: str) -> str:
     return f"; the whole text is in {full_text} on the node" if full_text else ""
+
+
+def _fits(value: Any, limit: int) -> bool:
+    return not (isinstance(value, str) and len(value) > limit) and _size(value) <= limit
 
 
 def _size(value: Any) -> int:

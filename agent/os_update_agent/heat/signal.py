@@ -64,6 +64,8 @@ def send(target: SignalTarget, body: str, *, ca_certificate: Optional[str] = Non
     way = _WAYS.get(target.transport)
     if way is None:
         return Answer(NEVER, f"the transport {target.transport[:_SHOWN_CHARACTERS]!r} is unknown")
+    if not target.secret:
+        return Answer(NEVER, "the credentials for this signal are not known any more")
     payload = body.encode("utf-8", "replace")
     if len(payload) > BODY_LIMIT:
         return Answer(NEVER, f"the signal is too large: {len(payload)} bytes, Heat accepts {BODY_LIMIT}")
@@ -72,13 +74,10 @@ def send(target: SignalTarget, body: str, *, ca_certificate: Optional[str] = Non
 
 
 def _silence_libraries() -> None:
-    """Keep the libraries' own messages from every log, whatever levels an operator has set. Done at each send: levels change."""
-    for name in _TALKATIVE:
-        logger = logging.getLogger(name)
-        logger.setLevel(logging.CRITICAL)
-        logger.propagate = False
-        if not logger.handlers:
-            logger.addHandler(logging.NullHandler())
+    """Keep the libraries' own messages from every log. Done at each send, because whoever sets up logging may do so at any time."""
+    for name in (*_TALKATIVE, *logging.root.manager.loggerDict):
+        if name.partition(".")[0] in _TALKATIVE:
+            logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def _bounded(one_try: Callable[[], Answer], limit: float) -> Answer:
@@ -101,7 +100,10 @@ def _bounded(one_try: Callable[[], Answer], limit: float) -> Answer:
 
 
 def _by_url(target: SignalTarget, payload: bytes, attempt: _Try) -> Answer:
-    """CFN_SIGNAL and TEMP_URL_SIGNAL: one request to a signed URL, which must not be encoded anew."""
+    """CFN_SIGNAL and TEMP_URL_SIGNAL: one request to a signed URL, which must not be encoded anew.
+
+    What Heat makes arrives byte for byte. (urllib3 would spell %3a as %3A; no signature depends on that.)
+    """
     try:
         import requests
     except ImportError:
@@ -112,9 +114,11 @@ def _by_url(target: SignalTarget, payload: bytes, attempt: _Try) -> Answer:
         prepared.url = url
         with requests.Session() as session:
             settings = session.merge_environment_settings(url, {}, True, attempt.verify, None)
+            verify = attempt.verify if settings["verify"] is None else settings["verify"]
             timeout = (attempt.connect, attempt.read)
-            with session.send(prepared, timeout=timeout, allow_redirects=False, **settings) as response:
-                # The body is not read: the status says all, and a body has no bound.
+            # The adapter, because a session looks where a redirect leads and reads the whole body for it. No body is read here.
+            adapter = session.get_adapter(url)
+            with adapter.send(prepared, stream=True, timeout=timeout, verify=verify, proxies=settings["proxies"]) as response:
                 return _judged(response.status_code, target.transport)
     except requests.exceptions.SSLError:
         return Answer(AGAIN, _TLS)
@@ -167,10 +171,13 @@ def _by_queue(target: SignalTarget, payload: bytes, attempt: _Try) -> Answer:
         conf = {"auth_opts": {"backend": "keystone", "options": options}}
         queue = client.Client(endpoint, version=2, conf=conf).queue(target.secret["queue_id"])
         try:
-            queue.post({"body": json.loads(payload), "ttl": MESSAGE_LIFE})
+            posted = queue.post({"body": json.loads(payload), "ttl": MESSAGE_LIFE})
         except errors.TransportError as error:
             return _judged(error.code or 500, target.transport)
-        return Answer(DELIVERED, "the queue took the message")
+        # The client raises for the statuses that it knows and passes the answer of any other, a gateway's 502 say.
+        if isinstance(posted, dict) and "resources" in posted:
+            return Answer(DELIVERED, "the queue took the message")
+        return Answer(AGAIN, "the queue did not confirm the message")
 
     return _with_token(target, attempt, post)
 
@@ -215,11 +222,12 @@ def _unreadable(attempt: _Try, error: OSError) -> Answer:
 
 
 def _refused_by_keystone(status: int) -> Answer:
+    """Why there is no token. A 2xx that comes here was no token either: a proxy's page, say."""
     if status in (401, 403):
         return Answer(NEVER, f"keystone answered {status}: the deployment's user or password is not accepted")
-    return Answer(
-        _verdict(status), f"keystone answered {status}" if status >= 300 else "keystone answered with something else than a token"
-    )
+    if 200 <= status < 300:
+        return Answer(AGAIN, f"keystone answered {status} without a token")
+    return Answer(_verdict(status), f"keystone answered {status}")
 
 
 def _judged(status: int, transport: str) -> Answer:

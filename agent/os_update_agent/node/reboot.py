@@ -72,7 +72,16 @@ def stale_services(root: Path) -> Tuple[str, ...]:
             return parse_needrestart(run.run(["needrestart", "-b", "-r", "l"]).stdout)
         except CommandFailed as error:
             log.warning("looking for replaced code without needrestart: %s", error)
-    return _scan(Path("/proc"))
+    return replaced_in(Path("/proc"))
+
+
+def replaced_in(proc: Path) -> Tuple[str, ...]:
+    """The system services with replaced code, found in a directory like /proc; what may not be read is left out."""
+    units = set()
+    for process in proc.glob("[0-9]*"):
+        if has_replaced_code(_read(process / "maps")):
+            units.add(unit_of(_read(process / "cgroup")))
+    return tuple(sorted(unit for unit in units if unit))
 
 
 def parse_needrestart(text: str) -> Tuple[str, ...]:
@@ -125,14 +134,6 @@ def _version_key(release: str) -> List[Tuple[int, str]]:
     """Numbers as numbers, so that 6.1.0-10 comes after 6.1.0-9."""
     parts = re.findall(r"\d+|\D+", release)
     return [(int(part), "") if part.isdigit() else (-1, part) for part in parts]
-
-
-def _scan(proc: Path) -> Tuple[str, ...]:
-    units = set()
-    for process in proc.glob("[0-9]*"):
-        if has_replaced_code(_read(process / "maps")):
-            units.add(unit_of(_read(process / "cgroup")))
-    return tuple(sorted(unit for unit in units if unit))
 
 
 def _read(path: Path) -> str:

@@ -4,9 +4,11 @@ import logging
 import os
 import signal
 import subprocess
+import threading
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Mapping, Optional, Sequence, Tuple
+from typing import IO, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from os_update_agent.errors import CommandFailed
 
@@ -90,7 +92,8 @@ def run_to_file(
             stderr=subprocess.STDOUT,
             env=environment(env),
             pass_fds=pass_fds,
-            start_new_session=timeout is not None,
+            # Ctrl-C and a hang-up of the terminal are not for the package manager.
+            start_new_session=True,
         )
     except (OSError, ValueError) as error:
         raise CommandFailed(f"cannot start {argv[0]}: {error}") from error
@@ -101,6 +104,24 @@ def run_to_file(
         process.wait()
         raise CommandFailed(f"{argv[0]} was ended after {timeout:g} s") from error
     return _checked(Completed(argv, returncode), ok)
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Put off Ctrl-C, a hang-up and a polite request to end until the block is over: nobody ends a transaction halfway."""
+    wanted = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    came: List[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, lambda number, _: came.append(number)) for number in wanted}
+    try:
+        yield
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old)
+    if came:
+        os.kill(os.getpid(), came[0])
 
 
 def environment(extra: Optional[Mapping[str, str]] = None) -> Mapping[str, str]:

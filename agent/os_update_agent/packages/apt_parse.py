@@ -64,7 +64,7 @@ class Simulation:
 
 
 def parse_installed(text: str, auto: FrozenSet[Tuple[str, str]], native: str) -> PackageState:
-    """The output of dpkg-query with STATE_FORMAT, and the automatic marks, as a state. An empty list is an error: no node has no packages."""
+    """The output of dpkg-query with STATE_FORMAT, and the automatic marks, as a state. An empty list is an error."""
     packages = []
     for line in text.splitlines():
         fields = line.split("\t")

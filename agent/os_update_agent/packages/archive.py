@@ -84,7 +84,7 @@ class Archive:
             self._ledger.add_archive_entries(entries)
 
     def files(self, packages: Sequence[Package]) -> Tuple[Path, ...]:
-        """The checked files of the packages. A damaged one is dropped from the archive. Raises NotRestorable that names what is not here."""
+        """The checked files of the packages; a damaged one is dropped from the archive. Raises NotRestorable that names what is missing."""
         entries = self._ledger.archive_entries()
         paths: List[Path] = []
         lost: List[str] = []

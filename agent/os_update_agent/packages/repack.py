@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 _DPKG_FIELDS = ("Status", "Config-Version", "Conffiles", "Triggers-Pending", "Triggers-Awaited")
 # Links to /usr on a merged system that packages may still ship as directories; a directory over such a link changes nothing.
 _MERGED = frozenset({"/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libo32", "/libx32"})
-# What images leave out with dpkg's path-exclude: Debian's container images exclude exactly these.
+# What images leave out with dpkg's path-exclude, as Debian's slim container images do.
 _EXCLUDED = tuple(f"/usr/share/{name}/" for name in ("doc", "man", "locale", "info", "lintian", "linda", "groff"))
 _DIRECTORY_MODE = 0o755
 _MOST_LINKS = 40

@@ -101,3 +101,9 @@ def touched_by(before: PackageState, after: PackageState) -> FrozenSet[Slot]:
 def broken(state: PackageState) -> Tuple[Package, ...]:
     """Packages that an interruption has left neither installed nor gone."""
     return tuple(package for package in state.packages if package.is_present and not package.is_whole)
+
+
+def sound(state: PackageState) -> PackageState:
+    """The state with every package whole: one that was captured half-configured is restored configured."""
+    rows = (replace(package, status="installed", flag="ok") if package.is_present else package for package in state.packages)
+    return replace(state, packages=tuple(sorted(rows)))

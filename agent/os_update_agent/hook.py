@@ -1,0 +1,55 @@
+"""The heat-config hook: a deployment's JSON on standard input, one JSON object on standard output, logs on standard error.
+
+heat-config takes what is printed for the result and does not look at the exit status then (heat-agents: 55-heat-config), so a
+status code is always inside, and a traceback is never the answer.
+"""
+
+import json
+import logging
+import sys
+from typing import Optional, TextIO
+
+from os_update_agent.deliver import deliver, refuse
+from os_update_agent.errors import BUG_STATUS, AgentError, BadDeployment, bug
+from os_update_agent.heat.deployment import parse
+from os_update_agent.settings import Settings, load
+
+log = logging.getLogger(__name__)
+
+LOG_FORMAT = "[%(asctime)s] (os-update-agent) [%(levelname)s] %(message)s"
+
+
+def main(stdin: Optional[TextIO] = None, stdout: Optional[TextIO] = None) -> int:
+    """Answer the deployment on ``stdin``. Returns the exit status: 0 once an answer is printed, whatever it says."""
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format=LOG_FORMAT)
+    body = _body((stdin or sys.stdin).buffer.read().decode("utf-8", "replace"))
+    out = stdout or sys.stdout
+    out.write(body)
+    out.flush()
+    return 0
+
+
+def _body(text: str) -> str:
+    settings = Settings()
+    try:
+        deployment = parse(text)
+        try:
+            settings = load()
+        except AgentError as error:
+            raise BadDeployment(str(error), deployment=deployment) from error
+        return deliver(settings, deployment)
+    except BadDeployment as error:
+        log.error("%s", error)
+        return refuse(settings, error)
+    except Exception as error:
+        # A bug must still reach Heat as a failure.
+        log.critical("%s", bug(error))
+        return _failure(bug(error), BUG_STATUS)
+
+
+def _failure(message: str, status: int) -> str:
+    return json.dumps({"deploy_stdout": "", "deploy_stderr": f"{message}\n", "deploy_status_code": status})
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,89 @@
+"""From one package state to another with what the archive holds: keep the old, fetch the new, rehearse, go there."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import IO, Tuple
+
+from os_update_agent.errors import NotRestorable, PackageError
+from os_update_agent.model import Package, PackageState, Transaction, diff
+from os_update_agent.node.run import uninterrupted
+from os_update_agent.packages import space
+from os_update_agent.packages.archive import Archive
+from os_update_agent.packages.backend import Backend
+from os_update_agent.packages.state import broken, reholds, remarks, transaction, visible
+from os_update_agent.wording import effects, labels
+
+
+@dataclass(frozen=True)
+class Transition:
+    """The way between two states on one node. ``root`` is where the packages are; ``output`` takes what the package manager prints.
+
+    ``forced`` allows what only a way back needs: downgrades, changes of held packages, removal of essential ones.
+    """
+
+    backend: Backend
+    archive: Archive
+    root: Path
+    output: IO[bytes]
+
+    def lost_by(self, before: PackageState, target: PackageState) -> Tuple[Package, ...]:
+        """The packages that could not be put back, found without fetching anything: the undo check."""
+        return self.backend.available(self.archive.missing(_replaced(before, target)))[1]
+
+    def keep_old(self, before: PackageState, target: PackageState) -> Tuple[Tuple[Package, ...], Tuple[str, ...]]:
+        """Law 3: get hold of every file that is about to be replaced. Returns those that cannot be had, and those that were rebuilt."""
+        old = _replaced(before, target)
+        lost = self.archive.repack(self.archive.obtain(old))
+        return lost, self.archive.repacked(old)
+
+    def fetch(self, now: PackageState, target: PackageState) -> None:
+        """See that every file on the way is here. Raises NotRestorable that names what nobody has, PackageError where fetching fails."""
+        missing = self.archive.obtain(transaction(now, target).install)
+        if missing:
+            raise NotRestorable(f"neither the archive nor a repository has {labels(missing)}")
+
+    def check_space(self, before: PackageState, target: PackageState) -> None:
+        """Raises PackageError when a file system is too small."""
+        changes = visible(diff(before, target))
+        install = [change.after for change in changes if change.after]
+        need = space.peak(changes, self.archive.installed_kb(install), self.backend.present_sizes())
+        kernels = [package for package in install if package.name.startswith(("linux-image-", "kernel"))]
+        boot = space.boot_need(self.root, len(kernels), self.backend.boot_bytes(self.archive.files(kernels)))
+        space.check_space(self.root, need, boot)
+
+    def rehearse(self, before: PackageState, target: PackageState, *, forced: bool) -> None:
+        """Simulate the very transaction. Raises PackageError unless the package manager would do the plan and only the plan."""
+        planned = frozenset(
+            (before.slot(change.package), change.after.version if change.after else None) for change in visible(diff(before, target))
+        )
+        effect = self.backend.effect(self._with_files(transaction(before, target)), forced=forced)
+        reinstalled = {(before.slot(package), package.version) for package in broken(before)}
+        more, less = effect - planned - reinstalled, planned - effect
+        if more or less:
+            raise PackageError(
+                "the package manager would not do what was planned"
+                + (f"; it adds {effects(more)}" if more else "")
+                + (f"; it leaves out {effects(less)}" if less else "")
+            )
+
+    def go(self, target: PackageState, *, forced: bool) -> Tuple[str, ...]:
+        """One transaction from here to the target, then purges, marks and holds. Returns what the package manager complained about."""
+        todo = transaction(self.backend.capture(), target)
+        with uninterrupted():
+            complaints = self.backend.transact(self._with_files(todo), self.output, forced=forced)
+            now = self.backend.capture()
+            left_over = {package.identity for package in now.packages if not package.is_present}
+            self.backend.purge([package for package in todo.purge if package.identity in left_over], self.output)
+            for mark, packages in remarks(now, target).items():
+                self.backend.mark(packages, mark)
+            holds = reholds(now, target)
+            if holds:
+                self.backend.hold(holds)
+        return complaints
+
+    def _with_files(self, todo: Transaction) -> Transaction:
+        return replace(todo, files=tuple(map(str, self.archive.files(todo.install))))
+
+
+def _replaced(before: PackageState, target: PackageState) -> Tuple[Package, ...]:
+    return tuple(change.before for change in visible(diff(before, target)) if change.before)

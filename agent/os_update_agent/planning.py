@@ -1,0 +1,64 @@
+"""Where a run wants to go: the state that an update or a restore aims at, and what an operator wants to know about it."""
+
+from dataclasses import dataclass
+from typing import FrozenSet, Sequence, Set, Tuple
+
+from os_update_agent.errors import PackageError
+from os_update_agent.ledger import Ledger
+from os_update_agent.model import Change, HeldBack, PackageState, Selection, Slot, diff
+from os_update_agent.packages.backend import Backend
+from os_update_agent.packages.state import broken, expected, overlaid, sound, touched_by, visible
+from os_update_agent.policy import Policy
+from os_update_agent.wording import named
+
+
+@dataclass(frozen=True)
+class Aim:
+    """The state to reach; what is held back and why; what would be removed that no run of the agent installed."""
+
+    target: PackageState
+    held_back: Tuple[HeldBack, ...] = ()
+    removes_foreign: Tuple[str, ...] = ()
+
+
+def aim_of_update(backend: Backend, policy: Policy, before: PackageState) -> Aim:
+    """What the package manager makes of the policy. Raises PackageError, also when a broken package is in the way."""
+    selection = Selection(policy.packages, policy.exclude, policy.select == "security", policy.removals == "allow")
+    changes, held_back = backend.candidates(before, selection)
+    torn = {package.name for package in broken(before)} - {change.name for change in changes}
+    if torn:
+        raise PackageError(
+            f"an earlier interruption left {named(sorted(torn))} half-installed or not configured, and they cannot be repaired; "
+            "install them again or remove them by hand"
+        )
+    return Aim(expected(before, changes), held_back)
+
+
+def aim_of_restore(ledger: Ledger, policy: Policy, before: PackageState, number: int) -> Aim:
+    """The recorded state, or with ``restore: changes`` only what this key's own runs have changed since."""
+    target = sound(ledger.state(number))
+    if policy.restore == "changes":
+        target = overlaid(before, target, _touched_since(ledger, policy))
+    removals = [change for change in visible(diff(before, target)) if change.after is None]
+    return Aim(target, (), _not_ours(ledger, removals))
+
+
+def _touched_since(ledger: Ledger, policy: Policy) -> FrozenSet[Slot]:
+    record = ledger.history(policy.key).record(policy.value)
+    since = record.reached if record and record.reached else 0.0
+    touched: FrozenSet[Slot] = frozenset()
+    for run in ledger.runs(policy.key):
+        if run.started > since and run.before is not None and run.after is not None:
+            touched |= touched_by(ledger.state(run.before), ledger.state(run.after))
+    return touched
+
+
+def _not_ours(ledger: Ledger, removals: Sequence[Change]) -> Tuple[str, ...]:
+    if not removals:
+        return ()
+    ours: Set[str] = set()
+    for run in ledger.runs():
+        if run.before is not None and run.after is not None:
+            changes = visible(diff(ledger.state(run.before), ledger.state(run.after)))
+            ours |= {change.name for change in changes if change.before is None}
+    return tuple(change.name for change in removals if change.name not in ours)

@@ -1,0 +1,158 @@
+"""What a run came to, told to Heat and to the operator. Pure: everything that is told is handed in."""
+
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any, Dict, List, Optional, Sequence, Tuple
+
+from os_update_agent.model import Change, Outcome, Run
+from os_update_agent.wording import described, named
+
+SHOWN_VALUE = 80
+SHOWN_CHANGES = 200
+
+_DONE = {"update": "updated to", "restore": "restored", "download": "downloaded for", "assess": "assessed for"}
+_TRIED = {"update": "update to", "restore": "restore of", "download": "download for", "assess": "assessment for"}
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the ledger and the node add to a finished run.
+
+    ``changes`` are the versions that really changed, ``planned`` those that were to change;
+    ``is_exact``: the digest equals that of the recorded state.
+    """
+
+    changes: Tuple[Change, ...] = ()
+    planned: Tuple[Change, ...] = ()
+    digest: str = ""
+    is_exact: bool = True
+    reboot: Tuple[str, ...] = ()
+    services: Tuple[str, ...] = ()
+    log_tail: str = ""
+
+
+def outcome_of_run(run: Run, facts: Facts) -> Outcome:
+    """The result of a finished run: status 0 only when the value was reached."""
+    outputs = _outputs(run, facts)
+    if run.reached:
+        return Outcome(0, "\n".join(_success(run, facts)) + "\n", _notes(run), outputs)
+    return Outcome(run.status or 1, "\n".join(_planned(run, facts)) + "\n", _failure(run, facts), outputs)
+
+
+def outcome_of_nothing(reason: str, value: str, digest: str = "", restorable: bool = True) -> Outcome:
+    """A delivery that changed no package, and why that is right."""
+    return Outcome(0, f"nothing to do for {shown(value)}: {reason}\n" if value else f"nothing to do: {reason}\n", "", no_changes(digest))
+
+
+def outcome_of_baseline(value: str, digest: str, count: int) -> Outcome:
+    text = f"{shown(value)} is the baseline: the state of {count} installed packages is recorded; nothing was changed\n"
+    return Outcome(0, text, "", no_changes(digest))
+
+
+def outcome_of_error(message: str, status: int) -> Outcome:
+    """A delivery that could not be used or begun; nothing was changed for it."""
+    return Outcome(status or 1, "", f"{message}; nothing was changed\n", no_changes(""))
+
+
+def no_changes(digest: str) -> Dict[str, Any]:
+    return {
+        "changes": {"count": 0, "changes": []},
+        "held_back": [],
+        "state_digest": digest,
+        "restored_from": "",
+        "restorable": True,
+        "reboot_required": False,
+        "services_to_restart": [],
+    }
+
+
+def shown(value: str) -> str:
+    """A value for a sentence: quoted, without control characters, cut."""
+    text = repr(value)
+    return text if len(text) <= SHOWN_VALUE else f"{text[:SHOWN_VALUE]}..."
+
+
+def when(seconds: Optional[float]) -> str:
+    """Seconds since the epoch as UTC."""
+    if seconds is None:
+        return "-"
+    return datetime.fromtimestamp(seconds, tz=timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _outputs(run: Run, facts: Facts) -> Dict[str, Any]:
+    changes: Sequence[Change] = facts.planned if run.kind in ("assess", "download") else facts.changes
+    return {
+        "changes": {"count": len(changes), "changes": [change.as_json() for change in changes]},
+        "held_back": [{"name": item.name, "reason": item.reason} for item in run.held_back],
+        "state_digest": facts.digest,
+        "restored_from": f"{shown(run.value)}, reached {when(run.reached_before)}" if run.kind == "restore" else "",
+        "restorable": not run.not_restorable,
+        "reboot_required": bool(facts.reboot),
+        "services_to_restart": list(facts.services),
+    }
+
+
+def _success(run: Run, facts: Facts) -> List[str]:
+    changes = facts.planned if run.kind in ("assess", "download") else facts.changes
+    would = " would change" if run.kind in ("assess", "download") else " changed"
+    lines = [f"{_DONE[run.kind]} {shown(run.value)}: {_count(changes)}{would}"]
+    if run.kind == "restore":
+        lines[0] += f"; the state reached {when(run.reached_before)} is back"
+        if not facts.is_exact:
+            lines.append("left as it is: what other deployments or operators have changed, and left-over configuration that is gone")
+    lines += _listed(changes)
+    lines += _remarks(run)
+    lines += [f"reboot required: {reason}" for reason in facts.reboot]
+    if facts.services:
+        lines.append(f"services that still run replaced code: {named(facts.services)}")
+    return [*lines, f"log on the node: {run.log}"]
+
+
+def _planned(run: Run, facts: Facts) -> List[str]:
+    if not facts.planned:
+        return [f"{_TRIED[run.kind]} {shown(run.value)}"]
+    return [f"{_TRIED[run.kind]} {shown(run.value)}: {_count(facts.planned)} planned", *_listed(facts.planned), *_remarks(run)]
+
+
+def _remarks(run: Run) -> List[str]:
+    lines = [f"held back: {item.name}: {item.reason}" for item in run.held_back]
+    if run.removes_foreign:
+        lines.append(f"removes what no run of the agent installed: {named(run.removes_foreign)}")
+    if run.not_restorable:
+        lines.append(f"cannot be undone for: {named(run.not_restorable)}")
+    if run.repacked:
+        lines.append(f"kept as rebuilt packages, with any local edits in them: {named(run.repacked)}")
+    return lines
+
+
+def _failure(run: Run, facts: Facts) -> str:
+    lines = [f"{_TRIED[run.kind]} {shown(run.value)} failed: {run.failure}", _aftermath(run, facts)]
+    lines += run.notes
+    lines.append(f"full log on the node: {run.log}")
+    if facts.log_tail:
+        lines += ["", facts.log_tail]
+    return "\n".join(lines) + "\n"
+
+
+def _aftermath(run: Run, facts: Facts) -> str:
+    if not run.begun:
+        return "nothing was changed"
+    if run.undone:
+        return "the update was undone: the node has the packages that it had before"
+    if run.undone is None:
+        return f"the node is left as it is ({_count(facts.changes)} changed)"
+    return f"the update could not be undone: {_count(facts.changes)} differ from before; run 'os-update-agent status' on the node"
+
+
+def _notes(run: Run) -> str:
+    return "".join(f"{note}\n" for note in run.notes)
+
+
+def _listed(changes: Sequence[Change]) -> List[str]:
+    lines = [f"  {described(change)}" for change in changes[:SHOWN_CHANGES]]
+    more = len(changes) - len(lines)
+    return [*lines, f"  and {more} more"] if more > 0 else lines
+
+
+def _count(changes: Sequence[Change]) -> str:
+    return "1 package" if len(changes) == 1 else f"{len(changes)} packages"
