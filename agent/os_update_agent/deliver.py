@@ -1,6 +1,7 @@
 """One delivery, from its JSON to its answer: receive, lock, resume, decide, run, report. The one code path of hook and command line."""
 
 import logging
+import uuid
 from pathlib import Path
 from typing import Optional, Tuple
 
@@ -63,6 +64,23 @@ def deliver(settings: Settings, deployment: Deployment, *, signals: bool = True)
         log.critical("deployment=%s: %s", deployment.id, bug(error))
         outcome = outcome_of_error(bug(error), BUG_STATUS)
     return _answer(site, deployment, policy, outcome, signals)
+
+
+def by_hand(site: Site, policy: Policy, *, state: Optional[int] = None) -> Outcome:
+    """The same for an operator at the command line, who is not signalled. ``state`` is one to restore whatever the table says.
+
+    Raises LedgerError, Busy, PackageError; a run that fails is an outcome.
+    """
+    config_id = f"by-hand-{uuid.uuid4()}"
+    with node_lock(site.settings.lock, doing="a run by hand", timeout=policy.lock_timeout):
+        resume(site)
+        what = decide(site.ledger.history(policy.key), "UPDATE", policy.value, operation=policy.operation)
+        if state is not None:
+            what = Decision(decision.RESTORE, "asked for by hand", state)
+        site.ledger.receive(Delivery(config_id, policy.key, policy.value, "UPDATE", site.clock()))
+        outcome = carry_out(site, policy, what, config_id)
+        site.ledger.finish(config_id, encode(outcome, ()), None, site.clock())
+    return outcome
 
 
 def refuse(settings: Settings, error: BadDeployment) -> str:

@@ -11,7 +11,7 @@ import zlib
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Dict, Iterable, Iterator, List, Optional, Tuple
+from typing import Any, Dict, FrozenSet, Iterable, Iterator, List, Optional, Set, Tuple
 
 from os_update_agent.errors import LedgerError
 from os_update_agent.model import (
@@ -27,13 +27,13 @@ from os_update_agent.model import (
     Request,
     Run,
     SignalTarget,
-    as_package,
 )
 
 # 1: the first published schema.
 SCHEMA = 1
 FULL_EVERY = 50
 BUSY_SECONDS = 60.0
+_GONE, _COME = "-", "+"
 
 _TABLES = """
 CREATE TABLE states (id INTEGER PRIMARY KEY, digest TEXT NOT NULL, backend TEXT NOT NULL, native TEXT NOT NULL,
@@ -135,14 +135,16 @@ class Ledger:
 
     def _insert_state(self, state: PackageState) -> int:
         latest = self._db.execute("SELECT id, depth FROM states ORDER BY id DESC LIMIT 1").fetchone()
+        lines = frozenset(state.lines)
         base: Optional[int] = None
         depth = 0
-        content: Any = [package.row() for package in state.packages]
+        content: List[str] = []
         if latest is not None and latest[1] + 1 < FULL_EVERY:
-            delta = _delta(self.state(latest[0]), state)
-            if len(delta["gone"]) + len(delta["set"]) < len(state.packages):
-                base, depth, content = latest[0], latest[1] + 1, delta
-        body = zlib.compress(json.dumps(content, separators=(",", ":")).encode(), 6)
+            base, depth = latest[0], latest[1] + 1
+            content = _delta(self._lines(latest[0]), lines)
+        if base is None or len(content) >= len(lines):
+            base, depth, content = None, 0, _delta(frozenset(), lines)
+        body = zlib.compress("\n".join(content).encode(), 6)
         cursor = self._db.execute(
             "INSERT INTO states (digest, backend, native, base, depth, body) VALUES (?, ?, ?, ?, ?, ?)",
             (state.digest, state.backend, state.native, base, depth, body),
@@ -154,27 +156,42 @@ class Ledger:
         """The state with that number. Raises LedgerError when it is not there or differs from its digest."""
         if self._last is not None and self._last[0] == number:
             return self._last[1]
-        digest, backend, native, base, body = self._state_row(number)
-        deltas = []
-        while base is not None:
-            deltas.append(body)
-            _, _, _, base, body = self._state_row(base)
-        packages = [as_package(row) for row in _unpacked(body)]
-        for body in reversed(deltas):
-            delta = _unpacked(body)
-            gone = set(delta["gone"])
-            packages = [package for index, package in enumerate(packages) if index not in gone]
-            packages = sorted(packages + [as_package(row) for row in delta["set"]])
-        state = PackageState(backend, native, tuple(packages))
+        digest, backend, native, _, _ = self._state_row(number)
+        try:
+            state = PackageState.of_lines(backend, native, self._lines(number))
+        except TypeError as error:
+            raise self._damaged(f"state {number} has a row that is none") from error
         if state.digest != digest:
-            raise LedgerError(f"the ledger {self.path} is damaged: state {number} does not match its digest")
+            raise self._damaged(f"state {number} does not match its digest")
         self._last = number, state
         return state
+
+    def _lines(self, number: int) -> FrozenSet[str]:
+        """The lines of a state, put together along its chain of deltas; not checked against the digest."""
+        if self._last is not None and self._last[0] == number:
+            return frozenset(self._last[1].lines)
+        chain: List[str] = []
+        base: Optional[int] = number
+        while base is not None:
+            _, _, _, base, body = self._state_row(base)
+            try:
+                chain.append(zlib.decompress(body).decode())
+            except (zlib.error, ValueError) as error:
+                raise self._damaged(f"state {number} cannot be unpacked: {error}") from error
+        lines: Set[str] = set()
+        for content in reversed(chain):
+            marked = content.split("\n")
+            lines.difference_update(line[1:] for line in marked if line[:1] == _GONE)
+            lines.update(line[1:] for line in marked if line[:1] == _COME)
+        return frozenset(lines)
+
+    def _damaged(self, what: str) -> LedgerError:
+        return LedgerError(f"the ledger {self.path} is damaged: {what}")
 
     def _state_row(self, number: int) -> Any:
         row = self._row("SELECT digest, backend, native, base, body FROM states WHERE id = ?", number)
         if row is None:
-            raise LedgerError(f"the ledger {self.path} is damaged: state {number} is missing")
+            raise self._damaged(f"state {number} is missing")
         return row
 
     def digest(self, number: int) -> str:
@@ -375,18 +392,9 @@ def _as_signal(config_id: str, body: str, standing: str, tries: int, updated: fl
     return OwedSignal(config_id, body, standing, tries, updated, where, answer)
 
 
-def _delta(base: PackageState, state: PackageState) -> Dict[str, Any]:
-    new = set(state.packages)
-    old = set(base.packages)
-    gone = [index for index, package in enumerate(base.packages) if package not in new]
-    return {"gone": gone, "set": [package.row() for package in state.packages if package not in old]}
-
-
-def _unpacked(body: bytes) -> Any:
-    try:
-        return json.loads(zlib.decompress(body))
-    except (zlib.error, ValueError) as error:
-        raise LedgerError(f"the ledger is damaged: a state cannot be unpacked ({error})") from error
+def _delta(base: FrozenSet[str], lines: FrozenSet[str]) -> List[str]:
+    """What goes and what comes from ``base`` to ``lines``; from nothing that is the full state."""
+    return [_GONE + line for line in sorted(base - lines)] + [_COME + line for line in sorted(lines - base)]
 
 
 def _as_run(number: int, document: str) -> Run:

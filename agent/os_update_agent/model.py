@@ -1,10 +1,9 @@
 """The frozen values that flow through the agent. No behaviour beyond what a value can say about itself."""
 
 import hashlib
-import json
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Optional, Tuple
 
 # A package of these architectures stands in the place of the native one.
 NEUTRAL_ARCHES = ("all", "noarch")
@@ -15,9 +14,8 @@ Slot = Tuple[str, str]
 Identity = Tuple[str, str, str]
 
 
-@dataclass(frozen=True, order=True)
-class Package:
-    """One row of the package database.
+class Package(NamedTuple):
+    """One row of the package database. A tuple: thousands of them are made, sorted and compared in each run.
 
     ``status``, ``want`` and ``flag`` are dpkg's words (dpkg-query(1), db:Status-*); an rpm row keeps the defaults.
     ``mark`` is "manual" or "auto" (or a finer reason that the package manager knows).
@@ -56,17 +54,19 @@ class Package:
 
     def row(self) -> Row:
         """The package as a short list: defaults at the end are left out."""
-        row = [self.name, self.arch, self.version, self.status, self.want, self.flag, self.mark, self.digest]
-        while len(row) > 3 and row[-1] == _DEFAULTS[len(row) - 4]:
-            row.pop()
-        return row
+        length = len(self)
+        while length > 3 and self[length - 1] == _DEFAULTS[length - 4]:
+            length -= 1
+        return list(self[:length])
 
 
 _DEFAULTS = ("installed", "install", "ok", "manual", "")
+_PLAIN = "\t".join(("", *_DEFAULTS))
 
 
-def as_package(row: Row) -> Package:
-    return Package(*row)
+def as_package(line: str) -> Package:
+    """The package of one of a state's lines."""
+    return Package(*line.split("\t"))
 
 
 @dataclass(frozen=True)
@@ -78,10 +78,22 @@ class PackageState:
     packages: Tuple[Package, ...]
 
     @cached_property
+    def lines(self) -> Tuple[str, ...]:
+        """All rows as text in their one order. No package manager allows a tab or a line end in a field."""
+        return tuple(sorted("\t".join(package).removesuffix(_PLAIN) for package in self.packages))
+
+    @cached_property
     def digest(self) -> str:
-        """sha256 over the canonical JSON of all rows."""
-        rows = [package.row() for package in sorted(self.packages)]
-        return hashlib.sha256(json.dumps(rows, separators=(",", ":")).encode()).hexdigest()
+        """sha256 over the lines."""
+        return hashlib.sha256("\n".join(self.lines).encode()).hexdigest()
+
+    @classmethod
+    def of_lines(cls, backend: str, native: str, lines: Iterable[str]) -> "PackageState":
+        """The state with these lines. Raises TypeError where a line is none."""
+        ordered = tuple(sorted(lines))
+        state = cls(backend, native, tuple(map(as_package, ordered)))
+        state.__dict__["lines"] = ordered  # cached from the start: to make them again costs half of a read
+        return state
 
     @cached_property
     def slots(self) -> Dict[Slot, Tuple[Package, ...]]:

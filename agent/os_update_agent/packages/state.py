@@ -12,7 +12,7 @@ def expected(before: PackageState, changes: Iterable[Change]) -> PackageState:
     for change in changes:
         after = change.after
         if after is None and change.before is not None:
-            after = replace(change.before, status=CONFIG_FILES, want="deinstall", mark="manual")
+            after = change.before._replace(status=CONFIG_FILES, want="deinstall", mark="manual")
         aims.append(Change(change.before, after))
     return with_rows(before, tuple(aims))
 
@@ -105,5 +105,5 @@ def broken(state: PackageState) -> Tuple[Package, ...]:
 
 def sound(state: PackageState) -> PackageState:
     """The state with every package whole: one that was captured half-configured is restored configured."""
-    rows = (replace(package, status="installed", flag="ok") if package.is_present else package for package in state.packages)
+    rows = (package._replace(status="installed", flag="ok") if package.is_present else package for package in state.packages)
     return replace(state, packages=tuple(sorted(rows)))

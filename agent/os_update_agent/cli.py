@@ -1,0 +1,113 @@
+"""The command line: the same code as the hook, by hand."""
+
+import argparse
+import logging
+import sys
+from typing import Callable, Optional, Sequence
+
+from os_update_agent import __version__, commands
+from os_update_agent.errors import AgentError
+from os_update_agent.settings import Settings, load
+
+Command = Callable[[Settings, argparse.Namespace], int]
+
+_EPILOG = """\
+exit status: 0 done; 1 failed (whether it was undone is said); 2 wrong usage; 75 busy, try later;
+plan --detailed-exitcode: 100 when there are updates.
+"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The whole command line: help, man page and completion are made from it."""
+    parser = argparse.ArgumentParser(
+        prog="os-update-agent",
+        description="Updates the packages of this node to a value, and brings earlier values back.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    parser.add_argument("--config", metavar="FILE", help="configuration file in place of /etc/os-update-agent/agent.conf")
+    parser.add_argument("-v", "--verbose", action="store_true", help="say what is done, on standard error")
+    verbs = parser.add_subparsers(metavar="COMMAND")
+    parser.set_defaults(command=commands.status, json=False)
+
+    status = _add(verbs, "status", commands.status)
+    _json(status)
+    plan = _add(verbs, "plan", commands.plan)
+    plan.add_argument("value", nargs="?", metavar="VALUE")
+    plan.add_argument("--no-refresh", action="store_true", help="use the package index as it is")
+    plan.add_argument("--detailed-exitcode", action="store_true", help="exit with 100 when there are changes")
+    _options(plan)
+    update = _add(verbs, "update", commands.update)
+    update.add_argument("value", metavar="VALUE")
+    _options(update)
+    rollback = _add(verbs, "rollback", commands.rollback)
+    rollback.add_argument("value", metavar="VALUE")
+    _options(rollback)
+    history = _add(verbs, "history", commands.history)
+    history.add_argument("--limit", type=int, default=20, metavar="N", help="show the last N runs (20)")
+    _key_and_json(history)
+    show = _add(verbs, "show", commands.show)
+    show.add_argument("value", metavar="VALUE")
+    _key_and_json(show)
+    difference = _add(verbs, "diff", commands.difference)
+    difference.add_argument("a", metavar="A")
+    difference.add_argument("b", metavar="B")
+    _key_and_json(difference)
+    resume = _add(verbs, "resume", commands.resume_now)
+    resume.add_argument("--patience", type=float, default=0.0, metavar="SECONDS", help="keep trying to send for so long (one try)")
+    replay = _add(verbs, "replay", commands.replay)
+    replay.add_argument("file", metavar="FILE")
+    replay.add_argument("--no-signal", action="store_true", help="do not tell Heat")
+    _json(replay)
+    prune = _add(verbs, "prune", commands.prune_now)
+    prune.add_argument("--keep", type=int, metavar="N", help="keep the files of the last N values of each key (option keep)")
+    demo = _add(verbs, "demo", commands.demo)
+    demo.add_argument("--directory", metavar="DIR", help="work in this new directory and leave it behind")
+    return parser
+
+
+def _add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, command: Command) -> argparse.ArgumentParser:
+    text = (command.__doc__ or "").replace("%", "%%")
+    parser = verbs.add_parser(name, help=text, description=text)
+    parser.set_defaults(command=command)
+    return parser
+
+
+def _json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="print a JSON document")
+
+
+def _key_and_json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--key", metavar="KEY", help="whose history (needed when the node has several)")
+    _json(parser)
+
+
+def _options(parser: argparse.ArgumentParser) -> None:
+    _key_and_json(parser)
+    parser.add_argument("--select", choices=("all", "security"))
+    parser.add_argument("--packages", action="append", metavar="GLOB", help="only these; can be given again")
+    parser.add_argument("--exclude", action="append", metavar="GLOB", help="not these; exclusion wins")
+    parser.add_argument("--set", action="append", metavar="OPTION=VALUE", help="any other option, e.g. --set on_failure=keep")
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Run one command. Returns its exit status; a usage error of argparse ends with 2."""
+    arguments = build_parser().parse_args(argv)
+    level = logging.INFO if arguments.verbose else logging.ERROR
+    logging.basicConfig(stream=sys.stderr, level=level, format="%(asctime)s %(levelname)s %(message)s")
+    command: Command = arguments.command
+    try:
+        return command(Settings() if command is commands.demo else load(arguments.config), arguments)
+    except AgentError as error:
+        print(f"os-update-agent: {error}", file=sys.stderr)
+        return error.exit_status
+    except BrokenPipeError:
+        return 1
+    except KeyboardInterrupt:
+        print("os-update-agent: interrupted; 'os-update-agent status' says what is open", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

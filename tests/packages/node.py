@@ -1,0 +1,344 @@
+"""A whole node in a directory: a private root, its repository, Heat's side of the signals, and the real hook program between them."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
+
+from os_update_agent.demo.receiver import Receiver, Request
+from os_update_agent.demo.repository import Deb, Repository, make_root
+from os_update_agent.ledger import Ledger
+from os_update_agent.model import ArchiveEntry, History, OwedSignal, PackageState, Run
+from os_update_agent.settings import load
+from os_update_agent.site import Site, open_site
+
+from packages.aptroot import AptRoot, State
+
+CHECKOUT = Path(__file__).parents[2]
+HOOK = CHECKOUT / "hooks/package-update"
+# Nothing here takes so long: who waits longer waits for something that never comes.
+PATIENCE = 120.0
+
+STACK, SERVER, RESOURCE = "web/68c97fbe", "fcdbf267", "update"
+SIGNATURE = "c2VjcmV0LW9mLXRoZS1zaWduYWw"
+PLAIN_OUTPUTS = ("changes", "held_back", "state_digest", "restored_from", "restorable", "reboot_required", "services_to_restart")
+OUTPUTS = [{"name": name, "type": "String"} for name in PLAIN_OUTPUTS]
+
+ONE = (
+    Deb("app", "1.0-1", fields={"Depends": "libapp1 (>= 1.0)"}, files={"etc/app.conf": "a=1\n"}, conffiles=["etc/app.conf"]),
+    Deb("libapp1", "1.0-1"),
+    Deb("oldname", "1.0-1"),
+    Deb("useold", "1.0-1", fields={"Depends": "oldname"}),
+    Deb("epochy", "9.0-1"),
+    Deb("heldpkg", "1.0-1"),
+    Deb("tool", "1.0-1", files={"usr/share/tool": "1\n"}),
+)
+TWO = (
+    Deb("app", "2.0-1", fields={"Depends": "libapp1 (>= 2.0), extra"}, files={"etc/app.conf": "a=2\n"}, conffiles=["etc/app.conf"]),
+    Deb("libapp1", "2.0-1", fields={"Breaks": "app (<< 2.0)"}),
+    Deb("extra", "2.0-1"),
+    Deb("newname", "2.0-1", fields={"Conflicts": "oldname", "Replaces": "oldname"}),
+    Deb("useold", "2.0-1", fields={"Depends": "newname"}),
+    Deb("epochy", "1:1.0-1"),
+    Deb("heldpkg", "2.0-1"),
+)
+VERSIONS_ONE = {
+    **dict.fromkeys(("app", "libapp1", "oldname", "useold", "heldpkg", "tool"), "1.0-1"),
+    "epochy": "9.0-1",
+}
+VERSIONS_TWO = {
+    **dict.fromkeys(("app", "libapp1", "extra", "newname", "useold"), "2.0-1"),
+    **{"epochy": "1:1.0-1", "heldpkg": "1.0-1", "tool": "1.0-1"},
+}
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one run of the hook came to. ``received`` are the signals that arrived until it ended; ``id`` is the config id."""
+
+    id: str
+    returncode: int
+    stdout: str
+    stderr: str
+    received: Tuple[Request, ...]
+
+    @property
+    def body(self) -> Dict[str, Any]:
+        body = json.loads(self.stdout)
+        assert isinstance(body, dict), body
+        return body
+
+    @property
+    def status(self) -> int:
+        return int(self.body["deploy_status_code"])
+
+    @property
+    def told(self) -> str:
+        """What the operator reads in case of success."""
+        return str(self.body["deploy_stdout"])
+
+    @property
+    def complaint(self) -> str:
+        """What the operator reads in case of failure."""
+        return str(self.body["deploy_stderr"])
+
+    @property
+    def changes(self) -> Dict[str, Tuple[Optional[str], Optional[str]]]:
+        return {change["name"]: (change["before"], change["after"]) for change in self.body["changes"]["changes"]}
+
+    @property
+    def held_back(self) -> Dict[str, str]:
+        return {item["name"]: item["reason"] for item in self.body["held_back"]}
+
+
+class Running:
+    """A hook that has been started with a deployment and not waited for."""
+
+    def __init__(self, node: "Node", deployment: Mapping[str, Any], wrapper: Sequence[str]) -> None:
+        self.node = node
+        self.id = str(deployment.get("id", ""))
+        self._first = len(node.receiver.received)
+        # Files, not pipes: a child that holds a pipe open would let us wait for it and not for the hook.
+        self._streams = [open(node.directory / f"{name}-{node.count}", "w+b") for name in ("hook.out", "hook.err")]
+        self.process = subprocess.Popen(
+            [*wrapper, sys.executable, str(HOOK)],
+            stdin=subprocess.PIPE,
+            stdout=self._streams[0],
+            stderr=self._streams[1],
+            env=node.environment(),
+        )
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps(deployment).encode())
+        self.process.stdin.close()
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def wait(self) -> Result:
+        self.process.wait(PATIENCE)
+        out, err = self.output()
+        for stream in self._streams:
+            stream.close()
+        return Result(self.id, self.process.returncode, out, err, tuple(self.node.receiver.received[self._first :]))
+
+    def output(self) -> Tuple[str, str]:
+        """Standard output and standard error so far."""
+        out, err = (Path(stream.name).read_text(encoding="utf-8") for stream in self._streams)
+        return out, err
+
+
+class Node:
+    """Use as a context manager: the receiver listens in between.
+
+    ``wrapper`` is put before the hook's command, to run it under another program.
+    """
+
+    def __init__(self, directory: Path, template: "Template") -> None:
+        self.directory = directory
+        self.template = template
+        self.count = 0
+        shutil.copytree(template.directory, directory, dirs_exist_ok=True, symlinks=True)
+        self.repository = Repository(directory / "repository")
+        self.root = directory / "root"
+        self.apt = AptRoot(self.root)
+        self.state, self.log, self.run, self.steps = (directory / name for name in ("state", "log", "run", "steps"))
+        self.archive = self.state / "archive"
+        self.conf = directory / "agent.conf"
+        self.receiver = Receiver()
+        self.wrapper: Tuple[str, ...] = ()
+        self.use_sources(self.repository.source_line())
+        self.configure()
+
+    def __enter__(self) -> "Node":
+        self.receiver.__enter__()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.receiver.__exit__(None, None, None)
+
+    # --- what is there before a delivery
+
+    def use_sources(self, *lines: str) -> None:
+        (self.root / "etc/apt/sources.list").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+
+    def configure(self, more: str = "", **defaults: object) -> None:
+        """Write agent.conf. The signals of a test go to a receiver that answers at once or is meant not to."""
+        options = {"signal_timeout": 0.1, "script_timeout": PATIENCE, **defaults}
+        lines = "".join(f"{name} = {value}\n" for name, value in options.items())
+        self.conf.write_text(
+            f"[node]\nroot = {self.root}\nbackend = apt\n"
+            f"[paths]\nstate = {self.state}\nlog = {self.log}\nrun = {self.run}\nsteps = {self.steps}\n"
+            f"[defaults]\n{lines}{more}",
+            encoding="utf-8",
+        )
+
+    def offer(self, *debs: Deb) -> None:
+        """The repository has these packages too, from now on."""
+        self.repository.add(*debs)
+        self.repository.publish()
+
+    def offer_two(self) -> None:
+        """The second release: new, renamed, removed packages, an epoch, and a newer version of the held one."""
+        for path in self.template.two.glob("*.deb"):
+            shutil.copy2(path, self.repository.directory)
+        self.repository.publish()
+
+    def withdraw(self, version: str, *names: str) -> None:
+        """The repository has this version of the packages no longer."""
+        for name in names:
+            self.repository.remove(name, version)
+        self.repository.publish()
+
+    def install_by_hand(self, *names: str) -> None:
+        self.apt.apt("update")
+        self.apt.apt("install", *names)
+
+    def step(self, place: str, body: str = "", mode: int = 0o755) -> Path:
+        """A step of the operator, "pre-update.d/10-drain"; it writes a line into the file ``ran`` first."""
+        path = self.steps / place
+        path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        line = f"{place} $OS_UPDATE_VALUE $OS_UPDATE_OPERATION [$OS_UPDATE_OUTCOME]"
+        path.write_text(f'#!/bin/sh\necho "{line}" >> {self.directory}/ran\n{body}\n', encoding="utf-8")
+        path.chmod(mode)
+        return path
+
+    def ran(self) -> List[str]:
+        """What the steps have written, and forgotten by this."""
+        path = self.directory / "ran"
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        path.unlink(missing_ok=True)
+        return lines
+
+    # --- deliveries
+
+    def deployment(
+        self, action: str, value: Any, *, config_id: str = "", resource: str = RESOURCE, config: Any = "", **inputs: Any
+    ) -> Dict[str, Any]:
+        """A delivery as Heat makes it, signed for the receiver. ``inputs`` are options, or Heat's own (deploy_*)."""
+        self.count += 1
+        own = {
+            "deploy_server_id": SERVER,
+            "deploy_action": action,
+            "deploy_stack_id": STACK,
+            "deploy_resource_name": resource,
+            "deploy_signal_transport": "CFN_SIGNAL",
+            "deploy_signal_id": self.receiver.url(f"/v1/signal/{resource}?Signature={SIGNATURE}"),
+            "deploy_signal_verb": "POST",
+            "update_after_time": value,
+        }
+        return {
+            "id": config_id or f"config-{self.count}",
+            "name": "update",
+            "group": "package-update",
+            "config": config,
+            "options": {},
+            "inputs": [{"name": name, "type": "String", "value": given} for name, given in {**own, **inputs}.items()],
+            "outputs": OUTPUTS,
+        }
+
+    def start(self, action: str, value: Any, **options: Any) -> Running:
+        return self.start_with(self.deployment(action, value, **options))
+
+    def start_with(self, deployment: Mapping[str, Any]) -> Running:
+        return Running(self, deployment, self.wrapper)
+
+    def deliver(self, action: str, value: Any, **options: Any) -> Result:
+        result = self.start(action, value, **options).wait()
+        assert result.returncode == 0, result.stderr
+        return result
+
+    def succeed(self, action: str, value: Any, **options: Any) -> Result:
+        result = self.deliver(action, value, **options)
+        assert result.status == 0, result.complaint
+        return result
+
+    def fail(self, action: str, value: Any, **options: Any) -> Result:
+        """The delivery fails, and says so to the operator and to Heat."""
+        result = self.deliver(action, value, **options)
+        assert result.status != 0, result.told
+        assert result.complaint.strip()
+        assert "Traceback" not in result.stdout + result.stderr
+        return result
+
+    def environment(self) -> Dict[str, str]:
+        inherited = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
+        return {**inherited, "PYTHONPATH": str(CHECKOUT / "agent"), "OS_UPDATE_AGENT_CONFIG": str(self.conf)}
+
+    # --- what is there afterwards
+
+    def packages(self) -> State:
+        return self.apt.state()
+
+    def versions(self) -> Dict[str, str]:
+        return self.apt.versions()
+
+    def text(self, path: str) -> str:
+        return (self.root / path).read_text(encoding="utf-8")
+
+    @contextmanager
+    def ledger(self) -> Iterator[Ledger]:
+        ledger = Ledger(self.state / "ledger.sqlite")
+        try:
+            yield ledger
+        finally:
+            ledger.close()
+
+    def history(self, resource: str = RESOURCE) -> History:
+        with self.ledger() as ledger:
+            return ledger.history(f"{STACK}/{resource}@{SERVER}")
+
+    def recorded(self, value: str) -> PackageState:
+        record = self.history().record(value)
+        assert record is not None and record.state is not None, f"no state is recorded under {value!r}"
+        with self.ledger() as ledger:
+            return ledger.state(record.state)
+
+    def last_run(self) -> Run:
+        with self.ledger() as ledger:
+            return ledger.runs(limit=1)[0]
+
+    def signals(self) -> Dict[str, OwedSignal]:
+        with self.ledger() as ledger:
+            return {signal.config_id: signal for signal in ledger.signals()}
+
+    def kept(self) -> Dict[str, ArchiveEntry]:
+        """The archive's entries by "name version"."""
+        with self.ledger() as ledger:
+            return {f"{entry.name} {entry.version}": entry for entry in ledger.archive_entries().values()}
+
+    def site(self) -> Site:
+        return open_site(load(str(self.conf)))
+
+    def run_log(self) -> str:
+        return Path(self.last_run().log).read_text(encoding="utf-8", errors="replace")
+
+
+class Template:
+    """A repository with release one, a root that has it, and release two lying ready: made once, copied for each node."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory / "node"
+        self.two = directory / "two"
+        repository = Repository(self.directory / "repository")
+        repository.add(*ONE)
+        repository.publish()
+        Repository(self.two).add(*TWO)
+        root = AptRoot(make_root(self.directory / "root", sources=[repository.source_line()]))
+        root.apt("update")
+        root.apt("install", "app", "useold", "epochy", "heldpkg", "tool")
+        root.hold("heldpkg")
+
+
+def wait_until(is_so: Callable[[], bool], what: str) -> None:
+    """Wait for a condition that another process brings about."""
+    end = time.monotonic() + PATIENCE
+    while not is_so():
+        assert time.monotonic() < end, f"waited {PATIENCE:g} s for {what}"
+        time.sleep(0.02)

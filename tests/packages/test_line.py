@@ -1,0 +1,201 @@
+"""There and back: the line from a value to a package state and from the value back to that state."""
+
+import json
+
+import pytest
+from os_update_agent.demo.repository import Deb
+
+from packages.node import VERSIONS_ONE, VERSIONS_TWO, Node
+
+BROKEN = Deb("tool", "3.0-1", scripts={"postinst": "echo broken here >&2; exit 3"})
+
+
+def test_the_first_create_records_the_baseline_and_changes_nothing(node: Node) -> None:
+    before = node.packages()
+    node.offer_two()
+    result = node.succeed("CREATE", "v1")
+    assert node.packages() == before
+    assert result.changes == {}
+    assert "baseline" in result.told and "7 installed packages" in result.told
+    assert node.history().current == "v1"
+    assert result.body["state_digest"] == node.recorded("v1").digest
+
+
+def test_each_result_is_signalled_once_with_the_bytes_that_the_hook_prints(node: Node) -> None:
+    node.offer_two()
+    for action, value in (("CREATE", "v1"), ("UPDATE", "v2"), ("UPDATE", "v1"), ("DELETE", "v1")):
+        result = node.succeed(action, value)
+        (request,) = result.received
+        assert request.body.decode() == result.stdout
+        assert (request.method, request.headers["content-type"]) == ("POST", "application/json")
+    assert {signal.standing for signal in node.signals().values()} == {"delivered"}
+
+
+def test_there_and_back_is_exact_in_versions_marks_and_holds(based: Node) -> None:
+    one = based.packages()
+    digest = based.recorded("v1").digest
+    based.offer_two()
+
+    there = based.succeed("UPDATE", "v2")
+    assert based.versions() == VERSIONS_TWO
+    two = based.packages()
+    assert there.held_back == {"heldpkg": "on hold"}
+    assert there.changes["extra"] == (None, "2.0-1")
+    assert there.changes["newname"] == (None, "2.0-1")
+    assert there.changes["oldname"] == ("1.0-1", None)
+    assert there.changes["epochy"] == ("9.0-1", "1:1.0-1")
+    assert there.body["restorable"] is True
+    assert any(name.startswith("extra:") for name in two[1])
+
+    back = based.succeed("UPDATE", "v1")
+    assert based.packages() == one
+    assert based.versions() == VERSIONS_ONE
+    assert back.body["state_digest"] == digest
+    assert back.body["restored_from"].startswith("'v1', reached ")
+    assert back.changes["extra"] == ("2.0-1", None)
+
+    again = based.succeed("UPDATE", "v2")
+    assert based.packages() == two
+    assert again.body["state_digest"] == there.body["state_digest"]
+
+
+def test_the_same_value_again_is_nothing_to_do(based: Node) -> None:
+    based.offer_two()
+    two = based.succeed("UPDATE", "v2")
+    based.offer(Deb("tool", "3.0-1"))
+    for action in ("UPDATE", "CREATE"):
+        result = based.succeed(action, "v2")
+        assert result.changes == {}
+        assert "the node stands at this value already" in result.told
+        assert result.body["state_digest"] == two.body["state_digest"]
+    assert based.versions() == VERSIONS_TWO
+
+
+def test_the_same_delivery_again_gets_its_stored_answer(based: Node) -> None:
+    based.offer_two()
+    first = based.succeed("UPDATE", "v2", config_id="the-one")
+    based.offer(Deb("tool", "3.0-1"))
+    based.succeed("UPDATE", "v3")
+    again = based.succeed("UPDATE", "v2", config_id="the-one")
+    assert again.stdout == first.stdout
+    assert again.received == ()
+    assert based.versions()["tool"] == "3.0-1"
+
+
+def test_a_failed_update_is_undone_and_the_old_value_is_still_current(based: Node) -> None:
+    based.offer_two()
+    based.succeed("UPDATE", "v2")
+    two = based.packages()
+    based.offer(BROKEN, Deb("app", "3.0-1"))
+
+    failed = based.fail("UPDATE", "v3")
+    assert based.packages() == two
+    assert failed.status == 1
+    assert "exit status 3" in failed.complaint and "broken here" in failed.complaint
+    assert "the node has the packages that it had before" in failed.complaint
+    assert str(based.log) in failed.complaint
+    assert failed.changes == {}
+    assert based.history().current == "v2"
+
+    rollback = based.succeed("CREATE", "v2")
+    assert "nothing to do" in rollback.told
+    based.succeed("CREATE", "v1")
+    assert based.versions() == VERSIONS_ONE
+
+
+def test_a_failed_value_is_run_again_once_the_repository_is_mended(based: Node) -> None:
+    based.offer(BROKEN)
+    based.fail("UPDATE", "v2")
+    based.fail("CREATE", "v2")
+    based.withdraw("3.0-1", "tool")
+    based.offer(Deb("tool", "3.1-1"))
+    retry = based.succeed("CREATE", "v2")
+    assert retry.changes == {"tool": ("1.0-1", "3.1-1")}
+    assert based.history().current == "v2"
+    based.succeed("UPDATE", "v1")
+    assert based.versions() == VERSIONS_ONE
+
+
+def test_what_is_kept_on_failure_is_left_and_said(based: Node) -> None:
+    based.offer(BROKEN, Deb("libapp1", "3.0-1"))
+    failed = based.fail("UPDATE", "v2", on_failure="keep")
+    assert based.versions()["libapp1"] == "3.0-1"
+    assert any(row.startswith("tool:") and row.endswith("half-configured") for row in based.apt.rows())
+    assert "left as it is" in failed.complaint
+    assert failed.changes["libapp1"] == ("1.0-1", "3.0-1")
+    assert based.history().current is None
+
+    based.succeed("CREATE", "v1")
+    assert based.versions() == VERSIONS_ONE
+
+
+def test_the_state_that_an_operator_has_made_since_is_the_one_that_comes_back(based: Node) -> None:
+    based.offer(Deb("byhand", "1.0-1"))
+    based.install_by_hand("byhand")
+    based.apt.hold("tool")
+    one = based.packages()
+    based.offer_two()
+    based.succeed("UPDATE", "v2")
+    based.succeed("UPDATE", "v1")
+    assert based.packages() == one
+
+
+def test_a_restore_names_what_it_removes_that_nobody_of_us_installed(based: Node) -> None:
+    based.offer_two()
+    based.succeed("UPDATE", "v2")
+    based.offer(Deb("byhand", "1.0-1"))
+    based.install_by_hand("byhand")
+    back = based.succeed("UPDATE", "v1")
+    assert based.versions() == VERSIONS_ONE
+    assert "removes what no run of the agent installed: byhand" in back.told
+
+
+def test_changed_marks_and_holds_alone_are_restored(based: Node) -> None:
+    one = based.packages()
+    based.offer(Deb("tool", "2.0-1"))
+    based.succeed("UPDATE", "v2")
+    based.apt.hold("app")
+    based.apt._run("apt-mark", "auto", "useold").check_returncode()
+    based.apt._run("apt-mark", "unhold", "heldpkg").check_returncode()
+    based.succeed("UPDATE", "v1")
+    assert based.packages() == one
+
+
+@pytest.mark.parametrize("action", ["DELETE", "SUSPEND", "RESUME"])
+def test_other_actions_touch_no_package(based: Node, action: str) -> None:
+    based.offer_two()
+    before = based.packages()
+    history = based.history()
+    for value in ("v1", "v9"):
+        result = based.succeed(action, value)
+        assert f"packages are not touched on {action}" in result.told
+    assert based.packages() == before
+    assert based.history() == history
+
+
+def test_without_a_create_an_older_value_means_the_state_before_the_first_update(node: Node) -> None:
+    one = node.packages()
+    node.offer_two()
+    node.succeed("UPDATE", "2026-11-02T10:00:00Z")
+    node.offer(Deb("tool", "3.0-1"))
+    node.succeed("UPDATE", "2026-11-03T10:00:00Z")
+    back = node.succeed("UPDATE", "2026-11-01T10:00:00Z")
+    assert node.packages() == one
+    assert "restored '2026-11-01T10:00:00Z'" in back.told
+    node.succeed("UPDATE", "2026-11-02T10:00:00Z")
+    assert node.versions() == VERSIONS_TWO
+
+
+def test_without_a_create_a_value_that_is_no_moment_is_a_new_one(node: Node) -> None:
+    node.offer_two()
+    node.succeed("UPDATE", "v2")
+    node.offer(Deb("tool", "3.0-1"))
+    node.succeed("UPDATE", "v1")
+    assert node.versions()["tool"] == "3.0-1"
+
+
+def test_a_node_without_updates_reaches_every_value(based: Node) -> None:
+    result = based.succeed("UPDATE", "v2")
+    assert "0 packages changed" in result.told
+    assert based.history().current == "v2"
+    assert json.loads(result.stdout)["changes"] == {"count": 0, "changes": []}

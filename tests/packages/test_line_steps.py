@@ -1,0 +1,179 @@
+"""The operator's own steps around an update, and what may end it early: health, a deadline, another operation than update."""
+
+import hashlib
+
+from os_update_agent.demo.repository import Deb
+
+from packages.faulty import FaultyServer
+from packages.node import VERSIONS_ONE, Node
+
+TWO = Deb("tool", "2.0-1")
+
+
+def test_steps_run_in_order_and_know_value_operation_and_outcome(based: Node) -> None:
+    for place in ("pre-update.d/20-b", "pre-update.d/10-a", "health.d/50-ping", "post-update.d/10-back"):
+        based.step(place)
+    based.offer(TWO)
+    based.succeed("UPDATE", "v2")
+    assert based.ran() == [
+        "pre-update.d/10-a v2 update []",
+        "pre-update.d/20-b v2 update []",
+        "health.d/50-ping v2 update []",
+        "post-update.d/10-back v2 update [success]",
+    ]
+    based.succeed("UPDATE", "v1")
+    assert based.ran()[-1] == "post-update.d/10-back v1 restore [success]"
+
+
+def test_a_step_sees_the_packages_of_its_moment(based: Node) -> None:
+    status = f"dpkg-query --admindir={based.root}/var/lib/dpkg --show --showformat '${{Version}}\\n' tool >> {based.directory}/ran"
+    based.step("pre-update.d/10", status)
+    based.step("post-update.d/10", status)
+    based.offer(TWO)
+    based.succeed("UPDATE", "v2")
+    assert based.ran() == ["pre-update.d/10 v2 update []", "1.0-1", "post-update.d/10 v2 update [success]", "2.0-1"]
+
+
+def test_a_value_is_data_for_a_step(based: Node) -> None:
+    value = f"$(touch {based.directory}/pwned); touch {based.directory}/pwned\n`reboot` 'é"
+    based.step("pre-update.d/10", f'printf %s "$OS_UPDATE_VALUE" > {based.directory}/value; echo $OS_UPDATE_VALUE_SHA256 >> {based.directory}/ran')
+    based.offer(TWO)
+    based.succeed("UPDATE", value)
+    assert (based.directory / "value").read_text() == value
+    assert based.ran()[-1] == hashlib.sha256(value.encode()).hexdigest()
+    assert not (based.directory / "pwned").exists()
+
+
+def test_a_failing_pre_step_changes_nothing_and_the_node_is_brought_back(based: Node) -> None:
+    based.step("pre-update.d/10-drain", "echo the cluster says no >&2; exit 7")
+    based.step("pre-update.d/20-never")
+    based.step("post-update.d/10-back")
+    based.offer(TWO)
+    failed = based.fail("UPDATE", "v2")
+    assert based.ran() == ["pre-update.d/10-drain v2 update []", "post-update.d/10-back v2 update [failed]"]
+    assert based.versions() == VERSIONS_ONE
+    assert "pre-update.d/10-drain ended with exit status 7: the cluster says no" in failed.complaint
+    assert "nothing was changed" in failed.complaint
+    assert based.history().current == "v1"
+
+
+def test_a_failing_health_check_undoes_the_update(based: Node) -> None:
+    one = based.packages()
+    based.step("health.d/10-ping", "echo no answer on port 80; exit 1")
+    based.step("post-update.d/10-back")
+    based.offer(TWO)
+    failed = based.fail("UPDATE", "v2")
+    assert based.packages() == one
+    assert "health.d/10-ping ended with exit status 1: no answer on port 80" in failed.complaint
+    assert "the node has the packages that it had before" in failed.complaint
+    assert based.ran()[-1] == "post-update.d/10-back v2 update [undone]"
+    assert based.history().current == "v1"
+
+
+def test_a_failing_health_check_with_on_failure_keep_leaves_the_new_packages(based: Node) -> None:
+    based.step("health.d/10-ping", "exit 1")
+    based.step("post-update.d/10-back")
+    based.offer(TWO)
+    failed = based.fail("UPDATE", "v2", on_failure="keep")
+    assert based.versions()["tool"] == "2.0-1"
+    assert "left as it is (1 package changed)" in failed.complaint
+    assert based.ran()[-1] == "post-update.d/10-back v2 update [failed]"
+    assert based.history().current is None
+
+
+def test_a_failing_post_step_fails_the_run_and_is_run_again_with_the_same_value(based: Node) -> None:
+    step = based.step("post-update.d/10-back", "exit 9")
+    based.offer(TWO)
+    failed = based.fail("UPDATE", "v2")
+    assert "post-update.d/10-back ended with exit status 9" in failed.complaint
+    assert "the node may still be outside" in failed.complaint
+    assert based.versions()["tool"] == "2.0-1"
+    assert "could not be undone" not in failed.complaint
+    assert based.history().current is None
+
+    step.write_text(step.read_text().replace("exit 9", ""))
+    based.ran()
+    based.succeed("CREATE", "v2")
+    assert based.ran() == ["post-update.d/10-back v2 update [success]"]
+    assert based.history().current == "v2"
+
+
+def test_going_back_after_a_failing_post_step_brings_the_node_back_too(based: Node) -> None:
+    step = based.step("post-update.d/10-back", "exit 9")
+    based.step("pre-update.d/10-drain", "exit 1")
+    based.offer(TWO)
+    based.fail("UPDATE", "v2")
+    assert based.versions() == VERSIONS_ONE
+    step.write_text(step.read_text().replace("exit 9", ""))
+    based.ran()
+    based.succeed("CREATE", "v1")
+    assert based.ran() == ["post-update.d/10-back v1 restore [success]"]
+
+
+def test_a_step_that_takes_too_long_is_ended_and_the_update_is_undone(based: Node) -> None:
+    based.step("health.d/10-slow", "sleep 600")
+    based.offer(TWO)
+    failed = based.fail("UPDATE", "v2", script_timeout=1)
+    assert "health.d/10-slow" in failed.complaint and "after 1 s" in failed.complaint
+    assert based.versions() == VERSIONS_ONE
+
+
+def test_a_step_that_everybody_can_write_is_not_run(based: Node) -> None:
+    based.step("pre-update.d/10-open", mode=0o757)
+    based.offer(TWO)
+    failed = based.fail("UPDATE", "v2")
+    assert "10-open" in failed.complaint and "chmod o-w" in failed.complaint
+    assert based.ran() == []
+    assert based.versions() == VERSIONS_ONE
+
+
+def test_nothing_to_update_takes_no_node_out_of_service(based: Node) -> None:
+    based.step("pre-update.d/10-drain")
+    based.step("post-update.d/10-back")
+    based.succeed("UPDATE", "v2")
+    assert based.ran() == []
+
+
+def test_a_deadline_that_has_passed_stops_before_the_transaction(based: Node) -> None:
+    based.step("pre-update.d/10-drain")
+    based.offer(TWO)
+    failed = based.fail("UPDATE", "v2", deadline="0.001")
+    assert "deadline is 0.001 s" in failed.complaint
+    assert "nothing was changed" in failed.complaint
+    assert based.versions() == VERSIONS_ONE
+    assert based.ran() == []
+    based.succeed("CREATE", "v2", deadline="3600")
+
+
+def test_what_was_downloaded_before_is_updated_while_the_repository_is_down(based: Node) -> None:
+    one = based.packages()
+    based.offer_two()
+    with FaultyServer(based.repository.directory) as server:
+        based.use_sources(based.repository.source_line(server.url))
+        done = based.succeed("UPDATE", "d2", resource="download", operation="download")
+        assert based.packages() == one
+        assert "downloaded for 'd2'" in done.told
+        # Not the index: law 3's strict refresh is asked for by every update.
+        server.faults[".deb"] = "503"
+        server.requests.clear()
+        based.succeed("UPDATE", "v2")
+        assert based.versions()["app"] == "2.0-1"
+        assert not any(path.endswith(".deb") for path in server.requests)
+        based.succeed("UPDATE", "v1")
+        assert based.packages() == one
+
+
+def test_an_assessment_tells_the_plan_and_touches_nothing(based: Node) -> None:
+    one = based.packages()
+    history = based.history()
+    based.offer_two()
+    done = based.succeed("UPDATE", "v2", operation="assess")
+    assert based.packages() == one
+    assert "extra: 2.0-1 (new)" in done.told
+    assert done.held_back == {"heldpkg": "on hold"}
+    assert done.body["changes"]["count"] == 7
+    assert "v2" not in [record.value for record in based.history().records if record.is_reached]
+    assert based.history().current == history.current
+    assert not list(based.archive.glob("*.deb"))
+    based.succeed("UPDATE", "v2")
+    assert based.versions()["app"] == "2.0-1"
