@@ -2,27 +2,23 @@
 
 import logging
 import uuid
-from pathlib import Path
-from typing import Optional, Tuple
+from typing import Optional
 
 from os_update_agent import decision, update
 from os_update_agent import policy as policies
+from os_update_agent.conclusion import encoded, outcome_of, request_of, store
 from os_update_agent.decision import Decision, decide
 from os_update_agent.errors import BUG_STATUS, AgentError, BadDeployment, LedgerError, bug
 from os_update_agent.heat.outcome import encode
 from os_update_agent.heat.signal import send
-from os_update_agent.model import Delivery, Deployment, Outcome, Request, Run, diff
+from os_update_agent.model import Delivery, Deployment, Outcome
 from os_update_agent.node.lock import node_lock
-from os_update_agent.node.reboot import reboot_reasons, stale_services
 from os_update_agent.outbox import Patience, deliver_signal
-from os_update_agent.packages.state import visible
 from os_update_agent.policy import Policy
 from os_update_agent.report import (
-    Facts,
     outcome_of_baseline,
     outcome_of_error,
     outcome_of_nothing,
-    outcome_of_run,
     shown,
 )
 from os_update_agent.resume import resume
@@ -114,8 +110,9 @@ def _locked(site: Site, deployment: Deployment, policy: Policy) -> Optional[Outc
 
 
 def _receive(site: Site, deployment: Deployment, policy: Policy) -> Delivery:
-    request = Request(deployment.signal, deployment.outputs)
-    return site.ledger.receive(Delivery(deployment.id, policy.key, policy.value, deployment.action, site.clock(), request=request))
+    return site.ledger.receive(
+        Delivery(deployment.id, policy.key, policy.value, deployment.action, site.clock(), request=request_of(deployment))
+    )
 
 
 def carry_out(site: Site, policy: Policy, what: Decision, config_id: str) -> Outcome:
@@ -133,32 +130,7 @@ def carry_out(site: Site, policy: Policy, what: Decision, config_id: str) -> Out
         return outcome_of_baseline(policy.value, state.digest, sum(package.is_present for package in state.packages))
     run = update.begin(site, policy, _RUNS[what.do], config_id=config_id, state=what.state, is_first=what.is_first)
     ledger.attach(config_id, run.id)
-    return outcome_of_run(*facts_of(site, update.perform(site, run)))
-
-
-def facts_of(site: Site, run: Run) -> Tuple[Run, Facts]:
-    """A finished run with what the ledger and the node say about it."""
-    ledger = site.ledger
-    before = ledger.state(run.before) if run.before is not None else None
-    target = ledger.state(run.target) if run.target is not None else None
-    after = ledger.state(run.after) if run.after is not None else before
-    recorded = ledger.state(run.restored_from) if run.restored_from is not None else None
-    return run, Facts(
-        changes=visible(diff(before, after)) if before and after else (),
-        planned=visible(diff(before, target)) if before and target else (),
-        digest=after.digest if after else "",
-        is_exact=recorded is None or (after is not None and after.digest == recorded.digest),
-        reboot=reboot_reasons(site.settings.root),
-        services=stale_services(site.settings.root) if run.begun else (),
-        log_tail="" if run.reached else _tail(Path(run.log)),
-    )
-
-
-def _tail(path: Path, size: int = 16 * 1024) -> str:
-    try:
-        return path.read_bytes()[-size:].decode("utf-8", "replace")
-    except OSError:
-        return ""
+    return outcome_of(site, update.perform(site, run))
 
 
 def _answer(site: Site, deployment: Deployment, policy: Policy, outcome: Optional[Outcome], signals: bool) -> str:
@@ -166,9 +138,8 @@ def _answer(site: Site, deployment: Deployment, policy: Policy, outcome: Optiona
     ledger, config_id = site.ledger, deployment.id
     try:
         if outcome is not None:
-            body = _encoded(deployment, outcome, _run_log(site, config_id))
             _receive(site, deployment, policy)
-            ledger.finish(config_id, body, deployment.signal if signals else None, site.clock())
+            store(site, config_id, request_of(deployment), outcome, signals=signals)
         stored = ledger.delivery(config_id)
         if signals:
             deliver_signal(site, config_id, Patience(policy.signal_timeout))
@@ -177,21 +148,10 @@ def _answer(site: Site, deployment: Deployment, policy: Policy, outcome: Optiona
         return _without_ledger(site.settings, deployment, error, signals, outcome)
 
 
-def _run_log(site: Site, config_id: str) -> str:
-    delivery = site.ledger.delivery(config_id)
-    run = site.ledger.run(delivery.run) if delivery and delivery.run is not None else None
-    return run.log if run else ""
-
-
 def _without_ledger(settings: Settings, deployment: Deployment, error: AgentError, signals: bool, outcome: Optional[Outcome] = None) -> str:
     """No memory, no outbox: what is known is sent once, now. heat-config sends the returned body again."""
-    body = _encoded(deployment, outcome or outcome_of_error(str(error), error.exit_status), "")
+    body = encoded(request_of(deployment), outcome or outcome_of_error(str(error), error.exit_status))
     if signals:
         answer = send(deployment.signal, body, ca_certificate=settings.ca_certificate)
         log.error("%s; signal %s: %s", error, answer.verdict, answer.reason)
     return body
-
-
-def _encoded(deployment: Deployment, outcome: Outcome, log_file: str) -> str:
-    secret = deployment.signal.secret
-    return encode(outcome, deployment.outputs, full_text=log_file, secrets=[secret[name] for name in ("url", "password") if name in secret])

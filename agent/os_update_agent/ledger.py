@@ -31,7 +31,7 @@ from os_update_agent.model import (
 
 # 1: the first published schema.
 SCHEMA = 1
-FULL_EVERY = 50
+FULL_EVERY = 32
 BUSY_SECONDS = 60.0
 _GONE, _COME = "-", "+"
 
@@ -46,7 +46,7 @@ CREATE TABLE runs (id INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL, conf
                    document TEXT NOT NULL);
 CREATE INDEX runs_open ON runs (finished) WHERE finished IS NULL;
 CREATE TABLE deliveries (config_id TEXT PRIMARY KEY, key TEXT NOT NULL, value TEXT NOT NULL, action TEXT NOT NULL,
-                         received REAL NOT NULL, finished REAL, run INTEGER, body TEXT, request TEXT) WITHOUT ROWID;
+                         received REAL NOT NULL, finished REAL, run INTEGER, body TEXT, address TEXT, request TEXT) WITHOUT ROWID;
 CREATE TABLE outbox (config_id TEXT PRIMARY KEY, address TEXT NOT NULL, target TEXT, body TEXT NOT NULL, standing TEXT NOT NULL,
                      tries INTEGER NOT NULL, updated REAL NOT NULL, last_answer TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE archive (name TEXT NOT NULL, arch TEXT NOT NULL, version TEXT NOT NULL, file TEXT NOT NULL, sha256 TEXT NOT NULL,
@@ -294,15 +294,16 @@ class Ledger:
         superseded: it would finish this one.
         """
         request = None if delivery.request is None else json.dumps(_request_as_json(delivery.request))
+        address = None if delivery.request is None else _address(delivery.request.signal)
         with self._transaction() as db:
             is_new = db.execute(
-                "INSERT OR IGNORE INTO deliveries (config_id, key, value, action, received, request) VALUES (?, ?, ?, ?, ?, ?)",
-                (delivery.config_id, delivery.key, delivery.value, delivery.action, delivery.received, request),
+                "INSERT OR IGNORE INTO deliveries (config_id, key, value, action, received, address, request) VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (delivery.config_id, delivery.key, delivery.value, delivery.action, delivery.received, address, request),
             ).rowcount
-            if is_new and delivery.request is not None:
+            if is_new and address is not None:
                 db.execute(
                     "UPDATE outbox SET standing = 'superseded', target = NULL, updated = ? WHERE address = ? AND standing = 'owed'",
-                    (delivery.received, _address(delivery.request.signal)),
+                    (delivery.received, address),
                 )
         return self.delivery(delivery.config_id) or delivery
 
@@ -318,17 +319,26 @@ class Ledger:
             db.execute("UPDATE deliveries SET run = ? WHERE config_id = ?", (run, config_id))
 
     def finish(self, config_id: str, body: str, target: Optional[SignalTarget], now: float) -> None:
-        """The answer of a delivery, and with ``target`` the duty to send it: both or neither. The first answer stays."""
+        """The answer of a delivery, and with ``target`` the duty to send it: both or neither. The first answer stays.
+
+        Where a newer delivery under the same name has come meanwhile, the answer is superseded from the start.
+        """
         with self._transaction() as db:
             changed = db.execute(
                 "UPDATE deliveries SET finished = ?, body = ?, request = NULL WHERE config_id = ? AND finished IS NULL",
                 (now, body, config_id),
             ).rowcount
             if changed and target is not None:
+                newer = db.execute(
+                    "SELECT 1 FROM deliveries AS mine JOIN deliveries AS other USING (address)"
+                    " WHERE mine.config_id = ? AND other.received > mine.received",
+                    (config_id,),
+                ).fetchone()
+                secret = None if newer else json.dumps(target.as_json())
                 db.execute(
                     "INSERT OR REPLACE INTO outbox (config_id, address, target, body, standing, tries, updated, last_answer)"
-                    " VALUES (?, ?, ?, ?, 'owed', 0, ?, '')",
-                    (config_id, _address(target), json.dumps(target.as_json()), body, now),
+                    " VALUES (?, ?, ?, ?, ?, 0, ?, '')",
+                    (config_id, _address(target), secret, body, "superseded" if newer else "owed", now),
                 )
 
     def settle(self, config_id: str, standing: str, answer: str, now: float) -> None:

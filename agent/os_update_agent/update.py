@@ -62,6 +62,10 @@ def begin(site: Site, policy: Policy, kind: str, *, config_id: str, state: Optio
     return run
 
 
+def noted(run: Run, note: str) -> Run:
+    return replace(run, notes=(*run.notes, note))
+
+
 def perform(site: Site, run: Run) -> Run:
     """Take the run from the phase that it is in to its end. Returns the finished run: what failed is in it, nothing is raised for it.
 
@@ -207,10 +211,12 @@ class _Work:
         lost, repacked = self.transition.keep_old(before, target)
         if lost and self.policy.archive == "required":
             raise NotRestorable(
-                f"{labels(lost)} could not be put back afterwards: neither the archive nor a repository has the file and it cannot be "
-                "rebuilt (archive: required)"
+                f"{labels(tuple(lost))} could not be put back afterwards (archive: required): neither the archive nor a repository has "
+                f"the file; {named(tuple(lost.values()))}"
             )
-        return replace(self.run, not_restorable=_labels(lost), repacked=repacked)
+        for reason in lost.values():
+            self.say(f"neither in the archive nor in a repository; {reason}")
+        return replace(self.run, not_restorable=_labels(tuple(lost)), repacked=repacked)
 
     def try_refresh(self) -> None:
         try:
@@ -258,7 +264,6 @@ class _Work:
 
     def undo(self) -> Run:
         """Law 6: put back the state that was captured before, by the same kind of transaction, and look whether it is there."""
-        self.backend.settle()
         target = self.state(self.run.before)
         self.transition.fetch(self.backend.capture(), target)
         complaints = self.transition.go(target, forced=True)

@@ -5,15 +5,18 @@ taken when the package manager had checked it against the signed index, and look
 """
 
 import hashlib
+import logging
 import os
 from pathlib import Path
-from typing import Dict, FrozenSet, List, Optional, Sequence, Tuple
+from typing import Dict, FrozenSet, List, Mapping, Optional, Sequence, Tuple
 
 from os_update_agent.errors import AgentError, NotRestorable, PackageError
 from os_update_agent.ledger import Ledger
 from os_update_agent.model import ArchiveEntry, Identity, Package
 from os_update_agent.packages.backend import Backend
 from os_update_agent.packages.space import free_bytes
+
+log = logging.getLogger(__name__)
 
 REPOSITORY = "repository"
 REPACK = "repack"
@@ -30,7 +33,9 @@ class Archive:
     def prepare(self) -> None:
         """Make the directory, for the agent's eyes only. Raises AgentError where that is impossible."""
         try:
-            (self.directory / "partial").mkdir(mode=0o700, parents=True, exist_ok=True)
+            # One by one: what mkdir makes as parents gets the default mode.
+            self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            (self.directory / "partial").mkdir(mode=0o700, exist_ok=True)
         except OSError as error:
             raise AgentError(f"the archive {self.directory} cannot be made: {error.strerror}") from error
 
@@ -49,7 +54,8 @@ class Archive:
             return False
 
     def obtain(self, packages: Sequence[Package]) -> Tuple[Package, ...]:
-        """See that the files are here, from the repositories where they are not. Returns what nobody has. Raises PackageError."""
+        """See that sound files are here, from the repositories where they are not. Returns what nobody has. Raises PackageError."""
+        self._drop_damaged(packages)
         wanted = self.missing(packages)
         if not wanted:
             return ()
@@ -59,18 +65,31 @@ class Archive:
         self._adopt(tuple(available), REPOSITORY)
         return unavailable
 
-    def repack(self, packages: Sequence[Package]) -> Tuple[Package, ...]:
-        """Rebuild the files of installed packages. Returns those that cannot be rebuilt."""
+    def _drop_damaged(self, packages: Sequence[Package]) -> None:
+        """Forget files that have changed since they were kept, while there is still time to get them anew."""
+        entries = self._ledger.archive_entries()
+        for package in packages:
+            entry = entries.get(package.identity)
+            if self._is_there(entry) and entry is not None and _checksum(self.directory / entry.file) != entry.sha256:
+                log.warning("%s is damaged and dropped from the archive", entry.file)
+                self._drop(entry)
+
+    def _drop(self, entry: ArchiveEntry) -> None:
+        self._ledger.drop_archive_entries([entry])
+        (self.directory / entry.file).unlink(missing_ok=True)
+
+    def repack(self, packages: Sequence[Package]) -> Mapping[Package, str]:
+        """Rebuild the files of installed packages. Returns those that cannot be rebuilt, with the reason."""
         done: List[Package] = []
-        failed: List[Package] = []
+        failed: Dict[Package, str] = {}
         for package in packages:
             try:
                 self._backend.repack(package)
                 done.append(package)
-            except (PackageError, AgentError):
-                failed.append(package)
+            except AgentError as error:
+                failed[package] = str(error)
         self._adopt(done, REPACK)
-        return tuple(failed)
+        return failed
 
     def _adopt(self, packages: Sequence[Package], origin: str) -> None:
         paths = [self.directory / self._backend.file_name(package) for package in packages]
@@ -93,8 +112,7 @@ class Archive:
             path = self.directory / entry.file if entry else self.directory
             if entry is None or not path.is_file() or _checksum(path) != entry.sha256:
                 if entry is not None:
-                    self._ledger.drop_archive_entries([entry])
-                    path.unlink(missing_ok=True)
+                    self._drop(entry)
                 lost.append(package.label)
             else:
                 paths.append(path)

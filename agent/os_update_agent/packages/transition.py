@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, Tuple
+from typing import IO, Mapping, Tuple
 
 from os_update_agent.errors import NotRestorable, PackageError
 from os_update_agent.model import Package, PackageState, Transaction, diff
@@ -30,8 +30,11 @@ class Transition:
         """The packages that could not be put back, found without fetching anything: the undo check."""
         return self.backend.available(self.archive.missing(_replaced(before, target)))[1]
 
-    def keep_old(self, before: PackageState, target: PackageState) -> Tuple[Tuple[Package, ...], Tuple[str, ...]]:
-        """Law 3: get hold of every file that is about to be replaced. Returns those that cannot be had, and those that were rebuilt."""
+    def keep_old(self, before: PackageState, target: PackageState) -> Tuple[Mapping[Package, str], Tuple[str, ...]]:
+        """Law 3: get hold of every file that is about to be replaced.
+
+        Returns those that cannot be had, with the reason why they cannot even be rebuilt, and those that were rebuilt.
+        """
         old = _replaced(before, target)
         lost = self.archive.repack(self.archive.obtain(old))
         return lost, self.archive.repacked(old)
@@ -68,6 +71,8 @@ class Transition:
 
     def go(self, target: PackageState, *, forced: bool) -> Tuple[str, ...]:
         """One transaction from here to the target, then purges, marks and holds. Returns what the package manager complained about."""
+        if self.backend.interrupted():
+            self.backend.settle()
         todo = transaction(self.backend.capture(), target)
         with uninterrupted():
             complaints = self.backend.transact(self._with_files(todo), self.output, forced=forced)

@@ -1,0 +1,58 @@
+"""The end of a run: what came of it, stored as the answer of its delivery together with the duty to send it."""
+
+from pathlib import Path
+
+from os_update_agent.heat.outcome import encode
+from os_update_agent.model import Deployment, Outcome, Request, Run, diff
+from os_update_agent.node.reboot import reboot_reasons, stale_services
+from os_update_agent.packages.state import visible
+from os_update_agent.report import Facts, outcome_of_run
+from os_update_agent.site import Site
+
+TAIL_BYTES = 16 * 1024
+
+
+def outcome_of(site: Site, run: Run) -> Outcome:
+    """The outcome of a finished run."""
+    ledger = site.ledger
+    before = ledger.state(run.before) if run.before is not None else None
+    target = ledger.state(run.target) if run.target is not None else None
+    after = ledger.state(run.after) if run.after is not None else before
+    recorded = ledger.digest(run.restored_from) if run.restored_from is not None else None
+    facts = Facts(
+        changes=visible(diff(before, after)) if before and after else (),
+        planned=visible(diff(before, target)) if before and target else (),
+        digest=after.digest if after else "",
+        is_exact=recorded is None or (after is not None and after.digest == recorded),
+        reboot=reboot_reasons(site.settings.root),
+        services=stale_services(site.settings.root) if run.begun else (),
+        log_tail="" if run.reached else _tail(Path(run.log)),
+    )
+    return outcome_of_run(run, facts)
+
+
+def store(site: Site, config_id: str, request: Request, outcome: Outcome, *, signals: bool = True) -> None:
+    """Store the answer of a delivery; with ``signals`` it is owed to Heat from this moment on. Raises LedgerError."""
+    delivery = site.ledger.delivery(config_id)
+    run = site.ledger.run(delivery.run) if delivery and delivery.run is not None else None
+    body = encoded(request, outcome, run.log if run else "")
+    site.ledger.finish(config_id, body, request.signal if signals else None, site.clock())
+
+
+def encoded(request: Request, outcome: Outcome, log_file: str = "") -> str:
+    """The body of the signal, free of the secrets of this delivery."""
+    secret = request.signal.secret
+    return encode(outcome, request.outputs, full_text=log_file, secrets=[secret[name] for name in ("url", "password") if name in secret])
+
+
+def request_of(deployment: Deployment) -> Request:
+    return Request(deployment.signal, deployment.outputs)
+
+
+def _tail(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - TAIL_BYTES))
+            return file.read().decode("utf-8", "replace")
+    except OSError:
+        return ""
