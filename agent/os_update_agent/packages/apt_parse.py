@@ -16,18 +16,20 @@ _INST = re.compile(
     r"Inst (?P<name>[^\s:]+)(?::(?P<foreign>\S+))? (?:\[(?P<before>\S+)\] )?\((?P<after>\S+) (?P<origins>.*?)\s*\[(?P<arch>\S+)\]\)"
 )
 # Remv oldname [1.0-1] [dropper:amd64 ]
-_REMV = re.compile(r"(?:Remv|Purg) (?P<name>[^\s:]+)(?::(?P<foreign>\S+))? \[(?P<before>\S+)\]")
+# Purg leftover (of which only the configuration is left)
+_REMV = re.compile(r"(?:Remv|Purg) (?P<name>[^\s:]+)(?::(?P<foreign>\S+))?(?: \[|$)")
 _ANNOUNCES = ("Inst ", "Remv ", "Purg ")
 # E: Can't find a source to download version '1.0-1' of 'app:amd64'
 _NO_SOURCE = re.compile(r"E: Can't find a source to download version '(?P<version>[^']+)' of '(?P<name>[^':]+)(?::(?P<arch>[^']+))?'")
 # E: Unable to locate package newname
-_NO_PACKAGE = re.compile(r"E: Unable to locate package (?P<name>[^\s:]+)")
+_NO_PACKAGE = re.compile(r"E: Unable to locate package (?P<name>[^\s:]+)(?::(?P<arch>\S+))?")
 # E: Version '2.0-1' for 'app' was not found
 _NO_VERSION = re.compile(r"E: Version '(?P<version>[^']+)' for '(?P<name>[^':]+)(?::(?P<arch>[^']+))?' was not found")
 # 'http://deb.example/pool/app_2.0-1_amd64.deb' app_2.0-1_amd64.deb 20672 SHA256:ed17...
 _URI = re.compile(r"'(?P<uri>[^']+)' (?P<file>\S+) (?P<size>\d+) \S*")
 #  app : Depends: app-extra but it is not installable
-_UNMET = re.compile(r"^ \S+ : (?P<why>.+)$")
+#        Breaks: tool (< 2) but 1.0-1 is to be installed
+_UNMET = re.compile(r"^ (?:\S+ : | {3,})(?P<why>\S.*)$")
 
 
 @dataclass(frozen=True)
@@ -149,12 +151,17 @@ def parse_unavailable(text: str, asked: Sequence[Package]) -> Tuple[Package, ...
     for line in text.splitlines():
         match = _NO_SOURCE.match(line) or _NO_VERSION.match(line)
         if match:
-            missing += [p for p in asked if (p.name, p.version) == (match["name"], match["version"])]
+            missing += [p for p in asked if p.version == match["version"] and _is_meant(p, match)]
             continue
         match = _NO_PACKAGE.match(line)
         if match:
-            missing += [p for p in asked if p.name == match["name"]]
+            missing += [p for p in asked if _is_meant(p, match)]
     return tuple(dict.fromkeys(missing))
+
+
+def _is_meant(package: Package, match: "re.Match[str]") -> bool:
+    """apt names the native architecture or none for a package of architecture "all", and leaves the native one out at times."""
+    return package.name == match["name"] and (match["arch"] in (None, package.arch) or package.arch == "all")
 
 
 def parse_uris(text: str) -> Dict[str, int]:
