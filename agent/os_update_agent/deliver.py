@@ -84,6 +84,9 @@ def refuse(settings: Settings, error: BadDeployment) -> str:
     outcome = outcome_of_error(str(error), error.exit_status)
     if error.deployment is None:
         return encode(outcome, ())
+    if not error.deployment.id:
+        # The ledger keeps one answer for each id: what has none would get that of the one before it.
+        return _without_ledger(settings, error.deployment, error, True)
     try:
         site = open_site(settings)
     except AgentError:

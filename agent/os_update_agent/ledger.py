@@ -37,6 +37,7 @@ _GONE, _COME = "-", "+"
 
 _TABLES = """
 CREATE TABLE states (id INTEGER PRIMARY KEY, digest TEXT NOT NULL, backend TEXT NOT NULL, native TEXT NOT NULL,
+                     install_only TEXT NOT NULL,
                      base INTEGER, depth INTEGER NOT NULL, body BLOB NOT NULL);
 CREATE INDEX states_digest ON states (digest);
 CREATE TABLE histories (key TEXT PRIMARY KEY, current TEXT, first_state INTEGER);
@@ -146,8 +147,8 @@ class Ledger:
             base, depth, content = None, 0, _delta(frozenset(), lines)
         body = zlib.compress("\n".join(content).encode(), 6)
         cursor = self._db.execute(
-            "INSERT INTO states (digest, backend, native, base, depth, body) VALUES (?, ?, ?, ?, ?, ?)",
-            (state.digest, state.backend, state.native, base, depth, body),
+            "INSERT INTO states (digest, backend, native, install_only, base, depth, body) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (state.digest, state.backend, state.native, " ".join(sorted(state.install_only)), base, depth, body),
         )
         assert cursor.lastrowid is not None
         return cursor.lastrowid
@@ -156,9 +157,9 @@ class Ledger:
         """The state with that number. Raises LedgerError when it is not there or differs from its digest."""
         if self._last is not None and self._last[0] == number:
             return self._last[1]
-        digest, backend, native, _, _ = self._state_row(number)
+        digest, backend, native, install_only, _, _ = self._state_row(number)
         try:
-            state = PackageState.of_lines(backend, native, self._lines(number))
+            state = PackageState.of_lines(backend, native, self._lines(number), install_only.split())
         except TypeError as error:
             raise self._damaged(f"state {number} has a row that is none") from error
         if state.digest != digest:
@@ -173,7 +174,7 @@ class Ledger:
         chain: List[str] = []
         base: Optional[int] = number
         while base is not None:
-            _, _, _, base, body = self._state_row(base)
+            *_, base, body = self._state_row(base)
             try:
                 chain.append(zlib.decompress(body).decode())
             except (zlib.error, ValueError) as error:
@@ -189,7 +190,7 @@ class Ledger:
         return LedgerError(f"the ledger {self.path} is damaged: {what}")
 
     def _state_row(self, number: int) -> Any:
-        row = self._row("SELECT digest, backend, native, base, body FROM states WHERE id = ?", number)
+        row = self._row("SELECT digest, backend, native, install_only, base, body FROM states WHERE id = ?", number)
         if row is None:
             raise self._damaged(f"state {number} is missing")
         return row

@@ -3,7 +3,7 @@
 import hashlib
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, Dict, FrozenSet, Iterable, List, Mapping, NamedTuple, Optional, Tuple
 
 # A package of these architectures stands in the place of the native one.
 NEUTRAL_ARCHES = ("all", "noarch")
@@ -71,11 +71,15 @@ def as_package(line: str) -> Package:
 
 @dataclass(frozen=True)
 class PackageState:
-    """Everything that the package database holds, in one order. Equal digest means: restored."""
+    """Everything that the package database holds, in one order. Equal digest means: restored.
+
+    ``install_only`` names the packages of which an update adds a version beside the old ones (kernels of an rpm node).
+    """
 
     backend: str
     native: str
     packages: Tuple[Package, ...]
+    install_only: FrozenSet[str] = frozenset()
 
     @cached_property
     def lines(self) -> Tuple[str, ...]:
@@ -88,16 +92,16 @@ class PackageState:
         return hashlib.sha256("\n".join(self.lines).encode()).hexdigest()
 
     @classmethod
-    def of_lines(cls, backend: str, native: str, lines: Iterable[str]) -> "PackageState":
+    def of_lines(cls, backend: str, native: str, lines: Iterable[str], install_only: Iterable[str] = ()) -> "PackageState":
         """The state with these lines. Raises TypeError where a line is none."""
         ordered = tuple(sorted(lines))
-        state = cls(backend, native, tuple(map(as_package, ordered)))
+        state = cls(backend, native, tuple(map(as_package, ordered)), frozenset(install_only))
         state.__dict__["lines"] = ordered  # cached from the start: to make them again costs half of a read
         return state
 
     @cached_property
     def slots(self) -> Dict[Slot, Tuple[Package, ...]]:
-        """The rows by the place that they take: kernels of an rpm node share one place, others stand alone."""
+        """The rows by the place that they take. Two in one place are the trace of an interrupted rpm transaction."""
         found: Dict[Slot, Tuple[Package, ...]] = {}
         for package in self.packages:
             slot = self.slot(package)
@@ -105,9 +109,10 @@ class PackageState:
         return found
 
     def slot(self, package: Package) -> Slot:
-        """(name, "") for the native or neutral package of a name, (name, arch) for a foreign one."""
+        """(name, "") for the native or neutral package of a name, (name, arch) for a foreign one; install-only versions stand alone."""
         neutral = package.arch == self.native or package.arch in NEUTRAL_ARCHES
-        return package.name, "" if neutral else package.arch
+        place = "" if neutral else package.arch
+        return package.name, f"{place}={package.version}" if package.name in self.install_only else place
 
 
 @dataclass(frozen=True, order=True)
@@ -225,7 +230,7 @@ class Outcome:
 def diff(before: PackageState, after: PackageState) -> Tuple[Change, ...]:
     """What has to happen to the rows of ``before`` to make them the rows of ``after``; marks and holds count.
 
-    Where a place has one row on both sides that is one change; where several share it (rpm's kernels) each version comes or goes.
+    Where a place has one row on both sides that is one change; where several share it each version comes or goes.
     """
     changes = []
     for slot in sorted(set(before.slots) | set(after.slots)):

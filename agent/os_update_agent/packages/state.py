@@ -11,7 +11,7 @@ def expected(before: PackageState, changes: Iterable[Change]) -> PackageState:
     aims = []
     for change in changes:
         after = change.after
-        if after is None and change.before is not None:
+        if after is None and change.before is not None and before.backend == "apt":
             after = change.before._replace(status=CONFIG_FILES, want="deinstall", mark="manual")
         aims.append(Change(change.before, after))
     return with_rows(before, tuple(aims))
@@ -39,6 +39,10 @@ def transaction(now: PackageState, target: PackageState) -> Transaction:
         new = change.after if change.after and change.after.is_present else None
         if new is not None and (old is None or (old.version, old.arch) != (new.version, new.arch)):
             install.append(new)
+        elif new is not None and old is not None and new.digest and old.digest != new.digest:
+            # The same version in other bytes: rebuilt by its distribution.
+            reinstalls = True
+            install.append(new)
         elif new is not None and old is not None and not old.is_whole:
             if old.status == "half-installed" or old.flag != "ok":
                 reinstalls = True
@@ -61,8 +65,15 @@ def unmet(now: PackageState, target: PackageState) -> Tuple[Change, ...]:
     return tuple(
         change
         for change in diff(now, target)
-        if (change.before and change.before.is_present) or change.after is None or change.after.is_present
+        if ((change.before and change.before.is_present) or change.after is None or change.after.is_present)
+        and not _differs_by_unknown_digest(change)
     )
+
+
+def _differs_by_unknown_digest(change: Change) -> bool:
+    """A planned package has no digest before its file is there; any will do then."""
+    old, new = change.before, change.after
+    return old is not None and new is not None and not new.digest and replace(old, digest="") == new
 
 
 def remarks(now: PackageState, target: PackageState) -> Mapping[str, Tuple[Package, ...]]:
