@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import time
+import uuid
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -122,7 +123,10 @@ class Running:
         return self.process.pid
 
     def wait(self) -> Result:
-        self.process.wait(PATIENCE)
+        try:
+            self.process.wait(PATIENCE)
+        finally:
+            self.process.kill()
         out, err = self.output()
         for stream in self._streams:
             stream.close()
@@ -234,7 +238,7 @@ class Node:
             "update_after_time": value,
         }
         return {
-            "id": config_id or f"config-{self.count}",
+            "id": config_id or str(uuid.uuid4()),
             "name": "update",
             "group": "package-update",
             "config": config,

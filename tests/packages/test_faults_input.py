@@ -89,6 +89,20 @@ def test_what_cannot_be_used_is_named_signalled_and_changes_nothing(node: Node, 
     assert not node.history().is_known
 
 
+def test_the_answer_to_what_cannot_be_used_is_in_the_outbox_like_any_other(node: Node) -> None:
+    """The configured ledger holds it, not that of the built-in paths."""
+    failed = node.fail("EXPLODE", "v2")
+    assert node.signals()[failed.id].standing == "delivered"
+
+
+def test_each_deployment_without_an_id_is_signalled(node: Node) -> None:
+    for action in ("CREATE", "UPDATE"):
+        deployment = {**node.deployment(action, "v2"), "id": None}
+        failed = node.start_with(deployment).wait()
+        assert "id is missing" in failed.complaint
+        assert [request.body.decode() for request in failed.received] == [failed.stdout]
+
+
 @pytest.mark.parametrize("text", ["", "   ", "{", "[]", "null", "5", '{"id": "x"}', '{"id": "x", "inputs": 5}', '{"inputs": [{"name": "n"}]}'])
 def test_a_deployment_that_is_none_still_gets_an_answer_in_json(node: Node, text: str) -> None:
     running = Running(node, {}, ["sh", "-c", f"cat > /dev/null; printf %s '{text}' | \"$@\"", "sh"])

@@ -73,7 +73,7 @@ def unmet(now: PackageState, target: PackageState) -> Tuple[Change, ...]:
 def _differs_by_unknown_digest(change: Change) -> bool:
     """A planned package has no digest before its file is there; any will do then."""
     old, new = change.before, change.after
-    return old is not None and new is not None and not new.digest and replace(old, digest="") == new
+    return old is not None and new is not None and not new.digest and old._replace(digest="") == new
 
 
 def remarks(now: PackageState, target: PackageState) -> Mapping[str, Tuple[Package, ...]]:
