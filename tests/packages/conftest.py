@@ -10,7 +10,7 @@ from packages.node import Node, Template
 @pytest.fixture(scope="session")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Template:
     assert missing_tools() == []
-    return Template(tmp_path_factory.mktemp("template"))
+    return Template.made_in(tmp_path_factory.mktemp("template"))
 
 
 @pytest.fixture
@@ -20,8 +20,16 @@ def node(tmp_path: Path, template: Template) -> Iterator[Node]:
         yield node
 
 
+@pytest.fixture(scope="session")
+def based_template(tmp_path_factory: pytest.TempPathFactory, template: Template) -> Template:
+    directory = tmp_path_factory.mktemp("based") / "node"
+    with Node(directory, template) as node:
+        node.succeed("CREATE", "v1")
+    return template.advanced(directory)
+
+
 @pytest.fixture
-def based(node: Node) -> Node:
+def based(tmp_path: Path, based_template: Template) -> Iterator[Node]:
     """A node that has recorded release one as its baseline "v1"."""
-    node.succeed("CREATE", "v1")
-    return node
+    with Node(tmp_path / "node", based_template) as node:
+        yield node

@@ -8,7 +8,7 @@ import sys
 import time
 import uuid
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
@@ -318,12 +318,17 @@ class Node:
         return Path(self.last_run().log).read_text(encoding="utf-8", errors="replace")
 
 
+@dataclass(frozen=True)
 class Template:
-    """A repository with release one, a root that has it, and release two lying ready: made once, copied for each node."""
+    """A node's directory to be copied for each new node, and release two lying ready."""
 
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory / "node"
-        self.two = directory / "two"
+    directory: Path
+    two: Path
+
+    @classmethod
+    def made_in(cls, directory: Path) -> "Template":
+        """A repository with release one, and a root that has it installed."""
+        self = cls(directory / "node", directory / "two")
         repository = Repository(self.directory / "repository")
         repository.add(*ONE)
         repository.publish()
@@ -334,6 +339,11 @@ class Template:
         root.apt("update")
         root.apt("install", "app", "useold", "epochy", "heldpkg", "tool")
         root.hold("heldpkg")
+        return self
+
+    def advanced(self, directory: Path) -> "Template":
+        """The same with a node that has come further."""
+        return replace(self, directory=directory)
 
 
 def wait_until(is_so: Callable[[], bool], what: str) -> None:

@@ -159,7 +159,7 @@ def test_five_megabytes_of_output_stay_on_the_node_and_heat_gets_the_end(based: 
 
 
 def on_a_small_disk(node: Node, size: str) -> None:
-    """From now on the hook sees the root on a file system of its own of that size, with a copy of its files. The copy ends with the hook."""
+    """From now on the hook sees the root on a file system of its own of that size, with a copy of its files."""
     script = (
         f"set -e; cp -a {node.root} {node.root}.real; mount -t tmpfs -o size={size} none {node.root}; "
         f'cp -a {node.root}.real/. {node.root}/; "$@"; cp -a {node.root}/. {node.root}.after/'

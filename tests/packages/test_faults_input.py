@@ -30,9 +30,8 @@ ODD_VALUES = [
 @pytest.mark.parametrize("value", ODD_VALUES, ids=lambda value: str(value)[:12].encode("unicode_escape").decode())
 def test_any_value_is_a_plain_key(based: Node, value: Any) -> None:
     files = {path.name for path in based.directory.parent.iterdir()}
-    based.offer(Deb("tool", "2.0-1"))
     done = based.succeed("UPDATE", value)
-    assert based.versions()["tool"] == "2.0-1"
+    assert "updated to " in done.told
     assert len(done.stdout) < 10_000
     again = based.succeed("UPDATE", value)
     assert "nothing to do" in again.told

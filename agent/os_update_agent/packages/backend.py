@@ -1,11 +1,13 @@
 """The small protocol that every package manager satisfies, and which one this node has."""
 
+import shutil
 from pathlib import Path
-from typing import IO, Dict, FrozenSet, Mapping, Optional, Protocol, Sequence, Tuple
+from typing import IO, Callable, Dict, FrozenSet, Mapping, Optional, Protocol, Sequence, Tuple
 
 from os_update_agent.errors import PackageError
 from os_update_agent.model import Change, HeldBack, Identity, Package, PackageState, Selection, Slot, Transaction
 from os_update_agent.packages.apt import Apt
+from os_update_agent.packages.dnf import Dnf4
 
 Effect = FrozenSet[Tuple[Slot, Optional[str]]]
 
@@ -55,23 +57,45 @@ class Backend(Protocol):
     def hold(self, packages: Sequence[Package]) -> None: ...
 
 
-def backend_for(name: str, *, root: Path, archive: Path, work: Path, lock_timeout: float, config_files: str) -> Backend:
-    """The backend that agent.conf names, or for "auto" the one that this node's distribution has. Raises PackageError."""
+def backend_for(
+    name: str, *, root: Path, archive: Path, work: Path, lock_timeout: float, config_files: str, value: str = ""
+) -> Backend:
+    """The backend that agent.conf names, or for "auto" the one that this node has; the distribution is the hint.
+
+    ``value`` is told to the package manager's own history, where that takes a comment. Raises PackageError.
+    """
     if name == "auto":
         name = _of_this_node()
-    if name != "apt":
-        raise PackageError(f"this version of os-update-agent updates with apt only; this node needs {name}")
-    return Apt(root, archive, work, lock_timeout, config_files)
+    if name == "apt":
+        return Apt(root, archive, work, lock_timeout, config_files)
+    return _of_the_rpm_family(lambda: Dnf4(root, archive, work, lock_timeout, config_files, value))
+
+
+def _of_the_rpm_family(dnf4: Callable[[], Backend]) -> Backend:
+    dnf, yum = shutil.which("dnf"), shutil.which("yum")
+    if shutil.which("dnf5") or (dnf and Path(dnf).resolve().name == "dnf5"):
+        raise PackageError("dnf 5 is not supported by this version of os-update-agent; it knows apt and dnf 4")
+    if dnf:
+        return dnf4()
+    if yum:
+        raise PackageError(
+            "yum 3 (Enterprise Linux 7) is not supported: it cannot restore a package state by documented means; "
+            "os-update-agent knows apt and dnf 4 (Enterprise Linux 8 and later)"
+        )
+    raise PackageError("this node should have dnf, and has neither dnf nor yum")
 
 
 def _of_this_node() -> str:
+    """What the distribution suggests, where the node has it; else what the node has."""
     import distro  # reads files and takes its time to be imported: only when nobody has said which backend it is
 
     families = {distro.id(), *distro.like().split()}
-    if families & set(_DEB_FAMILIES):
+    has_apt, has_rpm = bool(shutil.which("apt-get")), any(map(shutil.which, ("dnf", "dnf5", "yum")))
+    if has_apt and (families & set(_DEB_FAMILIES) or not has_rpm):
         return "apt"
-    if families & set(_RPM_FAMILIES):
+    if has_rpm and (families & set(_RPM_FAMILIES) or not has_apt):
         return "dnf"
     raise PackageError(
-        f"the distribution {distro.id() or 'of this node'} is neither of the Debian nor of the Fedora family: set backend in agent.conf"
+        f"the distribution {distro.id() or 'of this node'} is neither of the Debian nor of the Fedora family, or has not its package "
+        "manager: set backend in agent.conf"
     )

@@ -43,7 +43,9 @@ class Transition:
         """See that every file on the way is here. Raises NotRestorable that names what nobody has, PackageError where fetching fails."""
         missing = self.archive.obtain(transaction(now, target).install)
         if missing:
-            raise NotRestorable(f"neither the archive nor a repository has {labels(missing)}")
+            raise NotRestorable(
+                f"neither the archive nor a repository has {labels(missing)}; offer it in a repository again, or go to another value"
+            )
 
     def check_space(self, before: PackageState, target: PackageState) -> None:
         """Raises PackageError when a file system is too small."""

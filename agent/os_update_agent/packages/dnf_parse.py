@@ -1,0 +1,98 @@
+"""What rpm prints and what dnf's worker answers, as values. Pure; what should be understood and is not raises PackageError."""
+
+import re
+from typing import Any, Dict, FrozenSet, List, Mapping, Optional, Sequence, Tuple
+
+from os_update_agent.errors import PackageError
+from os_update_agent.model import Change, HeldBack, Identity, Package, PackageState, Slot
+
+STATE_FORMAT = r"%{name}\t%{arch}\t%{epochnum}\t%{version}-%{release}\t%{sigmd5}\n"
+SIZE_FORMAT = r"%{name}\t%{arch}\t%{epochnum}\t%{version}-%{release}\t%{longsize}\n"
+FILES_FORMAT = r"[%{filenames}\t%{longfilesizes}\n]"
+KEYS = "gpg-pubkey"
+_KIB = 1024
+
+# warning: %post(brokenpost-2.0-1.x86_64) scriptlet failed, exit status 3
+# error: lua script failed: [string "%post(brokenpost-2.0-1.x86_64)"]:1: simulated failure
+# error: %prein(brokenpre-2.0-1.x86_64) scriptlet failed, exit status 255
+_SCRIPTLET = re.compile(r"(?:warning|error): (?P<why>.*(?:scriptlet failed|script failed).*)")
+
+
+def parse_installed(text: str, marks: Mapping[Tuple[str, str], str], unknown: str, native: str, several: FrozenSet[str]) -> PackageState:
+    """The output of rpm -qa with STATE_FORMAT, and dnf's reasons, as a state. The keys are no packages; an empty list is an error."""
+    packages = []
+    for name, arch, version, digest in _identified(text):
+        if name != KEYS:
+            mark = marks.get((name, arch), unknown)
+            packages.append(Package(name, arch, version, mark=mark, digest="" if digest == "(none)" else digest))
+    if not packages:
+        raise PackageError("the package database lists no package at all; it is damaged or it is not this node's")
+    return PackageState("dnf", native, tuple(sorted(packages)), several & {package.name for package in packages})
+
+
+def parse_sizes(text: str) -> Dict[Identity, int]:
+    """(name, architecture, version) -> KiB, from SIZE_FORMAT."""
+    return {(name, arch, version): -(-int(size) // _KIB) for name, arch, version, size in _identified(text)}
+
+
+def parse_boot_bytes(text: str) -> int:
+    """What of FILES_FORMAT lies below /boot; files that a package only announces (%ghost) are made later and count as well."""
+    rows = (line.rpartition("\t") for line in text.splitlines())
+    return sum(int(size) for path, _, size in rows if path.startswith("/boot/"))
+
+
+def evr(epoch: str, version: str) -> str:
+    """[epoch:]version-release: an epoch of 0 and none are the same to rpm, and are not spelled."""
+    return version if epoch in ("0", "") else f"{epoch}:{version}"
+
+
+def _identified(text: str) -> List[Tuple[str, str, str, str]]:
+    rows = []
+    for line in text.splitlines():
+        fields = line.split("\t")
+        if len(fields) != 5:
+            raise PackageError(f"rpm printed a line that is not understood: {line!r}")
+        name, arch, epoch, version, rest = fields
+        rows.append((name, arch, evr(epoch, version), rest))
+    return rows
+
+
+def as_changes(answer: Mapping[str, Any], state: PackageState, marks: Mapping[str, str]) -> Tuple[Change, ...]:
+    """The plan of the worker with the rows that it starts from. ``marks`` translates dnf's reasons for what is new."""
+    gone = {tuple(identity) for identity in answer["goes"]}
+    before: Dict[Slot, Package] = {state.slot(p): p for p in state.packages if p.identity in gone}
+    changes = []
+    for item in answer["comes"]:
+        name, arch, version = item["identity"]
+        bare = Package(name, arch, version)
+        old = before.pop(state.slot(bare), None)
+        kin = old or next((package for package in state.packages if package.name in state.install_only and package.name == name), None)
+        mark = kin.mark if kin else marks.get(item["reason"], item["reason"])
+        changes.append(Change(old, bare._replace(mark=mark), (item["repository"],)))
+    changes += [Change(package, None) for package in before.values()]
+    return tuple(sorted(changes, key=lambda change: (change.package.name, change.package.arch, change.package.version)))
+
+
+def as_held_back(answer: Mapping[str, Any]) -> Tuple[HeldBack, ...]:
+    return tuple(HeldBack(name, reason) for name, reason in answer["held"])
+
+
+def as_effect(answer: Mapping[str, Any], state: PackageState) -> FrozenSet[Tuple[Slot, Optional[str]]]:
+    """The places that change, each with its new version, None for a removal."""
+    found: Dict[Slot, Optional[str]] = {state.slot(Package(*identity)): None for identity in answer["goes"]}
+    found.update({state.slot(Package(*identity)): identity[2] for identity in answer["comes"]})
+    return frozenset(found.items())
+
+
+def as_complaints(answer: Mapping[str, Any]) -> Tuple[str, ...]:
+    """What went wrong in a transaction, with the words of the scriptlets behind it."""
+    complaints: List[str] = list(answer["complaints"])
+    why = [match["why"] for match in map(_SCRIPTLET.match, answer["said"]) if match]
+    if complaints and why:
+        complaints[-1] = f"{complaints[-1]}: {'; '.join(dict.fromkeys(why))}"
+    return tuple(complaints)
+
+
+def last_line(text: str) -> str:
+    lines: Sequence[str] = text.strip().splitlines()
+    return lines[-1] if lines else "no output"

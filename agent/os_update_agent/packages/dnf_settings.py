@@ -1,0 +1,43 @@
+"""The few settings of dnf.conf that the agent must know without asking dnf (dnf.conf(5))."""
+
+import configparser
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Tuple
+
+from os_update_agent.errors import PackageError
+
+# What dnf 4 has built in; the file's own list comes on top of it.
+INSTALL_ONLY = (
+    *("kernel", "kernel-PAE", "installonlypkg(kernel)", "installonlypkg(kernel-module)", "installonlypkg(vm)"),
+    "multiversion(kernel)",
+)
+
+
+@dataclass(frozen=True)
+class DnfSettings:
+    """Absolute paths; ``install_only`` are names or provides of which several versions may be installed."""
+
+    cache: Path
+    persistent: Path
+    install_only: Tuple[str, ...]
+
+
+def read_settings(root: Path) -> DnfSettings:
+    """The settings of dnf below ``root``. Raises PackageError where the file cannot be read."""
+    file = root / "etc/dnf/dnf.conf"
+    parser = configparser.ConfigParser(interpolation=None, strict=False)
+    try:
+        parser.read(file, encoding="utf-8")
+    except (configparser.Error, OSError, UnicodeDecodeError) as error:
+        raise PackageError(f"{file} cannot be read: {' '.join(str(error).split())}") from error
+
+    def setting(name: str, default: str) -> str:
+        return parser.get("main", name, fallback=default).strip()
+
+    own = setting("installonlypkgs", "").replace(",", " ").split()
+    return DnfSettings(
+        root / setting("cachedir", "/var/cache/dnf").lstrip("/"),
+        root / setting("persistdir", "/var/lib/dnf").lstrip("/"),
+        tuple(dict.fromkeys((*INSTALL_ONLY, *own))),
+    )
