@@ -4,7 +4,7 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
 from os_update_agent import views
 from os_update_agent.decision import RESTORE, decide
@@ -73,7 +73,7 @@ def plan(settings: Settings, arguments: argparse.Namespace) -> int:
 def update(settings: Settings, arguments: argparse.Namespace) -> int:
     """update the packages and record the state under VALUE; a VALUE that was reached before is restored"""
     site = open_site(settings)
-    return _tell(arguments, by_hand(site, _policy(settings, arguments, _key(site, arguments.key))))
+    return _tell(arguments, by_hand(site, _policy(settings, arguments, _key(site, arguments.key)), watch=_watch(arguments)))
 
 
 def rollback(settings: Settings, arguments: argparse.Namespace) -> int:
@@ -83,7 +83,7 @@ def rollback(settings: Settings, arguments: argparse.Namespace) -> int:
     record = _record(site.ledger.history(key), arguments.value)
     if not record.is_reached:
         raise UsageError(f"{shown(record.value)} was tried and never reached: there is no state to go back to")
-    return _tell(arguments, by_hand(site, _policy(settings, arguments, key), state=record.state))
+    return _tell(arguments, by_hand(site, _policy(settings, arguments, key), state=record.state, watch=_watch(arguments)))
 
 
 def history(settings: Settings, arguments: argparse.Namespace) -> int:
@@ -125,9 +125,9 @@ def difference(settings: Settings, arguments: argparse.Namespace) -> int:
 def resume_now(settings: Settings, arguments: argparse.Namespace) -> int:
     """finish what is open and send what is owed to Heat"""
     site = open_site(settings)
-    policy = policy_by_hand("", HAND_KEY, settings.defaults)
-    with node_lock(settings.lock, doing="resume by hand", timeout=policy.lock_timeout):
-        owed = resume(site, Patience(arguments.patience))
+    owed = resume(site, Patience(arguments.patience))
+    for delivery in site.ledger.unfinished():
+        print(f"still at work: deployment {delivery.config_id}")
     for signal in owed:
         print(f"still owed: deployment {signal.config_id}: {signal.last_answer}")
     if not owed:
@@ -205,6 +205,13 @@ def _policy(settings: Settings, arguments: argparse.Namespace, key: str) -> Poli
             raise UsageError(f"--set {assignment!r}: it must be OPTION=VALUE")
         options[name.strip().replace("-", "_")] = value
     return policy_by_hand(arguments.value or "", key, settings.defaults, **options)
+
+
+def _watch(arguments: argparse.Namespace) -> Callable[[str], None]:
+    """Tell the phases of a run on standard error, to a person who watches or asked for it."""
+    if not (arguments.verbose or sys.stderr.isatty()):
+        return lambda phase: None
+    return lambda phase: print(f"... {phase}", file=sys.stderr, flush=True)
 
 
 def _print(arguments: argparse.Namespace, document: views.Document, text: str) -> int:

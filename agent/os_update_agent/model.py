@@ -403,13 +403,20 @@ class Request:
 
 @dataclass(frozen=True)
 class Delivery:
-    """One config id: what Heat asked, and the stored answer once there is one. ``request`` is gone when it is answered."""
+    """One config id: what Heat, or an operator, asked, and the stored answer once there is one.
+
+    ``policy`` is as Policy.as_json() made it; ``restore`` is a state that was asked for by hand whatever the table says.
+    ``started`` is when a worker took it up; ``request`` is gone when it is answered.
+    """
 
     config_id: str
     key: str
     value: str
     action: str
     received: float
+    policy: Mapping[str, Any] = field(default_factory=dict)
+    restore: Optional[int] = None
+    started: Optional[float] = None
     finished: Optional[float] = None
     run: Optional[int] = None
     body: Optional[str] = None

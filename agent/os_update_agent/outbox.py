@@ -4,10 +4,11 @@ import logging
 import random
 import time
 from dataclasses import dataclass
-from typing import Callable, Tuple
+from typing import Callable, Optional, Tuple
 
 from os_update_agent.heat.signal import AGAIN, DELIVERED, Answer, send
 from os_update_agent.model import OwedSignal
+from os_update_agent.node.lock import short_lock
 from os_update_agent.site import Site
 
 log = logging.getLogger(__name__)
@@ -57,13 +58,17 @@ def deliver_signal(site: Site, config_id: str, patience: Patience) -> bool:
         pause = min(pause * 2, LONGEST_PAUSE)
 
 
-def _try(site: Site, config_id: str) -> "Answer | None":
-    """One try, unless the result is no longer owed: somebody else may have sent or superseded it meanwhile."""
-    owed = next((signal for signal in site.ledger.signals(config_id) if signal.standing == "owed"), None)
-    if owed is None or owed.target is None:
-        return None
-    answer = send(owed.target, owed.body, ca_certificate=site.settings.ca_certificate)
-    standing = {DELIVERED: "delivered", AGAIN: "owed"}.get(answer.verdict, "refused")
-    site.ledger.settle(config_id, standing, answer.reason, site.clock())
+def _try(site: Site, config_id: str) -> Optional[Answer]:
+    """One try, unless the result is no longer owed: somebody else may have sent or superseded it meanwhile.
+
+    One sender at a time on the node: the caller of a delivery and its worker both try, and Heat is to get each result once.
+    """
+    with short_lock(site.settings.outbox_lock):
+        owed = next((signal for signal in site.ledger.signals(config_id) if signal.standing == "owed"), None)
+        if owed is None or owed.target is None:
+            return None
+        answer = send(owed.target, owed.body, ca_certificate=site.settings.ca_certificate)
+        standing = {DELIVERED: "delivered", AGAIN: "owed"}.get(answer.verdict, "refused")
+        site.ledger.settle(config_id, standing, answer.reason, site.clock())
     log.info("signal config=%s transport=%s %s: %s", config_id, owed.target.transport, standing, answer.reason)
     return answer

@@ -34,18 +34,16 @@ UPDATE, RESTORE, DOWNLOAD, ASSESS = "update", "restore", "download", "assess"
 
 def begin(site: Site, policy: Policy, kind: str, *, config_id: str, state: Optional[int] = None, is_first: bool = False) -> Run:
     """Write a new run down. ``state`` is the one to restore; ``is_first`` keeps the state before as the key's first one."""
-    make_private(site.settings.log)
-    now = site.clock()
     history = site.ledger.history(policy.key)
     record = history.record(policy.value)
-    run = site.ledger.open_run(
+    return site.ledger.open_run(
         Run(
             id=0,
             key=policy.key,
             value=policy.value,
             kind=kind,
             phase=CHECK,
-            started=now,
+            started=site.clock(),
             config_id=config_id,
             policy=policy.as_json(),
             boot_id=boot_id(),
@@ -55,15 +53,12 @@ def begin(site: Site, policy: Policy, kind: str, *, config_id: str, state: Optio
             is_first=is_first,
         )
     )
-    run = replace(run, log=str(site.settings.log / f"{run.id:06d}.log"))
-    if kind in (UPDATE, RESTORE):
-        site.ledger.record_tried(policy.key, policy.value, run.id, now)
-    site.ledger.save_run(run)
-    return run
 
 
-def noted(run: Run, note: str) -> Run:
-    return replace(run, notes=(*run.notes, note))
+def taken_up(run: Run) -> Run:
+    """A run that was cut off, as it goes on: anew where nothing was touched yet, for the node may have changed meanwhile."""
+    note = f"the run was cut off in phase {run.phase} and taken up again"
+    return replace(run, phase=run.phase if run.left or run.begun else CHECK, notes=(*run.notes, note))
 
 
 def perform(site: Site, run: Run) -> Run:
@@ -71,6 +66,8 @@ def perform(site: Site, run: Run) -> Run:
 
     Raises LedgerError when the run cannot be written down any more.
     """
+    make_private(site.settings.log)
+    run = replace(run, log=run.log or str(site.settings.log / f"{run.id:06d}.log"))
     with open(run.log, "ab", buffering=0, opener=_private) as output:
         # dpkg and apt write through their own descriptor: ours has to know where the file ends.
         output.seek(0, os.SEEK_END)
@@ -160,6 +157,8 @@ class _Work:
         ledger, run = self.site.ledger, self.run
         state = self.backend.capture()
         before = ledger.put_state(state)
+        if run.kind in (UPDATE, RESTORE):
+            ledger.record_tried(run.key, run.value, run.id, run.started)
         if run.kind == UPDATE:
             if run.departing is not None:
                 ledger.record_departing(run.key, run.departing, before)
