@@ -144,6 +144,7 @@ class _Work:
     def check(self) -> Run:
         """Is the package database whole? An update repairs what somebody else left; a restore replaces it anyway."""
         run = self.run
+        self.backend.wait()
         torn = broken(self.backend.capture())
         if run.kind == UPDATE and (torn or self.backend.interrupted()):
             self.backend.repair(self.output)

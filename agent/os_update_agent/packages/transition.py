@@ -71,6 +71,7 @@ class Transition:
 
     def go(self, target: PackageState, *, forced: bool) -> Tuple[str, ...]:
         """One transaction from here to the target, then purges, marks and holds. Returns what the package manager complained about."""
+        self.backend.wait()
         if self.backend.interrupted():
             self.backend.settle()
         todo = transaction(self.backend.capture(), target)
