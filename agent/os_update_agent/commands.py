@@ -14,6 +14,7 @@ from os_update_agent.heat.deployment import parse
 from os_update_agent.model import Change, History, Outcome, PackageState, Record, diff
 from os_update_agent.node.lock import node_holder, node_lock
 from os_update_agent.node.reboot import reboot_reasons
+from os_update_agent.notify import notify as send_result
 from os_update_agent.outbox import Patience
 from os_update_agent.packages.state import visible
 from os_update_agent.packages.transition import Transition
@@ -144,6 +145,11 @@ def replay(settings: Settings, arguments: argparse.Namespace) -> int:
     body = json.loads(deliver(settings, parse(text), signals=not arguments.no_signal))
     outputs = {name: value for name, value in body.items() if not name.startswith("deploy_")}
     return _tell(arguments, Outcome(body["deploy_status_code"], body["deploy_stdout"], body["deploy_stderr"], outputs))
+
+
+def notify(settings: Settings, arguments: argparse.Namespace) -> int:
+    """send a hook's result to Heat, in place of heat-config-notify"""
+    return send_result(settings, arguments.file, sys.stdin, arguments.patience)
 
 
 def prune_now(settings: Settings, arguments: argparse.Namespace) -> int:

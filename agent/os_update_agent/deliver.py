@@ -16,6 +16,8 @@ from os_update_agent import decision
 from os_update_agent import policy as policies
 from os_update_agent.conclusion import encoded, request_of, store
 from os_update_agent.errors import BUG_STATUS, AgentError, BadDeployment, Busy, LedgerError, bug
+from os_update_agent.heat.copies import forget_signal
+from os_update_agent.heat.metadata import overtaken_on_arrival
 from os_update_agent.heat.outcome import encode
 from os_update_agent.heat.signal import send
 from os_update_agent.model import Delivery, Deployment, Outcome, Output, Request, SignalTarget
@@ -23,7 +25,7 @@ from os_update_agent.node import detach
 from os_update_agent.node.lock import is_held, node_holder, node_lock
 from os_update_agent.outbox import Patience, deliver_signal
 from os_update_agent.policy import Policy
-from os_update_agent.report import OUTPUTS, outcome_of_error
+from os_update_agent.report import OUTPUTS, outcome_of_error, outcome_of_nothing
 from os_update_agent.resume import decision_for, work
 from os_update_agent.settings import ENVIRONMENT, Settings
 from os_update_agent.site import Site, make_private, open_site
@@ -48,6 +50,11 @@ def deliver(settings: Settings, deployment: Deployment, *, signals: bool = True)
         policy = policies.read(deployment, settings.defaults)
     except BadDeployment as error:
         return _answer(site, deployment, outcome_of_error(str(error), error.exit_status), signals)
+    newer = overtaken_on_arrival(deployment.id) if signals else None
+    if newer is not None:
+        log.warning("deployment=%s: the newer deployment %s of the same resource has come: this one is not run", deployment.id, newer)
+        forget_signal(deployment.id)
+        return encoded(request_of(deployment), outcome_of_nothing("a newer deployment of the same resource has come", policy.value))
     request = request_of(deployment) if signals else Request(SignalTarget("NO_SIGNAL"), deployment.outputs)
     try:
         site.ledger.receive(

@@ -275,9 +275,13 @@ class Selection:
 
 @dataclass(frozen=True)
 class Transaction:
-    """One call of the package manager: the files that it installs, the packages that it removes, what is cleaned up behind it."""
+    """One call of the package manager: the files that it installs, the packages that it removes, what is cleaned up behind it.
+
+    ``torn`` are those of ``install`` that an interruption has left half-installed: they are unpacked again before anything else.
+    """
 
     install: Tuple[Package, ...] = ()
+    torn: Tuple[Package, ...] = ()
     remove: Tuple[Package, ...] = ()
     purge: Tuple[Package, ...] = ()
     reinstalls: bool = False

@@ -14,7 +14,7 @@ ENVIRONMENT = "OS_UPDATE_AGENT_CONFIG"
 
 _KNOWN = {
     "node": ("root", "backend"),
-    "paths": ("state", "log", "run", "steps"),
+    "paths": ("state", "log", "run", "steps", "collect_config"),
     "signal": ("ca_certificate",),
 }
 _BACKENDS = ("auto", "apt", "dnf")
@@ -30,6 +30,7 @@ class Settings:
     log: Path = Path("/var/log/os-update-agent")
     run: Path = Path("/run/os-update-agent")
     steps: Path = Path("/etc/os-update-agent")
+    collect_config: Path = Path("/etc/os-collect-config.conf")
     ca_certificate: Optional[str] = None
     defaults: Mapping[str, str] = field(default_factory=dict)
     source: Optional[Path] = None

@@ -184,6 +184,12 @@ class Apt:
         if done.returncode:
             raise PackageError(f"packages cannot be fetched: {apt_parse.first_error(done.stderr)}")
 
+    def unpack(self, files: Sequence[Path], output: IO[bytes]) -> None:
+        """Unpack package files over half-installed packages. apt refuses to do anything before that, and --fix-broken does not do it."""
+        if files:
+            force = ("--force-depends", "--force-breaks", "--force-conflicts", "--force-downgrade")
+            run_to_file(self._dpkg(*force, "--unpack", *map(str, files)), output, ok=None, env=self._environment())
+
     def repair(self, output: IO[bytes]) -> None:
         """Forward out of an interruption: configure what waits for it. What stays broken is for the caller to see in a capture."""
         self.wait()
@@ -198,6 +204,8 @@ class Apt:
         """Run one transaction from package files. Returns what the package manager says went wrong; the database has the last word."""
         self.wait()
         complaints: Tuple[str, ...] = ()
+        torn = [Path(file) for package, file in zip(transaction.install, transaction.files) if package in transaction.torn]
+        self.unpack(torn, output)
         if transaction.install or transaction.remove:
             complaints = self._apt_get(self._install(transaction, forced=forced), output)
         if transaction.configures:

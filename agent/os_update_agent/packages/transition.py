@@ -10,7 +10,7 @@ from os_update_agent.node.run import uninterrupted
 from os_update_agent.packages import space
 from os_update_agent.packages.archive import Archive
 from os_update_agent.packages.backend import Backend
-from os_update_agent.packages.state import broken, reholds, remarks, transaction, visible
+from os_update_agent.packages.state import broken, is_torn, reholds, remarks, transaction, visible
 from os_update_agent.wording import effects, labels
 
 
@@ -44,6 +44,13 @@ class Transition:
         missing = self.archive.obtain(transaction(now, target).install)
         if missing:
             raise NotRestorable(f"neither the archive nor a repository has {labels(missing)}")
+
+    def mend(self, now: PackageState) -> None:
+        """Unpack half-installed packages again, in the version that they have, as far as anybody has the file, and configure all."""
+        torn = [package for package in now.packages if is_torn(package)]
+        missing = self.archive.obtain(torn) if torn else ()
+        self.backend.unpack(self.archive.files([package for package in torn if package not in missing]), self.output)
+        self.backend.repair(self.output)
 
     def check_space(self, before: PackageState, target: PackageState) -> None:
         """Raises PackageError when a file system is too small."""
