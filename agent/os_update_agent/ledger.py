@@ -366,11 +366,14 @@ class Ledger:
         return bool(changed)
 
     def settle(self, config_id: str, standing: str, answer: str, now: float) -> None:
-        """Note one try: "owed" keeps the target, every other standing ("delivered", "refused", "superseded") wipes its secrets."""
+        """Note one try: "owed" keeps the target, every other standing ("delivered", "refused", "superseded") wipes its secrets.
+
+        What is no longer owed stays as it is: somebody else may have sent or superseded it while this try was on its way.
+        """
         with self._transaction() as db:
             db.execute(
                 "UPDATE outbox SET standing = ?, last_answer = ?, updated = ?, tries = tries + 1,"
-                " target = CASE WHEN ? = 'owed' THEN target END WHERE config_id = ?",
+                " target = CASE WHEN ? = 'owed' THEN target END WHERE config_id = ? AND standing = 'owed'",
                 (standing, answer, now, standing, config_id),
             )
 

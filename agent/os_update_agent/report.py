@@ -140,10 +140,10 @@ def _aftermath(run: Run, facts: Facts) -> str:
     if not run.begun:
         return "nothing was changed"
     if run.undone:
-        return "the update was undone: the node has the packages that it had before"
+        return f"the {run.kind} was undone: the node has the packages that it had before"
     if run.undone is None:
         return f"the node is left as it is ({_count(facts.changes)} changed)"
-    return f"the update could not be undone: {_count(facts.changes)} differ from before; run 'os-update-agent status' on the node"
+    return f"the {run.kind} could not be undone: {_count(facts.changes)} differ from before; run 'os-update-agent status' on the node"
 
 
 def _notes(run: Run) -> str:

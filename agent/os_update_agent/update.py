@@ -16,7 +16,7 @@ from os_update_agent.errors import BUG_STATUS, AgentError, NotRestorable, Packag
 from os_update_agent.model import Package, PackageState, Run, diff
 from os_update_agent.node.reboot import boot_id
 from os_update_agent.node.scripts import run_steps, step_environment
-from os_update_agent.packages.state import broken, transaction, unmet, visible
+from os_update_agent.packages.state import broken, sound, transaction, unmet, visible
 from os_update_agent.packages.transition import Transition
 from os_update_agent.planning import aim_of_restore, aim_of_update
 from os_update_agent.policy import Policy
@@ -135,6 +135,9 @@ class _Work:
             return replace(run, phase=RECORD, notes=(*run.notes, f"the node may still be outside: {why}"))
         if phase == RECORD:
             return replace(run, phase=FINISHED, finished=self.site.clock(), reached=False)
+        if phase == TRANSACT and run.begun:
+            # It may have ended before, in or behind the transaction: the package database says which.
+            return replace(run, phase=VERIFY)
         if run.begun and self.policy.on_failure == "restore":
             return replace(run, phase=UNDO)
         return replace(run, phase=RETURN)
@@ -148,8 +151,16 @@ class _Work:
         torn = broken(self.backend.capture())
         if run.kind == UPDATE and (torn or self.backend.interrupted()):
             self.backend.repair(self.output)
-            names = named([package.name for package in torn])
-            run = replace(run, notes=(*run.notes, f"an earlier interruption was repaired: {names or 'the journal of dpkg'}"))
+            left = broken(self.backend.capture())
+            cured = named([package.name for package in torn if package.name not in {other.name for other in left}])
+            if cured or not torn:
+                run = noted(run, f"an earlier interruption was repaired: {cured or 'the journal of dpkg'}")
+            if left:
+                run = noted(
+                    run,
+                    f"an earlier interruption left {named([f'{package.name} {package.status}' for package in left])}: where this update "
+                    "brings no newer version, install it again or remove it by hand",
+                )
         elif self.backend.interrupted():
             self.backend.settle()
         return replace(run, phase=CAPTURE)
@@ -250,12 +261,15 @@ class _Work:
         """Law 2: ask the package database what happened, not the exit status."""
         state = self.backend.capture()
         self.save(replace(self.run, after=self.site.ledger.put_state(state)))
+        if self.run.failure and not diff(self.state(self.run.before), state) and not self.backend.interrupted():
+            # The lock was not free, say: there is nothing to undo.
+            return replace(self.run, begun=False, phase=RETURN)
         missed = unmet(state, self.state(self.run.target))
         if missed:
             said = "; ".join(self.run.complaints) or "the package manager said nothing of it"
             raise PackageError(f"the planned state was not reached: {said} ({named([mismatch(change) for change in missed])})")
-        if self.run.complaints:
-            raise PackageError("; ".join(self.run.complaints))
+        if self.run.complaints or self.run.failure:
+            raise PackageError("; ".join(self.run.complaints) or self.run.failure)
         return replace(self.run, phase=HEALTH)
 
     def health(self) -> Run:
@@ -264,7 +278,7 @@ class _Work:
 
     def undo(self) -> Run:
         """Law 6: put back the state that was captured before, by the same kind of transaction, and look whether it is there."""
-        target = self.state(self.run.before)
+        target = sound(self.state(self.run.before))
         self.transition.fetch(self.backend.capture(), target)
         complaints = self.transition.go(target, forced=True)
         state = self.backend.capture()

@@ -106,14 +106,10 @@ class Running:
         self.id = str(deployment.get("id", ""))
         self._first = len(node.receiver.received)
         # Files, not pipes: a child that holds a pipe open would let us wait for it and not for the hook.
-        self._streams = [open(node.directory / f"{name}-{node.count}", "w+b") for name in ("hook.out", "hook.err")]
-        self.process = subprocess.Popen(
-            [*wrapper, sys.executable, str(HOOK)],
-            stdin=subprocess.PIPE,
-            stdout=self._streams[0],
-            stderr=self._streams[1],
-            env=node.environment(),
-        )
+        self._files = [node.directory / f"hook-{node.count}.{name}" for name in ("out", "err")]
+        with self._files[0].open("wb") as out, self._files[1].open("wb") as err:
+            argv = [*wrapper, sys.executable, str(HOOK)]
+            self.process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=out, stderr=err, env=node.environment())
         assert self.process.stdin is not None
         self.process.stdin.write(json.dumps(deployment).encode())
         self.process.stdin.close()
@@ -128,13 +124,11 @@ class Running:
         finally:
             self.process.kill()
         out, err = self.output()
-        for stream in self._streams:
-            stream.close()
         return Result(self.id, self.process.returncode, out, err, tuple(self.node.receiver.received[self._first :]))
 
     def output(self) -> Tuple[str, str]:
         """Standard output and standard error so far."""
-        out, err = (Path(stream.name).read_text(encoding="utf-8") for stream in self._streams)
+        out, err = (path.read_text(encoding="utf-8") for path in self._files)
         return out, err
 
 
@@ -335,6 +329,8 @@ class Template:
         repository.publish()
         Repository(self.two).add(*TWO)
         root = AptRoot(make_root(self.directory / "root", sources=[repository.source_line()]))
+        # The agent lets apt try four times; in a test the pauses between them would only cost time.
+        (root.root / "etc/apt/apt.conf.d/50-no-pauses").write_text('Acquire::Retries::Delay "false";\n', encoding="utf-8")
         root.apt("update")
         root.apt("install", "app", "useold", "epochy", "heldpkg", "tool")
         root.hold("heldpkg")

@@ -103,7 +103,10 @@ def test_each_deployment_without_an_id_is_signalled(node: Node) -> None:
         assert [request.body.decode() for request in failed.received] == [failed.stdout]
 
 
-@pytest.mark.parametrize("text", ["", "   ", "{", "[]", "null", "5", '{"id": "x"}', '{"id": "x", "inputs": 5}', '{"inputs": [{"name": "n"}]}'])
+NO_DEPLOYMENTS = ["", "   ", "{", "[]", "null", "5", '{"id": "x"}', '{"id": "x", "inputs": 5}', '{"inputs": [{"name": "n"}]}']
+
+
+@pytest.mark.parametrize("text", NO_DEPLOYMENTS)
 def test_a_deployment_that_is_none_still_gets_an_answer_in_json(node: Node, text: str) -> None:
     running = Running(node, {}, ["sh", "-c", f"cat > /dev/null; printf %s '{text}' | \"$@\"", "sh"])
     failed = running.wait()

@@ -36,7 +36,8 @@ def test_a_step_sees_the_packages_of_its_moment(based: Node) -> None:
 
 def test_a_value_is_data_for_a_step(based: Node) -> None:
     value = f"$(touch {based.directory}/pwned); touch {based.directory}/pwned\n`reboot` 'é"
-    based.step("pre-update.d/10", f'printf %s "$OS_UPDATE_VALUE" > {based.directory}/value; echo $OS_UPDATE_VALUE_SHA256 >> {based.directory}/ran')
+    place = based.directory
+    based.step("pre-update.d/10", f'printf %s "$OS_UPDATE_VALUE" > {place}/value; echo $OS_UPDATE_VALUE_SHA256 >> {place}/ran')
     based.offer(TWO)
     based.succeed("UPDATE", value)
     assert (based.directory / "value").read_text() == value

@@ -1,0 +1,140 @@
+"""dnf 4's Base as the agent wants it: strict about repositories, drops no kernel, asks nothing. Runs in the worker, Python 3.6."""
+
+import os
+from typing import Any, Dict, Iterable, List
+
+import dnf  # type: ignore
+import dnf.conf  # type: ignore
+import dnf.repo  # type: ignore
+import dnf.rpm  # type: ignore
+import hawkey  # type: ignore
+import libdnf  # type: ignore
+import rpm  # type: ignore
+
+Request = Dict[str, Any]
+
+# The node's versionlock plugin hides versions from every sack, also the old ones of a way back; the solver applies the locks itself.
+_OWN = ("versionlock",)
+
+
+class Refused(Exception):
+    """What was asked for cannot be done; the text is for the operator."""
+
+
+def opened(request: Request) -> Any:
+    """A Base with the configuration of the node, or of the private root that the request names. No sack is filled yet."""
+    root = request["root"]
+    if request.get("dbpath"):
+        rpm.addMacro("_dbpath", request["dbpath"])
+    conf = dnf.conf.Conf()
+    conf.installroot = root
+    conf.config_file_path = os.path.join(root, "etc/dnf/dnf.conf")
+    if os.path.exists(conf.config_file_path):
+        conf.read(conf.config_file_path)
+    if root != "/":
+        _keep_inside(conf, root)
+    releasever = dnf.rpm.detect_releasever(root)
+    if releasever:
+        conf.substitutions["releasever"] = releasever
+    conf.substitutions.update_from_etc(root, conf.varsdir if root == "/" else [os.path.join("/", "etc/dnf/vars")])
+    conf.assumeyes = True
+    conf.best = False
+    conf.strict = True
+    # Kernels over the limit would be erased without being in anybody's plan.
+    conf.installonly_limit = 0
+    conf.deltarpm = False
+    # Waiting is bounded by the agent, which also names the holder.
+    conf.exit_on_lock = True
+    conf.timeout = 30
+    conf.retries = 3
+    conf.comment = request.get("comment", "")
+    base = dnf.Base(conf)
+    base.args = ["os-update-agent", request["action"]]
+    if root == "/" and conf.plugins:
+        base.init_plugins(disabled_glob=_OWN)
+        base.pre_configure_plugins()
+    base.read_all_repos()
+    for repo in base.repos.all():
+        # A repository that does not answer would be as if it had no updates (dnf.conf(5)).
+        repo.skip_if_unavailable = False
+    if root == "/" and conf.plugins:
+        base.configure_plugins()
+    return base
+
+
+def _keep_inside(conf: Any, root: str) -> None:
+    for option in ("cachedir", "persistdir", "logdir"):
+        conf.prepend_installroot(option)
+    conf.reposdir = [os.path.join(root, "etc/yum.repos.d")]
+    conf.plugins = False
+    os.makedirs(conf.logdir, exist_ok=True)
+
+
+def fill(base: Any, *, repositories: bool) -> None:
+    """Load the installed packages and, where asked for, the repositories from what the last refresh has fetched."""
+    if repositories:
+        for repo in base.repos.iter_enabled():
+            repo._repo.setSyncStrategy(dnf.repo.SYNC_LAZY)
+    base.fill_sack(load_system_repo=True, load_available_repos=repositories)
+
+
+def refresh(base: Any, request: Request) -> int:
+    """Fetch the metadata of every enabled repository anew. Returns how many there are."""
+    enabled = list(base.repos.iter_enabled())
+    for repo in enabled:
+        repo._repo.expire()
+    base.fill_sack(load_system_repo=False, load_available_repos=True)
+    return len(enabled)
+
+
+def reasons(base: Any, request: Request) -> Dict[str, str]:
+    """"name.arch" -> dnf's own word for why the package is installed."""
+    fill(base, repositories=False)
+    return {"%s.%s" % (pkg.name, pkg.arch): word(reason_of(base, pkg)) for pkg in base.sack.query().installed()}
+
+
+def reason_of(base: Any, pkg: Any) -> int:
+    return int(base.history.swdb.resolveRPMTransactionItemReason(pkg.name, pkg.arch, -1))
+
+
+def word(reason: int) -> str:
+    return str(libdnf.transaction.TransactionItemReasonToString(reason))
+
+
+def number(reason: str) -> int:
+    """The opposite of word(); a word that this dnf does not know becomes "unknown"."""
+    try:
+        return int(libdnf.transaction.StringToTransactionItemReason(reason))
+    except IndexError:
+        return 0
+
+
+def evr(pkg: Any) -> str:
+    """[epoch:]version-release; an epoch of 0 is not spelled."""
+    return "%s%s-%s" % ("%s:" % pkg.epoch if int(pkg.epoch or 0) else "", pkg.version, pkg.release)
+
+
+def row(pkg: Any) -> List[str]:
+    """The identity of a package, as the agent writes it."""
+    return [str(pkg.name), str(pkg.arch), evr(pkg)]
+
+
+def versions(base: Any, wanted: Iterable[List[str]], *, installed: bool) -> List[Any]:
+    """The packages of these identities, in the same order; [] for one that is not there. Excludes do not hide any."""
+    everything = base.sack.query(flags=hawkey.IGNORE_EXCLUDES)
+    pool = everything.installed() if installed else everything.available()
+    found = []
+    for name, arch, version in wanted:
+        matching = [pkg for pkg in pool.filter(name=name, arch=arch) if evr(pkg) == version]
+        found.append(matching)
+    return found
+
+
+def install_only(base: Any) -> Any:
+    """A query of all packages of which several versions may be installed."""
+    return base.sack.query(flags=hawkey.IGNORE_EXCLUDES).filter(provides=base.conf.installonlypkgs)
+
+
+def slot(name: str, arch: str, native: str) -> str:
+    """The place that a package takes: at most one version may be there, unless it is install-only."""
+    return name if arch in (native, "noarch") else "%s.%s" % (name, arch)

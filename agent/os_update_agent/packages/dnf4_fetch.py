@@ -1,0 +1,104 @@
+"""Which packages the repositories can give, and fetching them: each checked by its checksum and its signature. Runs in the worker."""
+
+import binascii
+import os
+import shutil
+import tempfile
+from typing import Any, Dict, Iterator, List, Optional
+from urllib.parse import urlparse
+
+import dnf  # type: ignore
+import rpm  # type: ignore
+
+from os_update_agent.packages.dnf4_base import Refused, Request, fill, versions
+
+
+def available(base: Any, request: Request) -> List[Optional[int]]:
+    """The download size of each wanted package, None for one that no repository has."""
+    return [None if pkg is None else int(pkg.downloadsize) for pkg in _offers(base, request)]
+
+
+def fetch(base: Any, request: Request) -> None:
+    """Download the wanted packages to the files that the request names; nothing that fails a check gets there."""
+    packages = []
+    for wanted, pkg in zip(request["wanted"], _offers(base, request)):
+        if pkg is None:
+            raise Refused("no repository has {}.{} {}".format(*wanted))
+        packages.append(pkg)
+    with tempfile.TemporaryDirectory(dir=request["staging"]) as staging:
+        for count, batch in enumerate(_batches(packages)):
+            directory = os.path.join(staging, str(count))
+            os.mkdir(directory)
+            _download(base, batch, directory)
+            for pkg in batch:
+                index = packages.index(pkg)
+                path = _staged(pkg, directory)
+                _check_signature(base, pkg)
+                _check_digest(pkg, path, request["digests"][index])
+                os.replace(path, request["files"][index])
+
+
+def _offers(base: Any, request: Request) -> List[Optional[Any]]:
+    """The package of a repository for each wanted one. A rebuild under the same version is another package: the build time tells."""
+    fill(base, repositories=True)
+    offers = []
+    present = versions(base, request["wanted"], installed=True)
+    for found, installed in zip(versions(base, request["wanted"], installed=False), present):
+        if installed:
+            found = [pkg for pkg in found if int(pkg.buildtime) == int(installed[0].buildtime)]
+        offers.append(min(found, key=lambda pkg: (pkg.repo.priority, pkg.repo.cost, pkg.repoid), default=None))
+    return offers
+
+
+def _batches(packages: List[Any]) -> Iterator[List[Any]]:
+    """Lists in which no two packages have the same file name: an epoch is no part of it."""
+    rest = packages
+    while rest:
+        batch = {os.path.basename(pkg.location): pkg for pkg in reversed(rest)}
+        yield list(batch.values())
+        rest = [pkg for pkg in rest if pkg not in batch.values()]
+
+
+def _download(base: Any, packages: List[Any], directory: str) -> None:
+    """librepo checks the checksums of what it downloads, dnf those of what lies on the disk already."""
+    for pkg in packages:
+        pkg.repo.pkgdir = directory
+    try:
+        base.download_packages(packages)
+    except dnf.exceptions.DownloadError as error:
+        raise Refused(" ".join(str(error).split()))
+
+
+def _staged(pkg: Any, directory: str) -> str:
+    path = os.path.join(directory, os.path.basename(pkg.location))
+    if not os.path.exists(path):
+        shutil.copyfile(pkg.localPkg(), path)
+    return path
+
+
+def _check_signature(base: Any, pkg: Any) -> None:
+    """A file is not checked again when it is installed by its path. Keys that lie on the node are imported, as dnf -y does."""
+    result, message = base.package_signature_check(pkg)
+    if result == 1 and all(urlparse(url).scheme in ("", "file") for url in pkg.repo.gpgkey):
+        base.package_import_key(pkg, askcb=lambda *_: True, fullaskcb=lambda *_: True)
+        result, message = base.package_signature_check(pkg)
+    if result:
+        raise Refused("%s (repository %s, gpgcheck=1)" % (message, pkg.repoid))
+
+
+def _check_digest(pkg: Any, path: str, digest: str) -> None:
+    header = read_header(path)
+    found = binascii.hexlify(header[rpm.RPMTAG_SIGMD5] or b"").decode()
+    if digest and found != digest:
+        raise Refused("%s in the repository %s is another build than the one that was installed" % (pkg, pkg.repoid))
+
+
+def read_header(path: str) -> Any:
+    """The header of a package file. Its signature has been checked when it was fetched."""
+    transaction = rpm.TransactionSet()
+    transaction.setVSFlags(rpm._RPMVSF_NOSIGNATURES)
+    with open(path, "rb") as file:
+        try:
+            return transaction.hdrFromFdno(file.fileno())
+        except rpm.error as error:
+            raise Refused("%s is no sound package file: %s" % (os.path.basename(path), error))

@@ -1,0 +1,159 @@
+"""The table of law 1, row by row, and the traps of Heat that it answers."""
+
+from typing import Optional
+
+import pytest
+from os_update_agent.decision import ASSESS, BASELINE, DOWNLOAD, NOTHING, REPEAT, RESTORE, UPDATE, decide
+from os_update_agent.model import History, Record
+
+NEW = History("key")
+
+
+def reached(value: str, state: int) -> Record:
+    return Record(value, state, tried=1.0, reached=2.0)
+
+
+def tried(value: str) -> Record:
+    return Record(value, None, tried=1.0, reached=None)
+
+
+def history(*records: Record, current: Optional[str] = None, first_state: Optional[int] = None) -> History:
+    return History("key", current, first_state, records)
+
+
+# A node that was made with v1, updated to v2 and stands there.
+KNOWN = history(reached("v1", 1), reached("v2", 2), current="v2")
+
+
+@pytest.mark.parametrize("action", ["CREATE", "UPDATE", "DELETE", "SUSPEND", "RESUME"])
+@pytest.mark.parametrize("known", [NEW, KNOWN])
+def test_a_finished_delivery_gets_its_stored_result_whatever_it_asks(known: History, action: str) -> None:
+    assert decide(known, action, "v3", is_finished=True).do == REPEAT
+
+
+def test_the_first_create_makes_a_baseline() -> None:
+    decision = decide(NEW, "CREATE", "v1")
+    assert (decision.do, decision.state, decision.is_first) == (BASELINE, None, False)
+
+
+def test_the_first_update_runs_and_keeps_the_state_before_it() -> None:
+    decision = decide(NEW, "UPDATE", "v2")
+    assert (decision.do, decision.is_first) == (UPDATE, True)
+
+
+@pytest.mark.parametrize("action", ["CREATE", "UPDATE"])
+def test_the_current_value_is_nothing_to_do(action: str) -> None:
+    assert decide(KNOWN, action, "v2").do == NOTHING
+
+
+@pytest.mark.parametrize("action", ["CREATE", "UPDATE"])
+def test_a_value_that_was_reached_earlier_is_restored(action: str) -> None:
+    decision = decide(KNOWN, action, "v1")
+    assert (decision.do, decision.state) == (RESTORE, 1)
+
+
+@pytest.mark.parametrize("action", ["CREATE", "UPDATE"])
+def test_a_value_that_was_never_reached_is_run_again(action: str) -> None:
+    decision = decide(history(reached("v1", 1), tried("v2"), current="v1"), action, "v2")
+    assert (decision.do, decision.is_first) == (UPDATE, False)
+
+
+@pytest.mark.parametrize("action", ["CREATE", "UPDATE"])
+def test_a_new_value_of_a_known_key_is_an_update(action: str) -> None:
+    decision = decide(KNOWN, action, "v3")
+    assert (decision.do, decision.is_first) == (UPDATE, False)
+
+
+@pytest.mark.parametrize("action", ["DELETE", "SUSPEND", "RESUME"])
+@pytest.mark.parametrize("known", [NEW, KNOWN])
+@pytest.mark.parametrize("operation", ["update", "download", "assess"])
+def test_other_actions_touch_no_package(known: History, action: str, operation: str) -> None:
+    decision = decide(known, action, "v3", operation=operation)
+    assert (decision.do, action in decision.reason) == (NOTHING, True)
+
+
+@pytest.mark.parametrize("action", ["CREATE", "UPDATE", "DELETE"])
+@pytest.mark.parametrize("known", [NEW, KNOWN])
+def test_an_unset_value_is_nothing_to_do(known: History, action: str) -> None:
+    assert decide(known, action, "").do == NOTHING
+
+
+def test_the_rollback_of_a_failed_node_arrives_as_create_of_the_old_value_where_the_node_stands() -> None:
+    """The failed update was undone, so the node never left v1."""
+    known = history(reached("v1", 1), tried("v2"), current="v1")
+    assert decide(known, "CREATE", "v1").do == NOTHING
+
+
+def test_the_rollback_of_a_node_that_a_failed_update_left_in_between_restores() -> None:
+    known = history(reached("v1", 1), tried("v2"), current=None)
+    decision = decide(known, "CREATE", "v1")
+    assert (decision.do, decision.state) == (RESTORE, 1)
+
+
+def test_the_retry_after_a_failed_first_update_arrives_as_create_and_is_no_baseline() -> None:
+    known = history(tried("v2"), first_state=7)
+    assert decide(known, "CREATE", "v2").do == UPDATE
+
+
+def test_a_value_whose_restore_failed_is_restored_again() -> None:
+    known = history(reached("v2", 2), Record("v1", 1, tried=9.0, reached=2.0), current=None)
+    decision = decide(known, "CREATE", "v1")
+    assert (decision.do, decision.state) == (RESTORE, 1)
+
+
+def test_a_reached_record_without_a_state_is_not_reached() -> None:
+    assert decide(history(Record("v1", None, tried=1.0, reached=2.0), current="v1"), "UPDATE", "v1").do == UPDATE
+
+
+@pytest.mark.parametrize(("first", "earlier"), [
+    ("2026-11-23T06:44:36Z", "2026-11-22T06:44:36Z"),
+    ("1795416276", "1795329876"),
+    ("Mon Nov 23 06:44:36 UTC 2026", "Sun Nov 22 06:44:36 UTC 2026"),
+])  # fmt: skip
+def test_an_untold_first_value_that_is_older_than_all_known_ones_is_the_state_before_the_first_update(first: str, earlier: str) -> None:
+    known = history(reached(first, 2), current=first, first_state=1)
+    decision = decide(known, "UPDATE", earlier)
+    assert (decision.do, decision.state) == (RESTORE, 1)
+
+
+def test_an_older_value_also_finds_the_first_state_when_no_update_was_ever_reached() -> None:
+    decision = decide(history(tried("2026-11-23"), first_state=1), "UPDATE", "2026-11-22")
+    assert (decision.do, decision.state) == (RESTORE, 1)
+
+
+@pytest.mark.parametrize("value", ["2026-11-24", "2026-11-22T00:00:00Z", "v1", "1795329876"])
+def test_an_unknown_value_that_is_newer_or_not_to_be_compared_is_new(value: str) -> None:
+    known = history(reached("2026-11-23", 2), current="2026-11-23", first_state=1)
+    assert decide(known, "UPDATE", value).do == UPDATE
+
+
+def test_an_older_value_in_between_is_new() -> None:
+    known = history(reached("2026-11-21", 2), reached("2026-11-23", 3), current="2026-11-23", first_state=1)
+    assert decide(known, "UPDATE", "2026-11-22").do == UPDATE
+
+
+def test_an_older_value_of_a_key_that_began_with_a_baseline_is_new() -> None:
+    """Heat told the first value, so an unknown one cannot be the one before."""
+    assert decide(history(reached("2026-11-23", 2), current="2026-11-23"), "UPDATE", "2026-11-22").do == UPDATE
+
+
+@pytest.mark.parametrize(("one", "other"), [("2024.05", "202405"), ("v1", "V1"), ("v1", "v1 "), ("1", "01"), ("../x", "x")])
+def test_values_are_compared_as_they_are(one: str, other: str) -> None:
+    assert decide(history(reached(one, 1), current=one), "UPDATE", other).do == UPDATE
+
+
+@pytest.mark.parametrize(("operation", "do"), [("download", DOWNLOAD), ("assess", ASSESS)])
+@pytest.mark.parametrize("value", ["v1", "v2", "v3"])
+def test_download_and_assess_do_not_look_at_the_value(operation: str, do: str, value: str) -> None:
+    assert decide(KNOWN, "UPDATE", value, operation=operation).do == do
+    assert decide(KNOWN, "CREATE", value, operation=operation).do == do
+
+
+@pytest.mark.parametrize("operation", ["download", "assess"])
+def test_download_and_assess_have_nothing_to_do_when_a_node_is_made(operation: str) -> None:
+    assert decide(NEW, "CREATE", "v1", operation=operation).do == NOTHING
+    assert decide(NEW, "UPDATE", "v1", operation=operation).do != NOTHING
+
+
+def test_every_decision_says_why() -> None:
+    assert all(decide(KNOWN, action, value).reason for action in ("CREATE", "UPDATE", "DELETE") for value in ("", "v1", "v2", "v3"))

@@ -1,0 +1,186 @@
+"""A result is sent until it is taken, refused or superseded; the clock and the network are made up."""
+
+from pathlib import Path
+from typing import Callable, Iterator, List, Optional
+
+import pytest
+from os_update_agent import outbox
+from os_update_agent.heat.signal import AGAIN, DELIVERED, NEVER, Answer
+from os_update_agent.ledger import Ledger
+from os_update_agent.model import Delivery, Request, SignalTarget
+from os_update_agent.outbox import LONGEST_PAUSE, ONE_TRY, Patience, deliver_signal, send_owed
+from os_update_agent.settings import Settings
+from os_update_agent.site import Site
+
+BODY = '{"deploy_status_code": 0}'
+BUSY, TAKEN, REFUSED = Answer(AGAIN, "503"), Answer(DELIVERED, "200"), Answer(NEVER, "403")
+
+
+def target(resource: str = "node", url: str = "https://heat.example/secret") -> SignalTarget:
+    return SignalTarget("CFN_SIGNAL", "stack/1", resource, secret={"url": url})
+
+
+class Network:
+    """Gives the answers in turn, the last one for ever; time passes only in pauses and, ``slow`` seconds each, in tries."""
+
+    def __init__(self, *answers: Answer, slow: float = 0.0) -> None:
+        self.answers = list(answers)
+        self.slow = slow
+        self.sent: List[SignalTarget] = []
+        self.pauses: List[float] = []
+        self.now = 1000.0
+        self.before_try: Optional[Callable[[], None]] = None
+
+    def send(self, where: SignalTarget, body: str, *, ca_certificate: Optional[str] = None) -> Answer:
+        assert (body, ca_certificate) == (BODY, "/ca.pem")
+        self.sent.append(where)
+        self.now += self.slow
+        return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+
+    def patience(self, total: float, jitter: float = 1.0) -> Patience:
+        return Patience(total, self.sleep, lambda: self.now, lambda: jitter)
+
+    def sleep(self, seconds: float) -> None:
+        self.pauses.append(seconds)
+        self.now += seconds
+        if self.before_try:
+            self.before_try()
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    ledger = Ledger(tmp_path / "ledger.sqlite")
+    yield Site(Settings(ca_certificate="/ca.pem"), ledger, clock=lambda: 5.0)
+    ledger.close()
+
+
+@pytest.fixture
+def network(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Network]:
+    def make(*answers: Answer, slow: float = 0.0) -> Network:
+        made = Network(*answers, slow=slow)
+        monkeypatch.setattr(outbox, "send", made.send)
+        return made
+
+    return make
+
+
+def owe(site: Site, config_id: str, where: Optional[SignalTarget] = None) -> None:
+    where = where or target()
+    site.ledger.receive(Delivery(config_id, "key", "v1", "UPDATE", 1.0, request=Request(where)))
+    site.ledger.finish(config_id, BODY, where, 2.0)
+
+
+def standing(site: Site, config_id: str) -> "tuple[str, int, bool]":
+    (signal,) = site.ledger.signals(config_id)
+    return signal.standing, signal.tries, signal.target is not None
+
+
+def test_what_is_taken_is_delivered_and_its_secrets_are_wiped(site: Site, network: Callable[..., Network]) -> None:
+    net = network(TAKEN)
+    owe(site, "a")
+    assert deliver_signal(site, "a", net.patience(600))
+    assert standing(site, "a") == ("delivered", 1, False)
+    assert (net.sent, net.pauses) == ([target()], [])
+
+
+def test_what_is_delivered_is_not_sent_again(site: Site, network: Callable[..., Network]) -> None:
+    net = network(TAKEN)
+    owe(site, "a")
+    deliver_signal(site, "a", ONE_TRY)
+    assert not deliver_signal(site, "a", ONE_TRY)
+    assert send_owed(site) == ()
+    assert len(net.sent) == 1
+
+
+def test_pauses_double_up_to_a_limit_and_end_with_the_patience(site: Site, network: Callable[..., Network]) -> None:
+    net = network(BUSY)
+    owe(site, "a")
+    assert not deliver_signal(site, "a", net.patience(300))
+    assert net.pauses == [1, 2, 4, 8, 16, 32, *[LONGEST_PAUSE] * 3]
+    assert sum(net.pauses) <= 300
+    assert standing(site, "a") == ("owed", len(net.pauses) + 1, True)
+
+
+def test_jitter_takes_at_most_the_half_of_a_pause(site: Site, network: Callable[..., Network]) -> None:
+    net = network(BUSY)
+    owe(site, "a")
+    deliver_signal(site, "a", net.patience(7, jitter=0.0))
+    assert net.pauses == [0.5, 1, 2]
+
+
+def test_slow_tries_count_for_the_patience(site: Site, network: Callable[..., Network]) -> None:
+    net = network(BUSY, slow=40.0)
+    owe(site, "a")
+    deliver_signal(site, "a", net.patience(100))
+    assert len(net.sent) == 3
+
+
+def test_a_server_that_comes_back_gets_the_result(site: Site, network: Callable[..., Network]) -> None:
+    net = network(BUSY, BUSY, TAKEN)
+    owe(site, "a")
+    assert deliver_signal(site, "a", net.patience(600))
+    assert net.pauses == [1, 2]
+    assert standing(site, "a") == ("delivered", 3, False)
+
+
+def test_one_try_is_one_try(site: Site, network: Callable[..., Network]) -> None:
+    net = network(BUSY)
+    owe(site, "a")
+    assert [signal.config_id for signal in send_owed(site, ONE_TRY)] == ["a"]
+    assert (len(net.sent), standing(site, "a")) == (1, ("owed", 1, True))
+
+
+def test_what_is_refused_for_good_is_not_tried_again_and_its_secrets_are_wiped(site: Site, network: Callable[..., Network]) -> None:
+    net = network(REFUSED)
+    owe(site, "a")
+    assert not deliver_signal(site, "a", net.patience(600))
+    assert (net.pauses, standing(site, "a")) == ([], ("refused", 1, False))
+    assert send_owed(site) == ()
+
+
+def test_what_was_never_owed_is_not_sent(site: Site, network: Callable[..., Network]) -> None:
+    net = network(TAKEN)
+    assert not deliver_signal(site, "nobody", net.patience(600))
+    assert net.sent == []
+
+
+def test_a_newer_delivery_of_the_same_resource_supersedes_what_is_owed(site: Site, network: Callable[..., Network]) -> None:
+    """A signal is addressed by resource name: the late one would finish the new delivery."""
+    net = network(BUSY)
+    owe(site, "a")
+    send_owed(site)
+    owe(site, "b")
+    assert standing(site, "a") == ("superseded", 1, False)
+    net.sent.clear()
+    assert [signal.config_id for signal in send_owed(site)] == ["b"]
+    assert len(net.sent) == 1
+
+
+def test_a_result_that_is_superseded_in_a_pause_is_dropped(site: Site, network: Callable[..., Network]) -> None:
+    net = network(BUSY)
+    owe(site, "a")
+    net.before_try = lambda: owe(site, "b")
+    assert not deliver_signal(site, "a", net.patience(600))
+    assert (net.pauses, len(net.sent)) == ([1], 1)
+    assert standing(site, "a") == ("superseded", 1, False)
+
+
+def test_results_of_other_resources_stay_owed(site: Site, network: Callable[..., Network]) -> None:
+    net = network(BUSY)
+    owe(site, "a", target("one"))
+    owe(site, "b", target("two"))
+    assert {signal.config_id for signal in send_owed(site)} == {"a", "b"}
+    net.answers = [TAKEN]
+    assert send_owed(site) == ()
+
+
+def test_the_log_of_the_outbox_holds_no_url(site: Site, network: Callable[..., Network], caplog: pytest.LogCaptureFixture) -> None:
+    net = network(BUSY, REFUSED)
+    owe(site, "a")
+    with caplog.at_level("DEBUG"):
+        deliver_signal(site, "a", net.patience(600))
+        owe(site, "b")
+        net.answers = [BUSY]
+        deliver_signal(site, "b", ONE_TRY)
+    assert "standing" in caplog.text or "config=a" in caplog.text
+    assert "secret" not in caplog.text

@@ -1,0 +1,188 @@
+"""What is told: one text per kind of outcome, and in every failure what has become of the node."""
+
+from dataclasses import replace
+from typing import Any, Mapping
+
+import pytest
+from os_update_agent.model import Change, HeldBack, Outcome, Package, Run
+from os_update_agent.report import (
+    SHOWN_CHANGES,
+    Facts,
+    no_changes,
+    outcome_of_baseline,
+    outcome_of_error,
+    outcome_of_nothing,
+    outcome_of_run,
+    shown,
+    when,
+)
+
+NOON = 1795435200.0
+RUN = Run(id=7, key="k", value="v2", kind="update", phase="finished", started=NOON, finished=NOON + 60, log="/var/log/agent/000007.log")
+REACHED = replace(RUN, reached=True, begun=True)
+FAILED = replace(RUN, failure="app: cannot bind to port 80", status=1)
+CHANGES = (
+    Change(Package("app", "amd64", "1"), Package("app", "amd64", "2")),
+    Change(None, Package("extra", "all", "2")),
+    Change(Package("old", "amd64", "1"), None),
+)
+FACTS = Facts(changes=CHANGES, planned=CHANGES, digest="abc")
+OUTPUTS = {"changes", "held_back", "state_digest", "restored_from", "restorable", "reboot_required", "services_to_restart"}
+
+
+def run_outcome(run: Run, facts: Facts = FACTS, **changed: Any) -> Outcome:
+    return outcome_of_run(replace(run, **changed), facts)
+
+
+def test_an_update_tells_every_change() -> None:
+    outcome = run_outcome(REACHED)
+    assert outcome.is_success
+    assert outcome.stdout == (
+        "updated to 'v2': 3 packages changed\n  app: 1 -> 2\n  extra: 2 (new)\n  old: 1 -> removed\n"
+        "log on the node: /var/log/agent/000007.log\n"
+    )
+    assert outcome.stderr == ""
+    assert outcome.outputs == {
+        "changes": {"count": 3, "changes": [
+            {"name": "app", "arch": "amd64", "before": "1", "after": "2"},
+            {"name": "extra", "arch": "all", "before": None, "after": "2"},
+            {"name": "old", "arch": "amd64", "before": "1", "after": None},
+        ]},
+        "held_back": [],
+        "state_digest": "abc",
+        "restored_from": "",
+        "restorable": True,
+        "reboot_required": False,
+        "services_to_restart": [],
+    }  # fmt: skip
+
+
+def test_a_restore_tells_when_its_state_was_reached() -> None:
+    outcome = run_outcome(REACHED, kind="restore", value="v1", reached_before=NOON)
+    assert outcome.stdout.startswith("restored 'v1': 3 packages changed; the state reached 2026-11-23T12:00:00Z is back\n")
+    assert outcome.outputs["restored_from"] == "'v1', reached 2026-11-23T12:00:00Z"
+    assert "left as it is" not in outcome.stdout
+
+
+def test_a_restore_that_is_not_exact_says_what_it_left() -> None:
+    outcome = run_outcome(REACHED, replace(FACTS, is_exact=False), kind="restore")
+    assert "left as it is: what other deployments or operators have changed" in outcome.stdout
+
+
+@pytest.mark.parametrize(("kind", "start"), [("assess", "assessed for 'v2'"), ("download", "downloaded for 'v2'")])
+def test_what_only_looks_or_fetches_tells_what_would_change(kind: str, start: str) -> None:
+    outcome = run_outcome(REACHED, replace(FACTS, changes=()), kind=kind, begun=False)
+    assert outcome.stdout.startswith(f"{start}: 3 packages would change\n  app: 1 -> 2\n")
+    assert outcome.outputs["changes"]["count"] == 3
+
+
+def test_one_package_is_one_package() -> None:
+    assert "'v2': 1 package changed\n" in run_outcome(REACHED, Facts(changes=CHANGES[:1])).stdout
+    assert "'v2': 0 packages changed\n" in run_outcome(REACHED, Facts()).stdout
+
+
+def test_a_long_list_is_cut_in_the_text_and_counted() -> None:
+    many = tuple(Change(None, Package(f"p{number}", "all", "1")) for number in range(SHOWN_CHANGES + 5))
+    outcome = run_outcome(REACHED, Facts(changes=many))
+    assert outcome.stdout.count(" (new)\n") == SHOWN_CHANGES
+    assert "\n  and 5 more\n" in outcome.stdout
+    assert outcome.outputs["changes"]["count"] == SHOWN_CHANGES + 5
+
+
+def test_what_an_operator_has_to_know_is_told() -> None:
+    facts = replace(FACTS, reboot=("package linux-image asks for it",), services=("nginx.service", "ssh.service"))
+    outcome = run_outcome(
+        REACHED,
+        facts,
+        held_back=(HeldBack("held", "on hold"),),
+        not_restorable=("app:amd64 1",),
+        repacked=("old:amd64 1",),
+        removes_foreign=("old",),
+        notes=("an earlier interruption was repaired: app",),
+    )
+    for line in (
+        "held back: held: on hold",
+        "cannot be undone for: app:amd64 1",
+        "kept as rebuilt packages, with any local edits in them: old:amd64 1",
+        "removes what no run of the agent installed: old",
+        "reboot required: package linux-image asks for it",
+        "services that still run replaced code: nginx.service, ssh.service",
+    ):
+        assert f"\n{line}\n" in outcome.stdout
+    assert outcome.stderr == "an earlier interruption was repaired: app\n"
+    assert outcome.outputs["held_back"] == [{"name": "held", "reason": "on hold"}]
+    assert outcome.outputs["restorable"] is False
+    assert outcome.outputs["reboot_required"] is True
+    assert outcome.outputs["services_to_restart"] == ["nginx.service", "ssh.service"]
+
+
+@pytest.mark.parametrize(("changed", "fate"), [
+    ({}, "nothing was changed"),
+    ({"left": True}, "nothing was changed"),
+    ({"begun": True, "undone": True}, "the {kind} was undone: the node has the packages that it had before"),
+    ({"begun": True, "undone": None}, "the node is left as it is (3 packages changed)"),
+    (
+        {"begun": True, "undone": False},
+        "the {kind} could not be undone: 3 packages differ from before; run 'os-update-agent status' on the node",
+    ),
+])  # fmt: skip
+@pytest.mark.parametrize("kind", ["update", "restore", "download", "assess"])
+def test_every_failure_says_what_happened_to_the_node(changed: Mapping[str, Any], fate: str, kind: str) -> None:
+    outcome = run_outcome(FAILED, kind=kind, **changed)
+    name = {"update": "update to", "restore": "restore of", "download": "download for", "assess": "assessment for"}[kind]
+    assert outcome.status_code == 1
+    assert outcome.stderr.splitlines()[:2] == [f"{name} 'v2' failed: app: cannot bind to port 80", fate.format(kind=kind)]
+    assert "full log on the node: /var/log/agent/000007.log" in outcome.stderr
+
+
+def test_a_failure_tells_plan_notes_and_the_end_of_the_log() -> None:
+    outcome = run_outcome(FAILED, replace(FACTS, log_tail="dpkg: error"), notes=("the undo failed: no space",), begun=True, undone=False)
+    assert outcome.stdout.startswith("update to 'v2': 3 packages planned\n  app: 1 -> 2\n")
+    assert "\nthe undo failed: no space\n" in outcome.stderr
+    assert outcome.stderr.endswith("\n\ndpkg: error\n")
+
+
+def test_a_failure_before_there_was_a_plan() -> None:
+    outcome = run_outcome(FAILED, Facts())
+    assert outcome.stdout == "update to 'v2'\n"
+
+
+@pytest.mark.parametrize(("status", "told"), [(0, 1), (1, 1), (75, 75), (70, 70)])
+def test_a_failure_never_has_the_status_of_a_success(status: int, told: int) -> None:
+    assert run_outcome(FAILED, status=status).status_code == told
+    assert outcome_of_error("bad", status).status_code == told
+
+
+def test_nothing_to_do_says_why() -> None:
+    assert outcome_of_nothing("the node stands at this value already", "v2", "abc") == Outcome(
+        0, "nothing to do for 'v2': the node stands at this value already\n", "", no_changes("abc")
+    )
+    assert outcome_of_nothing("the trigger input has no value", "").stdout == "nothing to do: the trigger input has no value\n"
+
+
+def test_a_baseline_says_that_nothing_was_changed() -> None:
+    outcome = outcome_of_baseline("v1", "abc", 803)
+    assert outcome.stdout == "'v1' is the baseline: the state of 803 installed packages is recorded; nothing was changed\n"
+    assert (outcome.status_code, outcome.outputs["state_digest"]) == (0, "abc")
+
+
+def test_an_error_says_that_nothing_was_changed() -> None:
+    assert outcome_of_error("keep is 'many'; it must be a number", 2) == Outcome(
+        2, "", "keep is 'many'; it must be a number; nothing was changed\n", no_changes("")
+    )
+
+
+@pytest.mark.parametrize("outcome", [
+    run_outcome(REACHED), run_outcome(FAILED), outcome_of_nothing("x", "v"), outcome_of_baseline("v", "d", 1), outcome_of_error("x", 1),
+])  # fmt: skip
+def test_every_outcome_has_every_output_and_no_error_output(outcome: Outcome) -> None:
+    assert set(outcome.outputs) == OUTPUTS
+
+
+def test_a_value_is_shown_in_one_short_line() -> None:
+    assert shown("a\nb\x1b[31m") == "'a\\nb\\x1b[31m'"
+    assert len(shown("x" * 1_000_000)) < 100
+
+
+def test_a_moment_is_shown_as_utc() -> None:
+    assert (when(NOON), when(None), when(0)) == ("2026-11-23T12:00:00Z", "-", "1970-01-01T00:00:00Z")

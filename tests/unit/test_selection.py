@@ -1,0 +1,82 @@
+"""Which updates are asked for, and why the others are not."""
+
+from typing import Optional, Tuple
+
+import pytest
+from os_update_agent.model import Change, HeldBack, Package, Selection
+from os_update_agent.packages.selection import choose, is_security, matching, reason_against
+
+
+def update(name: str, *origins: str) -> Change:
+    return Change(Package(name, "amd64", "1"), Package(name, "amd64", "2"), origins)
+
+
+NGINX, KERNEL, SSL = update("nginx"), update("linux-image-6.1.0-40-amd64"), update("libssl3", "Debian-Security:12/stable-security")
+EVERYTHING = (NGINX, KERNEL, SSL)
+
+
+def names(selection: Selection) -> Tuple[str, ...]:
+    return tuple(change.name for change in choose(EVERYTHING, selection)[0])
+
+
+def test_all_is_everything() -> None:
+    assert choose(EVERYTHING, Selection()) == (EVERYTHING, ())
+
+
+@pytest.mark.parametrize(("selection", "chosen"), [
+    (Selection(packages=("nginx",)), ("nginx",)),
+    (Selection(packages=("nginx", "lib*")), ("nginx", "libssl3")),
+    (Selection(exclude=("linux-image-*",)), ("nginx", "libssl3")),
+    (Selection(packages=("*",), exclude=("nginx",)), ("linux-image-6.1.0-40-amd64", "libssl3")),
+    (Selection(packages=("nginx",), exclude=("nginx",)), ()),
+    (Selection(security=True), ("libssl3",)),
+    (Selection(security=True, exclude=("libssl*",)), ()),
+    (Selection(packages=("NGINX",)), ()),
+    (Selection(packages=("ngin",)), ()),
+    (Selection(packages=("[nl]?[gn]*",)), ("linux-image-6.1.0-40-amd64",)),
+])  # fmt: skip
+def test_globs_include_and_exclude_and_exclusion_wins(selection: Selection, chosen: Tuple[str, ...]) -> None:
+    assert names(selection) == chosen
+
+
+def test_everything_left_out_is_held_back_with_the_option_that_did_it() -> None:
+    _, held = choose(EVERYTHING, Selection(packages=("nginx", "linux-*"), exclude=("linux-*",)))
+    assert held == (
+        HeldBack("linux-image-6.1.0-40-amd64", "excluded by 'linux-*' (exclude)"),
+        HeldBack("libssl3", "not selected (packages)"),
+    )
+    assert choose([NGINX], Selection(security=True))[1] == (HeldBack("nginx", "not a security update (select: security)"),)
+
+
+@pytest.mark.parametrize(("before", "after"), [(None, Package("new", "amd64", "1")), (Package("old", "amd64", "1"), None)])
+def test_what_would_come_or_go_is_not_an_update_that_is_held_back(before: Optional[Package], after: Optional[Package]) -> None:
+    assert choose([Change(before, after)], Selection(packages=("nginx",))) == ((), ())
+
+
+@pytest.mark.parametrize(("origin", "security"), [
+    ("Debian-Security:12/stable-security", True),
+    ("Debian-Security:12/oldstable-security", True),
+    ("Ubuntu:22.04/jammy-security", True),
+    ("UbuntuESM:22.04/jammy-apps-security", True),
+    ("Debian:12.9/stable", False),
+    ("Ubuntu:22.04/jammy-updates", False),
+    ("local-deb", False),
+    ("", False),
+    ("My-security-tools:1/stable", False),
+])  # fmt: skip
+def test_a_security_archive_says_so_itself(origin: str, security: bool) -> None:
+    assert is_security(update("x", origin)) == security
+    assert is_security(update("x", "Debian:12.9/stable", origin)) == security
+
+
+def test_no_origin_is_no_security() -> None:
+    assert not is_security(update("x"))
+
+
+def test_a_name_is_matched_as_a_whole_and_by_the_first_glob() -> None:
+    assert matching("libssl3", ("lib", "libssl?", "lib*")) == "libssl?"
+    assert matching("libssl3", ()) is None
+
+
+def test_a_reason_is_none_for_what_is_asked_for() -> None:
+    assert reason_against(NGINX, Selection(packages=("nginx",))) is None
