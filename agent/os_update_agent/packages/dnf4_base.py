@@ -88,7 +88,7 @@ def refresh(base: Any, request: Request) -> int:
 
 
 def reasons(base: Any, request: Request) -> Dict[str, str]:
-    """ "name.arch" -> dnf's own word for why the package is installed."""
+    """"name.arch" -> dnf's own word for why the package is installed."""
     fill(base, repositories=False)
     return {"%s.%s" % (pkg.name, pkg.arch): word(reason_of(base, pkg)) for pkg in base.sack.query().installed()}
 

@@ -4,7 +4,7 @@ import binascii
 import os
 import shutil
 import tempfile
-from typing import Any, Iterator, List, Optional
+from typing import Any, Dict, Iterator, List, Optional
 from urllib.parse import urlparse
 
 import dnf  # type: ignore

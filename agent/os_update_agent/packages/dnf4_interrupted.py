@@ -11,6 +11,7 @@ import sys
 from typing import Any, Dict, List, Optional, Tuple
 
 import dnf  # type: ignore
+import hawkey  # type: ignore
 import rpm  # type: ignore
 
 from os_update_agent.packages.dnf4_base import Request, evr, fill, install_only, row, slot

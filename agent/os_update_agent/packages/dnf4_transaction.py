@@ -6,8 +6,9 @@ from typing import Any, Dict, List, Set, Tuple
 import dnf  # type: ignore
 import dnf.callback  # type: ignore
 import libdnf  # type: ignore
+import rpm  # type: ignore
 
-from os_update_agent.packages.dnf4_base import Refused, Request, fill, install_only, number, row, slot, versions
+from os_update_agent.packages.dnf4_base import Refused, Request, evr, fill, install_only, number, reason_of, row, slot, versions
 
 Effect = Set[Tuple[str, ...]]
 
