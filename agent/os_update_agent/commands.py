@@ -4,7 +4,7 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
 from os_update_agent import views
 from os_update_agent.decision import RESTORE, decide
@@ -14,6 +14,7 @@ from os_update_agent.heat.deployment import parse
 from os_update_agent.model import Change, History, Outcome, PackageState, Record, diff
 from os_update_agent.node.lock import node_holder, node_lock
 from os_update_agent.node.reboot import reboot_reasons
+from os_update_agent.notify import notify as send_result
 from os_update_agent.outbox import Patience
 from os_update_agent.packages.state import visible
 from os_update_agent.packages.transition import Transition
@@ -73,7 +74,7 @@ def plan(settings: Settings, arguments: argparse.Namespace) -> int:
 def update(settings: Settings, arguments: argparse.Namespace) -> int:
     """update the packages and record the state under VALUE; a VALUE that was reached before is restored"""
     site = open_site(settings)
-    return _tell(arguments, by_hand(site, _policy(settings, arguments, _key(site, arguments.key))))
+    return _tell(arguments, by_hand(site, _policy(settings, arguments, _key(site, arguments.key)), watch=_watch(arguments)))
 
 
 def rollback(settings: Settings, arguments: argparse.Namespace) -> int:
@@ -83,7 +84,7 @@ def rollback(settings: Settings, arguments: argparse.Namespace) -> int:
     record = _record(site.ledger.history(key), arguments.value)
     if not record.is_reached:
         raise UsageError(f"{shown(record.value)} was tried and never reached: there is no state to go back to")
-    return _tell(arguments, by_hand(site, _policy(settings, arguments, key), state=record.state))
+    return _tell(arguments, by_hand(site, _policy(settings, arguments, key), state=record.state, watch=_watch(arguments)))
 
 
 def history(settings: Settings, arguments: argparse.Namespace) -> int:
@@ -125,9 +126,9 @@ def difference(settings: Settings, arguments: argparse.Namespace) -> int:
 def resume_now(settings: Settings, arguments: argparse.Namespace) -> int:
     """finish what is open and send what is owed to Heat"""
     site = open_site(settings)
-    policy = policy_by_hand("", HAND_KEY, settings.defaults)
-    with node_lock(settings.lock, doing="resume by hand", timeout=policy.lock_timeout):
-        owed = resume(site, Patience(arguments.patience))
+    owed = resume(site, Patience(arguments.patience))
+    for delivery in site.ledger.unfinished():
+        print(f"still at work: deployment {delivery.config_id}")
     for signal in owed:
         print(f"still owed: deployment {signal.config_id}: {signal.last_answer}")
     if not owed:
@@ -144,6 +145,11 @@ def replay(settings: Settings, arguments: argparse.Namespace) -> int:
     body = json.loads(deliver(settings, parse(text), signals=not arguments.no_signal))
     outputs = {name: value for name, value in body.items() if not name.startswith("deploy_")}
     return _tell(arguments, Outcome(body["deploy_status_code"], body["deploy_stdout"], body["deploy_stderr"], outputs))
+
+
+def notify(settings: Settings, arguments: argparse.Namespace) -> int:
+    """send a hook's result to Heat, in place of heat-config-notify"""
+    return send_result(settings, arguments.file, sys.stdin, arguments.patience)
 
 
 def prune_now(settings: Settings, arguments: argparse.Namespace) -> int:
@@ -205,6 +211,13 @@ def _policy(settings: Settings, arguments: argparse.Namespace, key: str) -> Poli
             raise UsageError(f"--set {assignment!r}: it must be OPTION=VALUE")
         options[name.strip().replace("-", "_")] = value
     return policy_by_hand(arguments.value or "", key, settings.defaults, **options)
+
+
+def _watch(arguments: argparse.Namespace) -> Callable[[str], None]:
+    """Tell the phases of a run on standard error, to a person who watches or asked for it."""
+    if not (arguments.verbose or sys.stderr.isatty()):
+        return lambda phase: None
+    return lambda phase: print(f"... {phase}", file=sys.stderr, flush=True)
 
 
 def _print(arguments: argparse.Namespace, document: views.Document, text: str) -> int:

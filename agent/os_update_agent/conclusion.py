@@ -31,12 +31,13 @@ def outcome_of(site: Site, run: Run) -> Outcome:
     return outcome_of_run(run, facts)
 
 
-def store(site: Site, config_id: str, request: Request, outcome: Outcome, *, signals: bool = True) -> None:
-    """Store the answer of a delivery; with ``signals`` it is owed to Heat from this moment on. Raises LedgerError."""
+def store(site: Site, config_id: str, request: Request, outcome: Outcome, *, unless_started: bool = False) -> bool:
+    """Store the answer of a delivery; it is owed to Heat from this moment on. Returns whether it is the answer. Raises LedgerError."""
     delivery = site.ledger.delivery(config_id)
     run = site.ledger.run(delivery.run) if delivery and delivery.run is not None else None
     body = encoded(request, outcome, run.log if run else "")
-    site.ledger.finish(config_id, body, request.signal if signals else None, site.clock())
+    target = None if request.signal.transport == "NO_SIGNAL" else request.signal
+    return site.ledger.finish(config_id, body, target, site.clock(), unless_started=unless_started)
 
 
 def encoded(request: Request, outcome: Outcome, log_file: str = "") -> str:

@@ -1,38 +1,40 @@
-"""One delivery, from its JSON to its answer: receive, lock, resume, decide, run, report. The one code path of hook and command line."""
+"""One delivery, from the moment it comes to its answer: written down, done at once or given to a worker, waited for, sent.
 
+The hook and the command line come here. A run that changes packages is never done in this process: whoever called it may be ended
+by the very transaction (an update of os-collect-config restarts it, and systemd kills all that it had started).
+"""
+
+import json
 import logging
+import os
+import sys
+import time
 import uuid
-from typing import Optional
+from typing import Callable, Optional
 
-from os_update_agent import decision, update
+from os_update_agent import decision
 from os_update_agent import policy as policies
-from os_update_agent.conclusion import encoded, outcome_of, request_of, store
-from os_update_agent.decision import Decision, decide
-from os_update_agent.errors import BUG_STATUS, AgentError, BadDeployment, LedgerError, bug
+from os_update_agent.conclusion import encoded, request_of, store
+from os_update_agent.errors import BUG_STATUS, AgentError, BadDeployment, Busy, LedgerError, bug
+from os_update_agent.heat.copies import forget_signal
+from os_update_agent.heat.metadata import overtaken_on_arrival
 from os_update_agent.heat.outcome import encode
 from os_update_agent.heat.signal import send
-from os_update_agent.model import Delivery, Deployment, Outcome
-from os_update_agent.node.lock import node_lock
+from os_update_agent.model import Delivery, Deployment, Outcome, Output, Request, SignalTarget
+from os_update_agent.node import detach
+from os_update_agent.node.lock import is_held, node_holder, node_lock
 from os_update_agent.outbox import Patience, deliver_signal
 from os_update_agent.policy import Policy
-from os_update_agent.report import (
-    outcome_of_baseline,
-    outcome_of_error,
-    outcome_of_nothing,
-    shown,
-)
-from os_update_agent.resume import resume
-from os_update_agent.settings import Settings
-from os_update_agent.site import Site, open_site
+from os_update_agent.report import OUTPUTS, outcome_of_error, outcome_of_nothing
+from os_update_agent.resume import decision_for, work
+from os_update_agent.settings import ENVIRONMENT, Settings
+from os_update_agent.site import Site, make_private, open_site
 
 log = logging.getLogger(__name__)
 
-_RUNS = {
-    decision.UPDATE: update.UPDATE,
-    decision.RESTORE: update.RESTORE,
-    decision.DOWNLOAD: update.DOWNLOAD,
-    decision.ASSESS: update.ASSESS,
-}
+POLL_SECONDS = 0.05
+START_SECONDS = 20.0
+WORKER_STARTS = 5
 
 
 def deliver(settings: Settings, deployment: Deployment, *, signals: bool = True) -> str:
@@ -47,10 +49,19 @@ def deliver(settings: Settings, deployment: Deployment, *, signals: bool = True)
     try:
         policy = policies.read(deployment, settings.defaults)
     except BadDeployment as error:
-        policy = Policy(key=deployment.key)
-        return _answer(site, deployment, policy, outcome_of_error(str(error), error.exit_status), signals)
+        return _answer(site, deployment, outcome_of_error(str(error), error.exit_status), signals)
+    newer = overtaken_on_arrival(deployment.id) if signals else None
+    if newer is not None:
+        log.warning("deployment=%s: the newer deployment %s of the same resource has come: this one is not run", deployment.id, newer)
+        forget_signal(deployment.id)
+        return encoded(request_of(deployment), outcome_of_nothing("a newer deployment of the same resource has come", policy.value))
+    request = request_of(deployment) if signals else Request(SignalTarget("NO_SIGNAL"), deployment.outputs)
     try:
-        outcome = _locked(site, deployment, policy)
+        site.ledger.receive(
+            Delivery(deployment.id, policy.key, policy.value, deployment.action, site.clock(), policy.as_json(), request=request)
+        )
+        see_through(site, deployment.id, policy)
+        return _answer(site, deployment, None, signals, policy.signal_timeout)
     except LedgerError as error:
         return _without_ledger(settings, deployment, error, signals)
     except AgentError as error:
@@ -59,24 +70,102 @@ def deliver(settings: Settings, deployment: Deployment, *, signals: bool = True)
         # A bug must still reach Heat, which waits.
         log.critical("deployment=%s: %s", deployment.id, bug(error))
         outcome = outcome_of_error(bug(error), BUG_STATUS)
-    return _answer(site, deployment, policy, outcome, signals)
+    return _answer(site, deployment, outcome, signals, policy.signal_timeout)
 
 
-def by_hand(site: Site, policy: Policy, *, state: Optional[int] = None) -> Outcome:
+def by_hand(site: Site, policy: Policy, *, state: Optional[int] = None, watch: Callable[[str], None] = lambda phase: None) -> Outcome:
     """The same for an operator at the command line, who is not signalled. ``state`` is one to restore whatever the table says.
 
-    Raises LedgerError, Busy, PackageError; a run that fails is an outcome.
+    ``watch`` is told the phases of the run as they come. Raises LedgerError, Busy, CommandFailed; a run that fails is an outcome.
     """
     config_id = f"by-hand-{uuid.uuid4()}"
-    with node_lock(site.settings.lock, doing="a run by hand", timeout=policy.lock_timeout):
-        resume(site)
-        what = decide(site.ledger.history(policy.key), "UPDATE", policy.value, operation=policy.operation)
-        if state is not None:
-            what = Decision(decision.RESTORE, "asked for by hand", state)
-        site.ledger.receive(Delivery(config_id, policy.key, policy.value, "UPDATE", site.clock()))
-        outcome = carry_out(site, policy, what, config_id)
-        site.ledger.finish(config_id, encode(outcome, ()), None, site.clock())
-    return outcome
+    request = Request(SignalTarget("NO_SIGNAL", resource_name=config_id), tuple(map(Output, OUTPUTS)))
+    site.ledger.receive(Delivery(config_id, policy.key, policy.value, "UPDATE", site.clock(), policy.as_json(), state, request=request))
+    see_through(site, config_id, policy, watch)
+    delivery = site.ledger.delivery(config_id)
+    body = json.loads(delivery.body) if delivery and delivery.body else {}
+    outputs = {name: body.get(name) for name in OUTPUTS}
+    return Outcome(body["deploy_status_code"], body["deploy_stdout"], body["deploy_stderr"], outputs)
+
+
+def see_through(site: Site, config_id: str, policy: Policy, watch: Callable[[str], None] = lambda phase: None) -> None:
+    """Return when the delivery has its answer in the ledger; join the worker that is at it, or start one.
+
+    Raises Busy when no worker has taken it up within the policy's lock_timeout (it is withdrawn then), CommandFailed and AgentError
+    when workers cannot be started or keep dying, LedgerError.
+    """
+    if _at_once(site, config_id):
+        return
+    end = time.monotonic() + policy.lock_timeout
+    starts = 0
+    seen = ""
+    while True:
+        delivery = site.ledger.delivery(config_id)
+        if delivery is None or delivery.finished is not None:
+            return
+        seen = _watched(site, delivery, seen, watch)
+        if not is_held(site.settings.worker_lock):
+            if starts == WORKER_STARTS:
+                raise AgentError(f"the worker ended {starts} times without a result; see {site.settings.worker_log}")
+            starts += 1
+            _start_worker(site, config_id)
+        elif delivery.started is None and time.monotonic() > end:
+            _withdraw(site, config_id, policy)
+        time.sleep(POLL_SECONDS)
+
+
+def _at_once(site: Site, config_id: str) -> bool:
+    """Do a delivery that changes no package here and now, when nobody is at work and nothing older is open. Is it done?"""
+    delivery = site.ledger.delivery(config_id)
+    if delivery is None or delivery.finished is not None:
+        return True
+    try:
+        with node_lock(site.settings.lock, doing=f"deployment {config_id}", timeout=0.0):
+            if [other.config_id for other in site.ledger.unfinished()] != [config_id]:
+                return False
+            what = decision_for(site, delivery, Policy.from_json(delivery.policy))
+            if delivery.run is None and what.do in (decision.NOTHING, decision.BASELINE):
+                work(site, delivery)
+                return True
+    except Busy:
+        pass
+    return False
+
+
+def _start_worker(site: Site, config_id: str) -> None:
+    settings = site.settings
+    make_private(settings.log)
+    environment = {name: os.environ[name] for name in ("PYTHONPATH", "PATH", "HOME") if name in os.environ}
+    if settings.source is not None:
+        environment[ENVIRONMENT] = str(settings.source)
+    argv = [sys.executable, "-m", "os_update_agent.worker"]
+    unit = f"os-update-agent-worker-{uuid.uuid4()}"
+    detach.start(argv, unit=unit, output=settings.worker_log, environment=environment)
+    end = time.monotonic() + START_SECONDS
+    while time.monotonic() < end and not is_held(settings.worker_lock):
+        delivery = site.ledger.delivery(config_id)
+        if delivery is None or delivery.finished is not None:
+            return
+        time.sleep(POLL_SECONDS / 2)
+
+
+def _watched(site: Site, delivery: Delivery, seen: str, watch: Callable[[str], None]) -> str:
+    run = site.ledger.run(delivery.run) if delivery.run is not None else None
+    if run is not None and run.phase != seen:
+        watch(run.phase)
+        return run.phase
+    return seen
+
+
+def _withdraw(site: Site, config_id: str, policy: Policy) -> None:
+    """Give a delivery up that nobody has begun. Raises Busy once it is withdrawn."""
+    holder = node_holder(site.settings.lock) or "a worker that is just ending"
+    busy = Busy(f"another os-update-agent is at work: {holder}; waited {policy.lock_timeout:g} s")
+    delivery = site.ledger.delivery(config_id)
+    if delivery is None or delivery.request is None:
+        return
+    if store(site, config_id, delivery.request, outcome_of_error(str(busy), busy.exit_status), unless_started=True):
+        log.error("deployment=%s: %s", config_id, busy)
 
 
 def refuse(settings: Settings, error: BadDeployment) -> str:
@@ -91,61 +180,20 @@ def refuse(settings: Settings, error: BadDeployment) -> str:
         site = open_site(settings)
     except AgentError:
         return _without_ledger(settings, error.deployment, error, True)
-    return _answer(site, error.deployment, Policy(key=error.deployment.key), outcome, True)
+    return _answer(site, error.deployment, outcome, True)
 
 
-def _locked(site: Site, deployment: Deployment, policy: Policy) -> Optional[Outcome]:
-    """The outcome of the delivery; None when it had one before."""
-    doing = f"deployment {deployment.id} ({deployment.action})"
-    with node_lock(site.settings.lock, doing=doing, timeout=policy.lock_timeout):
-        delivery = _receive(site, deployment, policy)
-        resume(site)
-        delivery = site.ledger.delivery(deployment.id) or delivery
-        what = decide(
-            site.ledger.history(policy.key),
-            deployment.action,
-            policy.value,
-            operation=policy.operation,
-            is_finished=delivery.finished is not None,
-        )
-        log.info("deployment=%s action=%s value=%s do=%s: %s", deployment.id, deployment.action, shown(policy.value), what.do, what.reason)
-        return None if what.do == decision.REPEAT else carry_out(site, policy, what, deployment.id)
-
-
-def _receive(site: Site, deployment: Deployment, policy: Policy) -> Delivery:
-    return site.ledger.receive(
-        Delivery(deployment.id, policy.key, policy.value, deployment.action, site.clock(), request=request_of(deployment))
-    )
-
-
-def carry_out(site: Site, policy: Policy, what: Decision, config_id: str) -> Outcome:
-    """Do what was decided. Raises LedgerError; a run that fails is an outcome."""
-    ledger = site.ledger
-    if what.do == decision.NOTHING:
-        record = ledger.history(policy.key).record(policy.value)
-        if record is None and policy.value and policy.operation != "update":
-            ledger.record_tried(policy.key, policy.value, 0, site.clock())
-        digest = ledger.digest(record.state) if record and record.state is not None else ""
-        return outcome_of_nothing(what.reason, policy.value, digest)
-    if what.do == decision.BASELINE:
-        state = site.backend(policy).capture()
-        ledger.record_reached(policy.key, policy.value, ledger.put_state(state), None, site.clock())
-        return outcome_of_baseline(policy.value, state.digest, sum(package.is_present for package in state.packages))
-    run = update.begin(site, policy, _RUNS[what.do], config_id=config_id, state=what.state, is_first=what.is_first)
-    ledger.attach(config_id, run.id)
-    return outcome_of(site, update.perform(site, run))
-
-
-def _answer(site: Site, deployment: Deployment, policy: Policy, outcome: Optional[Outcome], signals: bool) -> str:
+def _answer(site: Site, deployment: Deployment, outcome: Optional[Outcome], signals: bool, patience: float = 600.0) -> str:
     """Store the answer with the duty to send it, then send it. A delivery that has an answer already keeps it."""
     ledger, config_id = site.ledger, deployment.id
+    request = request_of(deployment) if signals else Request(SignalTarget("NO_SIGNAL"), deployment.outputs)
     try:
         if outcome is not None:
-            _receive(site, deployment, policy)
-            store(site, config_id, request_of(deployment), outcome, signals=signals)
+            ledger.receive(Delivery(config_id, deployment.key, "", deployment.action, site.clock(), request=request))
+            store(site, config_id, request, outcome)
         stored = ledger.delivery(config_id)
         if signals:
-            deliver_signal(site, config_id, Patience(policy.signal_timeout))
+            deliver_signal(site, config_id, Patience(patience))
         return stored.body if stored and stored.body else encode(outcome_of_error("no result was stored", BUG_STATUS), deployment.outputs)
     except LedgerError as error:
         return _without_ledger(site.settings, deployment, error, signals, outcome)

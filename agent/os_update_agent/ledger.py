@@ -11,7 +11,7 @@ import zlib
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Dict, FrozenSet, Iterable, Iterator, List, Optional, Set, Tuple
+from typing import Any, Dict, FrozenSet, Iterable, Iterator, List, Optional, Sequence, Set, Tuple
 
 from os_update_agent.errors import LedgerError
 from os_update_agent.model import (
@@ -47,13 +47,20 @@ CREATE TABLE runs (id INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL, conf
                    document TEXT NOT NULL);
 CREATE INDEX runs_open ON runs (finished) WHERE finished IS NULL;
 CREATE TABLE deliveries (config_id TEXT PRIMARY KEY, key TEXT NOT NULL, value TEXT NOT NULL, action TEXT NOT NULL,
-                         received REAL NOT NULL, finished REAL, run INTEGER, body TEXT, address TEXT, request TEXT) WITHOUT ROWID;
+                         received REAL NOT NULL, policy TEXT NOT NULL, restore INTEGER, started REAL, finished REAL,
+                         run INTEGER, body TEXT, address TEXT, request TEXT) WITHOUT ROWID;
+CREATE INDEX deliveries_open ON deliveries (received) WHERE finished IS NULL;
 CREATE TABLE outbox (config_id TEXT PRIMARY KEY, address TEXT NOT NULL, target TEXT, body TEXT NOT NULL, standing TEXT NOT NULL,
                      tries INTEGER NOT NULL, updated REAL NOT NULL, last_answer TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE archive (name TEXT NOT NULL, arch TEXT NOT NULL, version TEXT NOT NULL, file TEXT NOT NULL, sha256 TEXT NOT NULL,
                       size INTEGER NOT NULL, installed_kb INTEGER NOT NULL, origin TEXT NOT NULL,
                       PRIMARY KEY (name, arch, version)) WITHOUT ROWID;
 """
+
+_DELIVERY = "config_id, key, value, action, received, policy, restore, started, finished, run, body, request"
+_OVERTAKEN = (
+    "SELECT 1 FROM deliveries AS mine JOIN deliveries AS other USING (address) WHERE mine.config_id = ? AND other.received > mine.received"
+)
 
 
 class Ledger:
@@ -256,12 +263,13 @@ class Ledger:
     # --- runs
 
     def open_run(self, run: Run) -> Run:
-        """Begin a run: gives it its number."""
+        """Begin a run: gives it its number, and to its delivery the run."""
         with self._transaction() as db:
             cursor = db.execute("INSERT INTO runs (key, config_id, document) VALUES (?, ?, '{}')", (run.key, run.config_id))
             assert cursor.lastrowid is not None
             run = replace(run, id=cursor.lastrowid)
             self._write_run(run)
+            db.execute("UPDATE deliveries SET run = ? WHERE config_id = ?", (run.id, run.config_id))
         return run
 
     def save_run(self, run: Run) -> None:
@@ -298,8 +306,12 @@ class Ledger:
         address = None if delivery.request is None else _address(delivery.request.signal)
         with self._transaction() as db:
             is_new = db.execute(
-                "INSERT OR IGNORE INTO deliveries (config_id, key, value, action, received, address, request) VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (delivery.config_id, delivery.key, delivery.value, delivery.action, delivery.received, address, request),
+                "INSERT OR IGNORE INTO deliveries (config_id, key, value, action, received, policy, restore, address, request)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    *(delivery.config_id, delivery.key, delivery.value, delivery.action, delivery.received),
+                    *(json.dumps(delivery.policy), delivery.restore, address, request),
+                ),
             ).rowcount
             if is_new and address is not None:
                 db.execute(
@@ -309,38 +321,49 @@ class Ledger:
         return self.delivery(delivery.config_id) or delivery
 
     def delivery(self, config_id: str) -> Optional[Delivery]:
-        row = self._row(
-            "SELECT config_id, key, value, action, received, finished, run, body, request FROM deliveries WHERE config_id = ?", config_id
-        )
-        return replace(Delivery(*row[:8]), request=_as_request(row[8])) if row else None
+        row = self._row(f"SELECT {_DELIVERY} FROM deliveries WHERE config_id = ?", config_id)
+        return _as_delivery(row) if row else None
 
-    def attach(self, config_id: str, run: int) -> None:
-        """The run that is made for a delivery."""
+    def unfinished(self) -> Tuple[Delivery, ...]:
+        """Deliveries that have no answer yet, in the order in which they came."""
+        rows = self._rows(f"SELECT {_DELIVERY} FROM deliveries WHERE finished IS NULL ORDER BY received, config_id")
+        return tuple(map(_as_delivery, rows))
+
+    def start(self, config_id: str, now: float) -> bool:
+        """A worker takes the delivery up. False where it has its answer already."""
         with self._transaction() as db:
-            db.execute("UPDATE deliveries SET run = ? WHERE config_id = ?", (run, config_id))
+            return bool(
+                db.execute(
+                    "UPDATE deliveries SET started = coalesce(started, ?) WHERE config_id = ? AND finished IS NULL", (now, config_id)
+                ).rowcount
+            )
 
-    def finish(self, config_id: str, body: str, target: Optional[SignalTarget], now: float) -> None:
+    def is_overtaken(self, config_id: str) -> bool:
+        """Has a newer delivery under the same resource name come?"""
+        return bool(self._rows(_OVERTAKEN, config_id))
+
+    def finish(self, config_id: str, body: str, target: Optional[SignalTarget], now: float, *, unless_started: bool = False) -> bool:
         """The answer of a delivery, and with ``target`` the duty to send it: both or neither. The first answer stays.
+
+        ``unless_started``: only where no worker has taken it up. Returns whether this is the answer now.
 
         Where a newer delivery under the same name has come meanwhile, the answer is superseded from the start.
         """
         with self._transaction() as db:
             changed = db.execute(
-                "UPDATE deliveries SET finished = ?, body = ?, request = NULL WHERE config_id = ? AND finished IS NULL",
-                (now, body, config_id),
+                "UPDATE deliveries SET finished = ?, body = ?, request = NULL WHERE config_id = ? AND finished IS NULL"
+                " AND (started IS NULL OR NOT ?)",
+                (now, body, config_id, unless_started),
             ).rowcount
             if changed and target is not None:
-                newer = db.execute(
-                    "SELECT 1 FROM deliveries AS mine JOIN deliveries AS other USING (address)"
-                    " WHERE mine.config_id = ? AND other.received > mine.received",
-                    (config_id,),
-                ).fetchone()
+                newer = db.execute(_OVERTAKEN, (config_id,)).fetchone()
                 secret = None if newer else json.dumps(target.as_json())
                 db.execute(
                     "INSERT OR REPLACE INTO outbox (config_id, address, target, body, standing, tries, updated, last_answer)"
                     " VALUES (?, ?, ?, ?, ?, 0, ?, '')",
                     (config_id, _address(target), secret, body, "superseded" if newer else "owed", now),
                 )
+        return bool(changed)
 
     def settle(self, config_id: str, standing: str, answer: str, now: float) -> None:
         """Note one try: "owed" keeps the target, every other standing ("delivered", "refused", "superseded") wipes its secrets.
@@ -399,6 +422,13 @@ def _as_request(text: Optional[str]) -> Optional[Request]:
         return None
     data = json.loads(text)
     return Request(SignalTarget.from_json(data["signal"]), tuple(Output(**output) for output in data["outputs"]))
+
+
+def _as_delivery(row: Sequence[Any]) -> Delivery:
+    config_id, key, value, action, received, policy, restore, started, finished, run, body, request = row
+    return Delivery(
+        config_id, key, value, action, received, json.loads(policy), restore, started, finished, run, body, _as_request(request)
+    )
 
 
 def _as_signal(config_id: str, body: str, standing: str, tries: int, updated: float, target: Optional[str], answer: str) -> OwedSignal:

@@ -275,9 +275,13 @@ class Selection:
 
 @dataclass(frozen=True)
 class Transaction:
-    """One call of the package manager: the files that it installs, the packages that it removes, what is cleaned up behind it."""
+    """One call of the package manager: the files that it installs, the packages that it removes, what is cleaned up behind it.
+
+    ``torn`` are those of ``install`` that an interruption has left half-installed: they are unpacked again before anything else.
+    """
 
     install: Tuple[Package, ...] = ()
+    torn: Tuple[Package, ...] = ()
     remove: Tuple[Package, ...] = ()
     purge: Tuple[Package, ...] = ()
     reinstalls: bool = False
@@ -403,13 +407,20 @@ class Request:
 
 @dataclass(frozen=True)
 class Delivery:
-    """One config id: what Heat asked, and the stored answer once there is one. ``request`` is gone when it is answered."""
+    """One config id: what Heat, or an operator, asked, and the stored answer once there is one.
+
+    ``policy`` is as Policy.as_json() made it; ``restore`` is a state that was asked for by hand whatever the table says.
+    ``started`` is when a worker took it up; ``request`` is gone when it is answered.
+    """
 
     config_id: str
     key: str
     value: str
     action: str
     received: float
+    policy: Mapping[str, Any] = field(default_factory=dict)
+    restore: Optional[int] = None
+    started: Optional[float] = None
     finished: Optional[float] = None
     run: Optional[int] = None
     body: Optional[str] = None

@@ -4,16 +4,21 @@ import logging
 import random
 import time
 from dataclasses import dataclass
-from typing import Callable, Tuple
+from typing import Callable, Optional, Tuple
 
-from os_update_agent.heat.signal import AGAIN, DELIVERED, Answer, send
-from os_update_agent.model import OwedSignal
+from os_update_agent.heat.copies import forget_signal
+from os_update_agent.heat.fallback import other_targets
+from os_update_agent.heat.metadata import is_current
+from os_update_agent.heat.signal import AGAIN, DELIVERED, NEVER, Answer, send
+from os_update_agent.model import OwedSignal, SignalTarget
+from os_update_agent.node.lock import short_lock
 from os_update_agent.site import Site
 
 log = logging.getLogger(__name__)
 
 FIRST_PAUSE = 1.0
 LONGEST_PAUSE = 60.0
+FRESH_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -57,13 +62,44 @@ def deliver_signal(site: Site, config_id: str, patience: Patience) -> bool:
         pause = min(pause * 2, LONGEST_PAUSE)
 
 
-def _try(site: Site, config_id: str) -> "Answer | None":
-    """One try, unless the result is no longer owed: somebody else may have sent or superseded it meanwhile."""
-    owed = next((signal for signal in site.ledger.signals(config_id) if signal.standing == "owed"), None)
-    if owed is None or owed.target is None:
-        return None
-    answer = send(owed.target, owed.body, ca_certificate=site.settings.ca_certificate)
-    standing = {DELIVERED: "delivered", AGAIN: "owed"}.get(answer.verdict, "refused")
-    site.ledger.settle(config_id, standing, answer.reason, site.clock())
+def _try(site: Site, config_id: str) -> Optional[Answer]:
+    """One try, unless the result is no longer owed: somebody else may have sent or superseded it meanwhile.
+
+    One sender at a time on the node: the caller of a delivery and its worker both try, and Heat is to get each result once.
+    """
+    ledger = site.ledger
+    with short_lock(site.settings.outbox_lock):
+        owed = next((signal for signal in ledger.signals(config_id) if signal.standing == "owed"), None)
+        if owed is None or owed.target is None:
+            return None
+        if _is_old(site, owed) and is_current(config_id, site.settings.collect_config) is False:
+            ledger.settle(config_id, "superseded", "Heat lists the deployment no more", site.clock())
+            log.warning("signal config=%s superseded: Heat lists the deployment no more; its result is dropped", config_id)
+            forget_signal(config_id)
+            return None
+        answer = _sent(site, owed.target, owed.body)
+        standing = {DELIVERED: "delivered", AGAIN: "owed"}.get(answer.verdict, "refused")
+        ledger.settle(config_id, standing, answer.reason, site.clock())
+        if standing == "delivered":
+            forget_signal(config_id)
     log.info("signal config=%s transport=%s %s: %s", config_id, owed.target.transport, standing, answer.reason)
+    return answer
+
+
+def _is_old(site: Site, owed: OwedSignal) -> bool:
+    """Could Heat have given the deployment up? Not in the first moments: the list that it came from is as young as the delivery."""
+    delivery = site.ledger.delivery(owed.config_id)
+    return delivery is None or site.clock() - delivery.received > FRESH_SECONDS
+
+
+def _sent(site: Site, target: SignalTarget, body: str) -> Answer:
+    """Send; a CFN_SIGNAL that is refused, as it is 15 minutes after Heat made its URL, goes the other ways that this node has."""
+    certificate = site.settings.ca_certificate
+    answer = send(target, body, ca_certificate=certificate)
+    if answer.verdict == NEVER:
+        for other in other_targets(target, site.settings.collect_config):
+            second = send(other, body, ca_certificate=certificate)
+            log.info("signal refused (%s); by the server's own credentials over %s: %s", answer.reason, other.transport, second.reason)
+            if second.verdict != NEVER:
+                return second
     return answer

@@ -10,6 +10,8 @@ from os_update_agent.wording import described, named
 SHOWN_VALUE = 80
 SHOWN_CHANGES = 200
 
+OUTPUTS = ("changes", "held_back", "state_digest", "restored_from", "restorable", "reboot_required", "services_to_restart")
+
 _DONE = {"update": "updated to", "restore": "restored", "download": "downloaded for", "assess": "assessed for"}
 _TRIED = {"update": "update to", "restore": "restore of", "download": "download for", "assess": "assessment for"}
 

@@ -1,32 +1,102 @@
-"""After a crash, a boot, a lost connection: finish what is open, and send what is owed. Called under the node's lock."""
+"""Every delivery that has no answer is taken to its end, and every answer that is owed is sent.
+
+This is what the worker does, and what happens after a crash, a boot, or a lost connection: there is no other way through a delivery
+that changes packages. It can be called by anybody at any time; twice is as good as once.
+"""
 
 import logging
 from typing import Tuple
 
-from os_update_agent import update
+from os_update_agent import decision, update
 from os_update_agent.conclusion import outcome_of, store
-from os_update_agent.model import OwedSignal, Run
+from os_update_agent.decision import Decision, decide
+from os_update_agent.errors import BUG_STATUS, AgentError, LedgerError, bug
+from os_update_agent.model import Delivery, Outcome, OwedSignal, Request, SignalTarget
+from os_update_agent.node.lock import node_lock, try_lock
 from os_update_agent.outbox import ONE_TRY, Patience, send_owed
+from os_update_agent.policy import Policy
+from os_update_agent.report import outcome_of_baseline, outcome_of_error, outcome_of_nothing, shown
 from os_update_agent.site import Site
 
 log = logging.getLogger(__name__)
 
+# The node's lock is held by somebody else than a worker only for moments.
+LOCK_SECONDS = 600.0
+NOBODY = Request(SignalTarget("NO_SIGNAL"))
+
+_RUNS = {
+    decision.UPDATE: update.UPDATE,
+    decision.RESTORE: update.RESTORE,
+    decision.DOWNLOAD: update.DOWNLOAD,
+    decision.ASSESS: update.ASSESS,
+}
+
 
 def resume(site: Site, patience: Patience = ONE_TRY) -> Tuple[OwedSignal, ...]:
-    """Finish the open runs, then send what is owed; returns what stays owed.
+    """Work through the unfinished deliveries, unless a worker is already at it, then send what is owed. Returns what stays owed.
 
-    Whoever holds the node's lock is the only one at work, so a run that is open has lost its worker. One try for each signal
-    by default: a lost connection must not hold up the work that has come.
+    Raises LedgerError, Busy.
     """
-    for run in site.ledger.open_runs():
-        _finish(site, run)
+    with try_lock(site.settings.worker_lock) as mine:
+        while mine:
+            unfinished = site.ledger.unfinished()
+            if not unfinished:
+                break
+            doing = f"deployment {unfinished[0].config_id} ({unfinished[0].action})"
+            with node_lock(site.settings.lock, doing=doing, timeout=LOCK_SECONDS):
+                work(site, unfinished[0])
     return send_owed(site, patience)
 
 
-def _finish(site: Site, run: Run) -> None:
-    log.warning("run=%d was cut off in phase=%s: it is taken up again", run.id, run.phase)
-    note = f"the run was cut off in phase {run.phase} and taken up again"
-    outcome = outcome_of(site, update.perform(site, update.noted(run, note)))
-    delivery = site.ledger.delivery(run.config_id)
-    if delivery is not None and delivery.request is not None:
-        store(site, run.config_id, delivery.request, outcome)
+def work(site: Site, delivery: Delivery) -> None:
+    """Take one delivery to its answer, from wherever it stands. Called under the node's lock. Raises LedgerError."""
+    if not site.ledger.start(delivery.config_id, site.clock()):
+        return
+    try:
+        outcome = _outcome(site, delivery)
+    except LedgerError:
+        raise
+    except AgentError as error:
+        outcome = outcome_of_error(str(error), error.exit_status)
+    except Exception as error:
+        # A bug must still reach Heat, which waits.
+        log.critical("deployment=%s: %s", delivery.config_id, bug(error))
+        outcome = outcome_of_error(bug(error), BUG_STATUS)
+    store(site, delivery.config_id, delivery.request or NOBODY, outcome)
+
+
+def _outcome(site: Site, delivery: Delivery) -> Outcome:
+    ledger = site.ledger
+    run = ledger.run(delivery.run) if delivery.run is not None else None
+    if run is not None:
+        # A run that was begun is finished, also for a delivery that was overtaken: the node must not be left half-done.
+        return outcome_of(site, run if run.finished else update.perform(site, update.taken_up(run)))
+    if ledger.is_overtaken(delivery.config_id):
+        return outcome_of_nothing("a newer deployment of the same resource has come", delivery.value)
+    policy = Policy.from_json(delivery.policy)
+    what = decision_for(site, delivery, policy)
+    log.info("deployment=%s action=%s value=%s do=%s: %s", delivery.config_id, delivery.action, shown(policy.value), what.do, what.reason)
+    return carry_out(site, policy, what, delivery.config_id)
+
+
+def decision_for(site: Site, delivery: Delivery, policy: Policy) -> Decision:
+    if delivery.restore is not None:
+        return Decision(decision.RESTORE, "asked for by hand", delivery.restore)
+    return decide(site.ledger.history(policy.key), delivery.action, policy.value, operation=policy.operation)
+
+
+def carry_out(site: Site, policy: Policy, what: Decision, config_id: str) -> Outcome:
+    """Do what was decided. Raises LedgerError; a run that fails is an outcome."""
+    ledger = site.ledger
+    if what.do == decision.NOTHING:
+        record = ledger.history(policy.key).record(policy.value)
+        if record is None and policy.value and policy.operation != "update":
+            ledger.record_tried(policy.key, policy.value, 0, site.clock())
+        digest = ledger.digest(record.state) if record and record.state is not None else ""
+        return outcome_of_nothing(what.reason, policy.value, digest)
+    if what.do == decision.BASELINE:
+        state = site.backend(policy).capture()
+        ledger.record_reached(policy.key, policy.value, ledger.put_state(state), None, site.clock())
+        return outcome_of_baseline(policy.value, state.digest, sum(package.is_present for package in state.packages))
+    run = update.begin(site, policy, _RUNS[what.do], config_id=config_id, state=what.state, is_first=what.is_first)
+    return outcome_of(site, update.perform(site, run))

@@ -3,7 +3,7 @@
 import configparser
 import difflib
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Dict, Mapping, Optional
 
@@ -14,7 +14,7 @@ ENVIRONMENT = "OS_UPDATE_AGENT_CONFIG"
 
 _KNOWN = {
     "node": ("root", "backend"),
-    "paths": ("state", "log", "run", "steps"),
+    "paths": ("state", "log", "run", "steps", "collect_config"),
     "signal": ("ca_certificate",),
 }
 _BACKENDS = ("auto", "apt", "dnf")
@@ -22,7 +22,7 @@ _BACKENDS = ("auto", "apt", "dnf")
 
 @dataclass(frozen=True)
 class Settings:
-    """What agent.conf says. All paths are absolute."""
+    """What agent.conf says. All paths are absolute; ``source`` is the file itself, None where there is none."""
 
     root: Path = Path("/")
     backend: str = "auto"
@@ -30,8 +30,10 @@ class Settings:
     log: Path = Path("/var/log/os-update-agent")
     run: Path = Path("/run/os-update-agent")
     steps: Path = Path("/etc/os-update-agent")
+    collect_config: Path = Path("/etc/os-collect-config.conf")
     ca_certificate: Optional[str] = None
     defaults: Mapping[str, str] = field(default_factory=dict)
+    source: Optional[Path] = None
 
     @property
     def ledger(self) -> Path:
@@ -44,6 +46,18 @@ class Settings:
     @property
     def lock(self) -> Path:
         return self.run / "lock"
+
+    @property
+    def worker_lock(self) -> Path:
+        return self.run / "worker.lock"
+
+    @property
+    def outbox_lock(self) -> Path:
+        return self.run / "outbox.lock"
+
+    @property
+    def worker_log(self) -> Path:
+        return self.log / "worker.log"
 
 
 def load(path: Optional[str] = None) -> Settings:
@@ -61,7 +75,7 @@ def load(path: Optional[str] = None) -> Settings:
         return Settings()
     except (OSError, UnicodeDecodeError) as error:
         raise BadOption(f"the configuration file {file} cannot be read: {error}") from error
-    return parse(text, str(file))
+    return replace(parse(text, str(file)), source=file.absolute())
 
 
 def parse(text: str, source: str) -> Settings:

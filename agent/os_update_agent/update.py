@@ -16,7 +16,7 @@ from os_update_agent.errors import BUG_STATUS, AgentError, NotRestorable, Packag
 from os_update_agent.model import Package, PackageState, Run, diff
 from os_update_agent.node.reboot import boot_id
 from os_update_agent.node.scripts import run_steps, step_environment
-from os_update_agent.packages.state import broken, sound, transaction, unmet, visible
+from os_update_agent.packages.state import broken, is_torn, sound, transaction, unmet, visible
 from os_update_agent.packages.transition import Transition
 from os_update_agent.planning import aim_of_restore, aim_of_update
 from os_update_agent.policy import Policy
@@ -34,18 +34,16 @@ UPDATE, RESTORE, DOWNLOAD, ASSESS = "update", "restore", "download", "assess"
 
 def begin(site: Site, policy: Policy, kind: str, *, config_id: str, state: Optional[int] = None, is_first: bool = False) -> Run:
     """Write a new run down. ``state`` is the one to restore; ``is_first`` keeps the state before as the key's first one."""
-    make_private(site.settings.log)
-    now = site.clock()
     history = site.ledger.history(policy.key)
     record = history.record(policy.value)
-    run = site.ledger.open_run(
+    return site.ledger.open_run(
         Run(
             id=0,
             key=policy.key,
             value=policy.value,
             kind=kind,
             phase=CHECK,
-            started=now,
+            started=site.clock(),
             config_id=config_id,
             policy=policy.as_json(),
             boot_id=boot_id(),
@@ -55,15 +53,12 @@ def begin(site: Site, policy: Policy, kind: str, *, config_id: str, state: Optio
             is_first=is_first,
         )
     )
-    run = replace(run, log=str(site.settings.log / f"{run.id:06d}.log"))
-    if kind in (UPDATE, RESTORE):
-        site.ledger.record_tried(policy.key, policy.value, run.id, now)
-    site.ledger.save_run(run)
-    return run
 
 
-def noted(run: Run, note: str) -> Run:
-    return replace(run, notes=(*run.notes, note))
+def taken_up(run: Run) -> Run:
+    """A run that was cut off, as it goes on: anew where nothing was touched yet, for the node may have changed meanwhile."""
+    note = f"the run was cut off in phase {run.phase} and taken up again"
+    return replace(_noted(run, note), phase=run.phase if run.left or run.begun else CHECK)
 
 
 def perform(site: Site, run: Run) -> Run:
@@ -71,6 +66,8 @@ def perform(site: Site, run: Run) -> Run:
 
     Raises LedgerError when the run cannot be written down any more.
     """
+    make_private(site.settings.log)
+    run = replace(run, log=run.log or str(site.settings.log / f"{run.id:06d}.log"))
     with open(run.log, "ab", buffering=0, opener=_private) as output:
         # dpkg and apt write through their own descriptor: ours has to know where the file ends.
         output.seek(0, os.SEEK_END)
@@ -148,29 +145,35 @@ class _Work:
     # --- before anything changes
 
     def check(self) -> Run:
-        """Is the package database whole? An update repairs what somebody else left; a restore replaces it anyway."""
+        """Is the package database whole? What somebody else's interruption left is mended; a restore needs only unpacking for that."""
         run = self.run
-        torn = broken(self.backend.capture())
-        if run.kind == UPDATE and (torn or self.backend.interrupted()):
-            self.backend.repair(self.output)
+        self.archive.prepare()
+        self.backend.wait()
+        interrupted = self.backend.interrupted()
+        if interrupted:
+            self.backend.settle()
+        state = self.backend.capture()
+        torn = broken(state)
+        if any(map(is_torn, torn)) or (run.kind != RESTORE and (torn or interrupted)):
+            self.transition.mend(state)
             left = broken(self.backend.capture())
             cured = named([package.name for package in torn if package.name not in {other.name for other in left}])
             if cured or not torn:
-                run = noted(run, f"an earlier interruption was repaired: {cured or 'the journal of dpkg'}")
-            if left:
-                run = noted(
+                run = _noted(run, f"an earlier interruption was repaired: {cured or 'the journal of dpkg'}")
+            if left and run.kind != RESTORE:
+                run = _noted(
                     run,
                     f"an earlier interruption left {named([f'{package.name} {package.status}' for package in left])}: where this update "
                     "brings no newer version, install it again or remove it by hand",
                 )
-        elif self.backend.interrupted():
-            self.backend.settle()
         return replace(run, phase=CAPTURE)
 
     def capture(self) -> Run:
         ledger, run = self.site.ledger, self.run
         state = self.backend.capture()
         before = ledger.put_state(state)
+        if run.kind in (UPDATE, RESTORE):
+            ledger.record_tried(run.key, run.value, run.id, run.started)
         if run.kind == UPDATE:
             if run.departing is not None:
                 ledger.record_departing(run.key, run.departing, before)
@@ -204,7 +207,6 @@ class _Work:
     def fetch(self) -> Run:
         """The old files are kept before they are replaced, the new ones are here before anything is touched, and there is room."""
         before, target = self.state(self.run.before), self.state(self.run.target)
-        self.archive.prepare()
         if self.run.kind == RESTORE and self.archive.missing(transaction(before, target).install):
             self.try_refresh()
         run = self.keep_old(before, target)
@@ -335,6 +337,10 @@ class _Work:
             if run.id != self.run.id and run.left:
                 return not run.returned
         return False
+
+
+def _noted(run: Run, note: str) -> Run:
+    return replace(run, notes=(*run.notes, note))
 
 
 def _private(path: str, flags: int) -> int:

@@ -7,11 +7,15 @@ import struct
 import time
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Callable, Iterable, Iterator, Optional
+from typing import Callable, Iterable, Iterator, Optional, Tuple
 
 from os_update_agent.errors import AgentError, Busy
 
 POLL_SECONDS = 0.1
+
+# Ours are open file description locks (fcntl(2)): they can be asked about without being taken, and go with their last descriptor.
+_FLOCK = "hhqqi4x"
+_WHOLE_FILE = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
 
 
 @contextmanager
@@ -20,11 +24,7 @@ def node_lock(path: Path, *, doing: str, timeout: float) -> Iterator[None]:
 
     ``doing`` is told to those who wait; it must hold no secret.
     """
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise AgentError(f"the lock {path} cannot be opened: {error.strerror}") from error
+    descriptor = _open(path)
     try:
         if not _wait(lambda: _take(descriptor), timeout):
             raise Busy(f"another os-update-agent is at work: {_told(path)}; waited {timeout:g} s for {path}")
@@ -33,6 +33,47 @@ def node_lock(path: Path, *, doing: str, timeout: float) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def try_lock(path: Path) -> Iterator[bool]:
+    """Hold a lock if nobody else does: True, or False at once. Raises AgentError."""
+    descriptor = _open(path)
+    try:
+        yield _take(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def short_lock(path: Path) -> Iterator[None]:
+    """Hold a lock that everybody holds for moments only; waits for it. Raises AgentError."""
+    descriptor = _open(path)
+    try:
+        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLKW, _WHOLE_FILE)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def is_held(path: Path) -> bool:
+    """Does anybody hold the lock just now? Only asks: nobody's own try fails because of it."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        return _asked(descriptor, fcntl.F_OFD_GETLK)[0] != fcntl.F_UNLCK
+    finally:
+        os.close(descriptor)
+
+
+def _open(path: Path) -> int:
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise AgentError(f"the lock {path} cannot be opened: {error.strerror}") from error
 
 
 def wait_until_free(paths: Iterable[Path], *, timeout: float) -> None:
@@ -50,11 +91,16 @@ def holder(path: Path) -> int:
     except OSError:
         return 0
     try:
-        question = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
-        kind, _, _, _, pid = struct.unpack("hhqqi4x", fcntl.fcntl(descriptor, fcntl.F_GETLK, question))
-        return 0 if kind == fcntl.F_UNLCK else int(pid)
+        kind, pid = _asked(descriptor, fcntl.F_GETLK)
+        return 0 if kind == fcntl.F_UNLCK else pid
     finally:
         os.close(descriptor)
+
+
+def _asked(descriptor: int, question: int) -> Tuple[int, int]:
+    """(kind of lock, process id) of who would stand in the way of locking the whole file."""
+    kind, _, _, _, pid = struct.unpack(_FLOCK, fcntl.fcntl(descriptor, question, _WHOLE_FILE))
+    return kind, pid
 
 
 def process_name(pid: int) -> str:
@@ -66,19 +112,12 @@ def process_name(pid: int) -> str:
 
 def node_holder(path: Path) -> Optional[str]:
     """Who holds the node's lock just now, in words; None when it is free."""
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-    except OSError:
-        return None
-    try:
-        return None if _take(descriptor) else _told(path)
-    finally:
-        os.close(descriptor)
+    return _told(path) if is_held(path) else None
 
 
 def _take(descriptor: int) -> bool:
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, _WHOLE_FILE)
     except BlockingIOError:
         return False
     return True

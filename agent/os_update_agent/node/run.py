@@ -75,10 +75,12 @@ def run_to_file(
     env: Optional[Mapping[str, str]] = None,
     pass_fds: Sequence[int] = (),
     timeout: Optional[float] = None,
+    errors: bool = True,
 ) -> Completed:
-    """Run argv with both outputs going to a file, never to a pipe whose reader can die (apt and dnf end halfway then).
+    """Run argv with its outputs going to a file, never to a pipe whose reader can die (apt and dnf end halfway then).
 
-    ``timeout`` (seconds) kills the whole process group: only for programs that may be killed.
+    Without ``errors`` the standard error goes nowhere. ``timeout`` (seconds) kills the whole process group: only for programs that
+    may be killed.
 
     Raises CommandFailed.
     """
@@ -89,7 +91,7 @@ def run_to_file(
             argv,
             stdin=subprocess.DEVNULL,
             stdout=output,
-            stderr=subprocess.STDOUT,
+            stderr=subprocess.STDOUT if errors else subprocess.DEVNULL,
             env=environment(env),
             pass_fds=pass_fds,
             # Ctrl-C and a hang-up of the terminal are not for the package manager.

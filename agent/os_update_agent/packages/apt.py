@@ -86,6 +86,11 @@ class Apt:
             raise PackageError(f"{marks} cannot be read: {error.strerror}") from error
         return apt_parse.parse_installed(text, auto, _native_architecture())
 
+    def wait(self) -> None:
+        """Wait until no apt or dpkg is at work, perhaps one that has lost its caller. Raises Busy that names the holder."""
+        locks = [self._in_root("var/lib/dpkg/lock-frontend"), self._in_root("var/lib/dpkg/lock")]
+        wait_until_free(locks, timeout=self.lock_timeout)
+
     def interrupted(self) -> bool:
         """Has a dpkg been ended before it could merge its journal?"""
         try:
@@ -179,20 +184,28 @@ class Apt:
         if done.returncode:
             raise PackageError(f"packages cannot be fetched: {apt_parse.first_error(done.stderr)}")
 
+    def unpack(self, files: Sequence[Path], output: IO[bytes]) -> None:
+        """Unpack package files over half-installed packages. apt refuses to do anything before that, and --fix-broken does not do it."""
+        if files:
+            force = ("--force-depends", "--force-breaks", "--force-conflicts", "--force-downgrade")
+            run_to_file(self._dpkg(*force, "--unpack", *map(str, files)), output, ok=None, env=self._environment())
+
     def repair(self, output: IO[bytes]) -> None:
         """Forward out of an interruption: configure what waits for it. What stays broken is for the caller to see in a capture."""
-        self._wait_for_dpkg()
+        self.wait()
         run_to_file(self._dpkg("--configure", "-a"), output, ok=None, env=self._environment())
 
     def settle(self) -> None:
         """Backward out of an interruption: merge dpkg's journal without running any maintainer script (dpkg(1), --set-selections)."""
-        self._wait_for_dpkg()
+        self.wait()
         run(self._dpkg("--set-selections"), env=self._environment())
 
     def transact(self, transaction: Transaction, output: IO[bytes], *, forced: bool) -> Tuple[str, ...]:
         """Run one transaction from package files. Returns what the package manager says went wrong; the database has the last word."""
-        self._wait_for_dpkg()
+        self.wait()
         complaints: Tuple[str, ...] = ()
+        torn = [Path(file) for package, file in zip(transaction.install, transaction.files) if package in transaction.torn]
+        self.unpack(torn, output)
         if transaction.install or transaction.remove:
             complaints = self._apt_get(self._install(transaction, forced=forced), output)
         if transaction.configures:
@@ -210,7 +223,7 @@ class Apt:
     def hold(self, packages: Sequence[Package]) -> None:
         """Set the selections of the packages as their rows have them."""
         lines = "".join(f"{_plain(package)} {package.want}\n" for package in packages)
-        self._wait_for_dpkg()
+        self.wait()
         run(self._dpkg("--set-selections"), stdin=lines, env=self._environment())
 
     # --- how the tools are called
@@ -252,10 +265,6 @@ class Apt:
             if not (done.returncode and _LOCKED in done.stderr):
                 return done
         raise Busy(apt_parse.first_error(done.stderr))
-
-    def _wait_for_dpkg(self) -> None:
-        locks = [self._in_root("var/lib/dpkg/lock-frontend"), self._in_root("var/lib/dpkg/lock")]
-        wait_until_free(locks, timeout=self.lock_timeout)
 
     def _run(self, argv: Sequence[str], *, ok: Optional[Sequence[int]] = (0,), cwd: Optional[Path] = None) -> Completed:
         return run(argv, ok=ok, env=self._environment(), cwd=cwd)

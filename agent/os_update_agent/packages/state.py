@@ -31,29 +31,29 @@ def visible(changes: Iterable[Change]) -> Tuple[Change, ...]:
 def transaction(now: PackageState, target: PackageState) -> Transaction:
     """What the package manager has to do on the way from ``now`` to ``target``; marks and holds are put right afterwards."""
     install: List[Package] = []
+    torn: List[Package] = []
     remove: List[Package] = []
     purge: List[Package] = []
     reinstalls = configures = False
     for change in diff(now, target):
         old = change.before if change.before and change.before.is_present else None
         new = change.after if change.after and change.after.is_present else None
-        if new is not None and (old is None or (old.version, old.arch) != (new.version, new.arch)):
+        if new is not None and old is not None and is_torn(old):
+            torn.append(new)
+            install.append(new)
+        elif new is not None and (old is None or (old.version, old.arch) != (new.version, new.arch)):
             install.append(new)
         elif new is not None and old is not None and new.digest and old.digest != new.digest:
             # The same version in other bytes: rebuilt by its distribution.
             reinstalls = True
             install.append(new)
         elif new is not None and old is not None and not old.is_whole:
-            if old.status == "half-installed" or old.flag != "ok":
-                reinstalls = True
-                install.append(new)
-            else:
-                configures = True
+            configures = True
         elif old is not None and new is None:
             remove.append(old)
         if change.after is None and change.before is not None:
             purge.append(change.before)
-    return Transaction(tuple(install), tuple(remove), tuple(purge), reinstalls, configures)
+    return Transaction(tuple(install), tuple(torn), tuple(remove), tuple(purge), reinstalls, configures)
 
 
 def unmet(now: PackageState, target: PackageState) -> Tuple[Change, ...]:
@@ -107,6 +107,11 @@ def overlaid(now: PackageState, recorded: PackageState, touched: FrozenSet[Slot]
 def touched_by(before: PackageState, after: PackageState) -> FrozenSet[Slot]:
     """The places that differ between two states."""
     return frozenset(before.slot(change.package) for change in diff(before, after))
+
+
+def is_torn(package: Package) -> bool:
+    """Was the package interrupted while it was unpacked? Only its unpacking anew mends it (dpkg(1), "half-installed")."""
+    return package.is_present and (package.status == "half-installed" or package.flag != "ok")
 
 
 def broken(state: PackageState) -> Tuple[Package, ...]:

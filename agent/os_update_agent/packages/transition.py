@@ -10,7 +10,7 @@ from os_update_agent.node.run import uninterrupted
 from os_update_agent.packages import space
 from os_update_agent.packages.archive import Archive
 from os_update_agent.packages.backend import Backend
-from os_update_agent.packages.state import broken, reholds, remarks, transaction, visible
+from os_update_agent.packages.state import broken, is_torn, reholds, remarks, transaction, visible
 from os_update_agent.wording import effects, labels
 
 
@@ -47,6 +47,13 @@ class Transition:
                 f"neither the archive nor a repository has {labels(missing)}; offer it in a repository again, or go to another value"
             )
 
+    def mend(self, now: PackageState) -> None:
+        """Unpack half-installed packages again, in the version that they have, as far as anybody has the file, and configure all."""
+        torn = [package for package in now.packages if is_torn(package)]
+        missing = self.archive.obtain(torn) if torn else ()
+        self.backend.unpack(self.archive.files([package for package in torn if package not in missing]), self.output)
+        self.backend.repair(self.output)
+
     def check_space(self, before: PackageState, target: PackageState) -> None:
         """Raises PackageError when a file system is too small."""
         changes = visible(diff(before, target))
@@ -73,6 +80,7 @@ class Transition:
 
     def go(self, target: PackageState, *, forced: bool) -> Tuple[str, ...]:
         """One transaction from here to the target, then purges, marks and holds. Returns what the package manager complained about."""
+        self.backend.wait()
         if self.backend.interrupted():
             self.backend.settle()
         todo = transaction(self.backend.capture(), target)

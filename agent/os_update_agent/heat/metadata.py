@@ -1,0 +1,106 @@
+"""Is a delivery still the one that Heat waits for? Asked from what lies on the node, or from Heat by the node's own collector."""
+
+import json
+import logging
+import os
+import shutil
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Iterator, Optional, Tuple
+
+from os_update_agent.errors import AgentError
+from os_update_agent.node.run import run_to_file
+
+log = logging.getLogger(__name__)
+
+COLLECT_SECONDS = 60.0
+# What heat-config reads its deployments from (heat-agents: 55-heat-config, HEAT_SHELL_CONFIG).
+HEAT_CONFIG = ("HEAT_SHELL_CONFIG", "/var/run/heat-config/heat-config")
+
+
+@dataclass(frozen=True)
+class Listed:
+    """One entry of the server metadata's list of deployments: what is needed to tell a current one from an overtaken one."""
+
+    id: str
+    stack_id: str
+    resource_name: str
+    created: str
+
+
+def parse_list(deployments: Any) -> Tuple[Listed, ...]:
+    """The entries of the list; what is malformed is left out."""
+    found = []
+    for item in deployments if isinstance(deployments, list) else ():
+        try:
+            inputs = {entry["name"]: entry.get("value") for entry in item["inputs"]}
+            found.append(
+                Listed(str(item["id"]), str(inputs["deploy_stack_id"]), str(inputs["deploy_resource_name"]), str(item["creation_time"]))
+            )
+        except (KeyError, TypeError, AttributeError):
+            continue
+    return tuple(found)
+
+
+def overtaker(listed: Tuple[Listed, ...], config_id: str) -> Optional[str]:
+    """The config id of a newer deployment of the same resource; while Heat replaces a failed deployment it lists both."""
+    mine = next((entry for entry in listed if entry.id == config_id), None)
+    if mine is None:
+        return None
+    address = (mine.stack_id, mine.resource_name)
+    newer = [entry for entry in listed if (entry.stack_id, entry.resource_name) == address and entry.created > mine.created]
+    return max(newer, key=lambda entry: entry.created).id if newer else None
+
+
+def overtaken_on_arrival(config_id: str) -> Optional[str]:
+    """Has heat-config, which has just called us, a newer deployment of the same resource in its list? Then its config id."""
+    path = os.environ.get(HEAT_CONFIG[0], HEAT_CONFIG[1])
+    try:
+        return overtaker(parse_list(json.loads(Path(path).read_text(encoding="utf-8"))), config_id)
+    except (OSError, ValueError):
+        return None
+
+
+def is_current(config_id: str, collect_config: Path) -> Optional[bool]:
+    """Does Heat still list the delivery, and nothing newer for its resource? None where that cannot be found out.
+
+    Asks with os-collect-config --print, which writes no cache. A Zaqar queue is never asked: reading takes the message away.
+    """
+    try:
+        if "zaqar" in collect_config.read_text(encoding="utf-8"):
+            return None
+    except OSError:
+        return None
+    lists = list(_lists(_collected(collect_config)))
+    if not lists:
+        return None
+    for deployments in lists:
+        listed = parse_list(deployments)
+        if any(entry.id == config_id for entry in listed):
+            return overtaker(listed, config_id) is None
+    return False
+
+
+def _collected(collect_config: Path) -> Any:
+    beside = Path(sys.executable).with_name("os-collect-config")
+    program = str(beside) if beside.exists() else shutil.which("os-collect-config")
+    if program is None:
+        return None
+    # The metadata hold secrets: they go to a nameless file, and its errors nowhere.
+    with tempfile.NamedTemporaryFile() as output:
+        try:
+            run_to_file([program, "--print", "--config-file", str(collect_config)], output.file, timeout=COLLECT_SECONDS, errors=False)
+            output.seek(0)
+            return json.loads(output.read())
+        except (AgentError, ValueError):
+            log.warning("the metadata cannot be read: whether the result is still waited for is not known")
+            return None
+
+
+def _lists(content: Any) -> Iterator[Any]:
+    """The lists of deployments in what os-collect-config prints: a map from collector to metadata."""
+    for metadata in content.values() if isinstance(content, dict) else ():
+        if isinstance(metadata, dict) and isinstance(metadata.get("deployments"), list):
+            yield metadata["deployments"]

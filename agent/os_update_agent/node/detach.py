@@ -1,0 +1,48 @@
+"""Starts a program whose life nobody here can end: not the death of its caller, not a stop of the service that the caller belongs to."""
+
+import os
+from pathlib import Path
+from typing import Mapping, Sequence
+
+from os_update_agent.errors import CommandFailed
+from os_update_agent.node.run import run, run_to_file
+
+SYSTEMD = Path("/run/systemd/system")
+
+
+def start(argv: Sequence[str], *, unit: str, output: Path, environment: Mapping[str, str]) -> None:
+    """Start argv and return at once. Its output goes to the end of a file, for its owner's eyes only; its input is closed.
+
+    Where systemd runs it gets a transient service of its own (systemd-run(1)): a process that merely left its session stays in its
+    caller's control group and is killed with it. Elsewhere it gets a session of its own and no parent (setsid(1), --fork).
+
+    Raises CommandFailed.
+    """
+    descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "ab") as file:
+        if SYSTEMD.is_dir() and os.geteuid() == 0:
+            try:
+                run(_service(argv, unit, output, environment))
+                return
+            except CommandFailed as error:
+                file.write(f"no transient service, a session instead: {error}\n".encode())
+                file.flush()
+        run_to_file(["setsid", "--fork", *argv], file, env=environment)
+
+
+def _service(argv: Sequence[str], unit: str, output: Path, environment: Mapping[str, str]) -> Sequence[str]:
+    properties = {
+        "KillMode": "mixed",
+        # A shutdown waits for the transaction rather than tearing it.
+        "TimeoutStopSec": "infinity",
+        "StandardOutput": f"append:{output}",
+        "StandardError": "inherit",
+        "UMask": "0077",
+    }
+    return [
+        *("systemd-run", "--quiet", "--collect", "--no-block", f"--unit={unit}"),
+        *(f"--property={name}={value}" for name, value in properties.items()),
+        *(f"--setenv={name}={value}" for name, value in environment.items()),
+        "--",
+        *argv,
+    ]

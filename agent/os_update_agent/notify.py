@@ -1,0 +1,75 @@
+"""A stand-in for heat-config-notify, for every hook of the node: os-update-agent notify DEPLOYED.json < result.json
+
+The same calling convention (heat-agents: 55-heat-config runs what HEAT_CONFIG_NOTIFY names), with what that one lacks: the answer's
+status is looked at, a result is stored and sent until it is taken, never for a deployment that was overtaken, never the same
+delivery twice, and no URL is ever logged.
+"""
+
+import json
+import logging
+from typing import Any, TextIO
+
+from os_update_agent.conclusion import request_of
+from os_update_agent.errors import BadDeployment, UsageError
+from os_update_agent.heat.deployment import parse
+from os_update_agent.heat.metadata import overtaken_on_arrival
+from os_update_agent.model import Delivery, Deployment
+from os_update_agent.outbox import Patience, deliver_signal
+from os_update_agent.policy import Policy
+from os_update_agent.settings import Settings
+from os_update_agent.site import open_site
+
+log = logging.getLogger(__name__)
+
+BODY_LIMIT = 900_000
+_TRIMMED = ("deploy_stdout", "deploy_stderr")
+
+
+def notify(settings: Settings, path: str, stdin: TextIO, patience: float) -> int:
+    """Send a hook's result. Returns 0 when it is taken or not waited for, 1 when it is still owed or refused.
+
+    Raises UsageError for a file that is no delivery; LedgerError.
+    """
+    deployment = _deployment(path)
+    if deployment.signal.transport == "NO_SIGNAL":
+        return 0
+    site = open_site(settings)
+    if overtaken_on_arrival(deployment.id):
+        log.warning("deployment=%s: a newer deployment of the same resource has come; its result is not sent", deployment.id)
+        return 0
+    request = request_of(deployment)
+    key = Policy(key=deployment.key)
+    site.ledger.receive(
+        Delivery(deployment.id, key.key, "", deployment.action, site.clock(), key.as_json(), started=site.clock(), request=request)
+    )
+    site.ledger.finish(deployment.id, _body(stdin.read()), request.signal, site.clock())
+    deliver_signal(site, deployment.id, Patience(patience))
+    return 0 if all(signal.standing in ("delivered", "superseded") for signal in site.ledger.signals(deployment.id)) else 1
+
+
+def _deployment(path: str) -> Deployment:
+    try:
+        with open(path, encoding="utf-8") as file:
+            return parse(file.read())
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}") from error
+    except BadDeployment as error:
+        # Other hooks' deployments may have inputs that ours would refuse: whom to signal is all that counts here.
+        if error.deployment is None or not error.deployment.id:
+            raise
+        return error.deployment
+
+
+def _body(text: str) -> str:
+    """The hook's result as Heat takes it: an object, below Heat's limit (its outputs are left alone, the long texts are cut)."""
+    try:
+        result: Any = json.loads(text)
+    except ValueError:
+        result = None
+    if not isinstance(result, dict):
+        result = {"deploy_stdout": "", "deploy_stderr": "the hook's result is not a JSON object", "deploy_status_code": 1}
+    for name in _TRIMMED:
+        excess = len(json.dumps(result)) - BODY_LIMIT
+        if excess > 0 and isinstance(result.get(name), str):
+            result[name] = result[name][excess + 100 :]
+    return json.dumps(result)
