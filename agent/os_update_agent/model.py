@@ -278,6 +278,7 @@ class Transaction:
     """One call of the package manager: the files that it installs, the packages that it removes, what is cleaned up behind it.
 
     ``torn`` are those of ``install`` that an interruption has left half-installed: they are unpacked again before anything else.
+    ``mends``: it starts from where an interruption has left packages that wait for others.
     """
 
     install: Tuple[Package, ...] = ()
@@ -286,6 +287,7 @@ class Transaction:
     purge: Tuple[Package, ...] = ()
     reinstalls: bool = False
     configures: bool = False
+    mends: bool = False
     files: Tuple[str, ...] = ()
 
     @property

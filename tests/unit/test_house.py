@@ -29,6 +29,7 @@ FLOORS = {
     "packages": ROOMS,
     "conclusion": SEQUENCES,
     "deliver": SEQUENCES,
+    "notify": SEQUENCES,
     "outbox": SEQUENCES,
     "planning": SEQUENCES,
     "resume": SEQUENCES,
@@ -41,6 +42,7 @@ FLOORS = {
     "demo": DOORS,
     "hook": DOORS,
     "views": DOORS,
+    "worker": DOORS,
 }
 
 # What only these may import, each a kind of effect that has one home.

@@ -169,8 +169,8 @@ def test_a_foreign_package_is_its_own() -> None:
 
 
 @pytest.mark.parametrize("torn", [APP1._replace(status="half-installed"), APP1._replace(status="unpacked", flag="reinstreq")])
-def test_a_half_installed_package_is_installed_again(torn: Package) -> None:
-    assert transaction(state(torn), state(APP1)) == Transaction(install=(APP1,), reinstalls=True)
+def test_a_half_installed_package_is_unpacked_and_installed_again(torn: Package) -> None:
+    assert transaction(state(torn), state(APP1)) == Transaction(install=(APP1,), torn=(APP1,), mends=True)
 
 
 @pytest.mark.parametrize("status", ["unpacked", "half-configured", "triggers-pending", "triggers-awaited"])

@@ -255,6 +255,9 @@ class Apt:
             options += _FORCED
         if transaction.reinstalls:
             options.append("--reinstall")
+        if transaction.mends:
+            # Without it apt refuses whatever is asked while an unpacked package waits for one that is not there yet.
+            options.append("--fix-broken")
         return (*options, "install", *transaction.files, *(f"{_plain(package)}-" for package in transaction.remove))
 
     def _patient(self, argv: Sequence[str], *, locks: Sequence[Path]) -> Completed:

@@ -58,10 +58,16 @@ class Dnf4:
         marks = dnf_record.reasons(self._record)
         return dnf_parse.parse_installed(text, marks, dnf_record.UNKNOWN, _native_architecture(), self._install_only())
 
+    def wait(self) -> None:
+        """Wait until nobody holds one of the locks of dnf and rpm. Raises Busy that names the holder."""
+        settings = read_settings(self.root)
+        locks = [settings.cache / "metadata_lock.pid", settings.cache / "download_lock.pid", settings.persistent / "rpmdb_lock.pid"]
+        wait_until_free(locks, self.root / self._dbpath / ".rpm.lock", timeout=self.lock_timeout)
+
     def interrupted(self) -> bool:
         """Are there two versions in one place, or a transaction without an end that no dnf is at work on?"""
         if dnf_record.is_unfinished(self._record):
-            self._wait()
+            self.wait()
             if dnf_record.is_unfinished(self._record):
                 return True
         return any(len(rows) > 1 for rows in self.capture().slots.values())
@@ -143,9 +149,12 @@ class Dnf4:
         except PackageError as error:
             raise PackageError(f"packages cannot be fetched: {error}") from error
 
+    def unpack(self, files: Sequence[Path], output: IO[bytes]) -> None:
+        """Nothing: rpm knows no package that is unpacked and not configured."""
+
     def repair(self, output: IO[bytes]) -> None:
         """Complete an interrupted transaction: what the record says should have come is installed, what should have gone goes."""
-        self._wait()
+        self.wait()
         if self.interrupted():
             self._ask("complete", output, native=_native_architecture(), archive=str(self.archive))
 
@@ -183,12 +192,12 @@ class Dnf4:
         request = {
             "action": action,
             "root": str(self.root),
-            "dbpath": str(self._dbpath) if self._is_private else "",
+            "dbpath": f"/{self._dbpath}" if self._is_private else "",
             "comment": f"os-update-agent {value}".strip(),
             **details,
         }
         for _ in range(10):
-            self._wait()
+            self.wait()
             answer = self._answer(request, output)
             if "busy" not in answer:
                 break
@@ -230,11 +239,6 @@ class Dnf4:
         done = run(["rpm", *options, "-q", "--whatprovides", "--queryformat", r"%{name}\t\n", *provides], ok=None)
         # "no package provides kernel-PAE" is no error, and is no line with a tab.
         return frozenset(line[:-1] for line in done.stdout.splitlines() if line.endswith("\t"))
-
-    def _wait(self) -> None:
-        settings = read_settings(self.root)
-        locks = [settings.cache / "metadata_lock.pid", settings.cache / "download_lock.pid", settings.persistent / "rpmdb_lock.pid"]
-        wait_until_free(locks, self.root / self._dbpath / ".rpm.lock", timeout=self.lock_timeout)
 
     @property
     def _record(self) -> Path:

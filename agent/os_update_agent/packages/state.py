@@ -53,7 +53,7 @@ def transaction(now: PackageState, target: PackageState) -> Transaction:
             remove.append(old)
         if change.after is None and change.before is not None:
             purge.append(change.before)
-    return Transaction(tuple(install), tuple(torn), tuple(remove), tuple(purge), reinstalls, configures)
+    return Transaction(tuple(install), tuple(torn), tuple(remove), tuple(purge), reinstalls, configures, bool(broken(now)))
 
 
 def unmet(now: PackageState, target: PackageState) -> Tuple[Change, ...]:
