@@ -48,7 +48,8 @@ FLOORS = {
 # What only these may import, each a kind of effect that has one home.
 HOMES = {
     "subprocess": {"node.run"},
-    "sqlite3": {"ledger"},
+    # The ledger, and the record that dnf keeps in SQLite.
+    "sqlite3": {"ledger", "packages.dnf_record"},
     "fcntl": {"node.lock"},
     "requests": {"heat.signal"},
     "keystoneauth1": {"heat.signal"},

@@ -123,7 +123,7 @@ def test_what_an_operator_has_to_know_is_told() -> None:
     ({"begun": True, "undone": None}, "the node is left as it is (3 packages changed)"),
     (
         {"begun": True, "undone": False},
-        "the {kind} could not be undone: 3 packages differ from before; run 'os-update-agent status' on the node",
+        "the {kind} could not be undone: 3 packages not as before; run 'os-update-agent status' on the node",
     ),
 ])  # fmt: skip
 @pytest.mark.parametrize("kind", ["update", "restore", "download", "assess"])

@@ -175,11 +175,11 @@ def test_a_half_installed_package_is_unpacked_and_installed_again(torn: Package)
 
 @pytest.mark.parametrize("status", ["unpacked", "half-configured", "triggers-pending", "triggers-awaited"])
 def test_an_unconfigured_package_is_configured(status: str) -> None:
-    assert transaction(state(APP1._replace(status=status)), state(APP1)) == Transaction(configures=True)
+    assert transaction(state(APP1._replace(status=status)), state(APP1)) == Transaction(configures=True, mends=True)
 
 
 def test_a_broken_package_that_changes_its_version_is_simply_replaced() -> None:
-    assert transaction(state(APP2._replace(status="half-configured")), state(APP1)) == Transaction(install=(APP1,))
+    assert transaction(state(APP2._replace(status="half-configured")), state(APP1)) == Transaction(install=(APP1,), mends=True)
 
 
 # --- unmet, marks, holds

@@ -11,7 +11,7 @@ import os
 import shutil
 import tempfile
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import IO, Any, Dict, FrozenSet, List, Mapping, Optional, Sequence, Tuple
 
@@ -212,10 +212,7 @@ class Dnf4:
             asked, answered = Path(directory, "request"), Path(directory, "answer")
             asked.write_text(json.dumps(request), encoding="utf-8")
             argv = [system_python(), "-I", "-B", str(_WORKER), str(asked), str(answered)]
-            if output is None:
-                done = run(argv, ok=None)
-            else:
-                done = run_to_file(argv, output, ok=None)
+            done = run(argv, ok=None) if output is None else run_to_file(argv, output, ok=None)
             try:
                 answer: Dict[str, Any] = json.loads(answered.read_text(encoding="utf-8"))
             except (OSError, ValueError):
@@ -267,7 +264,7 @@ def _asked(transaction: Transaction, native: str, forced: bool) -> Dict[str, Any
     }
 
 
-@lru_cache(maxsize=None)
+@cache
 def _evaluated(macro: str) -> str:
     return run(["rpm", "--eval", macro]).stdout.strip()
 

@@ -94,9 +94,9 @@ def refresh(base: Any, request: Request) -> int:
 
 
 def reasons(base: Any, request: Request) -> Dict[str, str]:
-    """"name.arch" -> dnf's own word for why the package is installed."""
+    """ "name.arch" -> dnf's own word for why the package is installed."""
     fill(base, repositories=False)
-    return {"%s.%s" % (pkg.name, pkg.arch): word(reason_of(base, pkg)) for pkg in base.sack.query().installed()}
+    return {f"{pkg.name}.{pkg.arch}": word(reason_of(base, pkg)) for pkg in base.sack.query().installed()}
 
 
 def reason_of(base: Any, pkg: Any) -> int:
@@ -117,7 +117,7 @@ def number(reason: str) -> int:
 
 def evr(pkg: Any) -> str:
     """[epoch:]version-release; an epoch of 0 is not spelled."""
-    return "%s%s-%s" % ("%s:" % pkg.epoch if int(pkg.epoch or 0) else "", pkg.version, pkg.release)
+    return "{}{}-{}".format(f"{pkg.epoch}:" if int(pkg.epoch or 0) else "", pkg.version, pkg.release)
 
 
 def row(pkg: Any) -> List[str]:
@@ -143,4 +143,4 @@ def install_only(base: Any) -> Any:
 
 def slot(name: str, arch: str, native: str) -> str:
     """The place that a package takes: at most one version may be there, unless it is install-only."""
-    return name if arch in (native, "noarch") else "%s.%s" % (name, arch)
+    return name if arch in (native, "noarch") else f"{name}.{arch}"

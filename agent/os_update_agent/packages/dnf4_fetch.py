@@ -4,7 +4,7 @@ import binascii
 import os
 import shutil
 import tempfile
-from typing import Any, Dict, Iterator, List, Optional
+from typing import Any, Iterator, List, Optional
 from urllib.parse import urlparse
 
 import dnf  # type: ignore
@@ -83,14 +83,14 @@ def _check_signature(base: Any, pkg: Any) -> None:
         base.package_import_key(pkg, askcb=lambda *_: True, fullaskcb=lambda *_: True)
         result, message = base.package_signature_check(pkg)
     if result:
-        raise Refused("%s (repository %s, gpgcheck=1)" % (message, pkg.repoid))
+        raise Refused(f"{message} (repository {pkg.repoid}, gpgcheck=1)")
 
 
 def _check_digest(pkg: Any, path: str, digest: str) -> None:
     header = read_header(path)
     found = binascii.hexlify(header[rpm.RPMTAG_SIGMD5] or b"").decode()
     if digest and found != digest:
-        raise Refused("%s in the repository %s is another build than the one that was installed" % (pkg, pkg.repoid))
+        raise Refused(f"{pkg} in the repository {pkg.repoid} is another build than the one that was installed")
 
 
 def read_header(path: str) -> Any:
@@ -101,4 +101,4 @@ def read_header(path: str) -> Any:
         try:
             return transaction.hdrFromFdno(file.fileno())
         except rpm.error as error:
-            raise Refused("%s is no sound package file: %s" % (os.path.basename(path), error))
+            raise Refused(f"{os.path.basename(path)} is no sound package file: {error}")

@@ -11,7 +11,6 @@ import sys
 from typing import Any, Dict, List, Optional, Tuple
 
 import dnf  # type: ignore
-import hawkey  # type: ignore
 import rpm  # type: ignore
 
 from os_update_agent.packages.dnf4_base import Request, evr, fill, install_only, row, slot
@@ -56,14 +55,14 @@ def _begun(base: Any) -> Tuple[List[Identity], List[Identity], Dict[Identity, in
 def _with_duplicates(base: Any, request: Request, comes: List[Identity], goes: List[Identity]) -> Tuple[List[Identity], List[Identity]]:
     """Add the places with two versions that the record does not know: what was installed last is what should be there."""
     several = install_only(base)
-    places = {}  # type: Dict[str, List[Any]]
+    places: Dict[str, List[Any]] = {}
     for pkg in base.sack.query().installed():
         if pkg not in several:
             places.setdefault(slot(pkg.name, pkg.arch, request["native"]), []).append(pkg)
     for found in places.values():
         if len(found) > 1 and not any(tuple(row(pkg)) in comes for pkg in found):
             found.sort(key=lambda pkg: (pkg.installtime, pkg))
-            comes = comes + [tuple(row(found[-1]))]
+            comes = [*comes, tuple(row(found[-1]))]
         if len(found) > 1:
             goes = goes + [tuple(row(pkg)) for pkg in found if tuple(row(pkg)) not in comes and tuple(row(pkg)) not in goes]
     return comes, goes
@@ -71,7 +70,7 @@ def _with_duplicates(base: Any, request: Request, comes: List[Identity], goes: L
 
 def _files(base: Any, request: Request, wanted: List[Identity]) -> Dict[Identity, str]:
     """The package files at hand: in the agent's archive, and in dnf's cache, where it keeps those of a failed transaction."""
-    found = {}  # type: Dict[Identity, str]
+    found: Dict[Identity, str] = {}
     for pattern in (os.path.join(base.conf.cachedir, "*", "packages", "*.rpm"), os.path.join(request["archive"], "*.rpm")):
         for path in glob.glob(pattern):
             name = os.path.basename(path)
@@ -82,8 +81,8 @@ def _files(base: Any, request: Request, wanted: List[Identity]) -> Dict[Identity
 
 def _identity(header: Any) -> Identity:
     epoch = header[rpm.RPMTAG_EPOCH]
-    version = "%s-%s" % (_text(header[rpm.RPMTAG_VERSION]), _text(header[rpm.RPMTAG_RELEASE]))
-    return _text(header[rpm.RPMTAG_NAME]), _text(header[rpm.RPMTAG_ARCH]), "%s:%s" % (epoch, version) if epoch else version
+    version = f"{_text(header[rpm.RPMTAG_VERSION])}-{_text(header[rpm.RPMTAG_RELEASE])}"
+    return _text(header[rpm.RPMTAG_NAME]), _text(header[rpm.RPMTAG_ARCH]), f"{epoch}:{version}" if epoch else version
 
 
 def _text(value: Any) -> str:
@@ -125,12 +124,12 @@ class _Callback:
     """rpm's callback: opens the files and tells which scriptlets failed."""
 
     def __init__(self) -> None:
-        self.problems = []  # type: List[str]
-        self._file = None  # type: Optional[Any]
+        self.problems: List[str] = []
+        self._file: Optional[Any] = None
 
     def __call__(self, reason: int, amount: int, total: int, key: Any, data: Any) -> Optional[int]:
         if reason == rpm.RPMCALLBACK_INST_OPEN_FILE:
-            print("completing %s" % os.path.basename(key))
+            print(f"completing {os.path.basename(key)}")
             sys.stdout.flush()
             self._file = open(key, "rb")
             return int(self._file.fileno())

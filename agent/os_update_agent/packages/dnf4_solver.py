@@ -82,8 +82,8 @@ class Hidden:
     def __init__(self, base: Any, request: Request) -> None:
         self._base = base
         self._exclude = request["exclude"]
-        self.locked = set()  # type: Set[str]
-        self.reasons = {}  # type: Dict[str, str]
+        self.locked: Set[str] = set()
+        self.reasons: Dict[str, str] = {}
 
     def apply(self) -> None:
         sack = self._base.sack
@@ -119,10 +119,10 @@ class Hidden:
             sack.add_excludes(excluded)
 
     def remover(self, pkg: Any, gone: Sequence[str]) -> None:
-        reason = "would remove %s (removals: refuse)" % ", ".join(gone)
+        reason = "would remove {} (removals: refuse)".format(", ".join(gone))
         self.reasons[pkg.name] = reason
         for name in gone:
-            self.reasons.setdefault(name, "%s %s" % (pkg.name, reason))
+            self.reasons.setdefault(name, f"{pkg.name} {reason}")
         self._base.sack.add_excludes(self._base.sack.query().filterm(pkg=[pkg]))
 
 
@@ -145,7 +145,7 @@ def _version_locks(conf: Any) -> List[str]:
 def _held(base: Any, request: Request, hidden: Hidden, planned: Set[str]) -> List[Tuple[str, str]]:
     """Everything that is newer and not in the plan. Streams of modules that are not enabled are no updates."""
     newer = base.sack.query(flags=hawkey.IGNORE_REGULAR_EXCLUDES).upgrades().latest()
-    held = {}  # type: Dict[str, str]
+    held: Dict[str, str] = {}
     asked = 0
     for pkg in sorted(newer, key=lambda pkg: (pkg.name, pkg.arch != request["native"])):
         if pkg.name in planned or pkg.name in held:
@@ -165,7 +165,7 @@ def _against(base: Any, request: Request, hidden: Hidden, pkg: Any) -> Optional[
     """The option or the setting of the node that leaves the package out; None where it is the solver."""
     excluded = _matching(pkg.name, request["exclude"])
     if excluded:
-        return "excluded by %r (exclude)" % excluded
+        return f"excluded by {excluded!r} (exclude)"
     if request["packages"] and not _matching(pkg.name, request["packages"]):
         return "not selected (packages)"
     if pkg.name in hidden.locked:

@@ -6,9 +6,8 @@ from typing import Any, Dict, List, Set, Tuple
 import dnf  # type: ignore
 import dnf.callback  # type: ignore
 import libdnf  # type: ignore
-import rpm  # type: ignore
 
-from os_update_agent.packages.dnf4_base import Refused, Request, evr, fill, install_only, number, reason_of, row, slot, versions
+from os_update_agent.packages.dnf4_base import Refused, Request, fill, install_only, number, row, slot, versions
 
 Effect = Set[Tuple[str, ...]]
 
@@ -26,7 +25,7 @@ def transact(base: Any, request: Request) -> Dict[str, List[str]]:
     comes, goes = _outcome(base)
     if (comes, goes) != planned:
         differing = (comes ^ planned[0]) | (goes ^ planned[1])
-        raise Refused("dnf would not do exactly what was planned: %s" % ", ".join(" ".join(item) for item in sorted(differing)))
+        raise Refused("dnf would not do exactly what was planned: {}".format(", ".join(" ".join(item) for item in sorted(differing))))
     reasons = {tuple(identity): number(word) for identity, word in request["install"]}
     for item in base.transaction:
         if item.action in dnf.transaction.FORWARD_ACTIONS:
@@ -37,7 +36,7 @@ def transact(base: Any, request: Request) -> Dict[str, List[str]]:
     except dnf.exceptions.Error as error:
         display.error(" ".join(str(error).split()))
     failed = [item for item in base.transaction if item.state == libdnf.transaction.TransactionItemState_ERROR]
-    complaints = display.errors + ["%s was not processed" % item.pkg for item in failed]
+    complaints = display.errors + [f"{item.pkg} was not processed" for item in failed]
     return {"complaints": complaints, "said": display.said}
 
 
@@ -99,15 +98,15 @@ class Display(dnf.callback.TransactionProgress):  # type: ignore
 
     def __init__(self) -> None:
         super().__init__()
-        self.errors = []  # type: List[str]
-        self.said = []  # type: List[str]
-        self._shown = None  # type: Any
+        self.errors: List[str] = []
+        self.said: List[str] = []
+        self._shown: Any = None
 
     def progress(self, package: Any, action: Any, ti_done: Any, ti_total: Any, ts_done: Any, ts_total: Any) -> None:
         shown = (action, str(package or ""))
         if package and shown != self._shown:
             self._shown = shown
-            print("[%s/%s] %s %s" % (ts_done, ts_total, dnf.transaction.ACTIONS.get(action, ""), package))
+            print("[{}/{}] {} {}".format(ts_done, ts_total, dnf.transaction.ACTIONS.get(action, ""), package))
             sys.stdout.flush()
 
     def scriptout(self, msgs: Any) -> None:
@@ -118,7 +117,6 @@ class Display(dnf.callback.TransactionProgress):  # type: ignore
             self.said += text.splitlines()
 
     def error(self, message: Any) -> None:
-        print(message)
-        sys.stdout.flush()
+        # dnf's logger prints it.
         if message not in self.errors:
             self.errors.append(str(message))

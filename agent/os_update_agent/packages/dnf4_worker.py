@@ -29,7 +29,7 @@ def _answer(request: Dict[str, Any]) -> Dict[str, Any]:
     try:
         import dnf.exceptions  # type: ignore
     except ImportError as error:
-        return {"error": "%s has no bindings of dnf 4: %s" % (sys.executable, error)}
+        return {"error": f"{sys.executable} has no bindings of dnf 4: {error}"}
     from os_update_agent.packages import dnf4_base, dnf4_fetch, dnf4_interrupted, dnf4_solver, dnf4_transaction
 
     actions = {
@@ -54,7 +54,7 @@ def _answer(request: Dict[str, Any]) -> Dict[str, Any]:
     except Exception as error:
         # hawkey and libdnf raise classes of their own, without one parent.
         traceback.print_exc()
-        return {"error": "%s: %s" % (type(error).__name__, error)}
+        return {"error": f"{type(error).__name__}: {error}"}
     finally:
         if base is not None:
             base.close()
