@@ -132,7 +132,7 @@ class _Work:
         if phase == UNDO:
             return replace(run, phase=RETURN, undone=False, notes=(*run.notes, f"the undo failed: {why}"))
         if phase == RETURN:
-            return replace(run, phase=RECORD, notes=(*run.notes, "the node may still be outside; the next run ends with post-update.d again"))
+            return _noted(replace(run, phase=RECORD), "the node may still be outside; the next run ends with post-update.d again")
         if phase == RECORD:
             return replace(run, phase=FINISHED, finished=self.site.clock(), reached=False)
         if phase == TRANSACT and run.begun:

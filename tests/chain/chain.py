@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 from urllib.parse import quote
 
-from os_update_agent.demo.receiver import Receiver, Reply, Request
-
 from chain import install
+from os_update_agent.demo.receiver import Receiver, Reply, Request
 
 DeploymentJson = Dict[str, Any]
 

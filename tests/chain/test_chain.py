@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any, Dict, Iterator
 
 import pytest
+
+from chain.chain import OUTPUTS, SECRET, DeploymentJson, Heat, Node, lines_with
 from os_update_agent.demo.receiver import Receiver
 from os_update_agent.demo.repository import Deb, Repository, make_root
 from packages.aptroot import AptRoot
 from packages.faulty import FaultyServer
-
-from chain.chain import OUTPUTS, SECRET, DeploymentJson, Heat, Node, lines_with
 
 V1, V2, V3 = "2026-11-22T10:00:00Z", "2026-11-22T11:00:00Z", "2026-11-22T12:00:00Z"
 

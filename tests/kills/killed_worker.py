@@ -26,7 +26,7 @@ def main() -> int:
         if done == number and when == "after":
             os.kill(os.getpid(), signal.SIGKILL)
 
-    setattr(Ledger, "_transaction", counted)
+    Ledger._transaction = counted  # type: ignore[method-assign]
     return worker.main()
 
 

@@ -9,6 +9,7 @@ What it models: processes that end at any point, the page cache kept. It does no
 the ledger is copied at the moment of the kill, with its journal, and the copy must open and be whole.
 """
 
+import contextlib
 import json
 import os
 import random
@@ -176,10 +177,8 @@ class Node:
             if not pids:
                 return
             for pid in pids:
-                try:
+                with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
-                except ProcessLookupError:
-                    pass
             time.sleep(0.01)
 
 

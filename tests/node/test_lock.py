@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Iterator
 
 import pytest
+
 from os_update_agent.errors import AgentError, Busy
 from os_update_agent.node.lock import holder, node_holder, node_lock, process_name, wait_until_free
 

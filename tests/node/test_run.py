@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO, Iterator
 
 import pytest
+
 from os_update_agent.errors import CommandFailed
 from os_update_agent.node.run import Completed, environment, run, run_to_file, uninterrupted
 

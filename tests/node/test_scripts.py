@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Callable, Iterator, Mapping, Optional
 
 import pytest
+
 from os_update_agent.node.scripts import StepFailed, run_steps, step_environment
 
 TIMEOUT = 30.0

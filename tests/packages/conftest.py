@@ -2,8 +2,8 @@ from pathlib import Path
 from typing import Iterator
 
 import pytest
-from os_update_agent.demo.repository import missing_tools
 
+from os_update_agent.demo.repository import missing_tools
 from packages.node import Node, Template
 
 

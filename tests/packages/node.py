@@ -18,13 +18,12 @@ from os_update_agent.ledger import Ledger
 from os_update_agent.model import ArchiveEntry, History, OwedSignal, PackageState, Run
 from os_update_agent.settings import load
 from os_update_agent.site import Site, open_site
-
 from packages.aptroot import AptRoot, State
 
 CHECKOUT = Path(__file__).parents[2]
 HOOK = CHECKOUT / "hooks/package-update"
 # Nothing here takes so long: who waits longer waits for something that never comes.
-PATIENCE = 120.0
+PATIENCE = 60.0
 
 STACK, SERVER, RESOURCE = "web/68c97fbe", "fcdbf267", "update"
 SIGNATURE = "c2VjcmV0LW9mLXRoZS1zaWduYWw"
@@ -301,6 +300,11 @@ class Node:
     def last_run(self) -> Run:
         with self.ledger() as ledger:
             return ledger.runs(limit=1)[0]
+
+    def phase(self) -> str:
+        """Of the newest run, also while it is at work."""
+        with self.ledger() as ledger:
+            return next((run.phase for run in ledger.runs(limit=1)), "")
 
     def signals(self) -> Dict[str, OwedSignal]:
         with self.ledger() as ledger:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Dict
 
 import pytest
-from os_update_agent.demo.repository import Deb
 
+from os_update_agent.demo.repository import Deb
 from packages.node import VERSIONS_ONE, Node, wait_until
 
 MIB = 1024 * 1024

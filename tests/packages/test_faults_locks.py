@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from typing import Iterator
 
 import pytest
-from os_update_agent.demo.repository import Deb
 
+from os_update_agent.demo.repository import Deb
 from packages.node import VERSIONS_ONE, Node, wait_until
 
 TWO = Deb("tool", "2.0-1")
@@ -40,8 +40,8 @@ def test_a_lock_that_is_let_go_only_delays_the_update(based: Node, lock: str) ->
     based.offer(TWO)
     with held(based, lock):
         running = based.start("UPDATE", "v2")
-        phase = "phase=refresh" if "lists" in lock else "phase=transact"
-        wait_until(lambda: phase in running.output()[1], phase)
+        phase = "refresh" if "lists" in lock else "transact"
+        wait_until(lambda: based.phase() == phase, f"the phase {phase}")
         with pytest.raises(subprocess.TimeoutExpired):
             running.process.wait(1)
         assert based.versions() == VERSIONS_ONE
@@ -139,7 +139,7 @@ def test_a_delivery_that_waits_too_long_for_another_fails_and_names_it(based: No
     failed = based.fail("UPDATE", "x", resource="other", lock_timeout=1)
     assert failed.status == 75
     assert "another os-update-agent is at work: deployment the-first (UPDATE)" in failed.complaint
-    assert f"process {first.pid}" in failed.complaint
+    assert "(process " in failed.complaint
     assert "nothing was changed" in failed.complaint
     let_go(based)
     assert first.wait().status == 0

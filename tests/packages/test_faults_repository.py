@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Callable, Iterator
 
 import pytest
-from os_update_agent.demo.repository import Deb
 
+from os_update_agent.demo.repository import Deb
 from packages.faulty import FaultyServer
 from packages.node import VERSIONS_ONE, Node, Result
 
@@ -73,13 +73,16 @@ def test_a_second_repository_that_is_down_stops_it_too(based: Node, server: Faul
     assert_untouched(based, failed)
 
 
-@pytest.mark.parametrize("fault, words", [
-    ("404", "404"),
-    ("503", "503"),
-    ("drop", "Failed to fetch"),
-    ("cut", "Failed to fetch"),
-    ("corrupt", "Hash Sum mismatch"),
-])
+@pytest.mark.parametrize(
+    "fault, words",
+    [
+        ("404", "404"),
+        ("503", "503"),
+        ("drop", "Failed to fetch"),
+        ("cut", "Failed to fetch"),
+        ("corrupt", "Hash Sum mismatch"),
+    ],
+)
 def test_a_package_that_cannot_be_had_stops_the_update(based: Node, server: FaultyServer, fault: str, words: str) -> None:
     """404: the version has gone between plan and fetch."""
     server.faults["tool_2.0"] = fault
@@ -170,9 +173,7 @@ def sign(tmp_path: Path, based: Node) -> Iterator[Callable[[], None]]:
     subprocess.run(["gpgconf", "--homedir", str(home), "--kill", "gpg-agent"], check=False)
 
 
-def test_a_signed_repository_is_accepted_and_a_tampered_one_refused(
-    based: Node, server: FaultyServer, sign: Callable[[], None]
-) -> None:
+def test_a_signed_repository_is_accepted_and_a_tampered_one_refused(based: Node, server: FaultyServer, sign: Callable[[], None]) -> None:
     based.use_sources(signed_source(based, server))
     sign()
     assert_mended(based)

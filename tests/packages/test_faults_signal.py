@@ -7,14 +7,14 @@ import sqlite3
 from typing import Any, Dict, Iterator, List, Sequence
 
 import pytest
+
 from os_update_agent.demo.receiver import Request
 from os_update_agent.demo.repository import Deb
 from os_update_agent.ledger import SCHEMA
 from os_update_agent.outbox import Patience
 from os_update_agent.resume import resume
-from signals.server import PASSWORD, PROJECT, USER, SignalServer
-
 from packages.node import SIGNATURE, VERSIONS_ONE, Node, Result
+from signals.server import PASSWORD, PROJECT, USER, SignalServer
 
 TWO = Deb("tool", "2.0-1")
 
@@ -31,14 +31,17 @@ def test_a_server_that_recovers_is_tried_again(based: Node) -> None:
     assert based.signals()[done.id].standing == "delivered"
 
 
-@pytest.mark.parametrize("status, standing", [
-    (500, "owed"),
-    (503, "owed"),
-    (429, "owed"),
-    (403, "refused"),
-    (404, "refused"),
-    (302, "refused"),
-])
+@pytest.mark.parametrize(
+    "status, standing",
+    [
+        (500, "owed"),
+        (503, "owed"),
+        (429, "owed"),
+        (403, "refused"),
+        (404, "refused"),
+        (302, "refused"),
+    ],
+)
 def test_an_answer_decides_whether_a_result_is_still_owed(based: Node, status: int, standing: str) -> None:
     based.receiver.answer(status)
     done = based.succeed("UPDATE", "v2")

@@ -3,8 +3,8 @@
 import json
 
 import pytest
-from os_update_agent.demo.repository import Deb
 
+from os_update_agent.demo.repository import Deb
 from packages.node import VERSIONS_ONE, VERSIONS_TWO, Node
 
 BROKEN = Deb("tool", "3.0-1", scripts={"postinst": "echo broken here >&2; exit 3"})

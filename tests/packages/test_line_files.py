@@ -1,8 +1,8 @@
 """Configuration files on the way there and back."""
 
 import pytest
-from os_update_agent.demo.repository import Deb
 
+from os_update_agent.demo.repository import Deb
 from packages.node import VERSIONS_ONE, Node
 
 EDITED = "a=mine\n"

@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Tuple
 
 import pytest
-from os_update_agent.demo.repository import Deb, Repository
 
+from os_update_agent.demo.repository import Deb, Repository
 from packages.node import RESOURCE, VERSIONS_ONE, Node
 
 TOOL, LIB, EPOCHY = Deb("tool", "2.0-1"), Deb("libapp1", "1.5-1"), Deb("epochy", "10.0-1")
@@ -43,14 +43,17 @@ def test_security_without_security_updates_changes_nothing(based: Node) -> None:
     assert based.versions() == VERSIONS_ONE
 
 
-@pytest.mark.parametrize("options, changed", [
-    ({"packages": "tool"}, {"tool"}),
-    ({"packages": ["lib*", "epoch?"]}, {"libapp1", "epochy"}),
-    ({"packages": '["lib*"]'}, {"libapp1"}),
-    ({"exclude": "lib*, tool"}, {"epochy"}),
-    ({"packages": "*", "exclude": "tool"}, {"libapp1", "epochy"}),
-    ({"packages": "nosuch*"}, set()),
-])
+@pytest.mark.parametrize(
+    "options, changed",
+    [
+        ({"packages": "tool"}, {"tool"}),
+        ({"packages": ["lib*", "epoch?"]}, {"libapp1", "epochy"}),
+        ({"packages": '["lib*"]'}, {"libapp1"}),
+        ({"exclude": "lib*, tool"}, {"epochy"}),
+        ({"packages": "*", "exclude": "tool"}, {"libapp1", "epochy"}),
+        ({"packages": "nosuch*"}, set()),
+    ],
+)
 def test_globs_select(based: Node, options: dict, changed: set) -> None:
     based.offer(TOOL, LIB, EPOCHY)
     done = based.succeed("UPDATE", "v2", **options)

@@ -3,7 +3,6 @@
 import hashlib
 
 from os_update_agent.demo.repository import Deb
-
 from packages.faulty import FaultyServer
 from packages.node import VERSIONS_ONE, Node
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Callable, Dict, Iterator, List, Optional
 
 import pytest
+
 from os_update_agent.errors import PackageError
 from os_update_agent.model import Package
 from os_update_agent.packages.repack import parse_conffiles, parse_diversions, repack, without_dpkg_fields

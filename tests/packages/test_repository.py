@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Callable, Iterator
 
 import pytest
+
 from os_update_agent.demo.repository import Deb, Repository, build, make_root, missing_tools
 from os_update_agent.errors import UsageError
-
 from packages.aptroot import AptRoot
 from packages.faulty import FaultyServer
 
@@ -79,17 +79,18 @@ def test_an_index_of_the_future_is_refused(repository: Repository, root: AptRoot
     assert "is not valid yet" in root.apt("update", ok=False)
 
 
-@pytest.mark.parametrize("fault, complaint", [
-    ("404", "404"),
-    ("503", "503"),
-    ("drop", "Failed to fetch"),
-    ("cut", "Failed to fetch"),
-    ("corrupt", "Hash Sum mismatch"),
-    ("hang", "Failed to fetch"),
-])
-def test_a_faulty_server_fails_the_download_and_changes_nothing(
-    server: FaultyServer, root: AptRoot, fault: str, complaint: str
-) -> None:
+@pytest.mark.parametrize(
+    "fault, complaint",
+    [
+        ("404", "404"),
+        ("503", "503"),
+        ("drop", "Failed to fetch"),
+        ("cut", "Failed to fetch"),
+        ("corrupt", "Hash Sum mismatch"),
+        ("hang", "Failed to fetch"),
+    ],
+)
+def test_a_faulty_server_fails_the_download_and_changes_nothing(server: FaultyServer, root: AptRoot, fault: str, complaint: str) -> None:
     root.apt("update")
     server.faults["tool_1.0"] = fault
     said = root.apt("install", "tool", ok=False)

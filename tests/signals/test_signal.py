@@ -9,6 +9,7 @@ import sys
 import time
 
 import pytest
+
 from os_update_agent.heat import signal
 from os_update_agent.heat.signal import AGAIN, DELIVERED, NEVER, Answer, send
 from os_update_agent.model import SignalTarget

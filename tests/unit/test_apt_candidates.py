@@ -3,6 +3,7 @@
 from typing import Dict, FrozenSet, List, Sequence, Tuple
 
 import pytest
+
 from os_update_agent.errors import PackageError
 from os_update_agent.model import HeldBack, Package, PackageState, Selection
 from os_update_agent.packages.apt_candidates import EXPLAINED, candidates

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from os_update_agent.errors import PackageError
 from os_update_agent.model import Package, PackageState
 from os_update_agent.packages.apt_parse import (

@@ -3,6 +3,7 @@
 from typing import Optional
 
 import pytest
+
 from os_update_agent.decision import ASSESS, BASELINE, DOWNLOAD, NOTHING, REPEAT, RESTORE, UPDATE, decide
 from os_update_agent.model import History, Record
 

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from os_update_agent.errors import BadDeployment, BadOption
 from os_update_agent.heat.deployment import parse
 from os_update_agent.model import Output

@@ -1,6 +1,7 @@
 """Values that name a moment, and those that do not."""
 
 import pytest
+
 from os_update_agent.order import is_older_than_all, moment
 
 NOON = 1795435200.0  # 2026-11-23T12:00:00Z

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Callable, Iterator, List, Optional
 
 import pytest
+
 from os_update_agent import outbox
 from os_update_agent.heat.signal import AGAIN, DELIVERED, NEVER, Answer
 from os_update_agent.ledger import Ledger

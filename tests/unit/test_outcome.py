@@ -4,6 +4,7 @@ import datetime
 import json
 
 import pytest
+
 from os_update_agent.heat.outcome import BODY_LIMIT, ERROR_LIMIT, TEXT_LIMIT, encode
 from os_update_agent.model import Outcome, Output
 

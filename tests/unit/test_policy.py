@@ -2,6 +2,7 @@ import json
 from typing import Any, Dict, List, Mapping, Optional
 
 import pytest
+
 from os_update_agent import policy
 from os_update_agent.errors import BadOption
 from os_update_agent.model import Deployment

@@ -2,6 +2,7 @@ import re
 from pathlib import Path
 
 import pytest
+
 from os_update_agent.errors import CommandFailed
 from os_update_agent.node import reboot
 from os_update_agent.node.reboot import has_replaced_code, newest_kernel, parse_needrestart, unit_of

@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any, Mapping
 
 import pytest
+
 from os_update_agent.model import Change, HeldBack, Outcome, Package, Run
 from os_update_agent.report import (
     SHOWN_CHANGES,

@@ -3,6 +3,7 @@
 from typing import Optional
 
 import pytest
+
 from os_update_agent.model import History, Record
 from os_update_agent.retention import kept_states
 

@@ -3,6 +3,7 @@
 from typing import Optional, Tuple
 
 import pytest
+
 from os_update_agent.model import Change, HeldBack, Package, Selection
 from os_update_agent.packages.selection import choose, is_security, matching, reason_against
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from os_update_agent import settings
 from os_update_agent.errors import BadOption
 from os_update_agent.settings import ENVIRONMENT, Settings, load, parse

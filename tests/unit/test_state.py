@@ -3,6 +3,7 @@
 from typing import FrozenSet, Optional, Tuple
 
 import pytest
+
 from os_update_agent.model import Change, Package, PackageState, Transaction, diff, with_rows
 from os_update_agent.packages.state import broken, expected, overlaid, reholds, remarks, sound, touched_by, transaction, unmet, visible
 

@@ -135,7 +135,7 @@ class Dnf4:
         raise PackageError(f"{package.label} is in no repository, and rpm cannot rebuild a package from what is installed")
 
     def fetch(self, packages: Sequence[Package]) -> None:
-        """Download the packages into the archive, each checked by its checksum and, with gpgcheck, by its signature. Raises PackageError."""
+        """Download the packages into the archive, checked by checksum and, with gpgcheck, by signature. Raises PackageError."""
         if not packages:
             return
         try:

@@ -66,7 +66,7 @@ def _download(base: Any, packages: List[Any], directory: str) -> None:
     try:
         base.download_packages(packages)
     except dnf.exceptions.DownloadError as error:
-        raise Refused(" ".join(str(error).split()))
+        raise Refused(" ".join(str(error).split())) from error
 
 
 def _staged(pkg: Any, directory: str) -> str:
@@ -101,4 +101,4 @@ def read_header(path: str) -> Any:
         try:
             return transaction.hdrFromFdno(file.fileno())
         except rpm.error as error:
-            raise Refused(f"{os.path.basename(path)} is no sound package file: {error}")
+            raise Refused(f"{os.path.basename(path)} is no sound package file: {error}") from error

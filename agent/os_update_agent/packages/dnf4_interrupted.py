@@ -131,10 +131,10 @@ class _Callback:
         if reason == rpm.RPMCALLBACK_INST_OPEN_FILE:
             print(f"completing {os.path.basename(key)}")
             sys.stdout.flush()
-            self._file = open(key, "rb")
+            self._file = open(key, "rb")  # noqa: SIM115
             return int(self._file.fileno())
         if reason == rpm.RPMCALLBACK_INST_CLOSE_FILE and self._file is not None:
             self._file.close()
         elif reason in (rpm.RPMCALLBACK_SCRIPT_ERROR, rpm.RPMCALLBACK_UNPACK_ERROR, rpm.RPMCALLBACK_CPIO_ERROR):
-            self.problems.append("rpm: %s failed" % (os.path.basename(key) if isinstance(key, str) else key))
+            self.problems.append(f"rpm: {os.path.basename(key) if isinstance(key, str) else key} failed")
         return None

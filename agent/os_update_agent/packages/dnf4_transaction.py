@@ -6,6 +6,7 @@ from typing import Any, Dict, List, Set, Tuple
 import dnf  # type: ignore
 import dnf.callback  # type: ignore
 import libdnf  # type: ignore
+import rpm  # type: ignore
 
 from os_update_agent.packages.dnf4_base import Refused, Request, fill, install_only, number, row, slot, versions
 
@@ -63,6 +64,8 @@ def _resolve(base: Any, request: Request) -> Tuple[Effect, Effect]:
         # The way back may take what was protected since; the running kernel stays protected.
         base.conf.protected_packages = []
     base.conf.install_weak_deps = False
+    # rpm takes 1:1.0-1 for the installed 1.0-1 when the new package has no epoch; what is installed was looked at here.
+    base._rpm_probfilter.add(rpm.RPMPROB_FILTER_REPLACEPKG)
     fill(base, repositories=False)
     coming = base.add_remote_rpms(request["files"])
     several = install_only(base)
@@ -83,7 +86,7 @@ def _resolve(base: Any, request: Request) -> Tuple[Effect, Effect]:
     try:
         base.resolve(allow_erasing=False)
     except dnf.exceptions.DepsolveError as error:
-        raise Refused(" ".join(str(error).split()))
+        raise Refused(" ".join(str(error).split())) from error
     return {tuple(row(pkg)) for pkg in coming}, {tuple(row(pkg)) for pkg in going} - again
 
 

@@ -35,7 +35,7 @@ def transaction(now: PackageState, target: PackageState) -> Transaction:
     remove: List[Package] = []
     purge: List[Package] = []
     reinstalls = configures = False
-    for change in diff(now, target):
+    for change in _differences(now, target):
         old = change.before if change.before and change.before.is_present else None
         new = change.after if change.after and change.after.is_present else None
         if new is not None and old is not None and is_torn(old):
@@ -64,7 +64,7 @@ def unmet(now: PackageState, target: PackageState) -> Tuple[Change, ...]:
     """
     return tuple(
         change
-        for change in diff(now, target)
+        for change in _differences(now, target)
         if ((change.before and change.before.is_present) or change.after is None or change.after.is_present)
         and not _differs_by_unknown_digest(change)
     )
@@ -91,7 +91,7 @@ def reholds(now: PackageState, target: PackageState) -> Tuple[Package, ...]:
 
 
 def _staying(now: PackageState, target: PackageState) -> Iterator[Tuple[Package, Package]]:
-    for change in diff(now, target):
+    for change in _differences(now, target):
         old, new = change.before, change.after
         if old is not None and new is not None and old.is_present and new.is_present:
             yield old, new
@@ -107,6 +107,14 @@ def overlaid(now: PackageState, recorded: PackageState, touched: FrozenSet[Slot]
 def touched_by(before: PackageState, after: PackageState) -> FrozenSet[Slot]:
     """The places that differ between two states."""
     return frozenset(before.slot(change.package) for change in diff(before, after))
+
+
+def _differences(now: PackageState, target: PackageState) -> Tuple[Change, ...]:
+    """diff(), with one mind about which names are install-only: a planned state does not know those that came with it."""
+    names = now.install_only | target.install_only
+    if now.install_only != target.install_only:
+        now, target = replace(now, install_only=names), replace(target, install_only=names)
+    return diff(now, target)
 
 
 def is_torn(package: Package) -> bool:

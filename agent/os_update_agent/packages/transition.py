@@ -68,8 +68,11 @@ class Transition:
         planned = frozenset(
             (before.slot(change.package), change.after.version if change.after else None) for change in visible(diff(before, target))
         )
-        effect = self.backend.effect(self._with_files(transaction(before, target)), forced=forced)
-        reinstalled = {(before.slot(package), package.version) for package in broken(before)}
+        todo = transaction(before, target)
+        effect = self.backend.effect(self._with_files(todo), forced=forced)
+        # What is torn, and what is the same version in other bytes.
+        there = {package.identity for package in before.packages}
+        reinstalled = {(before.slot(package), package.version) for package in (*broken(before), *todo.install) if package.identity in there}
         more, less = effect - planned - reinstalled, planned - effect
         if more or less:
             raise PackageError(

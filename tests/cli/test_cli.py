@@ -1,0 +1,185 @@
+"""The command line on a real node: a private root with real packages, as an operator would use it."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any, Callable, Iterator, Tuple
+
+import pytest
+
+from os_update_agent import cli
+from os_update_agent.demo.receiver import Receiver
+from os_update_agent.demo.scene import BROKEN, FIRST, NOVEMBER, SECOND, Scene
+
+AGENT = Path(__file__).parents[2] / "agent"
+Command = Callable[..., Tuple[int, str, str]]
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Iterator[Scene]:
+    with Receiver() as receiver:
+        yield Scene(tmp_path, receiver)
+
+
+@pytest.fixture
+def command(scene: Scene, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Command:
+    monkeypatch.setenv("PYTHONPATH", str(AGENT))
+
+    def call(*argv: str) -> Tuple[int, str, str]:
+        capfd.readouterr()
+        try:
+            status = cli.main(["--config", str(scene.agent_conf), *argv])
+        except SystemExit as end:
+            status = int(end.code or 0)
+        out, err = capfd.readouterr()
+        return status, out, err
+
+    return call
+
+
+def document(out: str) -> Any:
+    found = json.loads(out)
+    assert found["schema"] == 1
+    return found
+
+
+def test_without_a_command_the_status_is_told(command: Command) -> None:
+    assert command() == command("status") == (0, "nothing has been recorded on this node yet\nat work: nobody\n", "")
+
+
+def test_by_hand_a_node_goes_forth_and_back_as_by_heat(scene: Scene, command: Command) -> None:
+    start = scene.state()
+    scene.publish(*NOVEMBER)
+
+    status, out, _ = command("plan", "--detailed-exitcode")
+    assert status == 100
+    assert "webapp: 1.0-1 -> 2.0-1" in out and "held back: database: on hold" in out and "can be undone: yes" in out
+    assert scene.state() == start
+
+    status, out, err = command("update", SECOND)
+    assert (status, err) == (0, "")
+    assert f"updated to '{SECOND}': 7 packages changed" in out
+    reached = scene.state()
+    assert command("plan", "--detailed-exitcode")[0] == 0
+
+    status, out, _ = command("update", SECOND)
+    assert status == 0 and "the node stands at this value already" in out
+
+    scene.withdraw(*(deb for deb in NOVEMBER if deb.name == "webapp"))
+    scene.publish(*BROKEN)
+    status, out, err = command("update", "v3")
+    assert status == 1 and "the update was undone" in err
+    assert scene.state() == reached
+
+    status, out, _ = command("rollback", SECOND)
+    assert status == 0 and "0 packages changed" in out
+    status, out, err = command("rollback", "v3")
+    assert status == 2 and "never reached" in err
+    assert scene.state() == reached
+
+
+def test_heat_and_hand_share_one_history(scene: Scene, command: Command) -> None:
+    baseline = scene.state()
+    scene.deliver("CREATE", FIRST)
+    scene.publish(*NOVEMBER)
+    scene.deliver("UPDATE", SECOND)
+
+    status, out, _ = command("history")
+    assert status == 0 and re.search(rf"\*  '{SECOND}'", out) and FIRST in out
+    assert "plan" not in out
+
+    status, out, _ = command("plan", FIRST)
+    assert status == 0 and f"the way back to '{FIRST}':" in out and "webapp: 2.0-1 -> 1.0-1" in out
+
+    assert command("rollback", FIRST)[0] == 0
+    assert scene.state().digest == baseline.digest
+    answer, _ = scene.deliver("UPDATE", FIRST)
+    assert "the node stands at this value already" in answer["deploy_stdout"]
+
+
+def test_the_reading_commands_give_documents(scene: Scene, command: Command) -> None:
+    scene.deliver("CREATE", FIRST)
+    scene.publish(*NOVEMBER)
+    scene.deliver("UPDATE", SECOND)
+
+    found = document(command("status", "--json")[1])
+    assert found["keys"][0]["current"] == SECOND and found["last_run"]["result"] == "success" and found["at_work"] is None
+    found = document(command("history", "--json")[1])
+    assert [value["value"] for value in found["keys"][0]["values"]] == [FIRST, SECOND]
+    found = document(command("show", SECOND, "--json")[1])
+    assert found["digest"] == scene.state().digest and len(found["changes"]) == 7
+    found = document(command("diff", FIRST, "now", "--json")[1])
+    assert {change["name"] for change in found["changes"]} >= {"webapp", "metrics", "metrics-old"}
+    assert command("diff", SECOND, "now")[1] == "no difference\n"
+    found = document(command("plan", "--json", "--no-refresh")[1])
+    assert found["changes"] == [] and found["held_back"] == [{"name": "database", "reason": "on hold"}]
+
+
+def test_options_of_the_command_line_restrict_an_update(scene: Scene, command: Command) -> None:
+    scene.publish(*NOVEMBER)
+    status, out, _ = command("update", "v2", "--packages", "clo*", "--set", "archive=required")
+    assert status == 0 and "1 package changed" in out
+    assert {package.name: package.version for package in scene.state().packages}["webapp"] == "1.0-1"
+
+
+def test_a_wrong_option_is_named_and_nothing_is_done(scene: Scene, command: Command) -> None:
+    before = scene.state()
+    for argv, words in (
+        (("update", "v2", "--set", "keep=none"), "keep"),
+        (("update", "v2", "--set", "keeep=5"), "keeep"),
+        (("update", "v2", "--set", "keep"), "OPTION=VALUE"),
+        (("update", "v2", "--packages=-rf"), "-rf"),
+        (("show", "v9"), "'v9' is not recorded"),
+        (("update",), "VALUE"),
+    ):
+        status, _, err = command(*argv)
+        assert status == 2 and words in err, argv
+    assert scene.state() == before
+
+
+def test_a_configuration_file_that_is_not_there_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--config", str(tmp_path / "none.conf"), "status"]) == 2
+    assert "none.conf is not there" in capsys.readouterr().err
+
+
+def test_replay_runs_a_delivery_from_its_file_without_telling_heat(scene: Scene, command: Command, tmp_path: Path) -> None:
+    scene.publish(*NOVEMBER)
+    file = tmp_path / "deployed.json"
+    file.write_text(json.dumps(scene._deployment("UPDATE", SECOND)), encoding="utf-8")
+    status, out, _ = command("replay", str(file), "--no-signal")
+    assert status == 0 and "7 packages changed" in out
+    assert scene.receiver.received == []
+    assert command("replay", str(tmp_path / "none"))[0] == 2
+
+
+def test_what_is_owed_is_told_and_sent_by_resume(scene: Scene, command: Command) -> None:
+    with scene.agent_conf.open("a", encoding="utf-8") as file:
+        file.write("[defaults]\nsignal_timeout = 0.5\n")
+    scene.receiver.answer(503)
+    scene.deliver("CREATE", FIRST)
+    status, out, _ = command("status")
+    assert "signal owed" in out and "503" in out and "resume" in out
+    status, out, _ = command("resume")
+    assert status == 1 and "still owed" in out
+    scene.receiver.answer(200)
+    assert command("resume") == (0, "nothing is owed\n", "")
+    assert "owed" not in command("status")[1]
+
+
+def test_prune_drops_the_files_that_no_kept_value_needs(scene: Scene, command: Command, tmp_path: Path) -> None:
+    scene.deliver("CREATE", FIRST)
+    scene.publish(*NOVEMBER)
+    scene.deliver("UPDATE", SECOND)
+    archive = tmp_path / "state/archive"
+    assert any(archive.glob("webapp_1.0-1_*.deb"))
+    status, out, _ = command("prune", "--keep", "1")
+    assert status == 0 and "files" in out
+    assert not any(archive.glob("webapp_1.0-1_*.deb")) and any(archive.glob("webapp_2.0-1_*.deb"))
+
+
+def test_two_keys_have_to_be_told_apart(scene: Scene, command: Command) -> None:
+    assert command("update", "v1", "--key", "one")[0] == 0
+    assert command("update", "v1", "--key", "two")[0] == 0
+    status, _, err = command("rollback", "v1")
+    assert status == 2 and "'one', 'two'" in err
+    assert command("rollback", "v1", "--key", "two")[0] == 0

@@ -1,0 +1,66 @@
+"""The newcomer's command, as a process of its own."""
+
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any, Dict
+
+AGENT = Path(__file__).parents[2] / "agent"
+
+
+def demo(*argv: str, **options: Any) -> "subprocess.CompletedProcess[str]":
+    environment: Dict[str, str] = {**os.environ, "PYTHONPATH": str(AGENT), **options.pop("environment", {})}
+    return subprocess.run(
+        [sys.executable, "-m", "os_update_agent", "demo", *argv],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        **options,
+    )
+
+
+def test_the_demo_tells_the_story_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    done = demo(environment={"TMPDIR": str(tmp_path)}, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(re.findall(r"^--- \d\.", done.stdout, re.M)) == 6
+    assert "WRONG" not in done.stdout and "All as promised" in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_demo_works_for_a_plain_user() -> None:
+    """Everything that it needs is copied to where another user can read it: this checkout, this Python may lie below /root."""
+    with tempfile.TemporaryDirectory() as scratch:
+        place = Path(scratch)
+        place.chmod(0o755)
+        for module in ("os_update_agent", "requests", "urllib3", "idna", "certifi", "charset_normalizer"):
+            spec = importlib.util.find_spec(module)
+            assert spec is not None and spec.origin is not None, f"{module} is not installed"
+            shutil.copytree(Path(spec.origin).parent, place / "agent" / module, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(AGENT.parent / "hooks", place / "hooks")
+        home = place / "home"
+        home.mkdir()
+        user = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"] if os.geteuid() == 0 else []
+        if user:
+            os.chown(home, 65534, 65534)
+        environment = {"PYTHONPATH": str(place / "agent"), "PATH": os.environ["PATH"], "HOME": str(home), "TMPDIR": str(home)}
+        argv = [*user, "/usr/bin/python3", "-m", "os_update_agent", "demo"]
+        done = subprocess.run(argv, env=environment, cwd=home, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+        assert done.returncode == 0 and "All as promised" in done.stdout, done.stdout + done.stderr
+
+
+def test_the_demo_says_what_is_missing(tmp_path: Path) -> None:
+    done = demo(environment={"PATH": str(tmp_path)})
+    assert done.returncode == 1 and "apt-get" in done.stderr and "dpkg-deb" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_demo_refuses_a_directory_that_is_there(tmp_path: Path) -> None:
+    done = demo("--directory", str(tmp_path))
+    assert done.returncode == 1 and "must be a new one" in done.stderr

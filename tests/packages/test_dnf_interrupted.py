@@ -1,0 +1,205 @@
+"""dnf 4 ended in the middle: recognised, completed, and from there forward or back exactly, with sound files on the disk."""
+
+import os
+import shutil
+import signal
+import subprocess
+import threading
+import time
+from pathlib import Path
+from typing import Callable, Iterator, List, Tuple
+
+import pytest
+
+from os_update_agent.demo.rpm_repository import DATABASE, Rpm
+from os_update_agent.errors import Busy
+from os_update_agent.model import PackageState, Selection
+from os_update_agent.packages.dnf import Dnf4
+from os_update_agent.packages.state import expected, unmet
+from packages.test_dnf_backend import World, _version, release, two, world
+
+__all__ = ["release", "two", "world"]
+
+PATIENCE = 60.0
+# Waits inside the root until somebody makes /run/go; at most two minutes.
+WAIT = """
+local f = io.open("/run/waits", "w"); f:close()
+for i = 1, 120 do
+  local go = io.open("/run/go")
+  if go then go:close(); break end
+  posix.sleep(1)
+end
+"""
+
+
+def wait_until(is_so: Callable[[], bool], what: str) -> None:
+    end = time.monotonic() + PATIENCE
+    while not is_so():
+        assert time.monotonic() < end, f"waited {PATIENCE:g} s for {what}"
+        time.sleep(0.02)
+
+
+def workers(world: World) -> List[int]:
+    """The processes of the agent's dnf in this world."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = entry.read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if any(word.endswith(b"dnf4_worker.py") for word in words) and any(str(world.directory).encode() in word for word in words):
+            found.append(int(entry.parent.name))
+    return found
+
+
+@pytest.fixture(params=["post", "pre", "posttrans", "preun"])
+def stuck(request: pytest.FixtureRequest, two: World) -> Iterator[World]:
+    """A world whose update to release two stops in a scriptlet of the tool, in the middle of the others."""
+    script = request.param
+    if script == "preun":
+        two.offer(Rpm("tool", "1.5", files=_version("tool", "1.5"), scripts={script: WAIT}))
+        assert two.update(Selection(packages=("tool",))) == ()
+        two.offer(Rpm("tool", "2.0", files=_version("tool", "2")))
+    else:
+        two.offer(Rpm("tool", "2.0", files=_version("tool", "2"), scripts={script: WAIT}))
+    yield two
+
+
+def killed(world: World, number: signal.Signals) -> Tuple[PackageState, PackageState]:
+    """Kill the transaction of the agent in the scriptlet. Returns the state before and the one that was to be reached."""
+    before = world.state()
+    target = expected(before, world.plan()[0])
+
+    def kill() -> None:
+        wait_until(lambda: (world.root / "run/waits").exists(), "the scriptlet")
+        for pid in workers(world):
+            os.kill(pid, number)
+        time.sleep(0.5)
+        (world.root / "run/go").touch()
+
+    thread = threading.Thread(target=kill)
+    thread.start()
+    world.reach(target, forced=False)
+    thread.join(PATIENCE)
+    return before, target
+
+
+def test_a_killed_update_is_completed_and_goes_back_exactly(stuck: World) -> None:
+    before, _ = killed(stuck, signal.SIGKILL)
+    assert stuck.backend().interrupted()
+    assert stuck.go(before) == ()
+    assert stuck.state().digest == before.digest
+    assert stuck.is_sound()
+    assert not stuck.backend().interrupted()
+
+
+def test_a_killed_update_is_completed_and_goes_forward(stuck: World) -> None:
+    before, target = killed(stuck, signal.SIGKILL)
+    with stuck.log.open("ab", buffering=0) as output:
+        stuck.backend().repair(output)
+    assert not stuck.backend().interrupted()
+    assert stuck.is_sound()
+    assert stuck.go(target) == ()
+    assert unmet(stuck.state(), target) == ()
+    assert stuck.is_sound()
+    assert "  " in stuck.dnf("history")
+    assert stuck.dnf("check") == ""
+    assert stuck.go(before) == ()
+    assert stuck.state().digest == before.digest
+
+
+@pytest.mark.parametrize("stuck", ["post"], indirect=True)
+def test_a_polite_request_to_end_does_not_end_a_transaction(stuck: World) -> None:
+    before, target = killed(stuck, signal.SIGTERM)
+    assert unmet(stuck.state(), target) == ()
+    assert not stuck.backend().interrupted()
+    assert stuck.go(before) == ()
+    assert stuck.state().digest == before.digest
+
+
+@pytest.mark.parametrize("archived", [True, False])
+@pytest.mark.parametrize("stuck", ["post"], indirect=True)
+def test_somebody_elses_killed_update_is_completed(stuck: World, archived: bool) -> None:
+    """Without any package file at hand the old halves are erased: that, too, leaves sound files."""
+    before = stuck.state()
+    if archived:
+        stuck.archive.obtain([change.after for change in stuck.plan()[0] if change.after])
+    stuck.archive.obtain(before.packages)
+    process = subprocess.Popen(
+        stuck.dnf_argv("upgrade", "--setopt=installonly_limit=0"),
+        env=stuck.environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    wait_until(lambda: (stuck.root / "run/waits").exists(), "the scriptlet")
+    process.kill()
+    process.wait()
+    (stuck.root / "run/go").touch()
+    assert stuck.backend().interrupted()
+    stuck.backend().settle()
+    assert not stuck.backend().interrupted()
+    assert stuck.is_sound()
+    assert stuck.go(before) == ()
+    assert stuck.state().digest == before.digest
+    assert stuck.is_sound()
+
+
+def test_a_lock_of_dnf_is_waited_for_and_its_holder_named(two: World) -> None:
+    two.offer(Rpm("tool", "2.0", scripts={"post": WAIT}))
+    process = subprocess.Popen(two.dnf_argv("upgrade", "tool"), env=two.environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        wait_until(lambda: (two.root / "run/waits").exists(), "the scriptlet")
+        impatient = Dnf4(two.root, two.directory / "archive", two.directory / "work", 0.5)
+        with pytest.raises(Busy, match=rf"is held by dnf \(process {process.pid}\); waited 0.5 s"):
+            impatient.refresh()
+        # rpm itself can be asked meanwhile.
+        assert impatient.capture().packages
+        done: List[int] = []
+        thread = threading.Thread(target=lambda: done.append(two.backend().refresh() or 1))
+        thread.start()
+        time.sleep(0.5)
+        assert not done
+    finally:
+        (two.root / "run/go").touch()
+        process.wait(PATIENCE)
+    thread.join(PATIENCE)
+    assert done
+
+
+def test_a_lock_of_rpm_is_waited_for_and_its_holder_named(two: World) -> None:
+    two.offer(Rpm("tool", "2.0", scripts={"post": WAIT}))
+    path = two.repository.directory / "tool-2.0-1.x86_64.rpm"
+    process = subprocess.Popen(["rpm", "--root", str(two.root), "--dbpath", DATABASE, "-U", str(path)])
+    try:
+        wait_until(lambda: (two.root / "run/waits").exists(), "the scriptlet")
+        impatient = Dnf4(two.root, two.directory / "archive", two.directory / "work", 0.2)
+        with pytest.raises(Busy, match=rf"is held by rpm \(process {process.pid}\)"):
+            impatient.wait()
+    finally:
+        (two.root / "run/go").touch()
+        process.wait(PATIENCE)
+    two.backend().wait()
+
+
+def test_a_lock_file_of_a_dead_process_holds_nobody_up(world: World) -> None:
+    process = subprocess.Popen(["true"])
+    process.wait()
+    (world.root / "var/lib/dnf/rpmdb_lock.pid").write_text(str(process.pid), encoding="ascii")
+    world.backend().wait()
+
+
+def test_a_full_disk_is_told_before_anything_changes(two: World) -> None:
+    """rpm's own test of the space: the file system of the root is too small for what comes."""
+    small = two.root / "srv"
+    small.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(small)], check=True)
+    try:
+        before = two.state()
+        two.offer(Rpm("tool", "2.0", files={"/srv/large": os.urandom(1_000_000)}))
+        complaints = two.update()
+        assert "needs" in " ".join(complaints)
+        assert two.state() == before
+        assert two.is_sound()
+    finally:
+        subprocess.run(["umount", str(small)], check=True)
+    shutil.rmtree(small)
