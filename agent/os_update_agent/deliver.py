@@ -195,7 +195,8 @@ def _answer(site: Site, deployment: Deployment, outcome: Optional[Outcome], sign
         if signals:
             deliver_signal(site, config_id, Patience(patience))
         return stored.body if stored and stored.body else encode(outcome_of_error("no result was stored", BUG_STATUS), deployment.outputs)
-    except LedgerError as error:
+    except AgentError as error:
+        # The ledger, or the lock of the signals: Heat waits in any case.
         return _without_ledger(site.settings, deployment, error, signals, outcome)
 
 

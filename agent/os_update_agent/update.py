@@ -281,6 +281,10 @@ class _Work:
     def undo(self) -> Run:
         """Law 6: put back the state that was captured before, by the same kind of transaction, and look whether it is there."""
         target = sound(self.state(self.run.before))
+        self.backend.wait()
+        if self.backend.interrupted():
+            # What has to be fetched for the way back shows in a settled database only.
+            self.backend.settle()
         self.transition.fetch(self.backend.capture(), target)
         complaints = self.transition.go(target, forced=True)
         state = self.backend.capture()

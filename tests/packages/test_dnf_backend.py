@@ -141,6 +141,7 @@ class World:
     def is_sound(self) -> bool:
         """Do the files on the disk agree with the database? Configuration may differ."""
         done = self.rpm("-Va", "--noconfig")
+        print(done.stdout, done.stderr)
         return not done.stdout and not done.stderr
 
 
@@ -471,6 +472,42 @@ def test_an_unsigned_package_is_refused_where_the_repository_is_to_be_checked(tw
         two.update()
     assert two.state() == before
     assert not list((two.directory / "archive").glob("*.rpm"))
+
+
+@pytest.fixture(scope="session")
+def keyring(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A directory with a key to sign packages with, and its public half as key.asc."""
+    directory = tmp_path_factory.mktemp("k")
+    directory.chmod(0o700)
+    environment = {**os.environ, "GNUPGHOME": str(directory)}
+    who = "Demo <demo@example.org>"
+    make = ["gpg", "--batch", "--quiet", "--passphrase", "", "--quick-generate-key", who, "rsa2048", "sign", "never"]
+    subprocess.run(make, env=environment, check=True, capture_output=True)
+    public = subprocess.run(["gpg", "--armor", "--export", who], env=environment, check=True, capture_output=True).stdout
+    (directory / "key.asc").write_bytes(public)
+    yield directory
+    subprocess.run(["gpgconf", "--kill", "all"], env=environment)
+
+
+@pytest.mark.parametrize("local", [True, False])
+def test_a_signed_package_is_taken_with_a_key_that_lies_on_the_node(two: World, keyring: Path, local: bool) -> None:
+    before = two.state()
+    one, epochy = ([two.repository.directory / rpm.file for rpm in rpms] for rpms in (ONE, TWO))
+    sign = ["rpmsign", "--define", "_gpg_name demo@example.org", "--define", f"_gpg_path {keyring}", "--addsign"]
+    subprocess.run([*sign, *map(str, [*one, *epochy])], check=True, capture_output=True, env={**os.environ, "GNUPGHOME": str(keyring)})
+    two.repository.publish()
+    with FaultyServer(keyring) as server:
+        key = (keyring / "key.asc").as_uri() if local else f"{server.url}key.asc"
+        two.serve(two.repository.section(gpgcheck="1", gpgkey=key))
+        if local:
+            assert two.update() == ()
+            assert "gpg-pubkey" in two.rpm("-qa").stdout
+            assert two.versions() == VERSIONS_TWO
+            assert two.reach(before) == ()
+            assert two.state().digest == before.digest
+        else:
+            with pytest.raises(PackageError, match=r"Public key for .* is not installed .repository demo, gpgcheck=1"):
+                two.update()
 
 
 def test_two_epochs_of_one_version_have_files_of_their_own(world: World) -> None:

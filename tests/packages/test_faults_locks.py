@@ -40,8 +40,7 @@ def test_a_lock_that_is_let_go_only_delays_the_update(based: Node, lock: str) ->
     based.offer(TWO)
     with held(based, lock):
         running = based.start("UPDATE", "v2")
-        phase = "refresh" if "lists" in lock else "transact"
-        wait_until(lambda: based.phase() == phase, f"the phase {phase}")
+        wait_until(lambda: based.phase() != "", "the run to begin")
         with pytest.raises(subprocess.TimeoutExpired):
             running.process.wait(1)
         assert based.versions() == VERSIONS_ONE
@@ -126,7 +125,7 @@ def test_the_same_delivery_twice_at_a_time_is_one_run_and_one_answer(based: Node
     one, two = first.wait(), second.wait()
     assert one.stdout == two.stdout
     assert one.status == 0
-    assert len({request.body for request in based.receiver.received}) == 2
+    assert {request.body.decode() for request in based.receiver.received} == {one.stdout}
     with based.ledger() as ledger:
         assert len(ledger.runs()) == 1
 

@@ -6,25 +6,21 @@ a word; a failing scriptlet does not fail a transaction; kernels over installonl
 upgrade leaves both versions behind; output goes to a file, never to a pipe.
 """
 
-import json
-import os
-import shutil
 import tempfile
 from dataclasses import dataclass, field
-from functools import cache, lru_cache
+from functools import cache
 from pathlib import Path
 from typing import IO, Any, Dict, FrozenSet, List, Mapping, Optional, Sequence, Tuple
 
 from os_update_agent.errors import Busy, CommandFailed, PackageError
 from os_update_agent.model import Change, HeldBack, Identity, Package, PackageState, Selection, Slot, Transaction
-from os_update_agent.node.run import run, run_to_file
+from os_update_agent.node.lock import holder
+from os_update_agent.node.run import run
 from os_update_agent.packages import dnf_parse, dnf_record
+from os_update_agent.packages.dnf_child import ask
 from os_update_agent.packages.dnf_locks import wait_until_free
 from os_update_agent.packages.dnf_settings import read_settings
 
-_WORKER = Path(__file__).with_name("dnf4_worker.py")
-_PROGRAMS = ("/usr/bin/dnf-3", "/usr/bin/dnf")
-_PYTHONS = ("/usr/libexec/platform-python", "/usr/bin/python3")
 _COMMENT_LENGTH = 80
 
 
@@ -51,9 +47,8 @@ class Dnf4:
     def capture(self) -> PackageState:
         """The state of the package database. Raises PackageError where it is damaged, cannot be read or is empty."""
         if not self._verified:
-            # Once for each backend, thus each run: rpm -qa does not say all that is wrong.
-            self._rpm("--verifydb")
-            self._verified = True
+            # Once for each backend, thus each run: rpm -qa does not say all that is wrong. It needs the lock, which others may hold.
+            self._verified = self._verify()
         text = self._rpm("-qa", "--queryformat", dnf_parse.STATE_FORMAT)
         marks = dnf_record.reasons(self._record)
         return dnf_parse.parse_installed(text, marks, dnf_record.UNKNOWN, _native_architecture(), self._install_only())
@@ -62,7 +57,7 @@ class Dnf4:
         """Wait until nobody holds one of the locks of dnf and rpm. Raises Busy that names the holder."""
         settings = read_settings(self.root)
         locks = [settings.cache / "metadata_lock.pid", settings.cache / "download_lock.pid", settings.persistent / "rpmdb_lock.pid"]
-        wait_until_free(locks, self.root / self._dbpath / ".rpm.lock", timeout=self.lock_timeout)
+        wait_until_free(locks, self._rpm_lock, timeout=self.lock_timeout)
 
     def interrupted(self) -> bool:
         """Are there two versions in one place, or a transaction without an end that no dnf is at work on?"""
@@ -178,7 +173,9 @@ class Dnf4:
         """Nothing: rpm leaves no configuration behind that its database knows of."""
 
     def mark(self, packages: Sequence[Package], mark: str) -> None:
-        """Set dnf's reason for the packages."""
+        """Set dnf's reason for the packages; not while a transaction is unfinished, whose place in the record this would take."""
+        if dnf_record.is_unfinished(self._record):
+            return
         self._ask("mark", packages=[package.identity for package in packages], reason=dnf_record.dnf_word(mark))
 
     def hold(self, packages: Sequence[Package]) -> None:
@@ -192,13 +189,12 @@ class Dnf4:
         request = {
             "action": action,
             "root": str(self.root),
-            "dbpath": f"/{self._dbpath}" if self._is_private else "",
             "comment": f"os-update-agent {value}".strip(),
             **details,
         }
         for _ in range(10):
             self.wait()
-            answer = self._answer(request, output)
+            answer = ask(request, self.work, dbpath=f"/{self._dbpath}" if self._is_private else "", output=output)
             if "busy" not in answer:
                 break
         if "busy" in answer:
@@ -206,19 +202,6 @@ class Dnf4:
         if "error" in answer:
             raise PackageError(" ".join(str(answer["error"]).split()))
         return answer["answer"]
-
-    def _answer(self, request: Mapping[str, Any], output: Optional[IO[bytes]]) -> Dict[str, Any]:
-        with tempfile.TemporaryDirectory(dir=self.work, prefix="dnf-") as directory:
-            asked, answered = Path(directory, "request"), Path(directory, "answer")
-            asked.write_text(json.dumps(request), encoding="utf-8")
-            argv = [system_python(), "-I", "-B", str(_WORKER), str(asked), str(answered)]
-            done = run(argv, ok=None) if output is None else run_to_file(argv, output, ok=None)
-            try:
-                answer: Dict[str, Any] = json.loads(answered.read_text(encoding="utf-8"))
-            except (OSError, ValueError):
-                said = dnf_parse.last_line(done.stderr or done.stdout)
-                return {"error": f"dnf ended with exit status {done.returncode} and without an answer: {said}"}
-            return answer
 
     def _rpm(self, *arguments: str) -> str:
         options = ["--root", str(self.root), "--dbpath", f"/{self._dbpath}"] if self._is_private else []
@@ -230,12 +213,25 @@ class Dnf4:
             raise PackageError(f"the package database is damaged: {done.stderr.strip().splitlines()[0]}")
         return done.stdout
 
+    def _verify(self) -> bool:
+        try:
+            self._rpm("--verifydb")
+        except PackageError:
+            if not holder(self._rpm_lock):
+                raise
+            return False
+        return True
+
     def _install_only(self) -> FrozenSet[str]:
         provides = read_settings(self.root).install_only
         options = ["--root", str(self.root), "--dbpath", f"/{self._dbpath}"] if self._is_private else []
         done = run(["rpm", *options, "-q", "--whatprovides", "--queryformat", r"%{name}\t\n", *provides], ok=None)
         # "no package provides kernel-PAE" is no error, and is no line with a tab.
         return frozenset(line[:-1] for line in done.stdout.splitlines() if line.endswith("\t"))
+
+    @property
+    def _rpm_lock(self) -> Path:
+        return self.root / self._dbpath / ".rpm.lock"
 
     @property
     def _record(self) -> Path:
@@ -271,21 +267,3 @@ def _evaluated(macro: str) -> str:
 
 def _native_architecture() -> str:
     return _evaluated("%{_arch}")
-
-
-@lru_cache(maxsize=1)
-def system_python() -> str:
-    """The Python that has dnf's bindings: the one that dnf itself is run by. Raises PackageError."""
-    for program in _PROGRAMS:
-        try:
-            with open(program, "rb") as file:
-                first = file.readline(200).decode("ascii", "replace").split()
-        except OSError:
-            continue
-        # #!/usr/libexec/platform-python   #!/usr/bin/python3 -s
-        if first and first[0].startswith("#!/") and os.access(first[0][2:], os.X_OK):
-            return first[0][2:]
-    found = next((python for python in _PYTHONS if shutil.which(python)), None)
-    if found is None:
-        raise PackageError("there is no Python that dnf runs under")
-    return found

@@ -9,7 +9,6 @@ import dnf.repo  # type: ignore
 import dnf.rpm  # type: ignore
 import hawkey  # type: ignore
 import libdnf  # type: ignore
-import rpm  # type: ignore
 
 Request = Dict[str, Any]
 
@@ -24,7 +23,6 @@ class Refused(Exception):
 def opened(request: Request) -> Any:
     """A Base with the configuration of the node, or of the private root that the request names. No sack is filled yet."""
     root = request["root"]
-    _use_database(request)
     conf = dnf.conf.Conf()
     conf.installroot = root
     conf.config_file_path = os.path.join(root, "etc/dnf/dnf.conf")
@@ -48,7 +46,6 @@ def opened(request: Request) -> Any:
     conf.retries = 3
     conf.comment = request.get("comment", "")
     base = dnf.Base(conf)
-    _use_database(request)
     base.args = ["os-update-agent", request["action"]]
     if root == "/" and conf.plugins:
         base.init_plugins(disabled_glob=_OWN)
@@ -60,12 +57,6 @@ def opened(request: Request) -> Any:
     if root == "/" and conf.plugins:
         base.configure_plugins()
     return base
-
-
-def _use_database(request: Request) -> None:
-    """Say where the database of a private root is. Making a Base reads rpm's configuration anew and forgets it."""
-    if request["dbpath"]:
-        rpm.addMacro("_dbpath", request["dbpath"])
 
 
 def _keep_inside(conf: Any, root: str) -> None:

@@ -24,6 +24,7 @@ def complete(base: Any, request: Request) -> Dict[str, Any]:
     """Finish what dnf's record and the package database show as begun. Answers what could not be finished."""
     fill(base, repositories=False)
     comes, goes, reasons = _begun(base)
+    comes = [identity for identity in comes if _is_due(base, request, identity, goes)]
     comes, goes = _with_duplicates(base, request, comes, goes)
     files = _files(base, request, comes)
     problems = _run(base, request, [(identity, files[identity]) for identity in comes if identity in files], goes)
@@ -40,7 +41,7 @@ def _begun(base: Any) -> Tuple[List[Identity], List[Identity], Dict[Identity, in
     """What the last transaction of the record was to bring and to take, where it has no end."""
     last = base.history.last(complete_transactions_only=False)
     comes, goes, reasons = [], [], {}  # type: List[Identity], List[Identity], Dict[Identity, int]
-    if last is None or last.return_code != 0 or last.end_timestamp:
+    if last is None or last.end_timestamp:
         return comes, goes, reasons
     for item in last.packages():
         identity = (item.name, item.arch, evr(item))
@@ -52,20 +53,31 @@ def _begun(base: Any) -> Tuple[List[Identity], List[Identity], Dict[Identity, in
     return comes, goes, reasons
 
 
+def _is_due(base: Any, request: Request, identity: Identity, goes: List[Identity]) -> bool:
+    """Is the place as the unfinished transaction left it? Where something else is by now the record is an old story."""
+    place = slot(identity[0], identity[1], request["native"])
+    there = [pkg for pkg in base.sack.query().installed().filter(name=identity[0]) if slot(pkg.name, pkg.arch, request["native"]) == place]
+    several = install_only(base)
+    return all(pkg in several or tuple(row(pkg)) == identity or tuple(row(pkg)) in goes for pkg in there)
+
+
 def _with_duplicates(base: Any, request: Request, comes: List[Identity], goes: List[Identity]) -> Tuple[List[Identity], List[Identity]]:
-    """Add the places with two versions that the record does not know: what was installed last is what should be there."""
+    """Add what the record does not tell: places with two versions, where the last one installed stays, and what another one obsoletes."""
     several = install_only(base)
     places: Dict[str, List[Any]] = {}
     for pkg in base.sack.query().installed():
         if pkg not in several:
             places.setdefault(slot(pkg.name, pkg.arch, request["native"]), []).append(pkg)
-    for found in places.values():
-        if len(found) > 1 and not any(tuple(row(pkg)) in comes for pkg in found):
-            found.sort(key=lambda pkg: (pkg.installtime, pkg))
+    doubled = [sorted(found, key=lambda pkg: (pkg.installtime, pkg)) for found in places.values() if len(found) > 1]
+    old = []
+    for found in doubled:
+        if not any(tuple(row(pkg)) in comes for pkg in found):
             comes = [*comes, tuple(row(found[-1]))]
-        if len(found) > 1:
-            goes = goes + [tuple(row(pkg)) for pkg in found if tuple(row(pkg)) not in comes and tuple(row(pkg)) not in goes]
-    return comes, goes
+        old += [pkg for pkg in found if tuple(row(pkg)) not in comes]
+    if doubled:
+        installed = base.sack.query().installed()
+        old += [pkg for pkg in installed if installed.filter(obsoletes=[pkg]) and tuple(row(pkg)) not in comes]
+    return comes, list(dict.fromkeys([*goes, *(tuple(row(pkg)) for pkg in old)]))
 
 
 def _files(base: Any, request: Request, wanted: List[Identity]) -> Dict[Identity, str]:

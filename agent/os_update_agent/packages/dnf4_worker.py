@@ -7,6 +7,7 @@ one. REQUEST is a JSON file: "action", "root", and what the action needs; ANSWER
 
 import json
 import os
+import signal
 import sys
 import traceback
 from typing import Any, Dict
@@ -17,6 +18,9 @@ def main(request_path: str, answer_path: str) -> int:
     sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
     with open(request_path, encoding="utf-8") as file:
         request = json.load(file)
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+        # rpm finishes its transaction and dies then; dnf would be left without its record. No SIG_IGN: scriptlets would inherit it.
+        signal.signal(number, lambda *_: None)
     answer = _answer(request)
     staging = answer_path + ".new"
     with open(staging, "w", encoding="utf-8") as file:

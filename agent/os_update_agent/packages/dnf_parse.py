@@ -1,7 +1,7 @@
 """What rpm prints and what dnf's worker answers, as values. Pure; what should be understood and is not raises PackageError."""
 
 import re
-from typing import Any, Dict, FrozenSet, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, FrozenSet, List, Mapping, Optional, Tuple
 
 from os_update_agent.errors import PackageError
 from os_update_agent.model import Change, HeldBack, Identity, Package, PackageState, Slot
@@ -91,8 +91,3 @@ def as_complaints(answer: Mapping[str, Any]) -> Tuple[str, ...]:
     if complaints and why:
         complaints[-1] = f"{complaints[-1]}: {'; '.join(dict.fromkeys(why))}"
     return tuple(complaints)
-
-
-def last_line(text: str) -> str:
-    lines: Sequence[str] = text.strip().splitlines()
-    return lines[-1] if lines else "no output"
