@@ -157,7 +157,7 @@ def prune_now(settings: Settings, arguments: argparse.Namespace) -> int:
     site = open_site(settings)
     policy = policy_by_hand("", HAND_KEY, settings.defaults, **({"keep": arguments.keep} if arguments.keep else {}))
     with node_lock(settings.lock, doing="prune by hand", timeout=policy.lock_timeout):
-        files, size = prune(site.ledger, site.archive(site.backend(policy)), policy.keep)
+        files, size = prune(site.ledger, site.archive(site.backend(policy)), policy, keep=arguments.keep and policy.keep)
     print(f"{files} files, {size / 1e6:.1f} MB dropped")
     return 0
 

@@ -24,7 +24,7 @@ from os_update_agent.model import Delivery, Deployment, Outcome, Output, Request
 from os_update_agent.node import detach
 from os_update_agent.node.lock import is_held, node_holder, node_lock
 from os_update_agent.outbox import Patience, deliver_signal
-from os_update_agent.policy import Policy
+from os_update_agent.policy import Policy, signal_patience
 from os_update_agent.report import OUTPUTS, outcome_of_error, outcome_of_nothing
 from os_update_agent.resume import decision_for, work
 from os_update_agent.settings import ENVIRONMENT, Settings
@@ -49,7 +49,7 @@ def deliver(settings: Settings, deployment: Deployment, *, signals: bool = True)
     try:
         policy = policies.read(deployment, settings.defaults)
     except BadDeployment as error:
-        return _answer(site, deployment, outcome_of_error(str(error), error.exit_status), signals)
+        return _answer(site, deployment, outcome_of_error(str(error), error.exit_status), signals, signal_patience(settings.defaults))
     newer = overtaken_on_arrival(deployment.id) if signals else None
     if newer is not None:
         log.warning("deployment=%s: the newer deployment %s of the same resource has come: this one is not run", deployment.id, newer)
@@ -168,22 +168,22 @@ def _withdraw(site: Site, config_id: str, policy: Policy) -> None:
         log.error("deployment=%s: %s", config_id, busy)
 
 
-def refuse(settings: Settings, error: BadDeployment) -> str:
-    """The answer to a delivery that cannot be used, told to whoever can be told."""
+def refuse(settings: Optional[Settings], error: BadDeployment) -> str:
+    """The answer to a delivery that cannot be used, told to whoever can be told. Without settings there is no ledger to keep it in."""
     outcome = outcome_of_error(str(error), error.exit_status)
     if error.deployment is None:
         return encode(outcome, ())
-    if not error.deployment.id:
+    if settings is None or not error.deployment.id:
         # The ledger keeps one answer for each id: what has none would get that of the one before it.
-        return _without_ledger(settings, error.deployment, error, True)
+        return _without_ledger(settings or Settings(), error.deployment, error, True)
     try:
         site = open_site(settings)
     except AgentError:
         return _without_ledger(settings, error.deployment, error, True)
-    return _answer(site, error.deployment, outcome, True)
+    return _answer(site, error.deployment, outcome, True, signal_patience(settings.defaults))
 
 
-def _answer(site: Site, deployment: Deployment, outcome: Optional[Outcome], signals: bool, patience: float = 600.0) -> str:
+def _answer(site: Site, deployment: Deployment, outcome: Optional[Outcome], signals: bool, patience: float) -> str:
     """Store the answer with the duty to send it, then send it. A delivery that has an answer already keeps it."""
     ledger, config_id = site.ledger, deployment.id
     request = request_of(deployment) if signals else Request(SignalTarget("NO_SIGNAL"), deployment.outputs)

@@ -30,13 +30,16 @@ def main(stdin: Optional[TextIO] = None, stdout: Optional[TextIO] = None) -> int
 
 
 def _body(text: str) -> str:
-    settings = Settings()
+    settings: Optional[Settings] = None
     try:
-        deployment = parse(text)
+        trouble: Optional[AgentError] = None
         try:
             settings = load()
         except AgentError as error:
-            raise BadDeployment(str(error), deployment=deployment) from error
+            trouble = error
+        deployment = parse(text)
+        if settings is None:
+            raise BadDeployment(str(trouble), deployment=deployment)
         return deliver(settings, deployment)
     except BadDeployment as error:
         log.error("%s", error)

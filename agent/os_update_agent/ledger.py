@@ -329,6 +329,11 @@ class Ledger:
         rows = self._rows(f"SELECT {_DELIVERY} FROM deliveries WHERE finished IS NULL ORDER BY received, config_id")
         return tuple(map(_as_delivery, rows))
 
+    def last_policy(self, key: str) -> Optional[Dict[str, Any]]:
+        """The policy of the key's delivery that came last, as it was written down; None where there was none."""
+        row = self._row("SELECT policy FROM deliveries WHERE key = ? AND policy != '{}' ORDER BY received DESC LIMIT 1", key)
+        return json.loads(row[0]) if row else None
+
     def start(self, config_id: str, now: float) -> bool:
         """A worker takes the delivery up. False where it has its answer already."""
         with self._transaction() as db:

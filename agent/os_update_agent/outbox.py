@@ -12,6 +12,7 @@ from os_update_agent.heat.metadata import is_current
 from os_update_agent.heat.signal import AGAIN, DELIVERED, NEVER, Answer, send
 from os_update_agent.model import OwedSignal, SignalTarget
 from os_update_agent.node.lock import short_lock
+from os_update_agent.policy import signal_patience
 from os_update_agent.site import Site
 
 log = logging.getLogger(__name__)
@@ -34,11 +35,17 @@ class Patience:
 ONE_TRY = Patience(0.0)
 
 
-def send_owed(site: Site, patience: Patience = ONE_TRY) -> Tuple[OwedSignal, ...]:
-    """Try everything that is owed; returns what is still owed."""
+def send_owed(site: Site, patience: Optional[Patience] = None) -> Tuple[OwedSignal, ...]:
+    """Try everything that is owed, each as long as its own delivery asks for unless ``patience`` says; returns what is still owed."""
     for signal in site.ledger.owed():
-        deliver_signal(site, signal.config_id, patience)
+        deliver_signal(site, signal.config_id, patience or _own_patience(site, signal.config_id))
     return site.ledger.owed()
+
+
+def _own_patience(site: Site, config_id: str) -> Patience:
+    delivery = site.ledger.delivery(config_id)
+    policy = delivery.policy if delivery else {}
+    return Patience(float(policy.get("signal_timeout", signal_patience(site.settings.defaults))))
 
 
 def deliver_signal(site: Site, config_id: str, patience: Patience) -> bool:

@@ -94,6 +94,14 @@ def by_hand(value: str, key: str, defaults: Mapping[str, str], **overrides: obje
     return _policy(as_text(value), key or state_key, settings)
 
 
+def signal_patience(defaults: Mapping[str, str]) -> float:
+    """signal_timeout for a delivery whose own options cannot be used. Never raises: the built-in one where agent.conf is wrong too."""
+    try:
+        return by_hand("", "", defaults).signal_timeout
+    except BadOption:
+        return Policy().signal_timeout
+
+
 def option_names() -> Tuple[str, ...]:
     """All options, in the order in which the documentation tells them."""
     return tuple(_READERS)

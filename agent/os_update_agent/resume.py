@@ -5,7 +5,7 @@ that changes packages. It can be called by anybody at any time; twice is as good
 """
 
 import logging
-from typing import Tuple
+from typing import Optional, Tuple
 
 from os_update_agent import decision, update
 from os_update_agent.conclusion import outcome_of, store
@@ -13,7 +13,7 @@ from os_update_agent.decision import Decision, decide
 from os_update_agent.errors import BUG_STATUS, AgentError, LedgerError, bug
 from os_update_agent.model import Delivery, Outcome, OwedSignal, Request, SignalTarget
 from os_update_agent.node.lock import node_lock, try_lock
-from os_update_agent.outbox import ONE_TRY, Patience, send_owed
+from os_update_agent.outbox import Patience, send_owed
 from os_update_agent.policy import Policy
 from os_update_agent.report import outcome_of_baseline, outcome_of_error, outcome_of_nothing, shown
 from os_update_agent.site import Site
@@ -32,7 +32,7 @@ _RUNS = {
 }
 
 
-def resume(site: Site, patience: Patience = ONE_TRY) -> Tuple[OwedSignal, ...]:
+def resume(site: Site, patience: Optional[Patience] = None) -> Tuple[OwedSignal, ...]:
     """Work through the unfinished deliveries, unless a worker is already at it, then send what is owed. Returns what stays owed.
 
     Raises LedgerError, Busy.

@@ -1,27 +1,39 @@
 """Which package files stay: those of every state that is kept, and nothing else."""
 
-from typing import FrozenSet, Iterable, Set, Tuple
+from typing import FrozenSet, Iterable, Mapping, Optional, Set, Tuple
 
 from os_update_agent.ledger import Ledger
 from os_update_agent.model import History, Identity
 from os_update_agent.packages.archive import Archive
+from os_update_agent.policy import Policy
 
 
 def kept_states(history: History, keep: int) -> Tuple[int, ...]:
-    """The states of the ``keep`` values reached last, of the current one, and the one before the first update; none at all for 0. Pure."""
+    """The state of the current value, those of the ``keep`` values reached last besides it, and the one before the first update.
+
+    None at all for 0. Pure.
+    """
     if keep == 0:
         return ()
     reached = [record for record in history.records if record.is_reached]
     current = [record for record in reached if record.value == history.current]
-    numbers = [record.state for record in (*reached[-keep:], *current)]
+    others = [record for record in reached if record.value != history.current]
+    numbers = [record.state for record in (*others[-keep:], *current)]
     return tuple(dict.fromkeys(number for number in (*numbers, history.first_state) if number is not None))
 
 
-def prune(ledger: Ledger, archive: Archive, keep: int) -> Tuple[int, int]:
-    """Drop the files that no kept state of any key needs. Returns (files, bytes) that went."""
+def keep_of(ledger: Ledger, key: str, defaults: Mapping[str, object]) -> int:
+    """How many values of the key stay restorable: as its last delivery said; 0 where that switched the archive off."""
+    policy = ledger.last_policy(key) or defaults
+    return 0 if policy.get("archive") == "off" else int(str(policy.get("keep", Policy().keep)))
+
+
+def prune(ledger: Ledger, archive: Archive, defaults: Policy, *, keep: Optional[int] = None) -> Tuple[int, int]:
+    """Drop the files that no kept state needs; ``keep`` counts for all keys where it is given. Returns (files, bytes) that went."""
     numbers: Set[int] = set()
     for key in ledger.all_keys():
-        numbers.update(kept_states(ledger.history(key), keep))
+        count = keep_of(ledger, key, defaults.as_json()) if keep is None else keep
+        numbers.update(kept_states(ledger.history(key), count))
     return archive.prune(_identities(ledger, sorted(numbers)))
 
 

@@ -209,8 +209,8 @@ class _Work:
         before, target = self.state(self.run.before), self.state(self.run.target)
         if self.run.kind == RESTORE and self.archive.missing(transaction(before, target).install):
             self.try_refresh()
-        run = self.keep_old(before, target)
         self.transition.fetch(before, target)
+        run = self.keep_old(before, target)
         if run.kind == DOWNLOAD:
             return replace(run, after=run.before, phase=RECORD)
         self.transition.check_space(before, target)
@@ -324,7 +324,7 @@ class _Work:
         if run.kind in (UPDATE, RESTORE):
             if reached and run.after is not None:
                 ledger.record_reached(run.key, run.value, run.after, run.id, now)
-                prune(ledger, self.archive, 0 if self.policy.archive == "off" else self.policy.keep)
+                prune(ledger, self.archive, self.policy)
             elif (run.begun and not run.undone) or (run.left and not run.returned):
                 ledger.record_elsewhere(run.key)
         self.say("=== finished")

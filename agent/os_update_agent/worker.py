@@ -4,8 +4,6 @@ import logging
 import sys
 
 from os_update_agent.errors import AgentError
-from os_update_agent.outbox import Patience
-from os_update_agent.policy import Policy
 from os_update_agent.resume import resume
 from os_update_agent.settings import load
 from os_update_agent.site import open_site
@@ -17,7 +15,7 @@ def main() -> int:
     """Work until nothing is unfinished. Returns 0, or 1 when the ledger cannot be used."""
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     try:
-        resume(open_site(load()), Patience(Policy().signal_timeout))
+        resume(open_site(load()))
     except AgentError as error:
         log.error("%s", error)
         return 1

@@ -493,7 +493,7 @@ def keyring(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def test_a_signed_package_is_taken_with_a_key_that_lies_on_the_node(two: World, keyring: Path, local: bool) -> None:
     before = two.state()
     one, epochy = ([two.repository.directory / rpm.file for rpm in rpms] for rpms in (ONE, TWO))
-    sign = ["rpmsign", "--define", "_gpg_name demo@example.org", "--define", f"_gpg_path {keyring}", "--addsign"]
+    sign = ["rpmsign", "--define", "_gpg_name demo@example.org", "--define", f"__gpg {shutil.which('gpg')}", "--addsign"]
     subprocess.run([*sign, *map(str, [*one, *epochy])], check=True, capture_output=True, env={**os.environ, "GNUPGHOME": str(keyring)})
     two.repository.publish()
     with FaultyServer(keyring) as server:

@@ -99,14 +99,13 @@ def test_a_slow_repository_is_still_a_good_one(based: Node, server: FaultyServer
     assert_mended(based)
 
 
-def test_an_old_package_that_is_listed_and_cannot_be_had_stops_the_update(based: Node, server: FaultyServer) -> None:
-    """Without its file there would be no way back; the repository has to be mended, as for a new package."""
+def test_an_old_package_that_is_listed_and_cannot_be_had_is_rebuilt(based: Node, server: FaultyServer) -> None:
+    before = based.packages()
     server.faults["tool_1.0"] = "404"
-    failed = based.fail("UPDATE", "v2")
-    assert "tool_1.0" in failed.complaint and "404" in failed.complaint
-    assert_untouched(based, failed)
-    server.faults.clear()
-    assert_mended(based)
+    done = based.succeed("UPDATE", "v2")
+    assert "kept as rebuilt packages" in done.told and "tool" in done.told
+    based.succeed("UPDATE", "v1")
+    assert based.packages() == before
 
 
 def test_a_restore_from_the_archive_needs_no_repository_at_all(based: Node, server: FaultyServer) -> None:

@@ -12,8 +12,9 @@ import libdnf  # type: ignore
 
 Request = Dict[str, Any]
 
-# The node's versionlock plugin hides versions from every sack, also the old ones of a way back; the solver applies the locks itself.
-_OWN = ("versionlock",)
+# versionlock hides versions from every sack, also the old ones of a way back: the solver applies its locks itself. show_leaves
+# works under dnf's command line only.
+_LEFT_OUT = ("versionlock", "show_leaves")
 
 
 class Refused(Exception):
@@ -48,7 +49,7 @@ def opened(request: Request) -> Any:
     base = dnf.Base(conf)
     base.args = ["os-update-agent", request["action"]]
     if root == "/" and conf.plugins:
-        base.init_plugins(disabled_glob=_OWN)
+        base.init_plugins(disabled_glob=_LEFT_OUT)
         base.pre_configure_plugins()
     base.read_all_repos()
     for repo in base.repos.all():

@@ -30,10 +30,7 @@ def ask(request: Mapping[str, Any], work: Path, *, dbpath: str, output: Optional
             Path(directory, ".rpmmacros").write_text(f"%_dbpath {dbpath}\n", encoding="utf-8")
             environment["HOME"] = directory
         argv = [system_python(), "-I", "-B", str(_WORKER), str(asked), str(answered)]
-        if output is None:
-            done = run(argv, ok=None, env=environment)
-        else:
-            done = run_to_file(argv, output, ok=None, env=environment)
+        done = run(argv, ok=None, env=environment) if output is None else run_to_file(argv, output, ok=None, env=environment)
         try:
             answer: Dict[str, Any] = json.loads(answered.read_text(encoding="utf-8"))
         except (OSError, ValueError):

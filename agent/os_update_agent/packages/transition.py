@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, Mapping, Tuple
+from typing import IO, Mapping, Sequence, Tuple
 
 from os_update_agent.errors import NotRestorable, PackageError
 from os_update_agent.model import Package, PackageState, Transaction, diff
@@ -36,8 +36,17 @@ class Transition:
         Returns those that cannot be had, with the reason why they cannot even be rebuilt, and those that were rebuilt.
         """
         old = _replaced(before, target)
-        lost = self.archive.repack(self.archive.obtain(old))
+        lost = self.archive.repack(self._unobtainable(old))
         return lost, self.archive.repacked(old)
+
+    def _unobtainable(self, packages: Sequence[Package]) -> Tuple[Package, ...]:
+        """What nobody has; also what a repository lists and does not give, found by asking for each alone."""
+        try:
+            return self.archive.obtain(packages)
+        except PackageError:
+            if len(packages) == 1:
+                return tuple(packages)
+            return tuple(lost for package in self.archive.missing(packages) for lost in self._unobtainable([package]))
 
     def fetch(self, now: PackageState, target: PackageState) -> None:
         """See that every file on the way is here. Raises NotRestorable that names what nobody has, PackageError where fetching fails."""
