@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
 from os_update_agent import views
-from os_update_agent.decision import RESTORE, decide
 from os_update_agent.deliver import by_hand, deliver
 from os_update_agent.errors import AgentError, UsageError
 from os_update_agent.heat.deployment import parse
@@ -30,6 +29,7 @@ from os_update_agent.site import Site, open_site
 HAND_KEY = "by-hand"
 NOW = "now"
 UPDATES_AVAILABLE = 100
+_OF_ONE_DELIVERY = ("value", "key", "operation")
 
 
 def status(settings: Settings, arguments: argparse.Namespace) -> int:
@@ -51,16 +51,17 @@ def plan(settings: Settings, arguments: argparse.Namespace) -> int:
     """what an update, or the way to VALUE, would do; changes nothing"""
     site = open_site(settings)
     key = _key(site, arguments.key)
-    policy = _policy(settings, arguments, key)
+    policy = _policy(site, arguments, key)
     backend = site.backend(policy)
-    what = decide(site.ledger.history(key), "UPDATE", arguments.value or "a value that nobody uses, not even once")
-    if what.do != RESTORE and not arguments.no_refresh:
-        backend.refresh()
-    before = backend.capture()
-    if what.do == RESTORE and what.state is not None:
-        aim = aim_of_restore(site.ledger, policy, before, what.state)
+    record = site.ledger.history(key).record(arguments.value) if arguments.value else None
+    if record is not None and record.is_reached and record.state is not None:
+        before = backend.capture()
+        aim = aim_of_restore(site.ledger, policy, before, record.state)
         title = f"the way back to {shown(policy.value)}:"
     else:
+        if not arguments.no_refresh:
+            backend.refresh()
+        before = backend.capture()
         aim = aim_of_update(backend, policy, before)
         title = "an update would change:"
     changes = visible(diff(before, aim.target))
@@ -74,7 +75,7 @@ def plan(settings: Settings, arguments: argparse.Namespace) -> int:
 def update(settings: Settings, arguments: argparse.Namespace) -> int:
     """update the packages and record the state under VALUE; a VALUE that was reached before is restored"""
     site = open_site(settings)
-    return _tell(arguments, by_hand(site, _policy(settings, arguments, _key(site, arguments.key)), watch=_watch(arguments)))
+    return _tell(arguments, by_hand(site, _policy(site, arguments, _key(site, arguments.key)), watch=_watch(arguments)))
 
 
 def rollback(settings: Settings, arguments: argparse.Namespace) -> int:
@@ -84,7 +85,7 @@ def rollback(settings: Settings, arguments: argparse.Namespace) -> int:
     record = _record(site.ledger.history(key), arguments.value)
     if not record.is_reached:
         raise UsageError(f"{shown(record.value)} was tried and never reached: there is no state to go back to")
-    return _tell(arguments, by_hand(site, _policy(settings, arguments, key), state=record.state, watch=_watch(arguments)))
+    return _tell(arguments, by_hand(site, _policy(site, arguments, key), state=record.state, watch=_watch(arguments)))
 
 
 def history(settings: Settings, arguments: argparse.Namespace) -> int:
@@ -200,17 +201,22 @@ def _state(site: Site, settings: Settings, arguments: argparse.Namespace, name: 
     return site.ledger.state(record.state)
 
 
-def _policy(settings: Settings, arguments: argparse.Namespace, key: str) -> Policy:
-    options: Dict[str, object] = {}
+def _policy(site: Site, arguments: argparse.Namespace, key: str) -> Policy:
+    """As the key's last delivery had it, under what this command line says: by hand and by Heat the same is excluded."""
+    last = site.ledger.last_policy(key) or {}
+    options = {name: value for name, value in last.items() if name not in _OF_ONE_DELIVERY and value not in (None, [])}
+    if arguments.select or arguments.packages or arguments.exclude:
+        # Their restriction decides anew how a restore is meant.
+        options.pop("restore", None)
     for name in ("select", "packages", "exclude"):
         if getattr(arguments, name, None):
             options[name] = getattr(arguments, name)
-    for assignment in getattr(arguments, "set", None) or ():
+    for assignment in arguments.set or ():
         name, sign, value = assignment.partition("=")
         if not sign:
             raise UsageError(f"--set {assignment!r}: it must be OPTION=VALUE")
         options[name.strip().replace("-", "_")] = value
-    return policy_by_hand(arguments.value or "", key, settings.defaults, **options)
+    return policy_by_hand(arguments.value or "", key, site.settings.defaults, **options)
 
 
 def _watch(arguments: argparse.Namespace) -> Callable[[str], None]:

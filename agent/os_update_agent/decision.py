@@ -59,14 +59,15 @@ def _with_history(history: History, value: str) -> Decision:
             return Decision(RESTORE, "this value is older than every known one: the state before the first update", history.first_state)
         return Decision(UPDATE, "this value is new")
     if not record.is_reached:
-        return Decision(UPDATE, "this value was tried before and never reached: it is run again")
+        is_first = history.first_state is None and not any(other.is_reached for other in history.records)
+        return Decision(UPDATE, "this value was tried before and never reached: it is run again", is_first=is_first)
     if history.current == value:
         return Decision(NOTHING, "the node stands at this value already")
     return Decision(RESTORE, "this value was reached before: its state is restored", record.state)
 
 
 def _without_history(history: History, action: str, operation: str) -> Decision:
-    """download and assess change no package and so leave no state to go back to."""
+    """download and assess change no package and leave no state behind; but a first delivery is the baseline whatever it asks for."""
     if action == "CREATE" and not history.is_known:
-        return Decision(NOTHING, f"nothing to {operation} on the first delivery")
+        return Decision(BASELINE, "first delivery: the installed packages are the baseline of this value")
     return Decision(DOWNLOAD if operation == "download" else ASSESS, f"{operation} only: packages stay as they are")

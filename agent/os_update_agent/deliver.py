@@ -25,7 +25,7 @@ from os_update_agent.node import detach
 from os_update_agent.node.lock import is_held, node_holder, node_lock
 from os_update_agent.outbox import Patience, deliver_signal
 from os_update_agent.policy import Policy, signal_patience
-from os_update_agent.report import OUTPUTS, outcome_of_error, outcome_of_nothing
+from os_update_agent.report import NOTHING_CHANGED, OUTPUTS, outcome_of_error, outcome_of_nothing
 from os_update_agent.resume import decision_for, work
 from os_update_agent.settings import ENVIRONMENT, Settings
 from os_update_agent.site import Site, make_private, open_site
@@ -47,9 +47,11 @@ def deliver(settings: Settings, deployment: Deployment, *, signals: bool = True)
     except AgentError as error:
         return _without_ledger(settings, deployment, error, signals)
     try:
-        policy = policies.read(deployment, settings.defaults)
+        policy = _policy(site, deployment)
     except BadDeployment as error:
         return _answer(site, deployment, outcome_of_error(str(error), error.exit_status), signals, signal_patience(settings.defaults))
+    except LedgerError as error:
+        return _without_ledger(settings, deployment, error, signals)
     newer = overtaken_on_arrival(deployment.id) if signals else None
     if newer is not None:
         log.warning("deployment=%s: the newer deployment %s of the same resource has come: this one is not run", deployment.id, newer)
@@ -63,14 +65,40 @@ def deliver(settings: Settings, deployment: Deployment, *, signals: bool = True)
         see_through(site, deployment.id, policy)
         return _answer(site, deployment, None, signals, policy.signal_timeout)
     except LedgerError as error:
-        return _without_ledger(settings, deployment, error, signals)
+        return _without_ledger(settings, deployment, error, signals, changed=True)
     except AgentError as error:
-        outcome = outcome_of_error(str(error), error.exit_status)
+        outcome = outcome_of_error(str(error), error.exit_status, _aftermath(site, deployment.id))
     except Exception as error:
         # A bug must still reach Heat, which waits.
         log.critical("deployment=%s: %s", deployment.id, bug(error))
-        outcome = outcome_of_error(bug(error), BUG_STATUS)
+        outcome = outcome_of_error(bug(error), BUG_STATUS, _aftermath(site, deployment.id))
     return _answer(site, deployment, outcome, signals, policy.signal_timeout)
+
+
+def _policy(site: Site, deployment: Deployment) -> Policy:
+    """The policy of a delivery: the one that was written down when it came first, whatever has become of agent.conf since.
+
+    Raises BadDeployment, LedgerError.
+    """
+    known = site.ledger.delivery(deployment.id)
+    if known is not None and known.policy:
+        return Policy.from_json(known.policy)
+    try:
+        return policies.read(deployment, site.settings.defaults)
+    except BadDeployment:
+        if deployment.action in decision.ACTIVE_ACTIONS:
+            raise
+        # Nothing is done on DELETE and its like, so a wrong option does not matter: the stack must be able to go.
+        return Policy(key=deployment.key)
+
+
+def _aftermath(site: Site, config_id: str) -> str:
+    """What a delivery that ends without its run's result has done to the node."""
+    delivery = site.ledger.delivery(config_id)
+    run = site.ledger.run(delivery.run) if delivery is not None and delivery.run is not None else None
+    if run is None or not (run.begun or run.left):
+        return NOTHING_CHANGED
+    return f"run {run.id} is cut off in phase {run.phase}: 'os-update-agent resume', or the next delivery, finishes or undoes it"
 
 
 def by_hand(site: Site, policy: Policy, *, state: Optional[int] = None, watch: Callable[[str], None] = lambda phase: None) -> Outcome:
@@ -135,12 +163,12 @@ def _at_once(site: Site, config_id: str) -> bool:
 def _start_worker(site: Site, config_id: str) -> None:
     settings = site.settings
     make_private(settings.log)
-    environment = {name: os.environ[name] for name in ("PYTHONPATH", "PATH", "HOME") if name in os.environ}
+    environment = dict(os.environ)
     if settings.source is not None:
         environment[ENVIRONMENT] = str(settings.source)
     argv = [sys.executable, "-m", "os_update_agent.worker"]
     unit = f"os-update-agent-worker-{uuid.uuid4()}"
-    detach.start(argv, unit=unit, output=settings.worker_log, environment=environment)
+    detach.start(argv, unit=unit, output=settings.worker_log, environment=environment, work=settings.run)
     end = time.monotonic() + START_SECONDS
     while time.monotonic() < end and not is_held(settings.worker_lock):
         delivery = site.ledger.delivery(config_id)
@@ -200,9 +228,21 @@ def _answer(site: Site, deployment: Deployment, outcome: Optional[Outcome], sign
         return _without_ledger(site.settings, deployment, error, signals, outcome)
 
 
-def _without_ledger(settings: Settings, deployment: Deployment, error: AgentError, signals: bool, outcome: Optional[Outcome] = None) -> str:
-    """No memory, no outbox: what is known is sent once, now. heat-config sends the returned body again."""
-    body = encoded(request_of(deployment), outcome or outcome_of_error(str(error), error.exit_status))
+def _without_ledger(
+    settings: Settings,
+    deployment: Deployment,
+    error: AgentError,
+    signals: bool,
+    outcome: Optional[Outcome] = None,
+    *,
+    changed: bool = False,
+) -> str:
+    """No memory, no outbox: what is known is sent once, now. heat-config sends the returned body again.
+
+    ``changed``: a run may have begun, and the ledger cannot tell.
+    """
+    aftermath = "what has become of the packages is not known before the ledger can be read again" if changed else NOTHING_CHANGED
+    body = encoded(request_of(deployment), outcome or outcome_of_error(str(error), error.exit_status, aftermath))
     if signals:
         answer = send(deployment.signal, body, ca_certificate=settings.ca_certificate)
         log.error("%s; signal %s: %s", error, answer.verdict, answer.reason)

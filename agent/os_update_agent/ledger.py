@@ -42,14 +42,14 @@ CREATE TABLE states (id INTEGER PRIMARY KEY, digest TEXT NOT NULL, backend TEXT 
 CREATE INDEX states_digest ON states (digest);
 CREATE TABLE histories (key TEXT PRIMARY KEY, current TEXT, first_state INTEGER);
 CREATE TABLE records (key TEXT NOT NULL, value TEXT NOT NULL, state INTEGER, tried REAL NOT NULL, reached REAL, run INTEGER,
-                      PRIMARY KEY (key, value)) WITHOUT ROWID;
+                      reached_run INTEGER, turn INTEGER, PRIMARY KEY (key, value)) WITHOUT ROWID;
 CREATE TABLE runs (id INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL, config_id TEXT NOT NULL, finished REAL,
                    document TEXT NOT NULL);
 CREATE INDEX runs_open ON runs (finished) WHERE finished IS NULL;
-CREATE TABLE deliveries (config_id TEXT PRIMARY KEY, key TEXT NOT NULL, value TEXT NOT NULL, action TEXT NOT NULL,
-                         received REAL NOT NULL, policy TEXT NOT NULL, restore INTEGER, started REAL, finished REAL,
-                         run INTEGER, body TEXT, address TEXT, request TEXT) WITHOUT ROWID;
-CREATE INDEX deliveries_open ON deliveries (received) WHERE finished IS NULL;
+CREATE TABLE deliveries (turn INTEGER PRIMARY KEY AUTOINCREMENT, config_id TEXT NOT NULL UNIQUE, key TEXT NOT NULL,
+                         value TEXT NOT NULL, action TEXT NOT NULL, received REAL NOT NULL, policy TEXT NOT NULL, restore INTEGER,
+                         started REAL, finished REAL, run INTEGER, body TEXT, address TEXT, request TEXT);
+CREATE INDEX deliveries_open ON deliveries (turn) WHERE finished IS NULL;
 CREATE TABLE outbox (config_id TEXT PRIMARY KEY, address TEXT NOT NULL, target TEXT, body TEXT NOT NULL, standing TEXT NOT NULL,
                      tries INTEGER NOT NULL, updated REAL NOT NULL, last_answer TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE archive (name TEXT NOT NULL, arch TEXT NOT NULL, version TEXT NOT NULL, file TEXT NOT NULL, sha256 TEXT NOT NULL,
@@ -58,9 +58,7 @@ CREATE TABLE archive (name TEXT NOT NULL, arch TEXT NOT NULL, version TEXT NOT N
 """
 
 _DELIVERY = "config_id, key, value, action, received, policy, restore, started, finished, run, body, request"
-_OVERTAKEN = (
-    "SELECT 1 FROM deliveries AS mine JOIN deliveries AS other USING (address) WHERE mine.config_id = ? AND other.received > mine.received"
-)
+_OVERTAKEN = "SELECT 1 FROM deliveries AS mine JOIN deliveries AS other USING (address) WHERE mine.config_id = ? AND other.turn > mine.turn"
 
 
 class Ledger:
@@ -214,19 +212,9 @@ class Ledger:
         """What is known under the key, the record reached last at the end."""
         row = self._row("SELECT current, first_state FROM histories WHERE key = ?", key) or (None, None)
         records = self._rows(
-            "SELECT value, state, tried, reached, run FROM records WHERE key = ? ORDER BY coalesce(reached, tried), tried", key
+            "SELECT value, state, tried, reached, run, reached_run FROM records WHERE key = ? ORDER BY coalesce(turn, 0), run, value", key
         )
         return History(key, row[0], row[1], tuple(Record(*record) for record in records))
-
-    def record_tried(self, key: str, value: str, run: int, now: float) -> None:
-        """The value is being tried: known from now on, and not reached by this run yet. An earlier state of it is kept."""
-        with self._transaction() as db:
-            db.execute("INSERT OR IGNORE INTO histories (key) VALUES (?)", (key,))
-            db.execute(
-                "INSERT INTO records (key, value, tried, run) VALUES (?, ?, ?, ?)"
-                " ON CONFLICT (key, value) DO UPDATE SET tried = excluded.tried, run = excluded.run",
-                (key, value, now, run),
-            )
 
     def record_reached(self, key: str, value: str, state: int, run: Optional[int], now: float) -> None:
         """The node stands at the value, and this is its state."""
@@ -236,9 +224,11 @@ class Ledger:
                 (key, value),
             )
             db.execute(
-                "INSERT INTO records (key, value, state, tried, reached, run) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (key, value)"
-                " DO UPDATE SET state = excluded.state, reached = excluded.reached, run = excluded.run",
-                (key, value, state, now, now, run),
+                "INSERT INTO records (key, value, state, tried, reached, run, reached_run, turn)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, (SELECT coalesce(max(turn), 0) + 1 FROM records)) ON CONFLICT (key, value) DO UPDATE"
+                " SET state = excluded.state, reached = excluded.reached, run = excluded.run, reached_run = excluded.reached_run,"
+                " turn = excluded.turn",
+                (key, value, state, now, now, run, run),
             )
 
     def record_departing(self, key: str, value: str, state: int) -> None:
@@ -255,22 +245,35 @@ class Ledger:
                 (key, state),
             )
 
-    def record_elsewhere(self, key: str) -> None:
-        """The node stands at no value of the key: a run ended in between."""
+    def record_current(self, key: str, value: Optional[str]) -> None:
+        """Which value the node stands at without having been brought there anew; None where a run ended in between."""
         with self._transaction() as db:
-            db.execute("UPDATE histories SET current = NULL WHERE key = ?", (key,))
+            db.execute("UPDATE histories SET current = ? WHERE key = ?", (value, key))
 
     # --- runs
 
     def open_run(self, run: Run) -> Run:
-        """Begin a run: gives it its number, and to its delivery the run."""
+        """Begin a run: gives it its number, and to its delivery the run. A run that leads to a value makes it known as tried."""
         with self._transaction() as db:
             cursor = db.execute("INSERT INTO runs (key, config_id, document) VALUES (?, ?, '{}')", (run.key, run.config_id))
             assert cursor.lastrowid is not None
             run = replace(run, id=cursor.lastrowid)
             self._write_run(run)
             db.execute("UPDATE deliveries SET run = ? WHERE config_id = ?", (run.id, run.config_id))
+            if run.leads_to_value:
+                db.execute("INSERT OR IGNORE INTO histories (key) VALUES (?)", (run.key,))
+                db.execute(
+                    "INSERT INTO records (key, value, tried, run) VALUES (?, ?, ?, ?)"
+                    " ON CONFLICT (key, value) DO UPDATE SET tried = excluded.tried, run = excluded.run",
+                    (run.key, run.value, run.started, run.id),
+                )
         return run
+
+    def begin_change(self, run: Run) -> None:
+        """Write ahead that packages change from now on: the run says so, and the key stands at no value until a run's end says which."""
+        with self._transaction() as db:
+            self._write_run(run)
+            db.execute("UPDATE histories SET current = NULL WHERE key = ?", (run.key,))
 
     def save_run(self, run: Run) -> None:
         """Write ahead: after this returns, the run is at ``run.phase`` whatever happens."""
@@ -326,12 +329,12 @@ class Ledger:
 
     def unfinished(self) -> Tuple[Delivery, ...]:
         """Deliveries that have no answer yet, in the order in which they came."""
-        rows = self._rows(f"SELECT {_DELIVERY} FROM deliveries WHERE finished IS NULL ORDER BY received, config_id")
+        rows = self._rows(f"SELECT {_DELIVERY} FROM deliveries WHERE finished IS NULL ORDER BY turn")
         return tuple(map(_as_delivery, rows))
 
     def last_policy(self, key: str) -> Optional[Dict[str, Any]]:
         """The policy of the key's delivery that came last, as it was written down; None where there was none."""
-        row = self._row("SELECT policy FROM deliveries WHERE key = ? AND policy != '{}' ORDER BY received DESC LIMIT 1", key)
+        row = self._row("SELECT policy FROM deliveries WHERE key = ? AND policy != '{}' ORDER BY turn DESC LIMIT 1", key)
         return json.loads(row[0]) if row else None
 
     def start(self, config_id: str, now: float) -> bool:

@@ -315,13 +315,18 @@ class ArchiveEntry:
 
 @dataclass(frozen=True)
 class Record:
-    """What the ledger holds under one value: was it reached, and with which state."""
+    """What the ledger holds under one value: was it reached, and with which state.
+
+    ``run`` is the last that tried it, ``reached_run`` the last that reached it (None for a baseline). Times are for people only:
+    a node's clock may step.
+    """
 
     value: str
     state: Optional[int]
     tried: float
     reached: Optional[float]
     run: Optional[int] = None
+    reached_run: Optional[int] = None
 
     @property
     def is_reached(self) -> bool:
@@ -388,6 +393,11 @@ class Run:
     left: bool = False
     returned: bool = False
     reached: bool = False
+
+    @property
+    def leads_to_value(self) -> bool:
+        """Is the run's aim the state of a value? A download or an assessment has none."""
+        return self.kind in ("update", "restore")
 
     @property
     def result(self) -> str:

@@ -79,9 +79,9 @@ def _try(site: Site, config_id: str) -> Optional[Answer]:
         owed = next((signal for signal in ledger.signals(config_id) if signal.standing == "owed"), None)
         if owed is None or owed.target is None:
             return None
-        if _is_old(site, owed) and is_current(config_id, site.settings.collect_config) is False:
-            ledger.settle(config_id, "superseded", "Heat lists the deployment no more", site.clock())
-            log.warning("signal config=%s superseded: Heat lists the deployment no more; its result is dropped", config_id)
+        if _is_old(site, owed) and _is_given_up(site, config_id, owed.target):
+            ledger.settle(config_id, "superseded", "Heat lists another deployment in its place", site.clock())
+            log.warning("signal config=%s superseded: Heat lists another deployment in its place; its result is dropped", config_id)
             forget_signal(config_id)
             return None
         answer = _sent(site, owed.target, owed.body)
@@ -97,6 +97,10 @@ def _is_old(site: Site, owed: OwedSignal) -> bool:
     """Could Heat have given the deployment up? Not in the first moments: the list that it came from is as young as the delivery."""
     delivery = site.ledger.delivery(owed.config_id)
     return delivery is None or site.clock() - delivery.received > FRESH_SECONDS
+
+
+def _is_given_up(site: Site, config_id: str, target: SignalTarget) -> bool:
+    return is_current(config_id, target.stack_id, target.resource_name, site.settings.collect_config) is False
 
 
 def _sent(site: Site, target: SignalTarget, body: str) -> Answer:

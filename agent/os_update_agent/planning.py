@@ -45,10 +45,10 @@ def aim_of_restore(ledger: Ledger, policy: Policy, before: PackageState, number:
 
 def _touched_since(ledger: Ledger, policy: Policy) -> FrozenSet[Slot]:
     record = ledger.history(policy.key).record(policy.value)
-    since = record.reached if record and record.reached else 0.0
+    since = record.reached_run or 0 if record else 0
     touched: FrozenSet[Slot] = frozenset()
     for run in ledger.runs(policy.key):
-        if run.started > since and run.before is not None and run.after is not None:
+        if run.id > since and run.before is not None and run.after is not None:
             touched |= touched_by(ledger.state(run.before), ledger.state(run.after))
     return touched
 

@@ -10,6 +10,7 @@ from os_update_agent.wording import described, named
 SHOWN_VALUE = 80
 SHOWN_CHANGES = 200
 
+NOTHING_CHANGED = "nothing was changed"
 OUTPUTS = ("changes", "held_back", "state_digest", "restored_from", "restorable", "reboot_required", "services_to_restart")
 
 _DONE = {"update": "updated to", "restore": "restored", "download": "downloaded for", "assess": "assessed for"}
@@ -43,7 +44,7 @@ def outcome_of_run(run: Run, facts: Facts) -> Outcome:
 
 def outcome_of_nothing(reason: str, value: str, digest: str = "", restorable: bool = True) -> Outcome:
     """A delivery that changed no package, and why that is right."""
-    return Outcome(0, f"nothing to do for {shown(value)}: {reason}\n" if value else f"nothing to do: {reason}\n", "", no_changes(digest))
+    return Outcome(0, f"nothing to do for {shown(value)}: {reason}\n" if value else f"{reason}\n", "", no_changes(digest))
 
 
 def outcome_of_baseline(value: str, digest: str, count: int) -> Outcome:
@@ -51,9 +52,9 @@ def outcome_of_baseline(value: str, digest: str, count: int) -> Outcome:
     return Outcome(0, text, "", no_changes(digest))
 
 
-def outcome_of_error(message: str, status: int) -> Outcome:
-    """A delivery that could not be used or begun; nothing was changed for it."""
-    return Outcome(status or 1, "", f"{message}; nothing was changed\n", no_changes(""))
+def outcome_of_error(message: str, status: int, aftermath: str = NOTHING_CHANGED) -> Outcome:
+    """A delivery that could not be used or brought to its end, and what that means for the node."""
+    return Outcome(status or 1, "", f"{message}; {aftermath}\n", no_changes(""))
 
 
 def no_changes(digest: str) -> Dict[str, Any]:
@@ -138,7 +139,7 @@ def _failure(run: Run, facts: Facts) -> str:
 
 def _aftermath(run: Run, facts: Facts) -> str:
     if not run.begun:
-        return "nothing was changed"
+        return NOTHING_CHANGED
     if run.undone:
         return f"the {run.kind} was undone: the node has the packages that it had before"
     if run.undone is None:

@@ -11,6 +11,7 @@ from os_update_agent import decision, update
 from os_update_agent.conclusion import outcome_of, store
 from os_update_agent.decision import Decision, decide
 from os_update_agent.errors import BUG_STATUS, AgentError, LedgerError, bug
+from os_update_agent.heat.copies import forget_signal
 from os_update_agent.model import Delivery, Outcome, OwedSignal, Request, SignalTarget
 from os_update_agent.node.lock import node_lock, try_lock
 from os_update_agent.outbox import Patience, send_owed
@@ -45,7 +46,16 @@ def resume(site: Site, patience: Optional[Patience] = None) -> Tuple[OwedSignal,
             doing = f"deployment {unfinished[0].config_id} ({unfinished[0].action})"
             with node_lock(site.settings.lock, doing=doing, timeout=LOCK_SECONDS):
                 work(site, unfinished[0])
+        if mine:
+            _finish_orphans(site)
     return send_owed(site, patience)
+
+
+def _finish_orphans(site: Site) -> None:
+    """Runs that are open though Heat has an answer already: the node must not be left half-done for that."""
+    for run in site.ledger.open_runs():
+        with node_lock(site.settings.lock, doing=f"run {run.id}", timeout=LOCK_SECONDS):
+            update.perform(site, update.taken_up(run))
 
 
 def work(site: Site, delivery: Delivery) -> None:
@@ -63,6 +73,9 @@ def work(site: Site, delivery: Delivery) -> None:
         log.critical("deployment=%s: %s", delivery.config_id, bug(error))
         outcome = outcome_of_error(bug(error), BUG_STATUS)
     store(site, delivery.config_id, delivery.request or NOBODY, outcome)
+    if site.ledger.is_overtaken(delivery.config_id):
+        # heat-config-notify would send it under the newer deployment's name.
+        forget_signal(delivery.config_id)
 
 
 def _outcome(site: Site, delivery: Delivery) -> Outcome:
@@ -90,8 +103,6 @@ def carry_out(site: Site, policy: Policy, what: Decision, config_id: str) -> Out
     ledger = site.ledger
     if what.do == decision.NOTHING:
         record = ledger.history(policy.key).record(policy.value)
-        if record is None and policy.value and policy.operation != "update":
-            ledger.record_tried(policy.key, policy.value, 0, site.clock())
         digest = ledger.digest(record.state) if record and record.state is not None else ""
         return outcome_of_nothing(what.reason, policy.value, digest)
     if what.do == decision.BASELINE:

@@ -7,10 +7,11 @@ that any step can be the last one that happened: whoever comes next calls perfor
                                                                   any failure from here on -> undo -^
 """
 
+import contextlib
 import logging
 import os
 from dataclasses import replace
-from typing import IO, Callable, Dict, Optional, Sequence, Tuple
+from typing import IO, Callable, Dict, Iterator, Optional, Sequence, Tuple
 
 from os_update_agent.errors import BUG_STATUS, AgentError, NotRestorable, PackageError, bug
 from os_update_agent.model import Package, PackageState, Run, diff
@@ -66,9 +67,8 @@ def perform(site: Site, run: Run) -> Run:
 
     Raises LedgerError when the run cannot be written down any more.
     """
-    make_private(site.settings.log)
     run = replace(run, log=run.log or str(site.settings.log / f"{run.id:06d}.log"))
-    with open(run.log, "ab", buffering=0, opener=_private) as output:
+    with _log_file(site, run) as output:
         # dpkg and apt write through their own descriptor: ours has to know where the file ends.
         output.seek(0, os.SEEK_END)
         work = _Work(site, run, output)
@@ -123,7 +123,9 @@ class _Work:
         self.run = run
 
     def say(self, line: str) -> None:
-        self.output.write(f"{line}\n".encode("utf-8", "replace"))
+        # A full disk must not end a run that is to be undone for that very reason.
+        with contextlib.suppress(OSError):
+            self.output.write(f"{line}\n".encode("utf-8", "replace"))
 
     def failed(self, phase: str, why: str, status: int) -> Run:
         """The run after a step failed: undone where a transaction was begun and the policy asks for it, brought back in any case."""
@@ -172,8 +174,6 @@ class _Work:
         ledger, run = self.site.ledger, self.run
         state = self.backend.capture()
         before = ledger.put_state(state)
-        if run.kind in (UPDATE, RESTORE):
-            ledger.record_tried(run.key, run.value, run.id, run.started)
         if run.kind == UPDATE:
             if run.departing is not None:
                 ledger.record_departing(run.key, run.departing, before)
@@ -201,7 +201,7 @@ class _Work:
             return replace(run, not_restorable=_labels(self.transition.lost_by(before, target)), phase=RECORD)
         if not unmet(before, target):
             # Nothing to do; but a node that an earlier run has left outside still has to be brought back.
-            return replace(run, after=run.before, left=self.is_outside(), phase=RETURN)
+            return replace(run, after=run.before, phase=RETURN)
         return replace(run, phase=FETCH)
 
     def fetch(self) -> Run:
@@ -253,7 +253,8 @@ class _Work:
         return replace(self.run, phase=TRANSACT)
 
     def transact(self) -> Run:
-        self.save(replace(self.run, begun=True))
+        self.run = replace(self.run, begun=True)
+        self.site.ledger.begin_change(self.run)
         complaints = self.transition.go(self.state(self.run.target), forced=self.run.kind == RESTORE)
         if complaints and self.policy.on_failure == "keep":
             self.backend.repair(self.output)
@@ -298,8 +299,9 @@ class _Work:
 
     def come_back(self) -> Run:
         """Law 7: bring the node back into service, however the update ended."""
-        if not self.run.left:
+        if not (self.run.left or self.is_outside()):
             return replace(self.run, phase=RECORD)
+        self.save(replace(self.run, left=True))
         self.operator_steps("post-update.d")
         return replace(self.run, returned=True, phase=RECORD)
 
@@ -321,14 +323,24 @@ class _Work:
         run, ledger = self.run, self.site.ledger
         now = self.site.clock()
         reached = not run.failure
-        if run.kind in (UPDATE, RESTORE):
+        if run.leads_to_value:
             if reached and run.after is not None:
                 ledger.record_reached(run.key, run.value, run.after, run.id, now)
-                prune(ledger, self.archive, self.policy)
+                run = self.cleaned_up(run)
             elif (run.begun and not run.undone) or (run.left and not run.returned):
-                ledger.record_elsewhere(run.key)
+                ledger.record_current(run.key, None)
+            else:
+                ledger.record_current(run.key, run.departing)
         self.say("=== finished")
         return replace(run, reached=reached, finished=now, phase=FINISHED)
+
+    def cleaned_up(self, run: Run) -> Run:
+        """Drop the package files that nobody needs. What cannot be dropped takes space, and takes nothing from what was reached."""
+        try:
+            prune(self.site.ledger, self.archive, self.policy)
+        except (AgentError, OSError) as error:
+            return _noted(run, f"the archive could not be cleaned up: {error}")
+        return run
 
     def state(self, number: Optional[int]) -> PackageState:
         if number is None:
@@ -345,6 +357,19 @@ class _Work:
 
 def _noted(run: Run, note: str) -> Run:
     return replace(run, notes=(*run.notes, note))
+
+
+@contextlib.contextmanager
+def _log_file(site: Site, run: Run) -> Iterator[IO[bytes]]:
+    """The run's log; nowhere, when it cannot be written: a run that is begun has to come to its end."""
+    try:
+        make_private(site.settings.log)
+        output = open(run.log, "ab", buffering=0, opener=_private)  # noqa: SIM115
+    except (AgentError, OSError) as error:
+        log.error("run=%d has no log: %s", run.id, error)
+        output = open(os.devnull, "ab", buffering=0)  # noqa: SIM115
+    with output:
+        yield output
 
 
 def _private(path: str, flags: int) -> int:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Dict
 
 from os_update_agent.demo.rpm_repository import Rpm
-
 from packages.test_dnf_backend import VERSIONS_TWO, World, release, two, world
 from packages.test_dnf_interrupted import WAIT, wait_until, workers
 

@@ -63,8 +63,8 @@ def overtaken_on_arrival(config_id: str) -> Optional[str]:
         return None
 
 
-def is_current(config_id: str, collect_config: Path) -> Optional[bool]:
-    """Does Heat still list the delivery, and nothing newer for its resource? None where that cannot be found out.
+def is_current(config_id: str, stack_id: str, resource_name: str, collect_config: Path) -> Optional[bool]:
+    """Does Heat still wait for the delivery? False only where it lists another one for the same resource, None where it does not say.
 
     Asks with os-collect-config --print, which writes no cache. A Zaqar queue is never asked: reading takes the message away.
     """
@@ -74,13 +74,11 @@ def is_current(config_id: str, collect_config: Path) -> Optional[bool]:
     except OSError:
         return None
     lists = list(_lists(_collected(collect_config)))
-    if not lists:
-        return None
-    for deployments in lists:
-        listed = parse_list(deployments)
-        if any(entry.id == config_id for entry in listed):
-            return overtaker(listed, config_id) is None
-    return False
+    if any(isinstance(item, dict) and item.get("id") == config_id for deployments in lists for item in deployments):
+        return not any(overtaker(parse_list(deployments), config_id) for deployments in lists)
+    others = [entry for deployments in lists for entry in parse_list(deployments)]
+    # Where nothing at all is listed for the resource nobody waits, and nobody can be misled.
+    return False if any((entry.stack_id, entry.resource_name) == (stack_id, resource_name) for entry in others) else None
 
 
 def _collected(collect_config: Path) -> Any:

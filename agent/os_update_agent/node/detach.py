@@ -10,11 +10,12 @@ from os_update_agent.node.run import run, run_to_file
 SYSTEMD = Path("/run/systemd/system")
 
 
-def start(argv: Sequence[str], *, unit: str, output: Path, environment: Mapping[str, str]) -> None:
+def start(argv: Sequence[str], *, unit: str, output: Path, environment: Mapping[str, str], work: Path) -> None:
     """Start argv and return at once. Its output goes to the end of a file, for its owner's eyes only; its input is closed.
 
     Where systemd runs it gets a transient service of its own (systemd-run(1)): a process that merely left its session stays in its
     caller's control group and is killed with it. Elsewhere it gets a session of its own and no parent (setsid(1), --fork).
+    ``work`` is a private directory, for the environment: it may hold a proxy's password, and an argument list is no place for that.
 
     Raises CommandFailed.
     """
@@ -22,7 +23,7 @@ def start(argv: Sequence[str], *, unit: str, output: Path, environment: Mapping[
     with os.fdopen(descriptor, "ab") as file:
         if SYSTEMD.is_dir() and os.geteuid() == 0:
             try:
-                run(_service(argv, unit, output, environment))
+                run(_service(argv, unit, output, _environment_file(work, environment)))
                 return
             except CommandFailed as error:
                 file.write(f"no transient service, a session instead: {error}\n".encode())
@@ -30,7 +31,25 @@ def start(argv: Sequence[str], *, unit: str, output: Path, environment: Mapping[
         run_to_file(["setsid", "--fork", *argv], file, env=environment)
 
 
-def _service(argv: Sequence[str], unit: str, output: Path, environment: Mapping[str, str]) -> Sequence[str]:
+def environment_text(environment: Mapping[str, str]) -> str:
+    """The environment as systemd reads it from a file (systemd.exec(5), EnvironmentFile=). Pure."""
+    lines = []
+    for name, value in sorted(environment.items()):
+        if name.isidentifier() and "\n" not in value:
+            escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("$", "\\$").replace("`", "\\`")
+            lines.append(f'{name}="{escaped}"\n')
+    return "".join(lines)
+
+
+def _environment_file(work: Path, environment: Mapping[str, str]) -> Path:
+    path = work / "worker.env"
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape") as file:
+        file.write(environment_text(environment))
+    return path
+
+
+def _service(argv: Sequence[str], unit: str, output: Path, environment: Path) -> Sequence[str]:
     properties = {
         "KillMode": "mixed",
         # A shutdown waits for the transaction rather than tearing it.
@@ -38,11 +57,11 @@ def _service(argv: Sequence[str], unit: str, output: Path, environment: Mapping[
         "StandardOutput": f"append:{output}",
         "StandardError": "inherit",
         "UMask": "0077",
+        "EnvironmentFile": str(environment),
     }
     return [
         *("systemd-run", "--quiet", "--collect", "--no-block", f"--unit={unit}"),
         *(f"--property={name}={value}" for name, value in properties.items()),
-        *(f"--setenv={name}={value}" for name, value in environment.items()),
         "--",
         *argv,
     ]

@@ -6,7 +6,7 @@ from os_update_agent.errors import PackageError
 from os_update_agent.model import Change, HeldBack, PackageState, Selection
 from os_update_agent.packages.apt_parse import Simulation, as_changes
 from os_update_agent.packages.apt_preferences import SECURITY_FIRST, against
-from os_update_agent.packages.selection import choose, reason_against
+from os_update_agent.packages.selection import choose, matching, reason_against
 
 # Asking apt why costs a simulation for each package; past this many the reason stays general.
 EXPLAINED = 10
@@ -28,7 +28,7 @@ def candidates(simulate: Simulate, state: PackageState, selection: Selection) ->
         return possible, tuple(kept)
     wanted, held = choose(possible, selection)
     updates = [change for change in wanted if change.before is not None and change.after is not None]
-    attempt = _Attempt(simulate, preferences + "\n" + against(selection.exclude), selection.removals)
+    attempt = _Attempt(simulate, preferences + "\n" + against(selection.exclude), state, selection)
     fitting, failing = attempt.fit((), updates)
     chosen = as_changes(attempt.simulation(fitting), state) if fitting else ()
     names = {change.name for change in chosen}
@@ -39,10 +39,11 @@ def candidates(simulate: Simulate, state: PackageState, selection: Selection) ->
 class _Attempt:
     """Tries lists of updates: a list fits when apt can do it as a whole and, where that is asked for, removes nothing."""
 
-    def __init__(self, simulate: Simulate, preferences: str, removals: bool) -> None:
+    def __init__(self, simulate: Simulate, preferences: str, state: PackageState, selection: Selection) -> None:
         self._simulate = simulate
         self._preferences = preferences.strip()
-        self._removals = removals
+        self._state = state
+        self._selection = selection
 
     def simulation(self, updates: Sequence[Change]) -> Simulation:
         exact = [f"{_name(change)}={change.after.version}" for change in updates if change.after is not None]
@@ -67,8 +68,11 @@ class _Attempt:
             simulation = self.simulation(updates)
         except PackageError as error:
             return str(error)
-        if simulation.removed and not self._removals:
+        if simulation.removed and not self._selection.removals:
             return f"would remove {', '.join(simulation.removed)} (removals: refuse)"
+        for change in as_changes(simulation, self._state):
+            if matching(change.package, self._selection.exclude):
+                return f"would {'remove' if change.after is None else 'update'} {change.name} (exclude)"
         return None
 
 

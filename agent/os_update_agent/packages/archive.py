@@ -138,8 +138,9 @@ class Archive:
         files = size = 0
         for path in self.directory.iterdir() if self.directory.is_dir() else ():
             if path.name not in known and path.name != "lock" and path.is_file():
-                files, size = files + 1, size + path.stat().st_size
+                size += path.stat().st_size
                 path.unlink()
+                files += 1
         return files, size
 
     def _room_for(self, size: int) -> None:

@@ -4,7 +4,7 @@ import re
 from fnmatch import fnmatchcase
 from typing import Iterable, List, Optional, Sequence, Tuple
 
-from os_update_agent.model import Change, HeldBack, Selection
+from os_update_agent.model import Change, HeldBack, Package, Selection
 
 # "Debian-Security:12/oldstable-security", "Ubuntu:22.04/jammy-security", "Lab:lab-security"
 _SECURITY = re.compile(r"^Debian-Security:|-security$")
@@ -24,19 +24,19 @@ def choose(changes: Iterable[Change], selection: Selection) -> Tuple[Tuple[Chang
 
 
 def reason_against(change: Change, selection: Selection) -> Optional[str]:
-    excluded = matching(change.name, selection.exclude)
+    excluded = matching(change.package, selection.exclude)
     if excluded:
         return f"excluded by {excluded!r} (exclude)"
-    if selection.packages and not matching(change.name, selection.packages):
+    if selection.packages and not matching(change.package, selection.packages):
         return "not selected (packages)"
     if selection.security and not is_security(change):
         return "not a security update (select: security)"
     return None
 
 
-def matching(name: str, globs: Sequence[str]) -> Optional[str]:
-    """The first of the globs that the name matches."""
-    return next((glob for glob in globs if fnmatchcase(name, glob)), None)
+def matching(package: Package, globs: Sequence[str]) -> Optional[str]:
+    """The first of the globs that the package matches: by its name, or with a colon in it by name:architecture."""
+    return next((glob for glob in globs if fnmatchcase(f"{package.name}:{package.arch}" if ":" in glob else package.name, glob)), None)
 
 
 def is_security(change: Change) -> bool:

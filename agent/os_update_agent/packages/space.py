@@ -29,8 +29,9 @@ def peak(changes: Sequence[Change], new: Mapping[Identity, int], old: Mapping[Id
     return max(0, growth(changes, new, old)) + largest * KIB + MARGIN
 
 
-def check_space(root: Path, needed: int, boot: int) -> None:
-    """Compare with what is free in each file system that the packages fill. ``boot`` counts where /boot is one of its own.
+def check_space(root: Path, needed: int, boot: int, ours: Path) -> None:
+    """Compare with what is free in each file system that the packages fill. ``boot`` counts where /boot is one of its own; ``ours`` is
+    where the ledger has to be written while it runs.
 
     Raises PackageError that names the file system, what is needed and what is free.
     """
@@ -40,6 +41,8 @@ def check_space(root: Path, needed: int, boot: int) -> None:
         needs.append((root, MARGIN))
     if _is_own(var, root) and _is_own(var, usr):
         needs.append((var, MARGIN))
+    if _is_own(ours, usr) and _is_own(ours, var):
+        needs.append((ours, MARGIN))
     if boot and _is_own(boot_path, root):
         needs.append((boot_path, boot))
     for path, size in needs:

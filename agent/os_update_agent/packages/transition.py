@@ -70,7 +70,7 @@ class Transition:
         need = space.peak(changes, self.archive.installed_kb(install), self.backend.present_sizes())
         kernels = [package for package in install if package.name.startswith(("linux-image-", "kernel"))]
         boot = space.boot_need(self.root, len(kernels), self.backend.boot_bytes(self.archive.files(kernels)))
-        space.check_space(self.root, need, boot)
+        space.check_space(self.root, need, boot, self.archive.directory)
 
     def rehearse(self, before: PackageState, target: PackageState, *, forced: bool) -> None:
         """Simulate the very transaction. Raises PackageError unless the package manager would do the plan and only the plan."""
