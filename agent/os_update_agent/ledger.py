@@ -209,10 +209,10 @@ class Ledger:
         return tuple(row[0] for row in self._rows("SELECT key FROM histories ORDER BY key"))
 
     def history(self, key: str) -> History:
-        """What is known under the key, the record reached last at the end."""
+        """What is known under the key: the values in the order in which they were reached last, then those that never were."""
         row = self._row("SELECT current, first_state FROM histories WHERE key = ?", key) or (None, None)
         records = self._rows(
-            "SELECT value, state, tried, reached, run, reached_run FROM records WHERE key = ? ORDER BY coalesce(turn, 0), run, value", key
+            "SELECT value, state, tried, reached, run, reached_run FROM records WHERE key = ? ORDER BY turn IS NULL, turn, run", key
         )
         return History(key, row[0], row[1], tuple(Record(*record) for record in records))
 

@@ -5,6 +5,7 @@ that changes packages. It can be called by anybody at any time; twice is as good
 """
 
 import logging
+from dataclasses import replace
 from typing import Optional, Tuple
 
 from os_update_agent import decision, update
@@ -55,7 +56,12 @@ def _finish_orphans(site: Site) -> None:
     """Runs that are open though Heat has an answer already: the node must not be left half-done for that."""
     for run in site.ledger.open_runs():
         with node_lock(site.settings.lock, doing=f"run {run.id}", timeout=LOCK_SECONDS):
-            update.perform(site, update.taken_up(run))
+            newer = any(other.id > run.id and other.leads_to_value and other.reached for other in site.ledger.runs())
+            if newer or not (run.begun or run.left):
+                # A newer run has gone on from where this one was cut off; or Heat was told that nothing was changed, and so it stays.
+                site.ledger.save_run(replace(run, phase=update.FINISHED, finished=site.clock(), failure=run.failure or "it was cut off"))
+            else:
+                update.perform(site, update.taken_up(run))
 
 
 def work(site: Site, delivery: Delivery) -> None:

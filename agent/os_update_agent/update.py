@@ -123,9 +123,12 @@ class _Work:
         self.run = run
 
     def say(self, line: str) -> None:
-        # A full disk must not end a run that is to be undone for that very reason.
-        with contextlib.suppress(OSError):
+        try:
             self.output.write(f"{line}\n".encode("utf-8", "replace"))
+        except OSError:
+            # A full disk must not end a run that is to be undone for that very reason; and dpkg fails where it cannot write.
+            with open(os.devnull, "wb") as nowhere:
+                os.dup2(nowhere.fileno(), self.output.fileno(), inheritable=False)
 
     def failed(self, phase: str, why: str, status: int) -> Run:
         """The run after a step failed: undone where a transaction was begun and the policy asks for it, brought back in any case."""

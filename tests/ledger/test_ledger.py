@@ -253,21 +253,26 @@ def test_what_fails_halfway_leaves_nothing_behind(ledger: Ledger) -> None:
 # --- histories
 
 
+def tried(ledger: Ledger, key: str, value: str, now: float) -> Run:
+    return ledger.open_run(Run(0, key, value, "update", "check", now))
+
+
+
 def test_records_come_in_the_order_in_which_they_were_reached_or_tried(ledger: Ledger) -> None:
     for state in make_states(3):
         ledger.put_state(state)
     ledger.record_reached("k", "v1", 1, None, 1.0)
-    ledger.record_tried("k", "v2", 1, 2.0)
+    tried(ledger, "k", "v2", 2.0)
     ledger.record_reached("k", "v2", 2, 1, 3.0)
-    ledger.record_tried("k", "v3", 2, 4.0)
+    tried(ledger, "k", "v3", 4.0)
     history = ledger.history("k")
-    assert history.records == (Record("v1", 1, 1.0, 1.0), Record("v2", 2, 2.0, 3.0, 1), Record("v3", None, 4.0, None, 2))
+    assert history.records == (Record("v1", 1, 1.0, 1.0), Record("v2", 2, 2.0, 3.0, 1, 1), Record("v3", None, 4.0, None, 2))
     assert (history.current, history.is_known, [record.is_reached for record in history.records]) == ("v2", True, [True, True, False])
 
     ledger.record_reached("k", "v1", 3, 3, 5.0)
     history = ledger.history("k")
-    assert [record.value for record in history.records] == ["v2", "v3", "v1"]
-    assert (history.current, history.record("v1")) == ("v1", Record("v1", 3, 1.0, 5.0, 3))
+    assert [record.value for record in history.records] == ["v2", "v1", "v3"]
+    assert (history.current, history.record("v1")) == ("v1", Record("v1", 3, 1.0, 5.0, 3, 3))
 
 
 def test_a_key_that_nobody_knows_has_no_history(ledger: Ledger) -> None:
@@ -278,7 +283,7 @@ def test_a_key_that_nobody_knows_has_no_history(ledger: Ledger) -> None:
 
 def test_histories_are_apart(ledger: Ledger) -> None:
     ledger.record_reached("b", "v1", 1, None, 1.0)
-    ledger.record_tried("a", "v1", 1, 2.0)
+    tried(ledger, "a", "v1", 2.0)
     assert ledger.all_keys() == ("a", "b")
     assert (ledger.history("a").current, ledger.history("b").current) == (None, "v1")
 
@@ -290,14 +295,14 @@ def test_a_value_is_a_plain_key(ledger: Ledger, value: str) -> None:
 
 
 def test_a_value_that_is_tried_again_keeps_the_state_that_it_had(ledger: Ledger) -> None:
-    ledger.record_reached("k", "v1", 1, 1, 1.0)
-    ledger.record_tried("k", "v1", 2, 5.0)
-    assert ledger.history("k").records == (Record("v1", 1, 5.0, 1.0, 2),)
+    ledger.record_reached("k", "v1", 1, 7, 1.0)
+    run = tried(ledger, "k", "v1", 5.0)
+    assert ledger.history("k").records == (Record("v1", 1, 5.0, 1.0, run.id, 7),)
 
 
 def test_a_departing_state_is_recorded_under_a_reached_value_only(ledger: Ledger) -> None:
     ledger.record_reached("k", "v1", 1, None, 1.0)
-    ledger.record_tried("k", "v2", 1, 2.0)
+    tried(ledger, "k", "v2", 2.0)
     for value in ("v1", "v2", "v3"):
         ledger.record_departing("k", value, 9)
     assert [(record.value, record.state) for record in ledger.history("k").records] == [("v1", 9), ("v2", None)]
@@ -313,7 +318,7 @@ def test_the_first_state_stays_the_first(ledger: Ledger) -> None:
 
 def test_a_node_may_stand_at_no_value(ledger: Ledger) -> None:
     ledger.record_reached("k", "v1", 1, None, 1.0)
-    ledger.record_elsewhere("k")
+    ledger.record_current("k", None)
     assert ledger.history("k").current is None
     assert ledger.history("k").records[0].is_reached
 
@@ -541,7 +546,7 @@ def test_a_writer_that_is_killed_leaves_what_was_before(path: Path, ledger: Ledg
 def test_a_busy_ledger_is_waited_for_and_then_named(path: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os_update_agent.ledger.BUSY_SECONDS", 0.2)
     other = Ledger(path)
-    use: Callable[[], None] = lambda: other.record_elsewhere("k")  # noqa: E731
+    use: Callable[[], None] = lambda: other.record_current("k", None)  # noqa: E731
     with ledger._transaction(), pytest.raises(LedgerError, match="database is locked"):
         use()
     use()

@@ -151,8 +151,8 @@ def test_download_and_assess_do_not_look_at_the_value(operation: str, do: str, v
 
 
 @pytest.mark.parametrize("operation", ["download", "assess"])
-def test_download_and_assess_have_nothing_to_do_when_a_node_is_made(operation: str) -> None:
-    assert decide(NEW, "CREATE", "v1", operation=operation).do == NOTHING
+def test_the_first_delivery_is_the_baseline_whatever_it_asks_for(operation: str) -> None:
+    assert decide(NEW, "CREATE", "v1", operation=operation).do == BASELINE
     assert decide(NEW, "UPDATE", "v1", operation=operation).do != NOTHING
 
 

@@ -89,7 +89,7 @@ def test_what_is_delivered_is_not_sent_again(site: Site, network: Callable[..., 
     owe(site, "a")
     deliver_signal(site, "a", ONE_TRY)
     assert not deliver_signal(site, "a", ONE_TRY)
-    assert send_owed(site) == ()
+    assert send_owed(site, ONE_TRY) == ()
     assert len(net.sent) == 1
 
 
@@ -136,7 +136,7 @@ def test_what_is_refused_for_good_is_not_tried_again_and_its_secrets_are_wiped(s
     owe(site, "a")
     assert not deliver_signal(site, "a", net.patience(600))
     assert (net.pauses, standing(site, "a")) == ([], ("refused", 1, False))
-    assert send_owed(site) == ()
+    assert send_owed(site, ONE_TRY) == ()
 
 
 def test_what_was_never_owed_is_not_sent(site: Site, network: Callable[..., Network]) -> None:
@@ -149,11 +149,11 @@ def test_a_newer_delivery_of_the_same_resource_supersedes_what_is_owed(site: Sit
     """A signal is addressed by resource name: the late one would finish the new delivery."""
     net = network(BUSY)
     owe(site, "a")
-    send_owed(site)
+    send_owed(site, ONE_TRY)
     owe(site, "b")
     assert standing(site, "a") == ("superseded", 1, False)
     net.sent.clear()
-    assert [signal.config_id for signal in send_owed(site)] == ["b"]
+    assert [signal.config_id for signal in send_owed(site, ONE_TRY)] == ["b"]
     assert len(net.sent) == 1
 
 
@@ -170,9 +170,9 @@ def test_results_of_other_resources_stay_owed(site: Site, network: Callable[...,
     net = network(BUSY)
     owe(site, "a", target("one"))
     owe(site, "b", target("two"))
-    assert {signal.config_id for signal in send_owed(site)} == {"a", "b"}
+    assert {signal.config_id for signal in send_owed(site, ONE_TRY)} == {"a", "b"}
     net.answers = [TAKEN]
-    assert send_owed(site) == ()
+    assert send_owed(site, ONE_TRY) == ()
 
 
 def test_the_log_of_the_outbox_holds_no_url(site: Site, network: Callable[..., Network], caplog: pytest.LogCaptureFixture) -> None:

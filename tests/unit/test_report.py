@@ -158,7 +158,7 @@ def test_nothing_to_do_says_why() -> None:
     assert outcome_of_nothing("the node stands at this value already", "v2", "abc") == Outcome(
         0, "nothing to do for 'v2': the node stands at this value already\n", "", no_changes("abc")
     )
-    assert outcome_of_nothing("the trigger input has no value", "").stdout == "nothing to do: the trigger input has no value\n"
+    assert outcome_of_nothing("the trigger input has no value", "").stdout == "the trigger input has no value\n"
 
 
 def test_a_baseline_says_that_nothing_was_changed() -> None:

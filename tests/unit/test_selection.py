@@ -75,8 +75,15 @@ def test_no_origin_is_no_security() -> None:
 
 
 def test_a_name_is_matched_as_a_whole_and_by_the_first_glob() -> None:
-    assert matching("libssl3", ("lib", "libssl?", "lib*")) == "libssl?"
-    assert matching("libssl3", ()) is None
+    libssl = Package("libssl3", "amd64", "3.0")
+    assert matching(libssl, ("lib", "libssl?", "lib*")) == "libssl?"
+    assert matching(libssl, ()) is None
+
+
+def test_a_glob_with_a_colon_names_an_architecture() -> None:
+    libssl = Package("libssl3", "amd64", "3.0")
+    assert matching(libssl, ("libssl3:i386", "libssl3:amd*")) == "libssl3:amd*"
+    assert matching(libssl, ("libssl3:i386",)) is None
 
 
 def test_a_reason_is_none_for_what_is_asked_for() -> None:

@@ -1,0 +1,215 @@
+"""What a review has found: a run that is cut off or cannot write, a clock that steps back, a step that fails, files that stay."""
+
+import json
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+from typing import Tuple
+
+import pytest
+
+from os_update_agent.demo.repository import Deb
+from packages.node import PATIENCE, VERSIONS_ONE, Node, wait_until
+from packages.test_faults_locks import block_in, let_go
+
+LIB, TOOL = Deb("libapp1", "1.5-1"), Deb("tool", "2.0-1")
+NEW = {**VERSIONS_ONE, "libapp1": "1.5-1", "tool": "2.0-1"}
+BACK = "post-update.d/10-back"
+
+
+def command(node: Node, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    """The command line on the node, as an operator calls it."""
+    argv = [sys.executable, "-m", "os_update_agent", *arguments]
+    return subprocess.run(argv, env=node.environment(), capture_output=True, text=True, timeout=PATIENCE, check=False)
+
+
+def mounted(node: Node, directory: Path, size: str, afterwards: str = "true") -> Tuple[str, ...]:
+    """A wrapper under which the directory lies, with its files, on a small file system of its own; ``afterwards`` is run there too."""
+    saved = directory.with_name(f"{directory.name}.saved")
+    script = (
+        f"set -e; mkdir -p -m 0700 {directory}; cp -a {directory} {saved}; "
+        f"mount -t tmpfs -o size={size},mode=0700 none {directory}; cp -a {saved}/. {directory}/; "
+        f'"$@"; {afterwards}; cp -a {directory}/. {saved}/'
+    )
+    return "unshare", "--mount", "sh", "-c", script, "sh"
+
+
+# --- a file system that is full in the transaction
+
+
+@pytest.mark.parametrize("reaction", ["fails", "does not mind"])
+def test_a_log_that_cannot_be_written_in_the_transaction_ends_no_run_halfway(based: Node, reaction: str) -> None:
+    one = based.packages()
+    based.step("pre-update.d/10-out")
+    based.step(BACK)
+    noise = "head -c 2000000 /dev/zero | tr '\\0' x"
+    based.offer(LIB, Deb("tool", "2.0-1", scripts={"postinst": noise if reaction == "fails" else f"{noise} || true"}))
+    based.wrapper = mounted(based, based.log, "256k")
+    answer = based.deliver("UPDATE", "v2")
+    assert "nothing was changed" not in answer.stdout
+    assert based.last_run().finished is not None
+    assert [request.body.decode() for request in answer.received] == [answer.stdout]
+    assert (answer.status == 0) == (reaction != "fails")
+    if answer.status == 0:
+        assert based.versions() == NEW
+        assert based.history().current == "v2"
+    else:
+        assert "the node has the packages that it had before" in answer.complaint
+        assert based.packages() == one
+        assert based.history().current == "v1"
+    outcome = "success" if answer.status == 0 else "undone"
+    assert based.ran() == ["pre-update.d/10-out v2 update []", f"{BACK} v2 update [{outcome}]"]
+
+    based.wrapper = ()
+    based.succeed("CREATE", "v1")
+    assert based.packages() == one
+    assert based.history().current == "v1"
+
+
+def test_a_ledger_that_cannot_be_written_in_the_transaction_is_told_and_resume_ends_the_run(based: Node) -> None:
+    one = based.packages()
+    based.step(BACK)
+    fill = based.state / "fill"
+    based.offer(LIB, Deb("tool", "2.0-1", scripts={"postinst": f"dd if=/dev/zero of={fill} bs=1k 2> /dev/null || true"}))
+    # A directory in its place: the package must not fill the disk a second time.
+    resumed = f"cp {based.directory}/ran {based.directory}/ran.first || true; rm -f {fill}; mkdir {fill}"
+    resumed += f"; {sys.executable} -m os_update_agent resume > {based.directory}/resume.out 2>&1; rmdir {fill}"
+    based.wrapper = mounted(based, based.state, "16m", resumed)
+    running = based.start("UPDATE", "v2")
+    # A worker that ends at once is waited for rather long, and five are tried.
+    running.process.wait(4 * PATIENCE)
+    failed = running.wait()
+    assert failed.returncode == 0, failed.stderr
+    assert failed.status != 0
+    assert "nothing was changed" not in failed.complaint
+    assert not (based.directory / "ran.first").exists()
+    first, second = (json.loads(request.body) for request in failed.received)
+    assert first["deploy_status_code"] != 0 and "nothing was changed" not in first["deploy_stderr"]
+    assert second["deploy_status_code"] == 0
+    assert based.versions() == NEW
+
+    for path in (based.state.with_name("state.saved")).iterdir():
+        if path.is_file():
+            (based.state / path.name).write_bytes(path.read_bytes())
+    assert based.last_run().result == "success"
+    assert based.history().current == "v2"
+    assert based.ran() == [f"{BACK} v2 update [success]"]
+    # The kept package files went with the small disk; the repository has them.
+    based.wrapper = ()
+    based.succeed("CREATE", "v1")
+    assert based.packages() == one
+
+
+# --- a worker that is killed each time
+
+
+def killed(node: Node) -> None:
+    """A run is cut off: the package kills the worker, whose process id is in the node's lock, as often as it is configured."""
+    pid = "$(sed 's/.*\"pid\": \\([0-9]*\\).*/\\1/' " + f"{node.run}/lock)"
+    script = f"if [ ! -e {node.directory}/mended ]; then kill -9 {pid}; exit 1; fi"
+    node.step("pre-update.d/10-out")
+    node.step(BACK)
+    node.offer(LIB, Deb("tool", "2.0-1", scripts={"postinst": script}))
+    failed = node.fail("UPDATE", "v2")
+    assert "nothing was changed" not in failed.complaint
+    assert "cut off" in failed.complaint and "os-update-agent resume" in failed.complaint
+    assert [request.body.decode() for request in failed.received] == [failed.stdout]
+    assert node.history().current is None
+
+
+def settled(node: Node) -> bool:
+    """Has the worker, which may go on after an answer, come to its end?"""
+    with node.ledger() as ledger:
+        return not ledger.open_runs() and not ledger.unfinished()
+
+
+def test_a_run_whose_worker_was_killed_each_time_is_ended_by_resume(based: Node) -> None:
+    one = based.packages()
+    killed(based)
+    (based.directory / "mended").touch()
+    done = command(based, "resume")
+    assert done.returncode == 0, done.stderr
+    assert settled(based)
+    run = based.last_run()
+    assert run.result in ("success", "undone")
+    if run.result == "success":
+        assert based.versions() == NEW
+        assert based.history().current == "v2"
+    else:
+        assert based.packages() == one
+        assert based.history().current == "v1"
+    assert based.ran()[-1] == f"{BACK} v2 update [{run.result}]"
+    based.succeed("CREATE", "v1")
+    assert based.packages() == one
+
+
+@pytest.mark.parametrize("mended", [True, False])
+def test_the_next_delivery_goes_back_over_a_run_whose_worker_was_killed_each_time(based: Node, mended: bool) -> None:
+    one = based.packages()
+    killed(based)
+    if mended:
+        (based.directory / "mended").touch()
+    based.succeed("CREATE", "v1")
+    wait_until(lambda: settled(based), "the run that was cut off to be ended")
+    assert based.packages() == one
+    assert based.history().current == "v1"
+    # Nothing of the old run is done once the node is back.
+    assert based.ran()[-1] == f"{BACK} v1 restore [success]"
+    with based.ledger() as ledger:
+        assert [run.result for run in ledger.runs()] == ["success", "failed"]
+
+
+# --- the order of deliveries
+
+
+def test_a_clock_that_steps_back_overtakes_nobody(based: Node) -> None:
+    with sqlite3.connect(based.state / "ledger.sqlite") as db:
+        db.execute("UPDATE deliveries SET received = received + 5 * 3600")
+    db.close()
+    based.offer(TOOL)
+    done = based.succeed("UPDATE", "v2")
+    assert based.versions()["tool"] == "2.0-1"
+    assert based.signals()[done.id].standing == "delivered"
+
+
+def test_a_newer_delivery_of_the_same_resource_overtakes_the_signal_of_an_unfinished_one(based: Node) -> None:
+    based.offer(TOOL)
+    block_in(based, "pre-update.d/10-wait")
+    first = based.start("UPDATE", "v2")
+    wait_until(lambda: based.directory.joinpath("ran").exists(), "the first update to begin")
+    second = based.start("UPDATE", "v1")
+    wait_until(lambda: is_received(based, second.id), "the second delivery to be written down")
+    let_go(based)
+    old, new = first.wait(), second.wait()
+    assert (old.status, new.status) == (0, 0)
+    assert [request.body.decode() for request in based.receiver.received] == [new.stdout]
+    assert based.signals()[old.id].standing == "superseded"
+    assert based.signals()[old.id].target is None
+    assert based.signals()[new.id].standing == "delivered"
+    assert based.versions() == VERSIONS_ONE
+    assert based.history().current == "v1"
+
+
+def is_received(node: Node, config_id: str) -> bool:
+    with node.ledger() as ledger:
+        return ledger.delivery(config_id) is not None
+
+
+@pytest.mark.parametrize("wrong", [{"keep": "lots"}, {"colour": "red"}])
+def test_a_delivery_that_comes_again_gets_its_run_s_result_though_agent_conf_is_wrong_by_now(based: Node, wrong: dict) -> None:
+    based.offer(TOOL)
+    block_in(based, "pre-update.d/10-wait")
+    first = based.start("UPDATE", "v2", config_id="the-one")
+    wait_until(lambda: based.directory.joinpath("ran").exists(), "the update to begin")
+    based.configure(**wrong)
+    second = based.start("UPDATE", "v2", config_id="the-one")
+    with pytest.raises(subprocess.TimeoutExpired):
+        second.process.wait(1)
+    let_go(based)
+    one, two = first.wait(), second.wait()
+    assert one.status == 0, one.complaint
+    assert one.stdout == two.stdout
+    assert {request.body.decode() for request in based.receiver.received} == {one.stdout}
+    assert based.versions()["tool"] == "2.0-1"
+    assert based.history().current == "v2"
