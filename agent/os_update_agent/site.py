@@ -36,6 +36,7 @@ class Site:
             work=work,
             lock_timeout=policy.lock_timeout,
             config_files=policy.config_files,
+            value=policy.value,
         )
 
     def archive(self, backend: Backend) -> Archive:

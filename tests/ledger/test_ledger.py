@@ -257,7 +257,6 @@ def tried(ledger: Ledger, key: str, value: str, now: float) -> Run:
     return ledger.open_run(Run(0, key, value, "update", "check", now))
 
 
-
 def test_records_come_in_the_order_in_which_they_were_reached_or_tried(ledger: Ledger) -> None:
     for state in make_states(3):
         ledger.put_state(state)
