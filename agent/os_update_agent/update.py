@@ -164,7 +164,7 @@ class _Work:
             left = broken(self.backend.capture())
             cured = named([package.name for package in torn if package.name not in {other.name for other in left}])
             if cured or not torn:
-                run = _noted(run, f"an earlier interruption was repaired: {cured or 'the journal of dpkg'}")
+                run = _noted(run, f"an earlier interruption was repaired: {cured or 'its journal'}")
             if left and run.kind != RESTORE:
                 run = _noted(
                     run,
