@@ -28,7 +28,7 @@ from os_update_agent.policy import Policy, signal_patience
 from os_update_agent.report import NOTHING_CHANGED, OUTPUTS, outcome_of_error, outcome_of_nothing
 from os_update_agent.resume import decision_for, work
 from os_update_agent.settings import ENVIRONMENT, Settings
-from os_update_agent.site import Site, make_private, open_site
+from os_update_agent.site import Site, has_ended, make_private, open_site
 
 log = logging.getLogger(__name__)
 
@@ -166,13 +166,14 @@ def _start_worker(site: Site, config_id: str) -> None:
     environment = dict(os.environ)
     if settings.source is not None:
         environment[ENVIRONMENT] = str(settings.source)
-    argv = [sys.executable, "-m", "os_update_agent.worker"]
-    unit = f"os-update-agent-worker-{uuid.uuid4()}"
+    name = str(uuid.uuid4())
+    argv = [sys.executable, "-m", "os_update_agent.worker", name]
+    unit = f"os-update-agent-worker-{name}"
     detach.start(argv, unit=unit, output=settings.worker_log, environment=environment, work=settings.run)
     end = time.monotonic() + START_SECONDS
     while time.monotonic() < end and not is_held(settings.worker_lock):
         delivery = site.ledger.delivery(config_id)
-        if delivery is None or delivery.finished is not None:
+        if delivery is None or delivery.finished is not None or has_ended(settings, name):
             return
         time.sleep(POLL_SECONDS / 2)
 

@@ -1,5 +1,6 @@
 """What every sequence works with on this node: settings, ledger, clock, and the backend that a policy asks for."""
 
+import contextlib
 import os
 import time
 from dataclasses import dataclass
@@ -56,6 +57,19 @@ def make_private(directory: Path) -> None:
             directory.chmod(0o700)
     except OSError as error:
         raise AgentError(f"the directory {directory} cannot be made or kept private: {error.strerror}") from error
+
+
+def note_end(settings: Settings, name: str) -> None:
+    """A worker that ends says so: its caller need not wait for a lock that it will never see held."""
+    with contextlib.suppress(OSError):
+        (settings.run / "worker.ended").write_text(name, encoding="utf-8")
+
+
+def has_ended(settings: Settings, name: str) -> bool:
+    try:
+        return (settings.run / "worker.ended").read_text(encoding="utf-8") == name
+    except OSError:
+        return False
 
 
 def open_site(settings: Settings) -> Site:

@@ -2,25 +2,31 @@
 
 import logging
 import sys
+from typing import Optional, Sequence
 
 from os_update_agent.errors import AgentError
 from os_update_agent.resume import resume
-from os_update_agent.settings import load
-from os_update_agent.site import open_site
+from os_update_agent.settings import Settings, load
+from os_update_agent.site import note_end, open_site
 
 log = logging.getLogger(__name__)
 
 
-def main() -> int:
-    """Work until nothing is unfinished. Returns 0, or 1 when the ledger cannot be used."""
+def main(argv: Sequence[str] = ()) -> int:
+    """Work until nothing is unfinished. Returns 0, or 1 when the ledger cannot be used. ``argv`` may name this worker for its caller."""
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    settings: Optional[Settings] = None
     try:
-        resume(open_site(load()))
+        settings = load()
+        resume(open_site(settings))
     except AgentError as error:
         log.error("%s", error)
         return 1
+    finally:
+        if settings is not None and argv:
+            note_end(settings, argv[0])
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

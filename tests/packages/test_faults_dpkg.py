@@ -206,7 +206,7 @@ def test_a_directory_of_ours_that_cannot_be_written_is_named_and_signalled(based
     based.offer(Deb("tool", "2.0-1"))
     directory = getattr(based, place)
     script = f'set -e; mount --bind {directory} {directory}; mount -o remount,bind,ro {directory}; exec "$@"'
-    directory.mkdir(exist_ok=True)
+    directory.mkdir(mode=0o700, exist_ok=True)
     based.wrapper = ("unshare", "--mount", "sh", "-c", script, "sh")
     start = time.monotonic()
     failed = based.fail("UPDATE", "v2")

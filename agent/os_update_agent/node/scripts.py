@@ -1,5 +1,6 @@
 """The operator's own steps: the executables of pre-update.d, post-update.d and health.d, one after the other, first failure stops."""
 
+import contextlib
 import hashlib
 import logging
 import os
@@ -91,8 +92,10 @@ def _check_owner(path: Path) -> None:
 
 
 def _say(output: IO[bytes], line: str) -> None:
-    output.write(os.fsencode(line) + b"\n")
-    output.flush()
+    # A full disk keeps a line from the log, not a node from coming back.
+    with contextlib.suppress(OSError):
+        output.write(os.fsencode(line) + b"\n")
+        output.flush()
 
 
 def _last_words(output: IO[bytes], start: int) -> str:
