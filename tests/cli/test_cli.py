@@ -9,7 +9,7 @@ import pytest
 
 from os_update_agent import cli
 from os_update_agent.demo.receiver import Receiver
-from os_update_agent.demo.scene import BROKEN, FIRST, NOVEMBER, SECOND, Scene
+from os_update_agent.demo.scene import BROKEN, FIRST, NOVEMBER, SECOND, THIRD, Scene
 
 AGENT = Path(__file__).parents[2] / "agent"
 Command = Callable[..., Tuple[int, str, str]]
@@ -170,6 +170,7 @@ def test_prune_drops_the_files_that_no_kept_value_needs(scene: Scene, command: C
     scene.deliver("CREATE", FIRST)
     scene.publish(*NOVEMBER)
     scene.deliver("UPDATE", SECOND)
+    scene.deliver("UPDATE", THIRD)
     archive = tmp_path / "state/archive"
     assert any(archive.glob("webapp_1.0-1_*.deb"))
     status, out, _ = command("prune", "--keep", "1")
