@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
 from os_update_agent import views
-from os_update_agent.deliver import by_hand, deliver
+from os_update_agent.deliver import BY_HAND, by_hand, deliver
 from os_update_agent.errors import AgentError, UsageError
 from os_update_agent.heat.deployment import parse
 from os_update_agent.model import Change, History, Outcome, PackageState, Record, diff
@@ -202,8 +202,8 @@ def _state(site: Site, settings: Settings, arguments: argparse.Namespace, name: 
 
 
 def _policy(site: Site, arguments: argparse.Namespace, key: str) -> Policy:
-    """As the key's last delivery had it, under what this command line says: by hand and by Heat the same is excluded."""
-    last = site.ledger.last_policy(key) or {}
+    """As Heat's last delivery of the key had it, under what this command line says: by hand and by Heat the same is excluded."""
+    last = site.ledger.last_policy(key, besides=BY_HAND) or {}
     options = {name: value for name, value in last.items() if name not in _OF_ONE_DELIVERY and value not in (None, [])}
     if arguments.select or arguments.packages or arguments.exclude:
         # Their restriction decides anew how a restore is meant.

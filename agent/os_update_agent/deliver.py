@@ -35,6 +35,8 @@ log = logging.getLogger(__name__)
 POLL_SECONDS = 0.05
 START_SECONDS = 20.0
 WORKER_STARTS = 5
+# How the id of a delivery begins that no Heat made.
+BY_HAND = "by-hand-"
 
 
 def deliver(settings: Settings, deployment: Deployment, *, signals: bool = True) -> str:
@@ -106,7 +108,7 @@ def by_hand(site: Site, policy: Policy, *, state: Optional[int] = None, watch: C
 
     ``watch`` is told the phases of the run as they come. Raises LedgerError, Busy, CommandFailed; a run that fails is an outcome.
     """
-    config_id = f"by-hand-{uuid.uuid4()}"
+    config_id = f"{BY_HAND}{uuid.uuid4()}"
     request = Request(SignalTarget("NO_SIGNAL", resource_name=config_id), tuple(map(Output, OUTPUTS)))
     site.ledger.receive(Delivery(config_id, policy.key, policy.value, "UPDATE", site.clock(), policy.as_json(), state, request=request))
     see_through(site, config_id, policy, watch)

@@ -332,9 +332,16 @@ class Ledger:
         rows = self._rows(f"SELECT {_DELIVERY} FROM deliveries WHERE finished IS NULL ORDER BY turn")
         return tuple(map(_as_delivery, rows))
 
-    def last_policy(self, key: str) -> Optional[Dict[str, Any]]:
-        """The policy of the key's delivery that came last, as it was written down; None where there was none."""
-        row = self._row("SELECT policy FROM deliveries WHERE key = ? AND policy != '{}' ORDER BY turn DESC LIMIT 1", key)
+    def last_policy(self, key: str, *, besides: str = "") -> Optional[Dict[str, Any]]:
+        """The policy of the key's delivery that came last, as it was written down; None where there was none.
+
+        Deliveries whose id begins with ``besides`` do not count.
+        """
+        row = self._row(
+            "SELECT policy FROM deliveries WHERE key = ? AND policy != '{}' AND (? = '' OR substr(config_id, 1, length(?)) != ?)"
+            " ORDER BY turn DESC LIMIT 1",
+            *(key, besides, besides, besides),
+        )
         return json.loads(row[0]) if row else None
 
     def start(self, config_id: str, now: float) -> bool:
