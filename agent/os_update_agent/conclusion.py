@@ -6,7 +6,7 @@ from os_update_agent.heat.outcome import encode
 from os_update_agent.model import Deployment, Outcome, Request, Run, diff
 from os_update_agent.node.reboot import reboot_reasons, stale_services
 from os_update_agent.packages.state import visible
-from os_update_agent.report import Facts, outcome_of_run
+from os_update_agent.report import NOTHING_CHANGED, Facts, outcome_of_run
 from os_update_agent.site import Site
 
 TAIL_BYTES = 16 * 1024
@@ -44,6 +44,17 @@ def encoded(request: Request, outcome: Outcome, log_file: str = "") -> str:
     """The body of the signal, free of the secrets of this delivery."""
     secret = request.signal.secret
     return encode(outcome, request.outputs, full_text=log_file, secrets=[secret[name] for name in ("url", "password") if name in secret])
+
+
+def aftermath(site: Site, config_id: str) -> str:
+    """What a delivery that ends without its run's own report has done to the node. Raises LedgerError."""
+    delivery = site.ledger.delivery(config_id)
+    run = site.ledger.run(delivery.run) if delivery is not None and delivery.run is not None else None
+    if run is None or not (run.begun or run.left):
+        return NOTHING_CHANGED
+    if run.finished is not None:
+        return f"run {run.id} has ended before that ({run.result}): 'os-update-agent status' on the node tells"
+    return f"run {run.id} is cut off in phase {run.phase}: 'os-update-agent resume', or the next delivery, finishes or undoes it"
 
 
 def request_of(deployment: Deployment) -> Request:

@@ -14,7 +14,7 @@ from typing import Callable, Optional
 
 from os_update_agent import decision
 from os_update_agent import policy as policies
-from os_update_agent.conclusion import encoded, request_of, store
+from os_update_agent.conclusion import aftermath, encoded, request_of, store
 from os_update_agent.errors import BUG_STATUS, AgentError, BadDeployment, Busy, LedgerError, bug
 from os_update_agent.heat.copies import forget_signal
 from os_update_agent.heat.metadata import overtaken_on_arrival
@@ -59,22 +59,30 @@ def deliver(settings: Settings, deployment: Deployment, *, signals: bool = True)
         log.warning("deployment=%s: the newer deployment %s of the same resource has come: this one is not run", deployment.id, newer)
         forget_signal(deployment.id)
         return encoded(request_of(deployment), outcome_of_nothing("a newer deployment of the same resource has come", policy.value))
-    request = request_of(deployment) if signals else Request(SignalTarget("NO_SIGNAL"), deployment.outputs)
+    request = _request(deployment, signals)
     try:
+        owed = {signal.config_id for signal in site.ledger.owed()}
         site.ledger.receive(
             Delivery(deployment.id, policy.key, policy.value, deployment.action, site.clock(), policy.as_json(), request=request)
         )
+        for overtaken in owed - {signal.config_id for signal in site.ledger.owed()}:
+            forget_signal(overtaken)
         see_through(site, deployment.id, policy)
         return _answer(site, deployment, None, signals, policy.signal_timeout)
     except LedgerError as error:
         return _without_ledger(settings, deployment, error, signals, changed=True)
     except AgentError as error:
-        outcome = outcome_of_error(str(error), error.exit_status, _aftermath(site, deployment.id))
+        outcome = outcome_of_error(str(error), error.exit_status, aftermath(site, deployment.id))
     except Exception as error:
         # A bug must still reach Heat, which waits.
         log.critical("deployment=%s: %s", deployment.id, bug(error))
-        outcome = outcome_of_error(bug(error), BUG_STATUS, _aftermath(site, deployment.id))
+        outcome = outcome_of_error(bug(error), BUG_STATUS, aftermath(site, deployment.id))
     return _answer(site, deployment, outcome, signals, policy.signal_timeout)
+
+
+def _request(deployment: Deployment, signals: bool) -> Request:
+    # One that nobody waits for overtakes nobody.
+    return request_of(deployment) if signals else Request(SignalTarget("NO_SIGNAL", resource_name=deployment.id), deployment.outputs)
 
 
 def _policy(site: Site, deployment: Deployment) -> Policy:
@@ -92,15 +100,6 @@ def _policy(site: Site, deployment: Deployment) -> Policy:
             raise
         # Nothing is done on DELETE and its like, so a wrong option does not matter: the stack must be able to go.
         return Policy(key=deployment.key)
-
-
-def _aftermath(site: Site, config_id: str) -> str:
-    """What a delivery that ends without its run's result has done to the node."""
-    delivery = site.ledger.delivery(config_id)
-    run = site.ledger.run(delivery.run) if delivery is not None and delivery.run is not None else None
-    if run is None or not (run.begun or run.left):
-        return NOTHING_CHANGED
-    return f"run {run.id} is cut off in phase {run.phase}: 'os-update-agent resume', or the next delivery, finishes or undoes it"
 
 
 def by_hand(site: Site, policy: Policy, *, state: Optional[int] = None, watch: Callable[[str], None] = lambda phase: None) -> Outcome:
@@ -151,7 +150,7 @@ def _at_once(site: Site, config_id: str) -> bool:
         return True
     try:
         with node_lock(site.settings.lock, doing=f"deployment {config_id}", timeout=0.0):
-            if [other.config_id for other in site.ledger.unfinished()] != [config_id]:
+            if [other.config_id for other in site.ledger.unfinished()] != [config_id] or site.ledger.open_runs():
                 return False
             what = decision_for(site, delivery, Policy.from_json(delivery.policy))
             if delivery.run is None and what.do in (decision.NOTHING, decision.BASELINE):
@@ -217,11 +216,13 @@ def refuse(settings: Optional[Settings], error: BadDeployment) -> str:
 def _answer(site: Site, deployment: Deployment, outcome: Optional[Outcome], signals: bool, patience: float) -> str:
     """Store the answer with the duty to send it, then send it. A delivery that has an answer already keeps it."""
     ledger, config_id = site.ledger, deployment.id
-    request = request_of(deployment) if signals else Request(SignalTarget("NO_SIGNAL"), deployment.outputs)
+    request = _request(deployment, signals)
     try:
-        if outcome is not None:
-            ledger.receive(Delivery(config_id, deployment.key, "", deployment.action, site.clock(), request=request))
-            store(site, config_id, request, outcome)
+        if outcome is not None and not store(site, config_id, request, outcome):
+            delivery = Delivery(config_id, deployment.key, "", deployment.action, site.clock(), request=request)
+            ledger.receive_answered(
+                delivery, encoded(request, outcome), None if request.signal.transport == "NO_SIGNAL" else request.signal
+            )
         stored = ledger.delivery(config_id)
         if signals:
             deliver_signal(site, config_id, Patience(patience))

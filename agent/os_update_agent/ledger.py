@@ -305,23 +305,35 @@ class Ledger:
         name (heat: ResourceController.signal), so with a new delivery an older result that is still owed under the same name is
         superseded: it would finish this one.
         """
+        with self._transaction() as db:
+            self._receive(db, delivery)
+        return self.delivery(delivery.config_id) or delivery
+
+    def receive_answered(self, delivery: Delivery, body: str, target: Optional[SignalTarget]) -> bool:
+        """A delivery that comes with its answer: nobody can see it without. False where it was there already."""
+        with self._transaction() as db:
+            is_new = self._receive(db, delivery)
+            if is_new:
+                self._finish(db, delivery.config_id, body, target, delivery.received, unless_started=False)
+        return is_new
+
+    def _receive(self, db: sqlite3.Connection, delivery: Delivery) -> bool:
         request = None if delivery.request is None else json.dumps(_request_as_json(delivery.request))
         address = None if delivery.request is None else _address(delivery.request.signal)
-        with self._transaction() as db:
-            is_new = db.execute(
-                "INSERT OR IGNORE INTO deliveries (config_id, key, value, action, received, policy, restore, address, request)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    *(delivery.config_id, delivery.key, delivery.value, delivery.action, delivery.received),
-                    *(json.dumps(delivery.policy), delivery.restore, address, request),
-                ),
-            ).rowcount
-            if is_new and address is not None:
-                db.execute(
-                    "UPDATE outbox SET standing = 'superseded', target = NULL, updated = ? WHERE address = ? AND standing = 'owed'",
-                    (delivery.received, address),
-                )
-        return self.delivery(delivery.config_id) or delivery
+        is_new = db.execute(
+            "INSERT OR IGNORE INTO deliveries (config_id, key, value, action, received, policy, restore, address, request)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                *(delivery.config_id, delivery.key, delivery.value, delivery.action, delivery.received),
+                *(json.dumps(delivery.policy), delivery.restore, address, request),
+            ),
+        ).rowcount
+        if is_new and address is not None:
+            db.execute(
+                "UPDATE outbox SET standing = 'superseded', target = NULL, updated = ? WHERE address = ? AND standing = 'owed'",
+                (delivery.received, address),
+            )
+        return bool(is_new)
 
     def delivery(self, config_id: str) -> Optional[Delivery]:
         row = self._row(f"SELECT {_DELIVERY} FROM deliveries WHERE config_id = ?", config_id)
@@ -365,19 +377,24 @@ class Ledger:
         Where a newer delivery under the same name has come meanwhile, the answer is superseded from the start.
         """
         with self._transaction() as db:
-            changed = db.execute(
-                "UPDATE deliveries SET finished = ?, body = ?, request = NULL WHERE config_id = ? AND finished IS NULL"
-                " AND (started IS NULL OR NOT ?)",
-                (now, body, config_id, unless_started),
-            ).rowcount
-            if changed and target is not None:
-                newer = db.execute(_OVERTAKEN, (config_id,)).fetchone()
-                secret = None if newer else json.dumps(target.as_json())
-                db.execute(
-                    "INSERT OR REPLACE INTO outbox (config_id, address, target, body, standing, tries, updated, last_answer)"
-                    " VALUES (?, ?, ?, ?, ?, 0, ?, '')",
-                    (config_id, _address(target), secret, body, "superseded" if newer else "owed", now),
-                )
+            return self._finish(db, config_id, body, target, now, unless_started=unless_started)
+
+    def _finish(
+        self, db: sqlite3.Connection, config_id: str, body: str, target: Optional[SignalTarget], now: float, *, unless_started: bool
+    ) -> bool:
+        changed = db.execute(
+            "UPDATE deliveries SET finished = ?, body = ?, request = NULL WHERE config_id = ? AND finished IS NULL"
+            " AND (started IS NULL OR NOT ?)",
+            (now, body, config_id, unless_started),
+        ).rowcount
+        if changed and target is not None:
+            newer = db.execute(_OVERTAKEN, (config_id,)).fetchone()
+            secret = None if newer else json.dumps(target.as_json())
+            db.execute(
+                "INSERT OR REPLACE INTO outbox (config_id, address, target, body, standing, tries, updated, last_answer)"
+                " VALUES (?, ?, ?, ?, ?, 0, ?, '')",
+                (config_id, _address(target), secret, body, "superseded" if newer else "owed", now),
+            )
         return bool(changed)
 
     def settle(self, config_id: str, standing: str, answer: str, now: float) -> None:

@@ -15,7 +15,6 @@ from os_update_agent.heat.deployment import parse
 from os_update_agent.heat.metadata import overtaken_on_arrival
 from os_update_agent.model import Delivery, Deployment
 from os_update_agent.outbox import Patience, deliver_signal
-from os_update_agent.policy import Policy
 from os_update_agent.settings import Settings
 from os_update_agent.site import open_site
 
@@ -38,11 +37,8 @@ def notify(settings: Settings, path: str, stdin: TextIO, patience: float) -> int
         log.warning("deployment=%s: a newer deployment of the same resource has come; its result is not sent", deployment.id)
         return 0
     request = request_of(deployment)
-    key = Policy(key=deployment.key)
-    site.ledger.receive(
-        Delivery(deployment.id, key.key, "", deployment.action, site.clock(), key.as_json(), started=site.clock(), request=request)
-    )
-    site.ledger.finish(deployment.id, _body(stdin.read()), request.signal, site.clock())
+    delivery = Delivery(deployment.id, deployment.key, "", deployment.action, site.clock(), request=request)
+    site.ledger.receive_answered(delivery, _body(stdin.read()), request.signal)
     deliver_signal(site, deployment.id, Patience(patience))
     return 0 if all(signal.standing in ("delivered", "superseded") for signal in site.ledger.signals(deployment.id)) else 1
 

@@ -1,11 +1,11 @@
 """Where a run wants to go: the state that an update or a restore aims at, and what an operator wants to know about it."""
 
 from dataclasses import dataclass
-from typing import FrozenSet, Sequence, Set, Tuple
+from typing import FrozenSet, Optional, Sequence, Tuple
 
 from os_update_agent.errors import PackageError
 from os_update_agent.ledger import Ledger
-from os_update_agent.model import Change, HeldBack, PackageState, Selection, Slot, diff
+from os_update_agent.model import Change, HeldBack, PackageState, Run, Selection, Slot, diff
 from os_update_agent.packages.backend import Backend
 from os_update_agent.packages.state import broken, expected, overlaid, sound, touched_by, visible
 from os_update_agent.policy import Policy
@@ -38,7 +38,7 @@ def aim_of_restore(ledger: Ledger, policy: Policy, before: PackageState, number:
     """The recorded state, or with ``restore: changes`` only what this key's own runs have changed since."""
     target = sound(ledger.state(number))
     if policy.restore == "changes":
-        target = overlaid(before, target, _touched_since(ledger, policy))
+        target = sound(overlaid(before, target, _touched_since(ledger, policy)))
     removals = [change for change in visible(diff(before, target)) if change.after is None]
     return Aim(target, (), _not_ours(ledger, removals))
 
@@ -46,19 +46,21 @@ def aim_of_restore(ledger: Ledger, policy: Policy, before: PackageState, number:
 def _touched_since(ledger: Ledger, policy: Policy) -> FrozenSet[Slot]:
     record = ledger.history(policy.key).record(policy.value)
     since = record.reached_run or 0 if record else 0
-    touched: FrozenSet[Slot] = frozenset()
-    for run in ledger.runs(policy.key):
-        if run.id > since and run.before is not None and run.after is not None:
-            touched |= touched_by(ledger.state(run.before), ledger.state(run.after))
-    return touched
+    runs = [_effect_of(ledger, run) for run in ledger.runs(policy.key) if run.id > since]
+    return frozenset(slot for effect in runs if effect for slot in touched_by(*effect))
 
 
 def _not_ours(ledger: Ledger, removals: Sequence[Change]) -> Tuple[str, ...]:
     if not removals:
         return ()
-    ours: Set[str] = set()
-    for run in ledger.runs():
-        if run.before is not None and run.after is not None:
-            changes = visible(diff(ledger.state(run.before), ledger.state(run.after)))
-            ours |= {change.name for change in changes if change.before is None}
+    effects = [_effect_of(ledger, run) for run in ledger.runs()]
+    ours = {change.name for effect in effects if effect for change in visible(diff(*effect)) if change.before is None}
     return tuple(change.name for change in removals if change.name not in ours)
+
+
+def _effect_of(ledger: Ledger, run: Run) -> Optional[Tuple[PackageState, PackageState]]:
+    """The states between which a run has moved the node; of one that was cut off in its transaction only its aim is known."""
+    after = run.after if run.after is not None else run.target if run.begun else None
+    if run.before is None or after is None:
+        return None
+    return ledger.state(run.before), ledger.state(after)

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Optional, Tuple
 
 from os_update_agent import decision, update
-from os_update_agent.conclusion import outcome_of, store
+from os_update_agent.conclusion import aftermath, outcome_of, store
 from os_update_agent.decision import Decision, decide
 from os_update_agent.errors import BUG_STATUS, AgentError, LedgerError, bug
 from os_update_agent.heat.copies import forget_signal
@@ -40,6 +40,9 @@ def resume(site: Site, patience: Optional[Patience] = None) -> Tuple[OwedSignal,
     Raises LedgerError, Busy.
     """
     with try_lock(site.settings.worker_lock) as mine:
+        if mine:
+            # First: what they have left half-done is what a newer run would take for the state before.
+            _finish_orphans(site)
         while mine:
             unfinished = site.ledger.unfinished()
             if not unfinished:
@@ -47,16 +50,17 @@ def resume(site: Site, patience: Optional[Patience] = None) -> Tuple[OwedSignal,
             doing = f"deployment {unfinished[0].config_id} ({unfinished[0].action})"
             with node_lock(site.settings.lock, doing=doing, timeout=LOCK_SECONDS):
                 work(site, unfinished[0])
-        if mine:
-            _finish_orphans(site)
     return send_owed(site, patience)
 
 
 def _finish_orphans(site: Site) -> None:
     """Runs that are open though Heat has an answer already: the node must not be left half-done for that."""
+    unfinished = {delivery.run for delivery in site.ledger.unfinished()}
     for run in site.ledger.open_runs():
+        if run.id in unfinished:
+            continue
         with node_lock(site.settings.lock, doing=f"run {run.id}", timeout=LOCK_SECONDS):
-            newer = any(other.id > run.id and other.leads_to_value and other.reached for other in site.ledger.runs())
+            newer = any(other.id > run.id and other.leads_to_value and other.reached for other in site.ledger.runs(run.key))
             if newer or not (run.begun or run.left):
                 # A newer run has gone on from where this one was cut off; or Heat was told that nothing was changed, and so it stays.
                 site.ledger.save_run(replace(run, phase=update.FINISHED, finished=site.clock(), failure=run.failure or "it was cut off"))
@@ -73,11 +77,11 @@ def work(site: Site, delivery: Delivery) -> None:
     except LedgerError:
         raise
     except AgentError as error:
-        outcome = outcome_of_error(str(error), error.exit_status)
+        outcome = outcome_of_error(str(error), error.exit_status, aftermath(site, delivery.config_id))
     except Exception as error:
         # A bug must still reach Heat, which waits.
         log.critical("deployment=%s: %s", delivery.config_id, bug(error))
-        outcome = outcome_of_error(bug(error), BUG_STATUS)
+        outcome = outcome_of_error(bug(error), BUG_STATUS, aftermath(site, delivery.config_id))
     store(site, delivery.config_id, delivery.request or NOBODY, outcome)
     if site.ledger.is_overtaken(delivery.config_id):
         # heat-config-notify would send it under the newer deployment's name.

@@ -34,6 +34,9 @@ def prune(ledger: Ledger, archive: Archive, defaults: Policy, *, keep: Optional[
     for key in ledger.all_keys():
         count = keep_of(ledger, key, defaults.as_json()) if keep is None else keep
         numbers.update(kept_states(ledger.history(key), count))
+    for run in ledger.open_runs():
+        # Whoever takes it up again has to be able to go either way.
+        numbers.update(number for number in (run.before, run.target) if number is not None)
     return archive.prune(_identities(ledger, sorted(numbers)))
 
 

@@ -59,7 +59,7 @@ def begin(site: Site, policy: Policy, kind: str, *, config_id: str, state: Optio
 def taken_up(run: Run) -> Run:
     """A run that was cut off, as it goes on: anew where nothing was touched yet, for the node may have changed meanwhile."""
     note = f"the run was cut off in phase {run.phase} and taken up again"
-    return replace(_noted(run, note), phase=run.phase if run.left or run.begun else CHECK)
+    return replace(_noted(run, note), phase=run.phase if run.left or run.begun or run.failure else CHECK)
 
 
 def perform(site: Site, run: Run) -> Run:

@@ -47,7 +47,7 @@ class World:
         url = f"copy:{self.repository.directory}"
         self.root = make_root(self.node / "root", sources=[self.repository.source_line(url)])
         for name in ("state", "log", "run", "steps"):
-            (self.node / name).mkdir()
+            (self.node / name).mkdir(mode=0o700)
         self.settings = base / "agent.conf"
         paths = "".join(f"{name} = {self.node / name}\n" for name in ("state", "log", "run", "steps"))
         self.settings.write_text(f"[node]\nroot = {self.root}\nbackend = apt\n[paths]\n{paths}", encoding="utf-8")

@@ -87,9 +87,9 @@ def _collected(collect_config: Path) -> Any:
     if program is None:
         return None
     # The metadata hold secrets: they go to a nameless file, and its errors nowhere.
-    with tempfile.NamedTemporaryFile() as output:
+    with tempfile.TemporaryFile() as output:
         try:
-            run_to_file([program, "--print", "--config-file", str(collect_config)], output.file, timeout=COLLECT_SECONDS, errors=False)
+            run_to_file([program, "--print", "--config-file", str(collect_config)], output, timeout=COLLECT_SECONDS, errors=False)
             output.seek(0)
             return json.loads(output.read())
         except (AgentError, ValueError):
