@@ -28,15 +28,18 @@ def keep_of(ledger: Ledger, key: str, defaults: Mapping[str, object]) -> int:
     return 0 if policy.get("archive") == "off" else int(str(policy.get("keep", Policy().keep)))
 
 
-def prune(ledger: Ledger, archive: Archive, defaults: Policy, *, keep: Optional[int] = None) -> Tuple[int, int]:
+def prune(
+    ledger: Ledger, archive: Archive, defaults: Policy, *, keep: Optional[int] = None, besides: Optional[int] = None
+) -> Tuple[int, int]:
     """Drop the files that no kept state needs; ``keep`` counts for all keys where it is given. Returns (files, bytes) that went."""
     numbers: Set[int] = set()
     for key in ledger.all_keys():
         count = keep_of(ledger, key, defaults.as_json()) if keep is None else keep
         numbers.update(kept_states(ledger.history(key), count))
     for run in ledger.open_runs():
-        # Whoever takes it up again has to be able to go either way.
-        numbers.update(number for number in (run.before, run.target) if number is not None)
+        # Whoever takes it up again has to be able to go either way; ``besides`` is the run that is just ending.
+        if run.id != besides:
+            numbers.update(number for number in (run.before, run.target) if number is not None)
     return archive.prune(_identities(ledger, sorted(numbers)))
 
 

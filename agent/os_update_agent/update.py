@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 CHECK, CAPTURE, REFRESH, PLAN, FETCH, LEAVE = "check", "capture", "refresh", "plan", "fetch", "leave"
 TRANSACT, VERIFY, HEALTH, UNDO, RETURN, RECORD, FINISHED = "transact", "verify", "health", "undo", "return", "record", "finished"
 
+CUT_OFF_AT_MOST = 2
 UPDATE, RESTORE, DOWNLOAD, ASSESS = "update", "restore", "download", "assess"
 
 
@@ -57,9 +58,20 @@ def begin(site: Site, policy: Policy, kind: str, *, config_id: str, state: Optio
 
 
 def taken_up(run: Run) -> Run:
-    """A run that was cut off, as it goes on: anew where nothing was touched yet, for the node may have changed meanwhile."""
+    """A run that was cut off, as it goes on: anew where nothing was touched yet, for the node may have changed meanwhile.
+
+    A transaction that was cut off again and again is not tried for ever: it is undone, and an undo that is cut off is given up.
+    """
     note = f"the run was cut off in phase {run.phase} and taken up again"
-    return replace(_noted(run, note), phase=run.phase if run.left or run.begun or run.failure else CHECK)
+    times = run.notes.count(note) + 1
+    run = _noted(run, note)
+    if times > CUT_OFF_AT_MOST and run.phase == UNDO:
+        return replace(run, phase=RETURN, undone=False)
+    if times > CUT_OFF_AT_MOST and run.begun and run.phase != RETURN:
+        failure = run.failure or f"it was cut off {times} times in phase {run.phase}"
+        back = Policy.from_json(run.policy).on_failure == "restore"
+        return replace(run, phase=UNDO if back else RETURN, failure=failure, status=run.status or 1)
+    return replace(run, phase=run.phase if run.left or run.begun or run.failure else CHECK)
 
 
 def perform(site: Site, run: Run) -> Run:
@@ -340,7 +352,7 @@ class _Work:
     def cleaned_up(self, run: Run) -> Run:
         """Drop the package files that nobody needs. What cannot be dropped takes space, and takes nothing from what was reached."""
         try:
-            prune(self.site.ledger, self.archive, self.policy)
+            prune(self.site.ledger, self.archive, self.policy, besides=run.id)
         except (AgentError, OSError) as error:
             return _noted(run, f"the archive could not be cleaned up: {error}")
         return run

@@ -10,7 +10,7 @@ from typing import Tuple
 import pytest
 
 from os_update_agent.demo.repository import Deb
-from packages.node import PATIENCE, VERSIONS_ONE, Node, wait_until
+from packages.node import PATIENCE, VERSIONS_ONE, Node, Result, wait_until
 from packages.test_faults_locks import block_in, let_go
 
 LIB, TOOL = Deb("libapp1", "1.5-1"), Deb("tool", "2.0-1")
@@ -104,7 +104,7 @@ def test_a_ledger_that_cannot_be_written_in_the_transaction_is_told_and_resume_e
 # --- a worker that is killed each time
 
 
-def killed(node: Node) -> None:
+def killed(node: Node) -> Result:
     """A run is cut off: the package kills the worker, whose process id is in the node's lock, as often as it is configured."""
     pid = "$(sed 's/.*\"pid\": \\([0-9]*\\).*/\\1/' " + f"{node.run}/lock)"
     script = f"if [ ! -e {node.directory}/mended ]; then kill -9 {pid}; exit 1; fi"
@@ -112,10 +112,8 @@ def killed(node: Node) -> None:
     node.step(BACK)
     node.offer(LIB, Deb("tool", "2.0-1", scripts={"postinst": script}))
     failed = node.fail("UPDATE", "v2")
-    assert "nothing was changed" not in failed.complaint
-    assert "cut off" in failed.complaint and "os-update-agent resume" in failed.complaint
     assert [request.body.decode() for request in failed.received] == [failed.stdout]
-    assert node.history().current is None
+    return failed
 
 
 def settled(node: Node) -> bool:
@@ -124,40 +122,18 @@ def settled(node: Node) -> bool:
         return not ledger.open_runs() and not ledger.unfinished()
 
 
-def test_a_run_whose_worker_was_killed_each_time_is_ended_by_resume(based: Node) -> None:
+def test_a_run_whose_worker_is_killed_each_time_is_undone_and_heat_is_told_so(based: Node) -> None:
     one = based.packages()
-    killed(based)
-    (based.directory / "mended").touch()
-    done = command(based, "resume")
-    assert done.returncode == 0, done.stderr
-    assert settled(based)
-    run = based.last_run()
-    assert run.result in ("success", "undone")
-    if run.result == "success":
-        assert based.versions() == NEW
-        assert based.history().current == "v2"
-    else:
-        assert based.packages() == one
-        assert based.history().current == "v1"
-    assert based.ran()[-1] == f"{BACK} v2 update [{run.result}]"
-    based.succeed("CREATE", "v1")
-    assert based.packages() == one
-
-
-@pytest.mark.parametrize("mended", [True, False])
-def test_the_next_delivery_goes_back_over_a_run_whose_worker_was_killed_each_time(based: Node, mended: bool) -> None:
-    one = based.packages()
-    killed(based)
-    if mended:
-        (based.directory / "mended").touch()
-    based.succeed("CREATE", "v1")
+    failed = killed(based)
+    assert "cut off" in failed.complaint and "was undone" in failed.complaint
+    assert "nothing was changed" not in failed.complaint
     wait_until(lambda: settled(based), "the run that was cut off to be ended")
     assert based.packages() == one
     assert based.history().current == "v1"
-    # Nothing of the old run is done once the node is back.
-    assert based.ran()[-1] == f"{BACK} v1 restore [success]"
-    with based.ledger() as ledger:
-        assert [run.result for run in ledger.runs()] == ["success", "failed"]
+    assert based.ran()[-1] == f"{BACK} v2 update [undone]"
+    again = based.succeed("CREATE", "v1")
+    assert "stands at this value" in again.told
+    assert based.packages() == one
 
 
 # --- the order of deliveries

@@ -19,7 +19,10 @@ def start(argv: Sequence[str], *, unit: str, output: Path, environment: Mapping[
 
     Raises CommandFailed.
     """
-    descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    try:
+        descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise CommandFailed(f"the log {output} cannot be written: {error.strerror}") from error
     with os.fdopen(descriptor, "ab") as file:
         if SYSTEMD.is_dir() and os.geteuid() == 0:
             try:
