@@ -16,6 +16,7 @@ from typing import IO, Callable, Dict, Iterator, Optional, Sequence, Tuple
 from os_update_agent.errors import BUG_STATUS, AgentError, NotRestorable, PackageError, bug
 from os_update_agent.model import Package, PackageState, Run, diff
 from os_update_agent.node.reboot import boot_id
+from os_update_agent.node.run import uninterrupted
 from os_update_agent.node.scripts import run_steps, step_environment
 from os_update_agent.packages.state import broken, is_torn, sound, transaction, unmet, visible
 from os_update_agent.packages.transition import Transition
@@ -272,7 +273,8 @@ class _Work:
         self.site.ledger.begin_change(self.run)
         complaints = self.transition.go(self.state(self.run.target), forced=self.run.kind == RESTORE)
         if complaints and self.policy.on_failure == "keep":
-            self.backend.repair(self.output)
+            with uninterrupted():
+                self.backend.repair(self.output)
         return replace(self.run, complaints=complaints, phase=VERIFY)
 
     def verify(self) -> Run:

@@ -118,9 +118,9 @@ class Running:
     def pid(self) -> int:
         return self.process.pid
 
-    def wait(self) -> Result:
+    def wait(self, patience: float = PATIENCE) -> Result:
         try:
-            self.process.wait(PATIENCE)
+            self.process.wait(patience)
         finally:
             self.process.kill()
         out, err = self.output()

@@ -94,6 +94,16 @@ def test_a_package_that_cannot_be_had_stops_the_update(based: Node, server: Faul
     assert_mended(based)
 
 
+def test_a_repository_that_accepts_and_says_nothing_is_given_up(based: Node, server: FaultyServer) -> None:
+    """apt waits 30 s, four times: the slowest test of all, and the only way to see it."""
+    server.faults["Release"] = "hang"
+    failed = based.start("UPDATE", "v2").wait(600)
+    assert "index cannot be refreshed" in failed.complaint
+    assert_untouched(based, failed)
+    server.faults.clear()
+    assert_mended(based)
+
+
 def test_a_slow_repository_is_still_a_good_one(based: Node, server: FaultyServer) -> None:
     server.faults["/"] = "slow"
     assert_mended(based)

@@ -60,8 +60,10 @@ class Transition:
         """Unpack half-installed packages again, in the version that they have, as far as anybody has the file, and configure all."""
         torn = [package for package in now.packages if is_torn(package)]
         missing = self.archive.obtain(torn) if torn else ()
-        self.backend.unpack(self.archive.files([package for package in torn if package not in missing]), self.output)
-        self.backend.repair(self.output)
+        files = self.archive.files([package for package in torn if package not in missing])
+        with uninterrupted():
+            self.backend.unpack(files, self.output)
+            self.backend.repair(self.output)
 
     def check_space(self, before: PackageState, target: PackageState) -> None:
         """Raises PackageError when a file system is too small."""
