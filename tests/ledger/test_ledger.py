@@ -543,7 +543,7 @@ def test_a_writer_that_is_killed_leaves_what_was_before(path: Path, ledger: Ledg
 
 
 def test_a_busy_ledger_is_waited_for_and_then_named(path: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("os_update_agent.ledger.BUSY_SECONDS", 0.2)
+    monkeypatch.setattr("os_update_agent.ledger.database.BUSY_SECONDS", 0.2)
     other = Ledger(path)
     use: Callable[[], None] = lambda: other.record_current("k", None)  # noqa: E731
     with ledger._transaction(), pytest.raises(LedgerError, match="database is locked"):

@@ -1,0 +1,101 @@
+"""The file behind the ledger: opened privately, checked, written in durable transactions."""
+
+import os
+import sqlite3
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Iterator, List, Optional
+
+from os_update_agent.errors import LedgerError
+
+# 1: the first published schema.
+SCHEMA = 1
+BUSY_SECONDS = 60.0
+
+_TABLES = """
+CREATE TABLE states (id INTEGER PRIMARY KEY, digest TEXT NOT NULL, backend TEXT NOT NULL, native TEXT NOT NULL,
+                     install_only TEXT NOT NULL,
+                     base INTEGER, depth INTEGER NOT NULL, body BLOB NOT NULL);
+CREATE INDEX states_digest ON states (digest);
+CREATE TABLE histories (key TEXT PRIMARY KEY, current TEXT, first_state INTEGER);
+CREATE TABLE records (key TEXT NOT NULL, value TEXT NOT NULL, state INTEGER, tried REAL NOT NULL, reached REAL, run INTEGER,
+                      reached_run INTEGER, turn INTEGER, PRIMARY KEY (key, value)) WITHOUT ROWID;
+CREATE TABLE runs (id INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL, config_id TEXT NOT NULL, finished REAL,
+                   document TEXT NOT NULL);
+CREATE INDEX runs_open ON runs (finished) WHERE finished IS NULL;
+CREATE TABLE deliveries (turn INTEGER PRIMARY KEY AUTOINCREMENT, config_id TEXT NOT NULL UNIQUE, key TEXT NOT NULL,
+                         value TEXT NOT NULL, action TEXT NOT NULL, received REAL NOT NULL, policy TEXT NOT NULL, restore INTEGER,
+                         started REAL, finished REAL, run INTEGER, body TEXT, address TEXT, request TEXT);
+CREATE INDEX deliveries_open ON deliveries (turn) WHERE finished IS NULL;
+CREATE TABLE outbox (config_id TEXT PRIMARY KEY, address TEXT NOT NULL, target TEXT, body TEXT NOT NULL, standing TEXT NOT NULL,
+                     tries INTEGER NOT NULL, updated REAL NOT NULL, last_answer TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE archive (name TEXT NOT NULL, arch TEXT NOT NULL, version TEXT NOT NULL, file TEXT NOT NULL, sha256 TEXT NOT NULL,
+                      size INTEGER NOT NULL, installed_kb INTEGER NOT NULL, origin TEXT NOT NULL,
+                      PRIMARY KEY (name, arch, version)) WITHOUT ROWID;
+"""
+
+
+class Database:
+    """The file at ``path``; made when it is not there.
+
+    Raises LedgerError when it cannot be opened, is damaged or was written by a newer agent.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with self._complaints():
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            # Made before SQLite opens it, so that the file never had a wider mode.
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+            self._db = sqlite3.connect(str(path), timeout=BUSY_SECONDS, isolation_level=None)
+            # TRUNCATE with secure_delete: what is wiped (signal secrets) is gone from the file and from its journal.
+            self._db.executescript("PRAGMA journal_mode=TRUNCATE; PRAGMA synchronous=FULL; PRAGMA secure_delete=ON;")
+            self._prepare()
+
+    def _prepare(self) -> None:
+        schema = self._db.execute("PRAGMA user_version").fetchone()[0]
+        if schema == SCHEMA:
+            return
+        if schema > SCHEMA:
+            raise LedgerError(
+                f"the ledger {self.path} has schema {schema}; this os-update-agent knows schemas up to {SCHEMA}: "
+                "install the newer agent again, or move the ledger away to start a new history"
+            )
+        with self._transaction():
+            if self._db.execute("PRAGMA user_version").fetchone()[0] == 0:
+                for statement in _TABLES.split(";"):
+                    self._db.execute(statement)
+                self._db.execute(f"PRAGMA user_version={SCHEMA}")
+
+    def close(self) -> None:
+        self._db.close()
+
+    @contextmanager
+    def _complaints(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            hint = ""
+            if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
+                hint = "; it is damaged: move it away to start a new history, the packages themselves are not touched by this"
+            raise LedgerError(f"the ledger {self.path} cannot be used: {error}{hint}") from error
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._complaints():
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._db
+            except BaseException:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT")
+
+    def _rows(self, sql: str, *parameters: Any) -> List[Any]:
+        with self._complaints():
+            return self._db.execute(sql, parameters).fetchall()
+
+    def _row(self, sql: str, *parameters: Any) -> Optional[Any]:
+        rows = self._rows(sql, *parameters)
+        return rows[0] if rows else None

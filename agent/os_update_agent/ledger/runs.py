@@ -1,0 +1,66 @@
+"""Runs, written ahead of each of their steps."""
+
+import dataclasses
+import json
+from dataclasses import replace
+from typing import Optional, Tuple
+
+from os_update_agent.ledger.database import Database
+from os_update_agent.model import HeldBack, Run
+
+
+class Runs(Database):
+    """The table of runs."""
+
+    def open_run(self, run: Run) -> Run:
+        """Begin a run: gives it its number, and to its delivery the run. A run that leads to a value makes it known as tried."""
+        with self._transaction() as db:
+            cursor = db.execute("INSERT INTO runs (key, config_id, document) VALUES (?, ?, '{}')", (run.key, run.config_id))
+            assert cursor.lastrowid is not None
+            run = replace(run, id=cursor.lastrowid)
+            self._write_run(run)
+            db.execute("UPDATE deliveries SET run = ? WHERE config_id = ?", (run.id, run.config_id))
+            if run.leads_to_value:
+                db.execute("INSERT OR IGNORE INTO histories (key) VALUES (?)", (run.key,))
+                db.execute(
+                    "INSERT INTO records (key, value, tried, run) VALUES (?, ?, ?, ?)"
+                    " ON CONFLICT (key, value) DO UPDATE SET tried = excluded.tried, run = excluded.run",
+                    (run.key, run.value, run.started, run.id),
+                )
+        return run
+
+    def begin_change(self, run: Run) -> None:
+        """Write ahead that packages change from now on: the run says so, and the key stands at no value until a run's end says which."""
+        with self._transaction() as db:
+            self._write_run(run)
+            db.execute("UPDATE histories SET current = NULL WHERE key = ?", (run.key,))
+
+    def save_run(self, run: Run) -> None:
+        """Write ahead: after this returns, the run is at ``run.phase`` whatever happens."""
+        with self._transaction():
+            self._write_run(run)
+
+    def _write_run(self, run: Run) -> None:
+        document = json.dumps({k: v for k, v in dataclasses.asdict(run).items() if k != "id"}, separators=(",", ":"))
+        self._db.execute("UPDATE runs SET finished = ?, document = ? WHERE id = ?", (run.finished, document, run.id))
+
+    def run(self, number: int) -> Optional[Run]:
+        row = self._row("SELECT id, document FROM runs WHERE id = ?", number)
+        return _as_run(*row) if row else None
+
+    def runs(self, key: Optional[str] = None, limit: int = -1) -> Tuple[Run, ...]:
+        """Runs, the newest first."""
+        rows = self._rows("SELECT id, document FROM runs WHERE ? IS NULL OR key = ? ORDER BY id DESC LIMIT ?", key, key, limit)
+        return tuple(_as_run(*row) for row in rows)
+
+    def open_runs(self) -> Tuple[Run, ...]:
+        return tuple(_as_run(*row) for row in self._rows("SELECT id, document FROM runs WHERE finished IS NULL ORDER BY id"))
+
+
+def _as_run(number: int, document: str) -> Run:
+    known = {field.name for field in dataclasses.fields(Run)}
+    data = {name: value for name, value in json.loads(document).items() if name in known}
+    data["held_back"] = tuple(HeldBack(**item) for item in data.get("held_back", ()))
+    for name in ("not_restorable", "repacked", "removes_foreign", "notes", "complaints"):
+        data[name] = tuple(data.get(name, ()))
+    return Run(id=number, **data)

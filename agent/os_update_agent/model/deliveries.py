@@ -1,0 +1,118 @@
+"""What Heat asks and what it is told: a deployment as it comes, the delivery as it is written down, the result on its way."""
+
+from dataclasses import dataclass, field
+from typing import Any, Dict, Mapping, Optional, Tuple
+
+
+@dataclass(frozen=True)
+class SignalTarget:
+    """Where the result of one delivery goes. Everything in ``secret`` stays out of logs and is wiped once delivered."""
+
+    transport: str
+    stack_id: str = ""
+    resource_name: str = ""
+    verb: str = "POST"
+    secret: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    def as_json(self) -> Dict[str, Any]:
+        return {
+            "transport": self.transport,
+            "stack_id": self.stack_id,
+            "resource_name": self.resource_name,
+            "verb": self.verb,
+            "secret": dict(self.secret),
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "SignalTarget":
+        return cls(**data)
+
+
+@dataclass(frozen=True)
+class Output:
+    """An output that the SoftwareConfig declares."""
+
+    name: str
+    error_output: bool = False
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """One delivery: what heat-config gives a hook on its standard input, checked and typed.
+
+    ``inputs`` are the values of everything that is not Heat's own (deploy_*); ``config`` and ``options`` are maps.
+    """
+
+    id: str
+    name: str
+    action: str
+    stack_id: str
+    resource_name: str
+    server_id: str
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+    config: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
+    outputs: Tuple[Output, ...] = ()
+    signal: SignalTarget = SignalTarget("NO_SIGNAL")
+
+    @property
+    def key(self) -> str:
+        """Whose history this delivery belongs to, unless ``state_key`` says otherwise."""
+        return f"{self.stack_id}/{self.resource_name}@{self.server_id}"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a delivery came to: the truth that is told to Heat and to the operator."""
+
+    status_code: int
+    stdout: str = ""
+    stderr: str = ""
+    outputs: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_success(self) -> bool:
+        return self.status_code == 0
+
+
+@dataclass(frozen=True)
+class Request:
+    """Whom to answer, and with which outputs."""
+
+    signal: SignalTarget
+    outputs: Tuple[Output, ...] = ()
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """One config id: what Heat, or an operator, asked, and the stored answer once there is one.
+
+    ``policy`` is as Policy.as_json() made it; ``restore`` is a state that was asked for by hand whatever the table says.
+    ``started`` is when a worker took it up; ``request`` is gone when it is answered.
+    """
+
+    config_id: str
+    key: str
+    value: str
+    action: str
+    received: float
+    policy: Mapping[str, Any] = field(default_factory=dict)
+    restore: Optional[int] = None
+    started: Optional[float] = None
+    finished: Optional[float] = None
+    run: Optional[int] = None
+    body: Optional[str] = None
+    request: Optional[Request] = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class OwedSignal:
+    """A result on its way to Heat; ``target`` holds secrets and is None once nothing is owed any more."""
+
+    config_id: str
+    body: str
+    standing: str
+    tries: int
+    updated: float
+    target: Optional[SignalTarget] = field(default=None, repr=False)
+    last_answer: str = ""

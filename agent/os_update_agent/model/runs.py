@@ -1,0 +1,102 @@
+"""What the node has been through: runs, and the values that they led to."""
+
+from dataclasses import dataclass, field
+from typing import Any, Mapping, Optional, Tuple
+
+from os_update_agent.model.packages import HeldBack
+
+
+@dataclass(frozen=True)
+class Record:
+    """What the ledger holds under one value: was it reached, and with which state.
+
+    ``run`` is the last that tried it, ``reached_run`` the last that reached it (None for a baseline). Times are for people only:
+    a node's clock may step.
+    """
+
+    value: str
+    state: Optional[int]
+    tried: float
+    reached: Optional[float]
+    run: Optional[int] = None
+    reached_run: Optional[int] = None
+
+    @property
+    def is_reached(self) -> bool:
+        return self.reached is not None and self.state is not None
+
+
+@dataclass(frozen=True)
+class History:
+    """All that is known under one key. ``current`` is the reached value that the node stands at, None where a run left it elsewhere.
+
+    ``first_state`` is the state before the first update, for a key whose first value was never told (a template with actions [UPDATE]).
+    """
+
+    key: str
+    current: Optional[str] = None
+    first_state: Optional[int] = None
+    records: Tuple[Record, ...] = ()
+
+    @property
+    def is_known(self) -> bool:
+        return bool(self.records)
+
+    def record(self, value: str) -> Optional[Record]:
+        return next((record for record in self.records if record.value == value), None)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One attempt to bring the node to a value: everything that its next step, perhaps after a crash, has to know.
+
+    ``before``, ``target``, ``after`` and ``restored_from`` are states in the ledger; ``reached_before`` is when the value was reached
+    last. ``begun`` is set before a transaction starts; ``left`` and ``returned`` tell whether pre-update.d was begun and
+    post-update.d has ended well; ``undone`` is None until an undo was tried.
+    """
+
+    id: int
+    key: str
+    value: str
+    kind: str
+    phase: str
+    started: float
+    config_id: str = ""
+    policy: Mapping[str, Any] = field(default_factory=dict)
+    boot_id: str = ""
+    log: str = ""
+    finished: Optional[float] = None
+    before: Optional[int] = None
+    target: Optional[int] = None
+    after: Optional[int] = None
+    departing: Optional[str] = None
+    restored_from: Optional[int] = None
+    reached_before: Optional[float] = None
+    is_first: bool = False
+    held_back: Tuple[HeldBack, ...] = ()
+    not_restorable: Tuple[str, ...] = ()
+    repacked: Tuple[str, ...] = ()
+    removes_foreign: Tuple[str, ...] = ()
+    notes: Tuple[str, ...] = ()
+    failure: str = ""
+    status: int = 0
+    complaints: Tuple[str, ...] = ()
+    begun: bool = False
+    undone: Optional[bool] = None
+    left: bool = False
+    returned: bool = False
+    reached: bool = False
+
+    @property
+    def leads_to_value(self) -> bool:
+        """Is the run's aim the state of a value? A download or an assessment has none."""
+        return self.kind in ("update", "restore")
+
+    @property
+    def result(self) -> str:
+        """The run in one word for tables and for the scripts of an operator."""
+        if self.finished is None:
+            return "open"
+        if self.reached:
+            return "success"
+        return "undone" if self.undone else "failed"
