@@ -16,6 +16,7 @@ from os_update_agent.heat.copies import forget_signal
 from os_update_agent.model import Delivery, Outcome, OwedSignal, Request, SignalTarget
 from os_update_agent.node.lock import node_lock, try_lock
 from os_update_agent.outbox import Patience, send_owed
+from os_update_agent.phases import names
 from os_update_agent.policy import Policy
 from os_update_agent.report import outcome_of_baseline, outcome_of_error, outcome_of_nothing, shown
 from os_update_agent.site import Site
@@ -27,10 +28,10 @@ LOCK_SECONDS = 600.0
 NOBODY = Request(SignalTarget("NO_SIGNAL"))
 
 _RUNS = {
-    decision.UPDATE: update.UPDATE,
-    decision.RESTORE: update.RESTORE,
-    decision.DOWNLOAD: update.DOWNLOAD,
-    decision.ASSESS: update.ASSESS,
+    decision.UPDATE: names.UPDATE,
+    decision.RESTORE: names.RESTORE,
+    decision.DOWNLOAD: names.DOWNLOAD,
+    decision.ASSESS: names.ASSESS,
 }
 
 
@@ -63,7 +64,7 @@ def _finish_orphans(site: Site) -> None:
             newer = any(other.id > run.id and other.leads_to_value and other.reached for other in site.ledger.runs(run.key))
             if newer or not (run.begun or run.left):
                 # A newer run has gone on from where this one was cut off; or Heat was told that nothing was changed, and so it stays.
-                site.ledger.save_run(replace(run, phase=update.FINISHED, finished=site.clock(), failure=run.failure or "it was cut off"))
+                site.ledger.save_run(replace(run, phase=names.FINISHED, finished=site.clock(), failure=run.failure or "it was cut off"))
             else:
                 update.perform(site, update.taken_up(run))
 

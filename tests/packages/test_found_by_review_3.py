@@ -6,6 +6,7 @@ from pathlib import Path
 from os_update_agent import update
 from os_update_agent.ledger import Ledger
 from os_update_agent.model import Delivery, Output, Request, Run, SignalTarget
+from os_update_agent.phases import names
 from os_update_agent.policy import Policy
 from os_update_agent.retention import prune
 from packages.node import Node
@@ -27,16 +28,16 @@ def test_a_delivery_that_comes_with_its_answer_is_never_seen_without(tmp_path: P
 
 
 def run(**changed: object) -> Run:
-    return Run(1, "key", "v", "update", **{"phase": update.PLAN, "started": 1.0, "policy": {}, **changed})  # type: ignore[arg-type]
+    return Run(1, "key", "v", "update", **{"phase": names.PLAN, "started": 1.0, "policy": {}, **changed})  # type: ignore[arg-type]
 
 
 def test_a_run_that_was_cut_off_before_anything_was_touched_begins_anew() -> None:
-    assert update.taken_up(run()).phase == update.CHECK
+    assert update.taken_up(run()).phase == names.CHECK
 
 
 def test_a_run_that_had_failed_goes_on_to_its_end_and_not_to_a_new_beginning() -> None:
-    failed = run(phase=update.RECORD, failure="the index cannot be refreshed")
-    assert update.taken_up(failed).phase == update.RECORD
+    failed = run(phase=names.RECORD, failure="the index cannot be refreshed")
+    assert update.taken_up(failed).phase == names.RECORD
 
 
 def test_the_files_of_a_run_that_is_cut_off_are_not_pruned(based: Node) -> None:
@@ -46,7 +47,7 @@ def test_the_files_of_a_run_that_is_cut_off_are_not_pruned(based: Node) -> None:
     site = based.site()
     archive = site.archive(site.backend(Policy()))
     number = {record.value: record.state for record in based.history().records}
-    cut_off = site.ledger.open_run(Run(0, "other", "w", "update", update.TRANSACT, 1.0, before=number["v1"], target=number["v2"]))
+    cut_off = site.ledger.open_run(Run(0, "other", "w", "update", names.TRANSACT, 1.0, before=number["v1"], target=number["v2"]))
     prune(site.ledger, archive, Policy(), keep=0)
     assert set(based.kept()) == kept
     site.ledger.save_run(replace(cut_off, finished=2.0))

@@ -31,6 +31,7 @@ FLOORS = {
     "deliver": SEQUENCES,
     "notify": SEQUENCES,
     "outbox": SEQUENCES,
+    "phases": SEQUENCES,
     "planning": SEQUENCES,
     "resume": SEQUENCES,
     "retention": SEQUENCES,

@@ -1,0 +1,125 @@
+"""Before anything changes: is the package database whole, what is to come, is every file here, is there room and time?"""
+
+from dataclasses import replace
+from typing import Mapping, Sequence, Tuple
+
+from os_update_agent.errors import AgentError, NotRestorable, PackageError
+from os_update_agent.model import Package, PackageState, Run, diff
+from os_update_agent.packages.state import broken, is_torn, transaction, unmet, visible
+from os_update_agent.phases.names import ASSESS, CAPTURE, CHECK, DOWNLOAD, FETCH, LEAVE, PLAN, RECORD, REFRESH, RESTORE, RETURN, UPDATE
+from os_update_agent.phases.work import Phase, Work, noted
+from os_update_agent.planning import aim_of_restore, aim_of_update
+from os_update_agent.wording import described, labels, named
+
+
+def check(work: Work) -> Run:
+    """Is the package database whole? What somebody else's interruption left is mended; a restore needs only unpacking for that."""
+    run = work.run
+    work.archive.prepare()
+    work.backend.wait()
+    interrupted = work.backend.interrupted()
+    if interrupted:
+        work.backend.settle()
+    state = work.backend.capture()
+    torn = broken(state)
+    if any(map(is_torn, torn)) or (run.kind != RESTORE and (torn or interrupted)):
+        work.transition.mend(state)
+        left = broken(work.backend.capture())
+        cured = named([package.name for package in torn if package.name not in {other.name for other in left}])
+        if cured or not torn:
+            run = noted(run, f"an earlier interruption was repaired: {cured or 'its journal'}")
+        if left and run.kind != RESTORE:
+            run = noted(
+                run,
+                f"an earlier interruption left {named([f'{package.name} {package.status}' for package in left])}: where this update "
+                "brings no newer version, install it again or remove it by hand",
+            )
+    return replace(run, phase=CAPTURE)
+
+
+def capture(work: Work) -> Run:
+    ledger, run = work.site.ledger, work.run
+    state = work.backend.capture()
+    before = ledger.put_state(state)
+    if run.kind == UPDATE:
+        if run.departing is not None:
+            ledger.record_departing(run.key, run.departing, before)
+        if run.is_first:
+            ledger.record_first_state(run.key, before)
+    return replace(run, before=before, phase=PLAN if run.kind == RESTORE else REFRESH)
+
+
+def refresh(work: Work) -> Run:
+    work.backend.refresh()
+    return replace(work.run, phase=PLAN)
+
+
+def plan(work: Work) -> Run:
+    before = work.state(work.run.before)
+    if work.run.kind == RESTORE:
+        assert work.run.restored_from is not None
+        aim = aim_of_restore(work.site.ledger, work.policy, before, work.run.restored_from)
+    else:
+        aim = aim_of_update(work.backend, work.policy, before)
+    target = aim.target
+    number = work.site.ledger.put_state(target)
+    run = replace(work.run, target=number, held_back=aim.held_back, removes_foreign=aim.removes_foreign)
+    for change in visible(diff(before, target)):
+        work.say(described(change))
+    if run.kind == ASSESS:
+        return replace(run, not_restorable=_labels(work.transition.lost_by(before, target)), phase=RECORD)
+    if not unmet(before, target):
+        # Nothing to do; but a node that an earlier run has left outside still has to be brought back.
+        return replace(run, after=run.before, phase=RETURN)
+    return replace(run, phase=FETCH)
+
+
+def fetch(work: Work) -> Run:
+    """The old files are kept before they are replaced, the new ones are here before anything is touched, and there is room."""
+    before, target = work.state(work.run.before), work.state(work.run.target)
+    if work.run.kind == RESTORE and work.archive.missing(transaction(before, target).install):
+        _try_refresh(work)
+    work.transition.fetch(before, target)
+    run = _keep_old(work, before, target)
+    if run.kind == DOWNLOAD:
+        return replace(run, after=run.before, phase=RECORD)
+    work.transition.check_space(before, target)
+    work.transition.rehearse(before, target, forced=run.kind == RESTORE)
+    _check_deadline(work)
+    return replace(run, phase=LEAVE)
+
+
+def _keep_old(work: Work, before: PackageState, target: PackageState) -> Run:
+    if work.policy.archive == "off":
+        return replace(work.run, not_restorable=_labels(work.transition.lost_by(before, target)))
+    lost, repacked = work.transition.keep_old(before, target)
+    if lost and work.policy.archive == "required":
+        raise NotRestorable(
+            f"{labels(tuple(lost))} could not be put back afterwards (archive: required): neither the archive nor a repository has "
+            f"the file; {named(tuple(lost.values()))}"
+        )
+    for reason in lost.values():
+        work.say(f"neither in the archive nor in a repository; {reason}")
+    return replace(work.run, not_restorable=_labels(tuple(lost)), repacked=repacked)
+
+
+def _try_refresh(work: Work) -> None:
+    try:
+        work.backend.refresh()
+    except PackageError as error:
+        work.say(f"the index was not refreshed: {error}")
+
+
+def _check_deadline(work: Work) -> None:
+    """Law 4: a deadline is checked before the transaction, never inside it."""
+    deadline = work.policy.deadline
+    late = work.site.clock() - work.run.started
+    if deadline is not None and late > deadline:
+        raise AgentError(f"too late: {late:.0f} s have passed and deadline is {deadline:g} s; the transaction was not started")
+
+
+def _labels(packages: Sequence[Package]) -> Tuple[str, ...]:
+    return tuple(package.label for package in packages)
+
+
+PHASES: Mapping[str, Phase] = {CHECK: check, CAPTURE: capture, REFRESH: refresh, PLAN: plan, FETCH: fetch}

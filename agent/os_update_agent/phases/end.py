@@ -1,0 +1,39 @@
+"""The end of a run: the truth goes into the history."""
+
+from dataclasses import replace
+from typing import Mapping
+
+from os_update_agent.errors import AgentError
+from os_update_agent.model import Run
+from os_update_agent.phases.names import FINISHED, RECORD
+from os_update_agent.phases.work import Phase, Work, noted
+from os_update_agent.retention import prune
+
+
+def record(work: Work) -> Run:
+    """The truth goes into the history: reached, unchanged, or somewhere in between."""
+    run, ledger = work.run, work.site.ledger
+    now = work.site.clock()
+    reached = not run.failure
+    if run.leads_to_value:
+        if reached and run.after is not None:
+            ledger.record_reached(run.key, run.value, run.after, run.id, now)
+            run = _cleaned_up(work, run)
+        elif (run.begun and not run.undone) or (run.left and not run.returned):
+            ledger.record_current(run.key, None)
+        else:
+            ledger.record_current(run.key, run.departing)
+    work.say("=== finished")
+    return replace(run, reached=reached, finished=now, phase=FINISHED)
+
+
+def _cleaned_up(work: Work, run: Run) -> Run:
+    """Drop the package files that nobody needs. What cannot be dropped takes space, and takes nothing from what was reached."""
+    try:
+        prune(work.site.ledger, work.archive, work.policy, besides=run.id)
+    except (AgentError, OSError) as error:
+        return noted(run, f"the archive could not be cleaned up: {error}")
+    return run
+
+
+PHASES: Mapping[str, Phase] = {RECORD: record}

@@ -1,0 +1,6 @@
+"""The names of the phases and of the kinds of runs, as they lie in the ledger."""
+
+CHECK, CAPTURE, REFRESH, PLAN, FETCH, LEAVE = "check", "capture", "refresh", "plan", "fetch", "leave"
+TRANSACT, VERIFY, HEALTH, UNDO, RETURN, RECORD, FINISHED = "transact", "verify", "health", "undo", "return", "record", "finished"
+
+UPDATE, RESTORE, DOWNLOAD, ASSESS = "update", "restore", "download", "assess"

@@ -1,0 +1,89 @@
+"""While the node is out of service: out, changed, looked at, put back where it failed, and in again however it ended."""
+
+from dataclasses import replace
+from typing import Mapping
+
+from os_update_agent.errors import PackageError
+from os_update_agent.model import Run, diff
+from os_update_agent.node.run import uninterrupted
+from os_update_agent.packages.state import sound, unmet
+from os_update_agent.phases.names import HEALTH, LEAVE, RECORD, RESTORE, RETURN, TRANSACT, UNDO, VERIFY
+from os_update_agent.phases.work import Phase, Work
+from os_update_agent.wording import mismatch, named
+
+
+def leave(work: Work) -> Run:
+    """Take the node out of service. That this was begun is written down first: whatever happens, it has to come back."""
+    work.save(replace(work.run, left=True))
+    work.operator_steps("pre-update.d")
+    return replace(work.run, phase=TRANSACT)
+
+
+def transact(work: Work) -> Run:
+    work.run = replace(work.run, begun=True)
+    work.site.ledger.begin_change(work.run)
+    complaints = work.transition.go(work.state(work.run.target), forced=work.run.kind == RESTORE)
+    if complaints and work.policy.on_failure == "keep":
+        with uninterrupted():
+            work.backend.repair(work.output)
+    return replace(work.run, complaints=complaints, phase=VERIFY)
+
+
+def verify(work: Work) -> Run:
+    """Law 2: ask the package database what happened, not the exit status."""
+    state = work.backend.capture()
+    work.save(replace(work.run, after=work.site.ledger.put_state(state)))
+    if work.run.failure and not diff(work.state(work.run.before), state) and not work.backend.interrupted():
+        # The lock was not free, say: there is nothing to undo.
+        return replace(work.run, begun=False, phase=RETURN)
+    missed = unmet(state, work.state(work.run.target))
+    if missed:
+        said = "; ".join(work.run.complaints) or "the package manager said nothing of it"
+        raise PackageError(f"the planned state was not reached: {said} ({named([mismatch(change) for change in missed])})")
+    if work.run.complaints or work.run.failure:
+        raise PackageError("; ".join(work.run.complaints) or work.run.failure)
+    return replace(work.run, phase=HEALTH)
+
+
+def health(work: Work) -> Run:
+    work.operator_steps("health.d")
+    return replace(work.run, phase=RETURN)
+
+
+def undo(work: Work) -> Run:
+    """Law 6: put back the state that was captured before, by the same kind of transaction, and look whether it is there."""
+    target = sound(work.state(work.run.before))
+    work.backend.wait()
+    if work.backend.interrupted():
+        # What has to be fetched for the way back shows in a settled database only.
+        work.backend.settle()
+    work.transition.fetch(work.backend.capture(), target)
+    complaints = work.transition.go(target, forced=True)
+    state = work.backend.capture()
+    run = replace(work.run, after=work.site.ledger.put_state(state))
+    left_over = unmet(state, target)
+    if left_over:
+        work.say(f"not undone: {complaints}")
+        differs = named([mismatch(change) for change in left_over])
+        return replace(run, undone=False, notes=(*run.notes, f"the undo is not complete: {differs}"), phase=RETURN)
+    return replace(run, undone=True, phase=RETURN)
+
+
+def come_back(work: Work) -> Run:
+    """Law 7: bring the node back into service, however the update ended."""
+    if not (work.run.left or _is_outside(work)):
+        return replace(work.run, phase=RECORD)
+    work.save(replace(work.run, left=True))
+    work.operator_steps("post-update.d")
+    return replace(work.run, returned=True, phase=RECORD)
+
+
+def _is_outside(work: Work) -> bool:
+    """Did an earlier run take the node out of service and not bring it back?"""
+    for run in work.site.ledger.runs():
+        if run.id != work.run.id and run.left:
+            return not run.returned
+    return False
+
+
+PHASES: Mapping[str, Phase] = {LEAVE: leave, TRANSACT: transact, VERIFY: verify, HEALTH: health, UNDO: undo, RETURN: come_back}

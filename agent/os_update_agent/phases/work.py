@@ -1,0 +1,63 @@
+"""One run at work: the run as it is in the ledger, and the doers that its policy asks for."""
+
+import os
+from dataclasses import replace
+from typing import IO, Callable, Optional
+
+from os_update_agent.errors import AgentError
+from os_update_agent.model import PackageState, Run
+from os_update_agent.node.scripts import run_steps, step_environment
+from os_update_agent.packages.transition import Transition
+from os_update_agent.policy import Policy
+from os_update_agent.site import Site
+
+
+class Work:
+    """What every phase works with. ``output`` is the run's log, a regular file."""
+
+    def __init__(self, site: Site, run: Run, output: IO[bytes]) -> None:
+        self.site = site
+        self.run = run
+        self.output = output
+        self.policy = Policy.from_json(run.policy)
+        self.backend = site.backend(self.policy)
+        self.archive = site.archive(self.backend)
+        self.transition = Transition(self.backend, self.archive, site.settings.root, output)
+
+    def save(self, run: Run) -> None:
+        """Write ahead: after this returns, the run stands there whatever happens. Raises LedgerError."""
+        self.site.ledger.save_run(run)
+        self.run = run
+
+    def say(self, line: str) -> None:
+        try:
+            self.output.write(f"{line}\n".encode("utf-8", "replace"))
+        except OSError:
+            # A full disk must not end a run that is to be undone for that very reason; and dpkg fails where it cannot write.
+            with open(os.devnull, "wb") as nowhere:
+                os.dup2(nowhere.fileno(), self.output.fileno(), inheritable=False)
+
+    def state(self, number: Optional[int]) -> PackageState:
+        if number is None:
+            raise AgentError(f"run {self.run.id} is in phase {self.run.phase} without the state that this needs")
+        return self.site.ledger.state(number)
+
+    def operator_steps(self, directory: str) -> None:
+        """Run the operator's steps of a directory. Raises StepFailed."""
+        outcome = ""
+        if directory == "post-update.d":
+            outcome = "success" if not self.run.failure else "undone" if self.run.undone else "failed"
+        run_steps(
+            self.site.settings.steps / directory,
+            environment=step_environment(self.run.value, self.run.kind, outcome),
+            output=self.output,
+            timeout=self.policy.script_timeout,
+        )
+
+
+def noted(run: Run, note: str) -> Run:
+    return replace(run, notes=(*run.notes, note))
+
+
+# A phase returns the run as it goes on; what it raises is a failure of the run.
+Phase = Callable[[Work], Run]
