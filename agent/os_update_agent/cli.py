@@ -3,18 +3,22 @@
 import argparse
 import logging
 import sys
-from typing import Callable, Optional, Sequence
+from typing import TYPE_CHECKING, Callable, Optional, Sequence
 
 from os_update_agent import __version__, commands
 from os_update_agent.errors import AgentError
 from os_update_agent.settings import Settings, load
 
 Command = Callable[[Settings, argparse.Namespace], int]
+if TYPE_CHECKING:
+    Verbs = argparse._SubParsersAction[argparse.ArgumentParser]
 
 _EPILOG = """\
 exit status: 0 done; 1 failed (whether it was undone is said); 2 wrong usage; 75 busy, try later;
 plan --detailed-exitcode: 100 when there are updates.
 """
+# They look at no node: a broken agent.conf must not keep anybody from reading the manual.
+_WITHOUT_SETTINGS = (commands.demo, commands.man, commands.complete)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -29,48 +33,66 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--config", metavar="FILE", help="configuration file in place of /etc/os-update-agent/agent.conf")
     parser.add_argument("-v", "--verbose", action="store_true", help="say what is done, on standard error")
     verbs = parser.add_subparsers(metavar="COMMAND")
-    parser.set_defaults(command=commands.status, json=False)
+    parser.set_defaults(command=commands.status, json=False, parser=parser)
+    _reading(verbs)
+    _changing(verbs)
+    _of_heat(verbs)
+    _of_the_shell(verbs)
+    return parser
 
+
+def _reading(verbs: "Verbs") -> None:
     status = _add(verbs, "status", commands.status)
     _json(status)
     plan = _add(verbs, "plan", commands.plan)
-    plan.add_argument("value", nargs="?", metavar="VALUE")
+    plan.add_argument("value", nargs="?", metavar="VALUE", help="a recorded value: what the way back to it would do")
     plan.add_argument("--no-refresh", action="store_true", help="use the package index as it is")
     plan.add_argument("--detailed-exitcode", action="store_true", help="exit with 100 when there are changes")
     _options(plan)
-    update = _add(verbs, "update", commands.update)
-    update.add_argument("value", metavar="VALUE")
-    _options(update)
-    rollback = _add(verbs, "rollback", commands.rollback)
-    rollback.add_argument("value", metavar="VALUE")
-    _options(rollback)
     history = _add(verbs, "history", commands.history)
     history.add_argument("--limit", type=int, default=20, metavar="N", help="show the last N runs (20)")
     _key_and_json(history)
     show = _add(verbs, "show", commands.show)
-    show.add_argument("value", metavar="VALUE")
+    show.add_argument("value", metavar="VALUE", help="a recorded value")
     _key_and_json(show)
     difference = _add(verbs, "diff", commands.difference)
-    difference.add_argument("a", metavar="A")
-    difference.add_argument("b", metavar="B")
+    difference.add_argument("a", metavar="A", help='a recorded value, or "now"')
+    difference.add_argument("b", metavar="B", help='a recorded value, or "now"')
     _key_and_json(difference)
+
+
+def _changing(verbs: "Verbs") -> None:
+    update = _add(verbs, "update", commands.update)
+    update.add_argument("value", metavar="VALUE", help="the name of the state that is reached: any text, such as a date")
+    _options(update)
+    rollback = _add(verbs, "rollback", commands.rollback)
+    rollback.add_argument("value", metavar="VALUE", help="a recorded value that was reached")
+    _options(rollback)
+    prune = _add(verbs, "prune", commands.prune_now)
+    prune.add_argument("--keep", type=int, metavar="N", help="keep the files of the last N values of each key (option keep)")
+
+
+def _of_heat(verbs: "Verbs") -> None:
     resume = _add(verbs, "resume", commands.resume_now)
     resume.add_argument("--patience", type=float, default=0.0, metavar="SECONDS", help="keep trying to send for so long (one try)")
     replay = _add(verbs, "replay", commands.replay)
-    replay.add_argument("file", metavar="FILE")
+    replay.add_argument("file", metavar="FILE", help="a deployment as heat-config keeps it")
     replay.add_argument("--no-signal", action="store_true", help="do not tell Heat")
     _json(replay)
     notify = _add(verbs, "notify", commands.notify)
-    notify.add_argument("file", metavar="DEPLOYED.json")
+    notify.add_argument("file", metavar="DEPLOYED.json", help="the deployment whose result comes on standard input")
     notify.add_argument("--patience", type=float, default=600.0, metavar="SECONDS", help="keep trying for so long (600)")
-    prune = _add(verbs, "prune", commands.prune_now)
-    prune.add_argument("--keep", type=int, metavar="N", help="keep the files of the last N values of each key (option keep)")
+
+
+def _of_the_shell(verbs: "Verbs") -> None:
     demo = _add(verbs, "demo", commands.demo)
     demo.add_argument("--directory", metavar="DIR", help="work in this new directory and leave it behind")
-    return parser
+    _add(verbs, "man", commands.man)
+    complete = _add(verbs, "completion", commands.complete)
+    complete.add_argument("what", choices=("bash", "values", "keys"), help="the script for bash, or what it asks the ledger for")
 
 
-def _add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, command: Command) -> argparse.ArgumentParser:
+def _add(verbs: "Verbs", name: str, command: Command) -> argparse.ArgumentParser:
     text = (command.__doc__ or "").replace("%", "%%")
     parser = verbs.add_parser(name, help=text, description=text)
     parser.set_defaults(command=command)
@@ -88,7 +110,7 @@ def _key_and_json(parser: argparse.ArgumentParser) -> None:
 
 def _options(parser: argparse.ArgumentParser) -> None:
     _key_and_json(parser)
-    parser.add_argument("--select", choices=("all", "security"))
+    parser.add_argument("--select", choices=("all", "security"), help="which updates")
     parser.add_argument("--packages", action="append", metavar="GLOB", help="only these; can be given again")
     parser.add_argument("--exclude", action="append", metavar="GLOB", help="not these; exclusion wins")
     parser.add_argument("--set", action="append", metavar="OPTION=VALUE", help="any other option, e.g. --set on_failure=keep")
@@ -101,7 +123,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     logging.basicConfig(stream=sys.stderr, level=level, format="%(asctime)s %(levelname)s %(message)s")
     command: Command = arguments.command
     try:
-        return command(Settings() if command is commands.demo else load(arguments.config), arguments)
+        return command(Settings() if command in _WITHOUT_SETTINGS else load(arguments.config), arguments)
     except AgentError as error:
         print(f"os-update-agent: {error}", file=sys.stderr)
         return error.exit_status

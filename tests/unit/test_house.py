@@ -40,8 +40,10 @@ FLOORS = {
     "__main__": DOORS,
     "cli": DOORS,
     "commands": DOORS,
+    "completion": DOORS,
     "demo": DOORS,
     "hook": DOORS,
+    "manual": DOORS,
     "views": DOORS,
     "worker": DOORS,
 }

@@ -1,13 +1,13 @@
 """The only memory: deliveries, runs, package states, kept files and owed signals, in one SQLite file that is durable at each commit."""
 
 from os_update_agent.ledger.archive import ArchiveEntries
-from os_update_agent.ledger.database import SCHEMA
+from os_update_agent.ledger.database import SCHEMA, peek
 from os_update_agent.ledger.deliveries import Deliveries
 from os_update_agent.ledger.histories import Histories
 from os_update_agent.ledger.runs import Runs
 from os_update_agent.ledger.states import FULL_EVERY, States
 
-__all__ = ["FULL_EVERY", "SCHEMA", "Ledger"]
+__all__ = ["FULL_EVERY", "SCHEMA", "Ledger", "peek"]
 
 
 class Ledger(States, Histories, Runs, Deliveries, ArchiveEntries):

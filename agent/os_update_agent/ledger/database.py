@@ -4,7 +4,7 @@ import os
 import sqlite3
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Iterator, List, Optional
+from typing import Any, Iterator, List, Optional, Tuple
 
 from os_update_agent.errors import LedgerError
 
@@ -99,3 +99,22 @@ class Database:
     def _row(self, sql: str, *parameters: Any) -> Optional[Any]:
         rows = self._rows(sql, *parameters)
         return rows[0] if rows else None
+
+
+def peek(path: Path, column: str) -> Tuple[str, ...]:
+    """The values ("value") or the keys ("key") that a ledger knows, the latest first, without making, changing or waiting for anything.
+
+    Nothing where there is no ledger, or none that can be read.
+    """
+    sql = {
+        "value": "SELECT value FROM records GROUP BY value ORDER BY max(coalesce(turn, 0)) DESC, max(tried) DESC",
+        "key": "SELECT key FROM histories ORDER BY key",
+    }[column]
+    try:
+        database = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=0.0)
+        try:
+            return tuple(row[0] for row in database.execute(sql))
+        finally:
+            database.close()
+    except sqlite3.Error:
+        return ()

@@ -1,0 +1,23 @@
+"""The verbs of the command line: each takes the settings and its arguments, prints its answer and returns the exit status."""
+
+from os_update_agent.commands.changing import prune_now, rollback, update
+from os_update_agent.commands.heat import notify, replay, resume_now
+from os_update_agent.commands.reading import difference, history, plan, show, status
+from os_update_agent.commands.shell import complete, demo, man
+
+__all__ = [
+    "complete",
+    "demo",
+    "difference",
+    "history",
+    "man",
+    "notify",
+    "plan",
+    "prune_now",
+    "replay",
+    "resume_now",
+    "rollback",
+    "show",
+    "status",
+    "update",
+]

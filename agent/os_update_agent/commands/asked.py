@@ -1,0 +1,92 @@
+"""What the verbs share: whose history is meant, under which policy, and how an answer is printed."""
+
+import argparse
+import sys
+from typing import Callable, Optional, Sequence, Tuple
+
+from os_update_agent import views
+from os_update_agent.deliver import BY_HAND
+from os_update_agent.errors import AgentError, UsageError
+from os_update_agent.model import History, Outcome, PackageState, Record
+from os_update_agent.policy import Policy
+from os_update_agent.policy import by_hand as policy_by_hand
+from os_update_agent.report import shown
+from os_update_agent.settings import Settings
+from os_update_agent.site import Site
+
+HAND_KEY = "by-hand"
+NOW = "now"
+_OF_ONE_DELIVERY = ("value", "key", "operation")
+
+
+def histories(site: Site, key: Optional[str]) -> Tuple[History, ...]:
+    return tuple(site.ledger.history(known) for known in site.ledger.all_keys() if key in (None, known))
+
+
+def key_of(site: Site, asked: Optional[str]) -> str:
+    """The key that was asked for, else the only one of the node. Raises UsageError where that is not clear."""
+    keys = site.ledger.all_keys()
+    if asked is not None:
+        return asked
+    if len(keys) > 1:
+        raise UsageError("this node has the histories of several deployments; say which with --key: " + ", ".join(map(repr, keys)))
+    return keys[0] if keys else HAND_KEY
+
+
+def record_of(known: History, value: str) -> Record:
+    record = known.record(value)
+    if record is None:
+        values = ", ".join(shown(other.value) for other in known.records) or "none"
+        raise UsageError(f"{shown(value)} is not recorded under {known.key!r}; recorded values: {values}")
+    return record
+
+
+def state_of(site: Site, settings: Settings, arguments: argparse.Namespace, name: str) -> PackageState:
+    if name == NOW:
+        return site.backend(policy_by_hand("", HAND_KEY, settings.defaults)).capture()
+    record = record_of(site.ledger.history(key_of(site, arguments.key)), name)
+    if record.state is None:
+        raise UsageError(f"{shown(name)} was tried and never reached: no state is recorded")
+    return site.ledger.state(record.state)
+
+
+def policy_of(site: Site, arguments: argparse.Namespace, key: str) -> Policy:
+    """As Heat's last delivery of the key had it, under what this command line says: by hand and by Heat the same is excluded."""
+    last = site.ledger.last_policy(key, besides=BY_HAND) or {}
+    options = {name: value for name, value in last.items() if name not in _OF_ONE_DELIVERY and value not in (None, [])}
+    if arguments.select or arguments.packages or arguments.exclude:
+        # Their restriction decides anew how a restore is meant.
+        options.pop("restore", None)
+    for name in ("select", "packages", "exclude"):
+        if getattr(arguments, name, None):
+            options[name] = getattr(arguments, name)
+    for assignment in arguments.set or ():
+        name, sign, value = assignment.partition("=")
+        if not sign:
+            raise UsageError(f"--set {assignment!r}: it must be OPTION=VALUE")
+        options[name.strip().replace("-", "_")] = value
+    return policy_by_hand(arguments.value or "", key, site.settings.defaults, **options)
+
+
+def watcher(arguments: argparse.Namespace) -> Callable[[str], None]:
+    """Tell the phases of a run on standard error, to a person who watches or asked for it."""
+    if not (arguments.verbose or sys.stderr.isatty()):
+        return lambda phase: None
+    return lambda phase: print(f"... {phase}", file=sys.stderr, flush=True)
+
+
+def answer(arguments: argparse.Namespace, document: views.Document, text: str) -> int:
+    print(views.as_json(document) if arguments.json else text)
+    return 0
+
+
+def tell(arguments: argparse.Namespace, outcome: Outcome) -> int:
+    """Print an outcome; the exit status is 0, 1, or that of "busy"."""
+    if getattr(arguments, "json", False):
+        print(views.as_json({"status_code": outcome.status_code, "stdout": outcome.stdout, "stderr": outcome.stderr, **outcome.outputs}))
+    else:
+        sys.stdout.write(outcome.stdout)
+        sys.stdout.flush()
+        sys.stderr.write(outcome.stderr)
+    known: Sequence[int] = (0, 75)
+    return outcome.status_code if outcome.status_code in known else AgentError.exit_status

@@ -1,0 +1,39 @@
+"""The verbs that change packages or their kept files."""
+
+import argparse
+
+from os_update_agent.commands.asked import HAND_KEY, key_of, policy_of, record_of, tell, watcher
+from os_update_agent.deliver import by_hand
+from os_update_agent.errors import UsageError
+from os_update_agent.node.lock import node_lock
+from os_update_agent.policy import by_hand as policy_by_hand
+from os_update_agent.report import shown
+from os_update_agent.retention import prune
+from os_update_agent.settings import Settings
+from os_update_agent.site import open_site
+
+
+def update(settings: Settings, arguments: argparse.Namespace) -> int:
+    """update the packages and record the state under VALUE; a VALUE that was reached before is restored"""
+    site = open_site(settings)
+    return tell(arguments, by_hand(site, policy_of(site, arguments, key_of(site, arguments.key)), watch=watcher(arguments)))
+
+
+def rollback(settings: Settings, arguments: argparse.Namespace) -> int:
+    """restore the state that is recorded under VALUE"""
+    site = open_site(settings)
+    key = key_of(site, arguments.key)
+    record = record_of(site.ledger.history(key), arguments.value)
+    if not record.is_reached:
+        raise UsageError(f"{shown(record.value)} was tried and never reached: there is no state to go back to")
+    return tell(arguments, by_hand(site, policy_of(site, arguments, key), state=record.state, watch=watcher(arguments)))
+
+
+def prune_now(settings: Settings, arguments: argparse.Namespace) -> int:
+    """drop package files that no kept state needs"""
+    site = open_site(settings)
+    policy = policy_by_hand("", HAND_KEY, settings.defaults, **({"keep": arguments.keep} if arguments.keep else {}))
+    with node_lock(settings.lock, doing="prune by hand", timeout=policy.lock_timeout):
+        files, size = prune(site.ledger, site.archive(site.backend(policy)), policy, keep=arguments.keep and policy.keep)
+    print(f"{files} files, {size / 1e6:.1f} MB dropped")
+    return 0

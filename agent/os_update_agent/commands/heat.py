@@ -1,0 +1,46 @@
+"""The verbs that have to do with Heat: what is owed to it, and deliveries from their files."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from os_update_agent.commands.asked import tell
+from os_update_agent.deliver import deliver
+from os_update_agent.errors import UsageError
+from os_update_agent.heat.deployment import parse
+from os_update_agent.model import Outcome
+from os_update_agent.notify import notify as send_result
+from os_update_agent.outbox import Patience
+from os_update_agent.resume import resume
+from os_update_agent.settings import Settings
+from os_update_agent.site import open_site
+
+
+def resume_now(settings: Settings, arguments: argparse.Namespace) -> int:
+    """finish what is open and send what is owed to Heat"""
+    site = open_site(settings)
+    owed = resume(site, Patience(arguments.patience))
+    for delivery in site.ledger.unfinished():
+        print(f"still at work: deployment {delivery.config_id}")
+    for signal in owed:
+        print(f"still owed: deployment {signal.config_id}: {signal.last_answer}")
+    if not owed:
+        print("nothing is owed")
+    return 1 if owed else 0
+
+
+def replay(settings: Settings, arguments: argparse.Namespace) -> int:
+    """run a deployment from its file, as heat-config would (see /var/lib/heat-config/deployed)"""
+    try:
+        text = Path(arguments.file).read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise UsageError(f"{arguments.file} cannot be read: {error.strerror}") from error
+    body = json.loads(deliver(settings, parse(text), signals=not arguments.no_signal))
+    outputs = {name: value for name, value in body.items() if not name.startswith("deploy_")}
+    return tell(arguments, Outcome(body["deploy_status_code"], body["deploy_stdout"], body["deploy_stderr"], outputs))
+
+
+def notify(settings: Settings, arguments: argparse.Namespace) -> int:
+    """send a hook's result to Heat, in place of heat-config-notify"""
+    return send_result(settings, arguments.file, sys.stdin, arguments.patience)

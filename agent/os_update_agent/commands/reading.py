@@ -1,0 +1,96 @@
+"""The verbs that read: each takes the settings and its arguments, prints its answer and returns the exit status."""
+
+import argparse
+import sys
+from typing import Dict, List, Tuple
+
+from os_update_agent import views
+from os_update_agent.commands.asked import HAND_KEY, answer, histories, key_of, policy_of, record_of, state_of
+from os_update_agent.model import Change, diff
+from os_update_agent.node.lock import node_holder
+from os_update_agent.node.reboot import reboot_reasons
+from os_update_agent.packages.state import visible
+from os_update_agent.packages.transition import Transition
+from os_update_agent.planning import aim_of_restore, aim_of_update
+from os_update_agent.policy import by_hand as policy_by_hand
+from os_update_agent.report import shown
+from os_update_agent.settings import Settings
+from os_update_agent.site import open_site
+
+UPDATES_AVAILABLE = 100
+
+
+def status(settings: Settings, arguments: argparse.Namespace) -> int:
+    """what this node stands at, what is open, what is owed to Heat"""
+    site = open_site(settings)
+    runs = site.ledger.runs(limit=1)
+    document = views.status_document(
+        histories(site, None),
+        runs[0] if runs else None,
+        site.ledger.open_runs(),
+        site.ledger.signals(),
+        node_holder(settings.lock),
+        reboot_reasons(settings.root),
+    )
+    return answer(arguments, document, views.status_text(document))
+
+
+def plan(settings: Settings, arguments: argparse.Namespace) -> int:
+    """what an update, or the way to VALUE, would do; changes nothing"""
+    site = open_site(settings)
+    key = key_of(site, arguments.key)
+    policy = policy_of(site, arguments, key)
+    backend = site.backend(policy)
+    record = site.ledger.history(key).record(arguments.value) if arguments.value else None
+    if record is not None and record.is_reached and record.state is not None:
+        before = backend.capture()
+        aim = aim_of_restore(site.ledger, policy, before, record.state)
+        title = f"the way back to {shown(policy.value)}:"
+    else:
+        if not arguments.no_refresh:
+            backend.refresh()
+        before = backend.capture()
+        aim = aim_of_update(backend, policy, before)
+        title = "an update would change:"
+    changes = visible(diff(before, aim.target))
+    transition = Transition(backend, site.archive(backend), settings.root, sys.stdout.buffer)
+    lost = [package.label for package in transition.lost_by(before, aim.target)]
+    document = views.plan_document(changes, {i.name: i.reason for i in aim.held_back}, lost, aim.removes_foreign, title)
+    answer(arguments, document, views.plan_text(document, changes))
+    return UPDATES_AVAILABLE if arguments.detailed_exitcode and changes else 0
+
+
+def history(settings: Settings, arguments: argparse.Namespace) -> int:
+    """the values that were tried and reached, and the runs"""
+    site = open_site(settings)
+    keep = policy_by_hand("", HAND_KEY, settings.defaults).keep
+    runs = site.ledger.runs(arguments.key, arguments.limit)
+    document = views.history_document(histories(site, arguments.key), runs, keep)
+    return answer(arguments, document, views.history_text(document))
+
+
+def show(settings: Settings, arguments: argparse.Namespace) -> int:
+    """what is recorded under VALUE"""
+    site = open_site(settings)
+    known = site.ledger.history(key_of(site, arguments.key))
+    record = record_of(known, arguments.value)
+    keep = policy_by_hand("", HAND_KEY, settings.defaults).keep
+    run = site.ledger.run(record.run) if record.run else None
+    changes: Tuple[Change, ...] = ()
+    if run is not None and run.before is not None and run.after is not None:
+        changes = visible(diff(site.ledger.state(run.before), site.ledger.state(run.after)))
+    state = site.ledger.state(record.state) if record.state is not None else None
+    values: List[Dict[str, object]] = views.history_document([known], (), keep)["keys"][0]["values"]
+    entry = next(value for value in values if value["value"] == record.value)
+    document = views.show_document(run, entry, state, changes)
+    return answer(arguments, document, views.show_text(document, changes))
+
+
+def difference(settings: Settings, arguments: argparse.Namespace) -> int:
+    """what differs between the states of two values; "now" is what is installed"""
+    site = open_site(settings)
+    names = (arguments.a, arguments.b)
+    first, second = (state_of(site, settings, arguments, name) for name in names)
+    details = diff(first, second)
+    changes = visible(details)
+    return answer(arguments, views.diff_document(names, changes, details), views.diff_text(changes, details))

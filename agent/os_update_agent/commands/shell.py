@@ -1,0 +1,36 @@
+"""The verbs around the command itself: see it at work, read about it, have the shell complete it."""
+
+import argparse
+import contextlib
+from pathlib import Path
+
+from os_update_agent import completion, manual
+from os_update_agent.errors import AgentError
+from os_update_agent.ledger import peek
+from os_update_agent.policy import option_names
+from os_update_agent.settings import Settings, load
+
+
+def demo(settings: Settings, arguments: argparse.Namespace) -> int:
+    """see the whole line at work in a private root: nothing outside a temporary directory is touched"""
+    from os_update_agent.demo.story import tell
+
+    return tell(Path(arguments.directory) if arguments.directory else None)
+
+
+def man(settings: Settings, arguments: argparse.Namespace) -> int:
+    """print the manual page, for "man -l -" or /usr/local/share/man/man8/os-update-agent.8"""
+    print(manual.page(arguments.parser), end="")
+    return 0
+
+
+def complete(settings: Settings, arguments: argparse.Namespace) -> int:
+    """print the completion script, for /etc/bash_completion.d/os-update-agent, or what it asks for: recorded values, keys"""
+    if arguments.what == "bash":
+        print(completion.script(arguments.parser, option_names()), end="")
+        return 0
+    # Somebody is typing: what cannot be had is left out without a word.
+    with contextlib.suppress(AgentError):
+        for text in completion.printable(peek(load(arguments.config).ledger, arguments.what.removesuffix("s"))):
+            print(text)
+    return 0
