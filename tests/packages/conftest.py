@@ -10,7 +10,7 @@ from packages.node import Node, Template
 @pytest.fixture(scope="session")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Template:
     assert missing_tools() == []
-    return Template.made_in(tmp_path_factory.mktemp("template"))
+    return Template.made_in(tmp_path_factory.mktemp("template"), "apt")
 
 
 @pytest.fixture

@@ -5,21 +5,22 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 import uuid
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, Type
 
 from os_update_agent.demo.receiver import Receiver, Request
-from os_update_agent.demo.repository import Deb, Repository, make_root
 from os_update_agent.ledger import Ledger
 from os_update_agent.model import ArchiveEntry, History, OwedSignal, PackageState, Run
 from os_update_agent.settings import load
 from os_update_agent.site import Site, open_site
-from packages.aptroot import AptRoot, State
+from packages.hand import Hand
+from packages.hand_apt import AptHand
+from packages.hand_rpm import DnfHand
+from packages.scene import INSTALLED, ONE, TWO, VERSIONS_ONE, VERSIONS_TWO, Pkg
 
 CHECKOUT = Path(__file__).parents[2]
 HOOK = CHECKOUT / "hooks/package-update"
@@ -31,32 +32,9 @@ SIGNATURE = "c2VjcmV0LW9mLXRoZS1zaWduYWw"
 PLAIN_OUTPUTS = ("changes", "held_back", "state_digest", "restored_from", "restorable", "reboot_required", "services_to_restart")
 OUTPUTS = [{"name": name, "type": "String"} for name in PLAIN_OUTPUTS]
 
-ONE = (
-    Deb("app", "1.0-1", fields={"Depends": "libapp1 (>= 1.0)"}, files={"etc/app.conf": "a=1\n"}, conffiles=["etc/app.conf"]),
-    Deb("libapp1", "1.0-1"),
-    Deb("oldname", "1.0-1"),
-    Deb("useold", "1.0-1", fields={"Depends": "oldname"}),
-    Deb("epochy", "9.0-1"),
-    Deb("heldpkg", "1.0-1"),
-    Deb("tool", "1.0-1", files={"usr/share/tool": "1\n"}),
-)
-TWO = (
-    Deb("app", "2.0-1", fields={"Depends": "libapp1 (>= 2.0), extra"}, files={"etc/app.conf": "a=2\n"}, conffiles=["etc/app.conf"]),
-    Deb("libapp1", "2.0-1", fields={"Breaks": "app (<< 2.0)"}),
-    Deb("extra", "2.0-1"),
-    Deb("newname", "2.0-1", fields={"Conflicts": "oldname", "Replaces": "oldname"}),
-    Deb("useold", "2.0-1", fields={"Depends": "newname"}),
-    Deb("epochy", "1:1.0-1"),
-    Deb("heldpkg", "2.0-1"),
-)
-VERSIONS_ONE = {
-    **dict.fromkeys(("app", "libapp1", "oldname", "useold", "heldpkg", "tool"), "1.0-1"),
-    "epochy": "9.0-1",
-}
-VERSIONS_TWO = {
-    **dict.fromkeys(("app", "libapp1", "extra", "newname", "useold"), "2.0-1"),
-    **{"epochy": "1:1.0-1", "heldpkg": "1.0-1", "tool": "1.0-1"},
-}
+HANDS: Dict[str, Type[Hand]] = {hand.kind: hand for hand in (AptHand, DnfHand)}
+
+__all__ = ["ONE", "TWO", "VERSIONS_ONE", "VERSIONS_TWO", "Node", "Pkg", "Result", "Running", "Template", "wait_until"]
 
 
 @dataclass(frozen=True)
@@ -108,7 +86,7 @@ class Running:
         # Files, not pipes: a child that holds a pipe open would let us wait for it and not for the hook.
         self._files = [node.directory / f"hook-{node.count}.{name}" for name in ("out", "err")]
         with self._files[0].open("wb") as out, self._files[1].open("wb") as err:
-            argv = [*wrapper, sys.executable, str(HOOK)]
+            argv = [*wrapper, *node.hand.wrapper, node.hand.python, str(HOOK)]
             self.process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=out, stderr=err, env=node.environment())
         assert self.process.stdin is not None
         self.process.stdin.write(json.dumps(deployment).encode())
@@ -135,7 +113,8 @@ class Running:
 class Node:
     """Use as a context manager: the receiver listens in between.
 
-    ``wrapper`` is put before the hook's command, to run it under another program.
+    ``wrapper`` is put before the hook's command, to run it under another program. ``hand`` is the operator's, and knows which package
+    manager this is; nothing else here does.
     """
 
     def __init__(self, directory: Path, template: "Template") -> None:
@@ -143,15 +122,14 @@ class Node:
         self.template = template
         self.count = 0
         shutil.copytree(template.directory, directory, dirs_exist_ok=True, symlinks=True)
-        self.repository = Repository(directory / "repository")
-        self.root = directory / "root"
-        self.apt = AptRoot(self.root)
+        self.hand = HANDS[template.kind](directory)
+        self.root = self.hand.root
         self.state, self.log, self.run, self.steps = (directory / name for name in ("state", "log", "run", "steps"))
         self.archive = self.state / "archive"
         self.conf = directory / "agent.conf"
         self.receiver = Receiver()
         self.wrapper: Tuple[str, ...] = ()
-        self.use_sources(self.repository.source_line())
+        self.hand.use()
         self.configure()
 
     def __enter__(self) -> "Node":
@@ -172,40 +150,49 @@ class Node:
 
     # --- what is there before a delivery
 
+    @property
+    def apt(self) -> Any:
+        """For tests of what only a node with apt has."""
+        assert isinstance(self.hand, AptHand)
+        return self.hand.apt
+
+    @property
+    def repository(self) -> Any:
+        return self.hand.repository
+
     def use_sources(self, *lines: str) -> None:
-        (self.root / "etc/apt/sources.list").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        assert isinstance(self.hand, AptHand)
+        self.hand.use_sources(*lines)
 
     def configure(self, more: str = "", **defaults: object) -> None:
         """Write agent.conf. The signals of a test go to a receiver that answers at once or is meant not to."""
         options = {"signal_timeout": 0.1, "script_timeout": PATIENCE, **defaults}
         lines = "".join(f"{name} = {value}\n" for name, value in options.items())
         self.conf.write_text(
-            f"[node]\nroot = {self.root}\nbackend = apt\n"
+            f"[node]\nroot = {self.root}\nbackend = {self.hand.backend}\n"
             f"[paths]\nstate = {self.state}\nlog = {self.log}\nrun = {self.run}\nsteps = {self.steps}\n"
             f"[defaults]\n{lines}{more}",
             encoding="utf-8",
         )
 
-    def offer(self, *debs: Deb) -> None:
+    def offer(self, *pkgs: Any, security: Sequence[Pkg] = ()) -> None:
         """The repository has these packages too, from now on."""
-        self.repository.add(*debs)
-        self.repository.publish()
+        self.hand.add(*pkgs)
+        self.hand.publish(security)
 
     def offer_two(self) -> None:
         """The second release: new, renamed, removed packages, an epoch, and a newer version of the held one."""
-        for path in self.template.two.glob("*.deb"):
-            shutil.copy2(path, self.repository.directory)
-        self.repository.publish()
+        self.hand.add_files(self.template.two)
+        self.hand.publish()
 
     def withdraw(self, version: str, *names: str) -> None:
         """The repository has this version of the packages no longer."""
         for name in names:
-            self.repository.remove(name, version)
-        self.repository.publish()
+            self.hand.remove_from_repository(name, version)
+        self.hand.publish()
 
     def install_by_hand(self, *names: str) -> None:
-        self.apt.apt("update")
-        self.apt.apt("install", *names)
+        self.hand.install(*names)
 
     def step(self, place: str, body: str = "", mode: int = 0o755) -> Path:
         """A step of the operator, "pre-update.d/10-drain"; it writes a line into the file ``ran`` first."""
@@ -280,11 +267,11 @@ class Node:
 
     # --- what is there afterwards
 
-    def packages(self) -> State:
-        return self.apt.state()
+    def packages(self) -> Any:
+        return self.hand.state()
 
     def versions(self) -> Dict[str, str]:
-        return self.apt.versions()
+        return self.hand.versions()
 
     def text(self, path: str) -> str:
         return (self.root / path).read_text(encoding="utf-8")
@@ -336,23 +323,21 @@ class Node:
 class Template:
     """A node's directory to be copied for each new node, and release two lying ready."""
 
+    kind: str
     directory: Path
     two: Path
 
     @classmethod
-    def made_in(cls, directory: Path) -> "Template":
-        """A repository with release one, and a root that has it installed."""
-        self = cls(directory / "node", directory / "two")
-        repository = Repository(self.directory / "repository")
-        repository.add(*ONE)
-        repository.publish()
-        Repository(self.two).add(*TWO)
-        root = AptRoot(make_root(self.directory / "root", sources=[repository.source_line()]))
-        # The agent lets apt try four times; in a test the pauses between them would only cost time.
-        (root.root / "etc/apt/apt.conf.d/50-no-pauses").write_text('Acquire::Retries::Delay "false";\n', encoding="utf-8")
-        root.apt("update")
-        root.apt("install", "app", "useold", "epochy", "heldpkg", "tool")
-        root.hold("heldpkg")
+    def made_in(cls, directory: Path, kind: str = "apt", one: Sequence[Pkg] = ONE, two: Sequence[Pkg] = TWO) -> "Template":
+        """A repository with release one, and a root that has it installed, with one package held."""
+        self = cls(kind, directory / "node", directory / "two")
+        self.directory.mkdir()
+        hand = HANDS[kind](self.directory)
+        hand.add(*one)
+        hand.publish()
+        hand.build(two, self.two)
+        hand.make(*INSTALLED)
+        hand.hold("heldpkg")
         return self
 
     def advanced(self, directory: Path) -> "Template":

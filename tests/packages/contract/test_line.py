@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from os_update_agent.demo.repository import Deb
-from packages.node import VERSIONS_ONE, VERSIONS_TWO, Node
+from packages.node import Node
+from packages.scene import VERSIONS_ONE, VERSIONS_TWO, Pkg
 
-BROKEN = Deb("tool", "3.0-1", scripts={"postinst": "echo broken here >&2; exit 3"})
+BROKEN = Pkg("tool", "3.0", fails="broken here")
 
 
 def test_the_first_create_records_the_baseline_and_changes_nothing(node: Node) -> None:
@@ -39,13 +39,13 @@ def test_there_and_back_is_exact_in_versions_marks_and_holds(based: Node) -> Non
     there = based.succeed("UPDATE", "v2")
     assert based.versions() == VERSIONS_TWO
     two = based.packages()
-    assert there.held_back == {"heldpkg": "on hold"}
+    assert there.held_back == {"heldpkg": based.hand.held}
     assert there.changes["extra"] == (None, "2.0-1")
     assert there.changes["newname"] == (None, "2.0-1")
     assert there.changes["oldname"] == ("1.0-1", None)
     assert there.changes["epochy"] == ("9.0-1", "1:1.0-1")
     assert there.body["restorable"] is True
-    assert any(name.startswith("extra:") for name in two[1])
+    assert "extra" in based.hand.auto() and "app" not in based.hand.auto()
 
     back = based.succeed("UPDATE", "v1")
     assert based.packages() == one
@@ -62,7 +62,7 @@ def test_there_and_back_is_exact_in_versions_marks_and_holds(based: Node) -> Non
 def test_the_same_value_again_is_nothing_to_do(based: Node) -> None:
     based.offer_two()
     two = based.succeed("UPDATE", "v2")
-    based.offer(Deb("tool", "3.0-1"))
+    based.offer(Pkg("tool", "3.0"))
     for action in ("UPDATE", "CREATE"):
         result = based.succeed(action, "v2")
         assert result.changes == {}
@@ -74,7 +74,7 @@ def test_the_same_value_again_is_nothing_to_do(based: Node) -> None:
 def test_the_same_delivery_again_gets_its_stored_answer(based: Node) -> None:
     based.offer_two()
     first = based.succeed("UPDATE", "v2", config_id="the-one")
-    based.offer(Deb("tool", "3.0-1"))
+    based.offer(Pkg("tool", "3.0"))
     based.succeed("UPDATE", "v3")
     again = based.succeed("UPDATE", "v2", config_id="the-one")
     assert again.stdout == first.stdout
@@ -86,12 +86,12 @@ def test_a_failed_update_is_undone_and_the_old_value_is_still_current(based: Nod
     based.offer_two()
     based.succeed("UPDATE", "v2")
     two = based.packages()
-    based.offer(BROKEN, Deb("app", "3.0-1"))
+    based.offer(BROKEN, Pkg("app", "3.0"))
 
     failed = based.fail("UPDATE", "v3")
     assert based.packages() == two
     assert failed.status == 1
-    assert "exit status 3" in failed.complaint and "broken here" in failed.complaint
+    assert "broken here" in failed.complaint
     assert "the node has the packages that it had before" in failed.complaint
     assert str(based.log) in failed.complaint
     assert failed.changes == {}
@@ -108,7 +108,7 @@ def test_a_failed_value_is_run_again_once_the_repository_is_mended(based: Node) 
     based.fail("UPDATE", "v2")
     based.fail("CREATE", "v2")
     based.withdraw("3.0-1", "tool")
-    based.offer(Deb("tool", "3.1-1"))
+    based.offer(Pkg("tool", "3.1"))
     retry = based.succeed("CREATE", "v2")
     assert retry.changes == {"tool": ("1.0-1", "3.1-1")}
     assert based.history().current == "v2"
@@ -117,10 +117,14 @@ def test_a_failed_value_is_run_again_once_the_repository_is_mended(based: Node) 
 
 
 def test_what_is_kept_on_failure_is_left_and_said(based: Node) -> None:
-    based.offer(BROKEN, Deb("libapp1", "3.0-1"))
+    based.offer(BROKEN, Pkg("libapp1", "3.0"))
     failed = based.fail("UPDATE", "v2", on_failure="keep")
     assert based.versions()["libapp1"] == "3.0-1"
-    assert any(row.startswith("tool:") and row.endswith("half-configured") for row in based.apt.rows())
+    if based.hand.kind == "apt":
+        assert any(row.startswith("tool:") and row.endswith("half-configured") for row in based.apt.rows())
+    else:
+        # To rpm a package whose %post failed is installed.
+        assert based.versions()["tool"] == "3.0-1"
     assert "left as it is" in failed.complaint
     assert failed.changes["libapp1"] == ("1.0-1", "3.0-1")
     assert based.history().current is None
@@ -130,9 +134,9 @@ def test_what_is_kept_on_failure_is_left_and_said(based: Node) -> None:
 
 
 def test_the_state_that_an_operator_has_made_since_is_the_one_that_comes_back(based: Node) -> None:
-    based.offer(Deb("byhand", "1.0-1"))
+    based.offer(Pkg("byhand", "1.0"))
     based.install_by_hand("byhand")
-    based.apt.hold("tool")
+    based.hand.hold("tool")
     one = based.packages()
     based.offer_two()
     based.succeed("UPDATE", "v2")
@@ -143,7 +147,7 @@ def test_the_state_that_an_operator_has_made_since_is_the_one_that_comes_back(ba
 def test_a_restore_names_what_it_removes_that_nobody_of_us_installed(based: Node) -> None:
     based.offer_two()
     based.succeed("UPDATE", "v2")
-    based.offer(Deb("byhand", "1.0-1"))
+    based.offer(Pkg("byhand", "1.0"))
     based.install_by_hand("byhand")
     back = based.succeed("UPDATE", "v1")
     assert based.versions() == VERSIONS_ONE
@@ -152,11 +156,11 @@ def test_a_restore_names_what_it_removes_that_nobody_of_us_installed(based: Node
 
 def test_changed_marks_and_holds_alone_are_restored(based: Node) -> None:
     one = based.packages()
-    based.offer(Deb("tool", "2.0-1"))
+    based.offer(Pkg("tool", "2.0"))
     based.succeed("UPDATE", "v2")
-    based.apt.hold("app")
-    based.apt._run("apt-mark", "auto", "useold").check_returncode()
-    based.apt._run("apt-mark", "unhold", "heldpkg").check_returncode()
+    based.hand.hold("app")
+    based.hand.mark("auto", "useold")
+    based.hand.unhold("heldpkg")
     based.succeed("UPDATE", "v1")
     assert based.packages() == one
 
@@ -177,7 +181,7 @@ def test_without_a_create_an_older_value_means_the_state_before_the_first_update
     one = node.packages()
     node.offer_two()
     node.succeed("UPDATE", "2026-11-02T10:00:00Z")
-    node.offer(Deb("tool", "3.0-1"))
+    node.offer(Pkg("tool", "3.0"))
     node.succeed("UPDATE", "2026-11-03T10:00:00Z")
     back = node.succeed("UPDATE", "2026-11-01T10:00:00Z")
     assert node.packages() == one
@@ -189,7 +193,7 @@ def test_without_a_create_an_older_value_means_the_state_before_the_first_update
 def test_without_a_create_a_value_that_is_no_moment_is_a_new_one(node: Node) -> None:
     node.offer_two()
     node.succeed("UPDATE", "v2")
-    node.offer(Deb("tool", "3.0-1"))
+    node.offer(Pkg("tool", "3.0"))
     node.succeed("UPDATE", "v1")
     assert node.versions()["tool"] == "3.0-1"
 

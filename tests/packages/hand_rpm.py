@@ -1,0 +1,200 @@
+"""The operator's hand on a private root of rpm and dnf 4, or dnf 5, which lives in a root of Debian sid."""
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Dict, FrozenSet, List, Mapping, Sequence, Tuple
+
+from os_update_agent.demo import rpm_repository
+from os_update_agent.demo.rpm_repository import DATABASE, Advisory, Repository, Rpm, build, make_root
+from packages.hand import Hand
+from packages.scene import Pkg
+
+# Waits inside the root until somebody makes /run/go; at most two minutes. Lua's own loop: a scriptlet of rpm has no sleep of less than 1 s.
+WAITS = """
+local f = io.open("/run/waits", "w"); f:close()
+for i = 1, 120 do
+  local go = io.open("/run/go")
+  if go then go:close(); break end
+  posix.sleep(1)
+end
+"""
+
+
+def as_rpm(pkg: Any) -> Rpm:
+    if isinstance(pkg, Rpm):
+        return pkg
+    script = (WAITS if pkg.waits else "") + (f'error("{pkg.fails}")' if pkg.fails else "")
+    return Rpm(
+        pkg.name,
+        pkg.version,
+        epoch=pkg.epoch,
+        requires=pkg.requires,
+        provides=pkg.provides,
+        conflicts=pkg.breaks,
+        obsoletes=pkg.obsoletes,
+        files=pkg.files,
+        configs=pkg.configs,
+        scripts={"post": script} if script else {},
+    )
+
+
+@lru_cache(maxsize=1)
+def _built() -> Path:
+    """Where this process keeps what it has built: rpmbuild costs half a second, and the same Rpm becomes the same file."""
+    return Path(tempfile.mkdtemp(prefix="built-rpms-"))
+
+
+def build_once(rpms: Sequence[Rpm], directory: Path) -> None:
+    directory.mkdir(parents=True, exist_ok=True)
+    wanted = {hashlib.sha256(repr(rpm).encode()).hexdigest(): rpm for rpm in rpms}
+    missing = [name for name in wanted if not (_built() / name).exists()]
+    with tempfile.TemporaryDirectory() as scratch:
+        build([wanted[name] for name in missing], Path(scratch))
+        for name in missing:
+            (_built() / name).mkdir()
+            shutil.move(str(Path(scratch) / wanted[name].file), str(_built() / name))
+    for name in wanted:
+        for path in (_built() / name).iterdir():
+            shutil.copy2(path, directory)
+
+
+class DnfHand(Hand):
+    """dnf 4, which Debian has."""
+
+    kind = "dnf4"
+    backend = "dnf"
+    suffix = "rpm"
+    held = "locked by dnf's versionlock"
+    index = "repodata"
+    python = sys.executable
+    program = "dnf"
+    _MARKS: Mapping[str, Sequence[str]] = {"auto": ("mark", "remove"), "manual": ("mark", "install")}
+    # How dnf calls a package that is there for others.
+    _AUTO = "dependency"
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory)
+        self.repository = Repository(directory / "repository")
+        self._home = directory / "home"
+        self._home.mkdir(exist_ok=True)
+        # So that the operator's dnf finds the database where the agent's does.
+        (self._home / ".rpmmacros").write_text(f"%_dbpath {DATABASE}\n", encoding="utf-8")
+
+    @staticmethod
+    def missing_tools() -> List[str]:
+        return rpm_repository.missing_tools()
+
+    # --- the repository
+
+    def add(self, *pkgs: Any) -> None:
+        build_once([as_rpm(pkg) for pkg in pkgs], self.repository.directory)
+
+    def add_files(self, directory: Path) -> None:
+        for path in directory.glob("*.rpm"):
+            shutil.copy2(path, self.repository.directory)
+
+    def build(self, pkgs: Sequence[Pkg], directory: Path) -> None:
+        build_once([as_rpm(pkg) for pkg in pkgs], directory)
+
+    def remove_from_repository(self, name: str, version: str) -> None:
+        bare = version.partition(":")[2] or version
+        (path,) = self.repository.directory.glob(f"{name}-{bare}.*.rpm")
+        path.unlink()
+
+    def publish(self, security: Sequence[Pkg] = ()) -> None:
+        self.add(*security)
+        self.repository.publish(*([Advisory("DEMO-1", "security", tuple(map(as_rpm, security)))] if security else []))
+
+    def use(self, url: str = "", **options: str) -> None:
+        self.use_sections(self.repository.section(url, **options))
+
+    def use_sections(self, *sections: str) -> None:
+        (self.root / "etc/yum.repos.d/demo.repo").write_text("\n".join(sections), encoding="utf-8")
+
+    def kernel(self, version: str) -> Tuple[Pkg, ...]:
+        return (Pkg("kernel", version, provides=("installonlypkg(kernel)",), files={f"/boot/vmlinuz-{version}": version * 100}),)
+
+    # --- the node
+
+    def make(self, *names: str) -> None:
+        make_root(self.root, repositories=[self.repository.section()])
+        self.install(*names)
+
+    def install(self, *names: str) -> None:
+        self.dnf("--refresh", "install", *names)
+
+    def remove(self, *names: str) -> None:
+        self.dnf("remove", "--noautoremove", *names)
+
+    def mark(self, mark: str, *names: str) -> None:
+        self.dnf(*self._MARKS[mark], *names)
+
+    def hold(self, *names: str) -> None:
+        versions = self.versions()
+        self.lock({**self.locked(), **{name: versions[name] for name in names}})
+
+    def unhold(self, *names: str) -> None:
+        self.lock({name: version for name, version in self.locked().items() if name not in names})
+
+    def locked(self) -> Dict[str, str]:
+        path = self.directory / "locked"
+        return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
+
+    def lock(self, versions: Mapping[str, str]) -> None:
+        (self.directory / "locked").write_text(json.dumps(versions), encoding="utf-8")
+        self._write_locks(versions)
+
+    def _write_locks(self, versions: Mapping[str, str]) -> None:
+        path = self.root / "etc/dnf/plugins/versionlock.list"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        rules = (f"{name}-{version if ':' in version else '0:' + version}.*\n" for name, version in versions.items())
+        path.write_text("".join(rules), encoding="utf-8")
+
+    def rows(self) -> List[Tuple[str, str]]:
+        return [(name, version) for name, version, _ in self._rows()]
+
+    def _rows(self) -> List[Tuple[str, str, str]]:
+        done = self.rpm("-qa", "--queryformat", r"%{name} %|epoch?{%{epoch}:}|%{version}-%{release} %{sigmd5}\n")
+        assert not done.stderr, done.stderr
+        rows = (line.split() for line in done.stdout.splitlines())
+        return sorted((name, version, digest) for name, version, digest in rows if name != "gpg-pubkey")
+
+    def auto(self) -> FrozenSet[str]:
+        lines = self.dnf("repoquery", "--installed", "--queryformat", r"%{name} %{reason}\n").splitlines()
+        reasons = dict(line.split(maxsplit=1) for line in lines if " " in line)
+        return frozenset(name for name, reason in reasons.items() if reason.lower() == self._AUTO)
+
+    def state(self) -> Any:
+        return self._rows(), self.auto()
+
+    def faults(self) -> str:
+        done = self.rpm("-Va", "--noconfig")
+        rows = [(name, version) for name, version in self.rows() if name != "kernel"]
+        twice = sorted({name for name, _ in rows if sum(name == other for other, _ in rows) > 1})
+        return done.stdout + done.stderr + "".join(f"{name} is there twice\n" for name in twice)
+
+    # --- how the tools are called
+
+    def dnf(self, *arguments: str, ok: bool = True) -> str:
+        """dnf as the operator calls it."""
+        done = subprocess.run(self.dnf_argv(*arguments), env=self.environment(), text=True, capture_output=True, check=False)
+        assert (done.returncode == 0) == ok, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    def dnf_argv(self, *arguments: str) -> List[str]:
+        own = ["-c", f"{self.root}/etc/dnf/dnf.conf", f"--installroot={self.root}", "--setopt=cachedir=/var/cache/dnf", "--noplugins"]
+        return [*self.wrapper, self.program, "-q", "-y", "--releasever=1", *own, *arguments]
+
+    def environment(self) -> Mapping[str, str]:
+        return {**os.environ, "HOME": str(self._home), "LC_ALL": "C.UTF-8"}
+
+    def rpm(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        argv = [*self.wrapper, "rpm", "--root", str(self.root), "--dbpath", DATABASE, *arguments]
+        return subprocess.run(argv, env=self.environment(), text=True, capture_output=True, check=False)
