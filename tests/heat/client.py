@@ -1,0 +1,144 @@
+"""The operator's hand on Heat: stacks as the openstack command makes, updates and cancels them, and what they say of themselves."""
+
+import time
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
+
+from heatclient import exc
+from heatclient.client import Client
+from heatclient.common import template_utils
+from keystoneauth1 import session
+from keystoneauth1.identity import v3
+
+from heat.lab import PATIENCE, Lab
+
+
+class Heat:
+    """Heat as the user demo of the lab sees it."""
+
+    def __init__(self, lab: Lab) -> None:
+        self.lab = lab
+        self.api = Client("1", session=session.Session(auth=_login(lab)), service_type="orchestration", region_name="RegionOne")
+
+    def create(
+        self,
+        name: str,
+        template: str,
+        *,
+        environments: Sequence[str] = (),
+        rollback: bool = False,
+        timeout: Optional[int] = None,
+        wait: bool = True,
+        **parameters: Any,
+    ) -> "Stack":
+        """Like ``openstack stack create -t TEMPLATE -e ENVIRONMENT``. ``timeout`` is in minutes. Fails unless it becomes complete."""
+        files, content = template_utils.get_template_contents(template)
+        more, environment = template_utils.process_multiple_environments_and_files(list(environments))
+        self.api.stacks.create(
+            stack_name=name,
+            template=content,
+            files={**files, **more},
+            environment=environment,
+            parameters=parameters,
+            disable_rollback=not rollback,
+            **({"timeout_mins": timeout} if timeout else {}),
+        )
+        stack = Stack(self, name)
+        if wait:
+            stack.wait_for("CREATE_COMPLETE")
+        return stack
+
+
+class Stack:
+    def __init__(self, heat: Heat, name: str) -> None:
+        self.heat = heat
+        self.api = heat.api
+        self.name = name
+
+    @property
+    def status(self) -> str:
+        return str(self.api.stacks.get(self.name, resolve_outputs=False).stack_status)
+
+    @property
+    def reason(self) -> str:
+        """Why it has this status: what ``openstack stack show`` says."""
+        return str(self.api.stacks.get(self.name, resolve_outputs=False).stack_status_reason)
+
+    def update(self, *, rollback: Optional[bool] = None, timeout: Optional[int] = None, **parameters: Any) -> None:
+        """Like ``openstack stack update --existing --parameter ...``, without waiting."""
+        more: Dict[str, Any] = {} if rollback is None else {"disable_rollback": not rollback}
+        more.update({"timeout_mins": timeout} if timeout else {})
+        self.api.stacks.update(stack_id=self.name, existing=True, parameters=parameters, **more)
+
+    def cancel(self, *, rollback: bool = True) -> None:
+        """Like ``openstack stack cancel``; without rollback like ``--no-rollback``."""
+        actions = self.api.actions
+        (actions.cancel_update if rollback else actions.cancel_without_rollback)(self.name)
+
+    def wait_for(self, *statuses: str, patience: float = PATIENCE) -> str:
+        """Wait until the stack is no longer in progress, or has one of these statuses; fails when it ends with another one."""
+
+        def has_ended() -> bool:
+            status = self.status
+            return status in statuses or not status.endswith("IN_PROGRESS")
+
+        wait_until(has_ended, f"stack {self.name} to become {' or '.join(statuses)}", self.story, patience)
+        status = self.status
+        assert status in statuses, f"stack {self.name} became {status}, not {' or '.join(statuses)}\n{self.story()}"
+        return status
+
+    def wait_for_output(self, name: str) -> Any:
+        """A server's credentials are there before the stack is complete, which waits for that server."""
+        wait_until(lambda: self.output(name), f"the output {name} of stack {self.name}", self.story)
+        return self.output(name)
+
+    def output(self, name: str) -> Any:
+        return self.api.stacks.output_show(self.name, name)["output"]["output_value"]
+
+    def resource(self, name: str) -> Any:
+        return self.api.resources.get(self.name, name)
+
+    def deployments(self, server: str) -> List[Dict[str, Any]]:
+        """What Heat's metadata list for the server, by its id, as its guest gets them."""
+        return list(self.api.software_deployments.metadata(server))
+
+    def delete(self) -> None:
+        try:
+            self.api.stacks.delete(self.name)
+        except exc.HTTPNotFound:
+            return
+        wait_until(self._is_gone, f"stack {self.name} to go", self.story)
+
+    def _is_gone(self) -> bool:
+        try:
+            return self.status == "DELETE_COMPLETE"
+        except exc.HTTPNotFound:
+            return True
+
+    def story(self) -> str:
+        """What has happened, for the message of a failed test."""
+        events = self.api.events.list(self.name, nested_depth=4, sort_dir="asc")
+        return "\n".join(f"{one.event_time} {one.resource_name} {one.resource_status}: {one.resource_status_reason}" for one in events)
+
+
+def inputs(deployment: Mapping[str, Any]) -> Dict[str, Any]:
+    """The inputs of a delivery by name."""
+    return {entry["name"]: entry.get("value") for entry in deployment["inputs"]}
+
+
+def wait_until(is_so: Callable[[], object], what: str, story: Callable[[], str] = str, patience: float = PATIENCE) -> None:
+    """Wait for a condition that Heat or a node brings about. ``story`` tells, when it does not come, what has come instead."""
+    end = time.monotonic() + patience
+    while not is_so():
+        assert time.monotonic() < end, f"waited {patience:g} s for {what}\n{story()}"
+        time.sleep(0.2)
+
+
+def _login(lab: Lab) -> Any:
+    return v3.Password(
+        auth_url=lab.keystone_url,
+        username="demo",
+        password="secret",
+        project_name="demo",
+        user_domain_id="default",
+        project_domain_id="default",
+    )

@@ -1,0 +1,123 @@
+"""A server of a stack: what polls Heat in it, and the packages that it has.
+
+The stack knows it as an OS::Heat::DeployedServer, which is a server that Heat has not made; what would be the image is a directory here.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Dict, List, Mapping, Optional
+
+from chain.guest import Guest, write
+from heat.client import wait_until
+from os_update_agent.demo.repository import Deb, Repository
+from packages.aptroot import AptRoot
+from packages.node import Template
+
+# A step that holds an update in its middle until it is let go; it gives up after ten minutes.
+HOLD = """\
+#!/bin/sh
+touch {held}
+n=0
+while [ ! -e {go} ] && [ "$n" -lt 3000 ]; do n=$((n + 1)); sleep 0.2; done
+rm -f {held} {go}
+"""
+
+
+class Server(Guest):
+    """``occ`` is the attribute os_collect_config of its DeployedServer. A context manager: it polls in between, as a daemon would."""
+
+    def __init__(self, directory: Path, template: Template, occ: Mapping[str, Any]) -> None:
+        self.occ = occ
+        super().__init__(directory, directory / "root", ("heat", "cfn"))
+        shutil.copytree(template.directory, directory, dirs_exist_ok=True, symlinks=True)
+        self.release_two = template.two
+        self.repository = Repository(directory / "repository")
+        self.apt = AptRoot(self.root)
+        self.use_source(self.repository.source_line())
+        self.process: Optional["subprocess.Popen[bytes]"] = None
+
+    def credentials(self) -> str:
+        """What cloud-init writes into a server that Heat has made."""
+        lines: List[str] = []
+        for section in ("heat", "cfn"):
+            given = self.occ.get(section) or {}
+            lines += [f"[{section}]", *(f"{name} = {str(value).replace('$', '$$')}" for name, value in given.items())] if given else []
+        return "".join(f"{line}\n" for line in lines)
+
+    # --- its packages
+
+    def use_source(self, line: str) -> None:
+        write(self.root / "etc/apt/sources.list", f"{line}\n")
+
+    def offer(self, *debs: Deb) -> None:
+        self.repository.add(*debs)
+        self.repository.publish()
+
+    def offer_two(self) -> None:
+        """Its repository has the second release of packages.node from now on."""
+        for path in self.release_two.glob("*.deb"):
+            shutil.copy2(path, self.repository.directory)
+        self.repository.publish()
+
+    def versions(self) -> Dict[str, str]:
+        return self.apt.versions()
+
+    # --- its polling
+
+    def __enter__(self) -> "Server":
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                self.daemon_argv(), env=self.environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            )
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process is not None:
+            with suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+            self.process = None
+        self.end_workers()
+
+    def daemon_argv(self) -> List[str]:
+        """os-collect-config as its service runs it, but for the directories and a shorter pause."""
+        argv = [one for one in self.collect_argv() if one != "--one-time"]
+        return [*argv[: -len(self.collectors)], "--polling-interval", "1", *self.collectors]
+
+    def end_workers(self) -> None:
+        """A worker outlives os-collect-config, as it is meant to."""
+        mine = f"OS_UPDATE_AGENT_CONFIG={self.conf}".encode()
+        for process in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                if int(process.name) != os.getpid() and mine in (process / "environ").read_bytes().split(b"\0"):
+                    os.kill(int(process.name), signal.SIGKILL)
+
+    # --- updates in their middle
+
+    def hold(self) -> None:
+        """The next update stops before its transaction, and waits to be let go."""
+        write(self.directory / "steps/pre-update.d/10-hold", HOLD.format(held=self._held, go=self._go), 0o755)
+
+    def wait_until_held(self) -> None:
+        wait_until(self._held.exists, f"{self.directory} to begin an update", self.tail)
+
+    def let_go(self) -> None:
+        """The update that is held goes on, and the ones after it are not held."""
+        (self.directory / "steps/pre-update.d/10-hold").unlink()
+        self._go.touch()
+
+    @property
+    def _held(self) -> Path:
+        return self.directory / "held"
+
+    @property
+    def _go(self) -> Path:
+        return self.directory / "go"
+
+    def tail(self) -> str:
+        """The end of what the chain has logged, for the message of a failed test."""
+        return self.log.read_text(encoding="utf-8", errors="replace")[-6000:] if self.log.exists() else ""
