@@ -134,11 +134,5 @@ def wait_until(is_so: Callable[[], object], what: str, story: Callable[[], str] 
 
 
 def _login(lab: Lab) -> Any:
-    return v3.Password(
-        auth_url=lab.keystone_url,
-        username="demo",
-        password="secret",
-        project_name="demo",
-        user_domain_id="default",
-        project_domain_id="default",
-    )
+    names = {"username": "demo", "password": "secret", "project_name": "demo"}
+    return v3.Password(auth_url=lab.keystone_url, user_domain_id="default", project_domain_id="default", **names)

@@ -31,7 +31,7 @@ class Lab:
         assert install.is_installed(self.venv), f"Heat is not installed in {self.venv}; run: {install.COMMAND}"
         self.pacing = pacing
         self.sockets = {name: _listening() for name in ("keystone", "heat", "cfn")}
-        self.processes: Dict[str, "subprocess.Popen[bytes]"] = {}
+        self.processes: Dict[str, subprocess.Popen[bytes]] = {}
         self.keystone_root, self.heat_url, self.cfn_url = (f"http://{HOST}:{self.port(name)}" for name in self.sockets)
         self.keystone_url = f"{self.keystone_root}/v3"
 
@@ -86,17 +86,8 @@ class Lab:
     def _start_mariadb(self) -> None:
         """Not SQLite: Heat works on several resources at a time, and fails with "database is locked"."""
         where, user = f"--datadir={self.directory}/mysql", f"--user={_user()}"
-        self._run(
-            "mariadb-install-db",
-            [
-                install.program("mariadb-install-db"),
-                "--no-defaults",
-                where,
-                user,
-                "--auth-root-authentication-method=normal",
-                "--skip-test-db",
-            ],
-        )
+        make = [install.program("mariadb-install-db"), "--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"]
+        self._run("mariadb-install-db", [*make, where, user])
         argv = [install.program("mariadbd"), "--no-defaults", where, user, f"--socket={self._socket}", "--skip-networking"]
         argv += [f"--pid-file={self.directory}/run/mariadb.pid", "--innodb-flush-log-at-trx-commit=0", "--innodb-buffer-pool-size=64M"]
         argv += ["--innodb-log-file-size=32M", "--max-connections=400", "--performance-schema=OFF"]

@@ -38,7 +38,7 @@ class Server(Guest):
         self.repository = Repository(directory / "repository")
         self.apt = AptRoot(self.root)
         self.use_source(self.repository.source_line())
-        self.process: Optional["subprocess.Popen[bytes]"] = None
+        self.process: Optional[subprocess.Popen[bytes]] = None
 
     def credentials(self) -> str:
         """What cloud-init writes into a server that Heat has made."""

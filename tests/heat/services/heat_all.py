@@ -41,11 +41,12 @@ def main(configuration: str, api: int, cfn: int) -> None:
 def _configure(configuration: str) -> None:
     """What Heat's own programs do when they start."""
     import oslo_i18n
-    from heat import version
     from heat.common import config, messaging
     from heat.engine import template
     from oslo_config import cfg
     from oslo_log import log
+
+    from heat import version
 
     oslo_i18n.enable_lazy()
     log.register_options(cfg.CONF)
