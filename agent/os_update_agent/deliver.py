@@ -9,7 +9,6 @@ import logging
 import os
 import sys
 import time
-import uuid
 from typing import Callable, Optional
 
 from os_update_agent import decision
@@ -21,7 +20,6 @@ from os_update_agent.heat.metadata import overtaken_on_arrival
 from os_update_agent.heat.outcome import encode
 from os_update_agent.heat.signal import send
 from os_update_agent.model import Delivery, Deployment, Outcome, Output, Request, SignalTarget
-from os_update_agent.node import detach
 from os_update_agent.node.lock import is_held, node_holder, node_lock
 from os_update_agent.outbox import Patience, deliver_signal
 from os_update_agent.policy import Policy, signal_patience
@@ -107,7 +105,7 @@ def by_hand(site: Site, policy: Policy, *, state: Optional[int] = None, watch: C
 
     ``watch`` is told the phases of the run as they come. Raises LedgerError, Busy, CommandFailed; a run that fails is an outcome.
     """
-    config_id = f"{BY_HAND}{uuid.uuid4()}"
+    config_id = f"{BY_HAND}{_unique()}"
     request = Request(SignalTarget("NO_SIGNAL", resource_name=config_id), tuple(map(Output, OUTPUTS)))
     site.ledger.receive(Delivery(config_id, policy.key, policy.value, "UPDATE", site.clock(), policy.as_json(), state, request=request))
     see_through(site, config_id, policy, watch)
@@ -162,12 +160,14 @@ def _at_once(site: Site, config_id: str) -> bool:
 
 
 def _start_worker(site: Site, config_id: str) -> None:
+    from os_update_agent.node import detach  # late: most deliveries find nothing to do
+
     settings = site.settings
     make_private(settings.log)
     environment = dict(os.environ)
     if settings.source is not None:
         environment[ENVIRONMENT] = str(settings.source)
-    name = str(uuid.uuid4())
+    name = _unique()
     argv = [sys.executable, "-m", "os_update_agent.worker", name]
     unit = f"os-update-agent-worker-{name}"
     detach.start(argv, unit=unit, output=settings.worker_log, environment=environment, work=settings.run)
@@ -177,6 +177,12 @@ def _start_worker(site: Site, config_id: str) -> None:
         if delivery is None or delivery.finished is not None or has_ended(settings, name):
             return
         time.sleep(POLL_SECONDS / 2)
+
+
+def _unique() -> str:
+    import uuid  # late: it looks for the platform's own way to make one
+
+    return str(uuid.uuid4())
 
 
 def _watched(site: Site, delivery: Delivery, seen: str, watch: Callable[[str], None]) -> str:

@@ -1,7 +1,6 @@
 """What is owed to Heat: send it until it is taken, drop what is superseded, keep the rest for the next time (law 5)."""
 
 import logging
-import random
 import time
 from dataclasses import dataclass
 from typing import Callable, Optional, Tuple
@@ -22,6 +21,12 @@ LONGEST_PAUSE = 60.0
 FRESH_SECONDS = 60.0
 
 
+def _chance() -> float:
+    import random  # late: only a signal that is not taken at once needs it
+
+    return random.random()
+
+
 @dataclass(frozen=True)
 class Patience:
     """How long to try one signal: ``total`` seconds for all tries; 0 is one try. Pauses double and are jittered."""
@@ -29,7 +34,7 @@ class Patience:
     total: float = 600.0
     sleep: Callable[[float], None] = time.sleep
     clock: Callable[[], float] = time.monotonic
-    jitter: Callable[[], float] = random.random
+    jitter: Callable[[], float] = _chance
 
 
 ONE_TRY = Patience(0.0)

@@ -1,7 +1,5 @@
 """What the user asks for: options from the file, the template and the inputs become one checked Policy, or a clear error."""
 
-import ast
-import difflib
 import json
 import re
 from dataclasses import asdict, dataclass, replace
@@ -178,6 +176,8 @@ def _is_unset(value: object) -> bool:
 
 
 def _nearest(name: object, known: Iterable[str]) -> str:
+    import difflib  # late: only a mistake needs it
+
     near = difflib.get_close_matches(str(name).replace("-", "_")[:_SHOWN_LENGTH], list(known), n=1)
     return f"; did you mean {near[0]}?" if near else ""
 
@@ -256,6 +256,8 @@ def _items(value: object) -> List[Any]:
         raise ValueError("a list of package names or globs, or a text that separates them by commas or blanks")
     text = value.strip()
     if text.startswith("["):
+        import ast  # late: few lists come like this
+
         for parse in (json.loads, ast.literal_eval):
             try:
                 return list(parse(text))

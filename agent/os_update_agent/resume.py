@@ -8,12 +8,12 @@ import logging
 from dataclasses import replace
 from typing import Optional, Tuple
 
-from os_update_agent import decision, update
+from os_update_agent import decision
 from os_update_agent.conclusion import aftermath, outcome_of, store
 from os_update_agent.decision import Decision, decide
 from os_update_agent.errors import BUG_STATUS, AgentError, LedgerError, bug
 from os_update_agent.heat.copies import forget_signal
-from os_update_agent.model import Delivery, Outcome, OwedSignal, Request, SignalTarget
+from os_update_agent.model import Delivery, Outcome, OwedSignal, Request, Run, SignalTarget
 from os_update_agent.node.lock import node_lock, try_lock
 from os_update_agent.outbox import Patience, send_owed
 from os_update_agent.phases import names
@@ -66,7 +66,7 @@ def _finish_orphans(site: Site) -> None:
                 # A newer run has gone on from where this one was cut off; or Heat was told that nothing was changed, and so it stays.
                 site.ledger.save_run(replace(run, phase=names.FINISHED, finished=site.clock(), failure=run.failure or "it was cut off"))
             else:
-                update.perform(site, update.taken_up(run))
+                _to_its_end(site, run)
 
 
 def work(site: Site, delivery: Delivery) -> None:
@@ -94,13 +94,19 @@ def _outcome(site: Site, delivery: Delivery) -> Outcome:
     run = ledger.run(delivery.run) if delivery.run is not None else None
     if run is not None:
         # A run that was begun is finished, also for a delivery that was overtaken: the node must not be left half-done.
-        return outcome_of(site, run if run.finished else update.perform(site, update.taken_up(run)))
+        return outcome_of(site, run if run.finished else _to_its_end(site, run))
     if ledger.is_overtaken(delivery.config_id):
         return outcome_of_nothing("a newer deployment of the same resource has come", delivery.value)
     policy = Policy.from_json(delivery.policy)
     what = decision_for(site, delivery, policy)
     log.info("deployment=%s action=%s value=%s do=%s: %s", delivery.config_id, delivery.action, shown(policy.value), what.do, what.reason)
     return carry_out(site, policy, what, delivery.config_id)
+
+
+def _to_its_end(site: Site, run: Run) -> Run:
+    from os_update_agent import update  # late: see carry_out
+
+    return update.perform(site, update.taken_up(run))
 
 
 def decision_for(site: Site, delivery: Delivery, policy: Policy) -> Decision:
@@ -120,5 +126,7 @@ def carry_out(site: Site, policy: Policy, what: Decision, config_id: str) -> Out
         state = site.backend(policy).capture()
         ledger.record_reached(policy.key, policy.value, ledger.put_state(state), None, site.clock())
         return outcome_of_baseline(policy.value, state.digest, sum(package.is_present for package in state.packages))
+    from os_update_agent import update  # late: what there is nothing to do for must not wait for it
+
     run = update.begin(site, policy, _RUNS[what.do], config_id=config_id, state=what.state, is_first=what.is_first)
     return outcome_of(site, update.perform(site, run))

@@ -1,7 +1,6 @@
 """The node's configuration file: which root, which backend, where things lie, and the defaults of the options."""
 
 import configparser
-import difflib
 import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -93,6 +92,8 @@ def parse(text: str, source: str) -> Settings:
             raise BadOption(f"{source}: unknown section [{section}]; there are [node], [paths], [signal] and [defaults]")
         for key, value in parser.items(section):
             if key not in _KNOWN[section]:
+                import difflib  # late: only a mistake needs it
+
                 near = difflib.get_close_matches(key, _KNOWN[section], 1)
                 hint = f"; do you mean {near[0]!r}?" if near else f"; there are {', '.join(_KNOWN[section])}"
                 raise BadOption(f"{source}: unknown key {key!r} in [{section}]{hint}")

@@ -5,14 +5,16 @@ import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable
+from typing import TYPE_CHECKING, Callable
 
 from os_update_agent.errors import AgentError
 from os_update_agent.ledger import Ledger
-from os_update_agent.packages.archive import Archive
-from os_update_agent.packages.backend import Backend, backend_for
 from os_update_agent.policy import Policy
 from os_update_agent.settings import Settings
+
+if TYPE_CHECKING:
+    from os_update_agent.packages.archive import Archive
+    from os_update_agent.packages.backend import Backend
 
 OUR_NAME = "os-update-agent"
 
@@ -25,8 +27,10 @@ class Site:
     ledger: Ledger
     clock: Callable[[], float] = time.time
 
-    def backend(self, policy: Policy) -> Backend:
+    def backend(self, policy: Policy) -> "Backend":
         """The package manager, under the policy. Raises AgentError, PackageError."""
+        from os_update_agent.packages.backend import backend_for  # late: most deliveries find nothing to do
+
         work = self.settings.run / "work"
         for directory in (self.settings.run, work):
             make_private(directory)
@@ -40,7 +44,9 @@ class Site:
             value=policy.value,
         )
 
-    def archive(self, backend: Backend) -> Archive:
+    def archive(self, backend: "Backend") -> "Archive":
+        from os_update_agent.packages.archive import Archive
+
         return Archive(self.settings.archive, self.ledger, backend)
 
 

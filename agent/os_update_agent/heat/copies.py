@@ -6,7 +6,6 @@ secrets are gone then, and a superseded result, which would finish the newer dep
 
 import json
 import os
-import tempfile
 from pathlib import Path
 from typing import Any, Dict
 
@@ -31,6 +30,8 @@ def forget_signal(config_id: str) -> None:
         return
     try:
         copy = json.loads(path.read_text(encoding="utf-8"))
+        import tempfile  # late: there is a copy of Heat's own deliveries only
+
         text = json.dumps(without_signal(copy), indent=2)
         descriptor, staging = tempfile.mkstemp(dir=directory, prefix=".")
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:

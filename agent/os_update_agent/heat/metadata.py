@@ -3,15 +3,12 @@
 import json
 import logging
 import os
-import shutil
 import sys
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Iterator, Optional, Tuple
 
 from os_update_agent.errors import AgentError
-from os_update_agent.node.run import run_to_file
 
 log = logging.getLogger(__name__)
 
@@ -82,6 +79,11 @@ def is_current(config_id: str, stack_id: str, resource_name: str, collect_config
 
 
 def _collected(collect_config: Path) -> Any:
+    import shutil  # late, as what starts processes: it is asked for old results only
+    import tempfile
+
+    from os_update_agent.node.run import run_to_file
+
     beside = Path(sys.executable).with_name("os-collect-config")
     program = str(beside) if beside.exists() else shutil.which("os-collect-config")
     if program is None:

@@ -1,6 +1,5 @@
 """Packages, the states that they form, and what turns one state into another."""
 
-import hashlib
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Dict, FrozenSet, Iterable, List, NamedTuple, Optional, Tuple
@@ -89,6 +88,8 @@ class PackageState:
     @cached_property
     def digest(self) -> str:
         """sha256 over the lines."""
+        import hashlib  # late: it loads OpenSSL
+
         return hashlib.sha256("\n".join(self.lines).encode()).hexdigest()
 
     @classmethod

@@ -6,8 +6,6 @@ from typing import IO, Callable, Dict, FrozenSet, Mapping, Optional, Protocol, S
 
 from os_update_agent.errors import PackageError
 from os_update_agent.model import Change, HeldBack, Identity, Package, PackageState, Selection, Slot, Transaction
-from os_update_agent.packages.apt import Apt
-from os_update_agent.packages.dnf import Dnf4
 
 Effect = FrozenSet[Tuple[Slot, Optional[str]]]
 
@@ -69,7 +67,11 @@ def backend_for(name: str, *, root: Path, archive: Path, work: Path, lock_timeou
     if name == "auto":
         name = _of_this_node()
     if name == "apt":
+        from os_update_agent.packages.apt import Apt  # late: no node needs both
+
         return Apt(root, archive, work, lock_timeout, config_files)
+    from os_update_agent.packages.dnf import Dnf4
+
     return _of_the_rpm_family(lambda: Dnf4(root, archive, work, lock_timeout, config_files, value))
 
 
