@@ -1,0 +1,172 @@
+"""What an update and a restore of 30 packages cost with dnf 4, through the hook's process, and what the bare dnf commands take for the same.
+
+python tests/bench/bench_dnf.py [RESULT.json] [--repeats N]
+
+Four things are done in turns on copies of one and the same private root, each from the same state, so that the machine's moods meet all:
+  update   the hook is delivered a new value
+           bare: dnf -y --setopt=*.skip_if_unavailable=0 --setopt=installonly_limit=0 --refresh upgrade
+  restore  the hook is delivered the first value again, whose packages no repository needs to have
+           bare: dnf -y history undo last, from a repository that still has everything; and
+           bare: dnf -y --disablerepo=* downgrade FILE..., with the files at hand
+Figures are wall-clock seconds and seconds of processor time of the command and its children (for the hook those of its worker, too).
+"""
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Callable, Dict, List, Optional, Sequence
+
+TESTS = Path(__file__).resolve().parents[1]
+AGENT = TESTS.parent / "agent"
+HOOK = TESTS.parent / "hooks" / "package-update"
+sys.path[:0] = [str(AGENT), str(TESTS)]
+
+from os_update_agent.demo.rpm_repository import DATABASE, Repository, Rpm, make_root  # noqa: E402
+
+CHANGING, STAYING, REPEATS = 30, 30, 7
+NAMES = [f"changing{number:02}" for number in range(CHANGING)]
+FIXED = [f"staying{number:02}" for number in range(STAYING)]
+STRICT = ("--setopt=*.skip_if_unavailable=0", "--setopt=installonly_limit=0")
+UPDATE, RESTORE = "update", "restore"
+HOOKS = {UPDATE: "the hook, a new value", RESTORE: "the hook, back to the first value"}
+BARE = {
+    UPDATE: {"bare: dnf --refresh upgrade": [*STRICT, "--refresh", "upgrade"]},
+    RESTORE: {
+        "bare: dnf history undo last": [*STRICT, "history", "undo", "last"],
+        "bare: dnf downgrade FILE...": ["--disablerepo=*", *STRICT, "downgrade"],
+    },
+}
+
+
+class World:
+    """A repository, a private root and the agent's directories below ``base``; what is below "node" can be kept and put back."""
+
+    def __init__(self, base: Path) -> None:
+        self.base = base
+        self.node = base / "node"
+        self.repository = Repository(base / "repository")
+        self.offer("1.0", [*NAMES, *FIXED])
+        self.root = make_root(self.node / "root", repositories=[self.repository.section()])
+        for name in ("state", "log", "run", "steps"):
+            (self.node / name).mkdir(mode=0o700)
+        (base / "home").mkdir()
+        # So that the bare dnf finds the database where the agent's does.
+        (base / "home/.rpmmacros").write_text(f"%_dbpath {DATABASE}\n", encoding="utf-8")
+        self.settings = base / "agent.conf"
+        paths = "".join(f"{name} = {self.node / name}\n" for name in ("state", "log", "run", "steps"))
+        self.settings.write_text(f"[node]\nroot = {self.root}\nbackend = dnf\n[paths]\n{paths}", encoding="utf-8")
+        self.dnf("install", *NAMES, *FIXED)
+        self.count = 0
+        # An installed agent has its bytecode; this makes it once, away from the source.
+        inherited = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+        own = {"PYTHONPATH": str(AGENT), "PYTHONPYCACHEPREFIX": str(base / "bytecode"), "OS_UPDATE_AGENT_CONFIG": str(self.settings)}
+        self.environment = {**inherited, **own}
+
+    def offer(self, version: str, names: Sequence[str]) -> None:
+        self.repository.add(*(Rpm(name, version, files={f"/usr/share/{name}": version * 2000}) for name in names))
+        self.repository.publish()
+
+    def keep(self, name: str) -> None:
+        shutil.copytree(self.node, self.base / name, symlinks=True)
+
+    def put_back(self, name: str) -> None:
+        shutil.rmtree(self.node)
+        subprocess.run(["cp", "-a", str(self.base / name), str(self.node)], check=True)
+
+    def dnf(self, *arguments: str) -> None:
+        own = ["-c", f"{self.root}/etc/dnf/dnf.conf", f"--installroot={self.root}", "--setopt=cachedir=/var/cache/dnf", "--noplugins"]
+        environment = {**os.environ, "HOME": str(self.base / "home"), "LC_ALL": "C.UTF-8"}
+        argv = ["dnf", "-q", "-y", "--releasever=1", *own, *arguments]
+        done = subprocess.run(argv, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    def bare(self, arguments: Sequence[str]) -> None:
+        files = [str(self.repository.directory / Rpm(name, "1.0").file) for name in NAMES] if arguments[-1] == "downgrade" else []
+        self.dnf(*arguments, *files)
+
+    def deliver(self, action: str, value: str) -> None:
+        """One delivery through the hook's process, which has to succeed."""
+        self.count += 1
+        told = {
+            **{"update_after_time": value, "deploy_action": action, "deploy_stack_id": "bench/1"},
+            **{"deploy_resource_name": "bench", "deploy_server_id": "server", "deploy_signal_transport": "NO_SIGNAL"},
+        }
+        deployment = {
+            "id": f"config-{self.count}", "name": "bench", "group": "package-update", "config": "", "options": {},
+            "inputs": [{"name": name, "type": "String", "value": value} for name, value in told.items()],
+            "outputs": [{"name": name} for name in ("changes", "held_back", "state_digest", "restored_from")],
+        }  # fmt: skip
+        argv = [sys.executable, str(HOOK)]
+        done = subprocess.run(argv, input=json.dumps(deployment), env=self.environment, capture_output=True, text=True, check=True)
+        answer = json.loads(done.stdout)
+        assert answer["deploy_status_code"] == 0, answer
+
+    def has(self, version: str) -> bool:
+        argv = ["rpm", "--root", str(self.root), "--dbpath", DATABASE, "-q", "--queryformat", "%{version}\n", *NAMES]
+        return subprocess.run(argv, check=True, capture_output=True, text=True).stdout.split() == [version] * CHANGING
+
+
+def timed(action: Callable[[], object]) -> float:
+    begun = time.perf_counter()
+    action()
+    return time.perf_counter() - begun
+
+
+def measure(base: Path, repeats: int) -> Dict[str, List[float]]:
+    """The wall-clock seconds of each repeat, by what was done."""
+    world = World(base)
+    world.deliver("CREATE", "v1")
+    world.offer("2.0", NAMES)
+    world.keep("old")
+    world.deliver("UPDATE", "v2")
+    assert world.has("2.0")
+    world.keep("new")
+    figures: Dict[str, List[float]] = {}
+
+    def take(what: str, start: str, reached: str, action: Callable[[], object]) -> None:
+        world.put_back(start)
+        figures.setdefault(what, []).append(timed(action))
+        assert world.has(reached), what
+
+    for _ in range(repeats):
+        take(HOOKS[UPDATE], "old", "2.0", lambda: world.deliver("UPDATE", "v2"))
+        for what, arguments in BARE[UPDATE].items():
+            take(what, "old", "2.0", lambda arguments=arguments: world.bare(arguments))
+        take(HOOKS[RESTORE], "new", "1.0", lambda: world.deliver("UPDATE", "v1"))
+        for what, arguments in BARE[RESTORE].items():
+            take(what, "new", "1.0", lambda arguments=arguments: world.bare(arguments))
+    return figures
+
+
+def main(arguments: Optional[Sequence[str]] = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("result", nargs="?", type=Path, help="also write the figures as JSON into this file")
+    parser.add_argument("--repeats", type=int, default=REPEATS)
+    options = parser.parse_args(arguments)
+    with tempfile.TemporaryDirectory(prefix="bench-dnf-") as directory:
+        figures = measure(Path(directory), options.repeats)
+    medians = {what: statistics.median(seconds) for what, seconds in figures.items()}
+    ratios = {
+        f"{HOOKS[kind]} / {what}": statistics.median(ours / theirs for ours, theirs in zip(figures[HOOKS[kind]], figures[what]))
+        for kind, peers in BARE.items()
+        for what in peers
+    }
+    print(f"medians of {options.repeats}, {CHANGING} of {CHANGING + STAYING} packages change, Python {sys.version.split()[0]}")
+    for what, seconds in medians.items():
+        print(f"  {what:80} {seconds * 1000:8.0f} ms")
+    for what, ratio in ratios.items():
+        print(f"  {what:80} {ratio:8.2f} x")
+    if options.result:
+        document = {"repeats": options.repeats, "seconds": medians, "ratios": ratios, "all": figures}
+        options.result.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
