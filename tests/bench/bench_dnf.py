@@ -1,4 +1,4 @@
-"""What an update and a restore of 30 packages cost with dnf 4, through the hook's process, and what the bare dnf commands take for the same.
+"""What an update and a restore of 30 packages take with dnf 4, through the hook's process and with the bare dnf commands.
 
 python tests/bench/bench_dnf.py [RESULT.json] [--repeats N]
 

@@ -84,10 +84,28 @@ def run_to_file(
 
     Raises CommandFailed.
     """
-    argv = tuple(argv)
+    process = start(argv, output, env=env, pass_fds=pass_fds, errors=errors)
+    try:
+        returncode = process.wait(timeout)
+    except subprocess.TimeoutExpired as error:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        raise CommandFailed(f"{argv[0]} was ended after {timeout:g} s") from error
+    return _checked(Completed(tuple(argv), returncode), ok)
+
+
+def start(
+    argv: Sequence[str],
+    output: IO[bytes],
+    *,
+    env: Optional[Mapping[str, str]] = None,
+    pass_fds: Sequence[int] = (),
+    errors: bool = True,
+) -> "subprocess.Popen[bytes]":
+    """Start argv with its outputs going to a file, and do not wait for it. Raises CommandFailed."""
     log.debug("run %s", argv)
     try:
-        process = subprocess.Popen(
+        return subprocess.Popen(
             argv,
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -99,13 +117,6 @@ def run_to_file(
         )
     except (OSError, ValueError) as error:
         raise CommandFailed(f"cannot start {argv[0]}: {error}") from error
-    try:
-        returncode = process.wait(timeout)
-    except subprocess.TimeoutExpired as error:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        raise CommandFailed(f"{argv[0]} was ended after {timeout:g} s") from error
-    return _checked(Completed(argv, returncode), ok)
 
 
 @contextmanager

@@ -226,6 +226,9 @@ class Apt:
         self.wait()
         run(self._dpkg("--set-selections"), stdin=lines, env=self._environment())
 
+    def close(self) -> None:
+        """Nothing: no process of apt's outlives what it was asked for."""
+
     # --- how the tools are called
 
     def _apt_get(self, arguments: Sequence[str], output: IO[bytes]) -> Tuple[str, ...]:

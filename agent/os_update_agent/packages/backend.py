@@ -58,6 +58,8 @@ class Backend(Protocol):
 
     def hold(self, packages: Sequence[Package]) -> None: ...
 
+    def close(self) -> None: ...
+
 
 def backend_for(name: str, *, root: Path, archive: Path, work: Path, lock_timeout: float, config_files: str, value: str = "") -> Backend:
     """The backend that agent.conf names, or for "auto" the one that this node has; the distribution is the hint.

@@ -17,7 +17,7 @@ from os_update_agent.model import Change, HeldBack, Identity, Package, PackageSt
 from os_update_agent.node.lock import holder
 from os_update_agent.node.run import run
 from os_update_agent.packages import dnf_parse, dnf_record
-from os_update_agent.packages.dnf_child import ask
+from os_update_agent.packages.dnf_child import Child
 from os_update_agent.packages.dnf_locks import wait_until_free
 from os_update_agent.packages.dnf_settings import read_settings
 
@@ -26,7 +26,7 @@ _COMMENT_LENGTH = 80
 
 @dataclass
 class Dnf4:
-    """dnf 4 and rpm on ``root``. ``archive`` is where package files are kept, ``work`` holds requests and answers of the worker.
+    """dnf 4 and rpm on ``root``. ``archive`` is where package files are kept, ``work`` is for the files of the worker.
 
     ``lock_timeout`` (seconds) bounds the waiting for the locks of dnf and rpm; then Busy names the holder. ``value`` goes into the
     comment that dnf's history keeps. ``config_files``: rpm has no switch for it; a changed %config(noreplace) file is always kept and
@@ -41,6 +41,7 @@ class Dnf4:
     value: str = ""
     name = "dnf"
     _verified: bool = field(default=False, init=False)
+    _child: Optional[Child] = field(default=None, init=False, repr=False)
 
     # --- reading
 
@@ -181,6 +182,12 @@ class Dnf4:
     def hold(self, packages: Sequence[Package]) -> None:
         """Nothing: rpm knows no holds; dnf's versionlock is the operator's file, which is read and never written."""
 
+    def close(self) -> None:
+        """End dnf's worker, if there is one."""
+        if self._child is not None:
+            self._child.close()
+            self._child = None
+
     # --- how the tools are called
 
     def _ask(self, action: str, output: Optional[IO[bytes]] = None, **details: Any) -> Any:
@@ -194,7 +201,7 @@ class Dnf4:
         }
         for _ in range(10):
             self.wait()
-            answer = ask(request, self.work, dbpath=f"/{self._dbpath}" if self._is_private else "", output=output)
+            answer = self._worker().ask(request, output)
             if "busy" not in answer:
                 break
         if "busy" in answer:
@@ -202,6 +209,12 @@ class Dnf4:
         if "error" in answer:
             raise PackageError(" ".join(str(answer["error"]).split()))
         return answer["answer"]
+
+    def _worker(self) -> Child:
+        if self._child is None or not self._child.is_alive:
+            self.close()
+            self._child = Child(self.root, self.work, f"/{self._dbpath}" if self._is_private else "")
+        return self._child
 
     def _rpm(self, *arguments: str) -> str:
         options = ["--root", str(self.root), "--dbpath", f"/{self._dbpath}"] if self._is_private else []

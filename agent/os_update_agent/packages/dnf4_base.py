@@ -7,6 +7,7 @@ import dnf  # type: ignore
 import dnf.conf  # type: ignore
 import dnf.repo  # type: ignore
 import dnf.rpm  # type: ignore
+import dnf.rpm.transaction  # type: ignore
 import hawkey  # type: ignore
 import libdnf  # type: ignore
 
@@ -47,17 +48,38 @@ def opened(request: Request) -> Any:
     conf.retries = 3
     conf.comment = request.get("comment", "")
     base = dnf.Base(conf)
+    try:
+        _configure(base, request)
+    except BaseException:
+        close(base)
+        raise
+    return base
+
+
+def _configure(base: Any, request: Request) -> None:
+    has_plugins = request["root"] == "/" and base.conf.plugins
     base.args = ["os-update-agent", request["action"]]
-    if root == "/" and conf.plugins:
+    if has_plugins:
         base.init_plugins(disabled_glob=_LEFT_OUT)
         base.pre_configure_plugins()
     base.read_all_repos()
     for repo in base.repos.all():
         # A repository that does not answer would be as if it had no updates (dnf.conf(5)).
         repo.skip_if_unavailable = False
-    if root == "/" and conf.plugins:
+    if has_plugins:
         base.configure_plugins()
-    return base
+
+
+def close(base: Any) -> None:
+    """The end of a Base; another one can be opened then. dnf refuses to load its plugins twice unless they were unloaded."""
+    if base.conf.plugins:
+        base.unload_plugins()
+    base.close()
+
+
+def cookie(root: str) -> str:
+    """rpm's own mark of what its database holds: another one after each change."""
+    return str(dnf.rpm.transaction.TransactionWrapper(root).dbCookie())
 
 
 def _keep_inside(conf: Any, root: str) -> None:
@@ -69,7 +91,9 @@ def _keep_inside(conf: Any, root: str) -> None:
 
 
 def fill(base: Any, *, repositories: bool) -> None:
-    """Load the installed packages and, where asked for, the repositories from what the last refresh has fetched."""
+    """Load the installed packages and, where asked for, the repositories from what the last refresh has fetched; once for each Base."""
+    if base.sack is not None:
+        return
     if repositories:
         for repo in base.repos.iter_enabled():
             repo._repo.setSyncStrategy(dnf.repo.SYNC_LAZY)
@@ -77,11 +101,11 @@ def fill(base: Any, *, repositories: bool) -> None:
 
 
 def refresh(base: Any, request: Request) -> int:
-    """Fetch the metadata of every enabled repository anew. Returns how many there are."""
+    """Fetch the metadata of every enabled repository anew, and load them with the installed packages. Returns how many there are."""
     enabled = list(base.repos.iter_enabled())
     for repo in enabled:
         repo._repo.expire()
-    base.fill_sack(load_system_repo=False, load_available_repos=True)
+    base.fill_sack(load_system_repo=True, load_available_repos=True)
     return len(enabled)
 
 

@@ -1,41 +1,98 @@
-"""Asking dnf's worker: a request as a file, an answer as a file, and the Python that has dnf's bindings between them."""
+"""Asking dnf's worker: the Python that has dnf's bindings, which answers one request after the other over a socket of its own.
+
+One child for all that a run asks for: to start dnf costs as much as half a transaction, and what it has read of the repositories
+serves several requests. It outlives us in a transaction: nothing that it prints goes through the socket, and it ends by itself when
+nobody is at the other end any more.
+"""
 
 import json
 import os
 import shutil
+import socket
 import tempfile
+import weakref
 from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any, Dict, Mapping, Optional
 
 from os_update_agent.errors import PackageError
-from os_update_agent.node.run import run, run_to_file
+from os_update_agent.node.run import TAIL_LINES, start
 
 _WORKER = Path(__file__).with_name("dnf4_worker.py")
 _PROGRAMS = ("/usr/bin/dnf-3", "/usr/bin/dnf")
 _PYTHONS = ("/usr/libexec/platform-python", "/usr/bin/python3")
+_BLOCK = 1 << 16
 
 
-def ask(request: Mapping[str, Any], work: Path, *, dbpath: str, output: Optional[IO[bytes]]) -> Dict[str, Any]:
-    """What the worker answers: {"answer": ...}, {"busy": why} or {"error": why}. What it prints goes to ``output``, else it is dropped.
+class Child:
+    """The worker for one root. It is started at once and imports dnf while its first request is thought of."""
 
-    ``dbpath`` is where rpm's database is below a private root, '' on a node of its own, where rpm knows. Raises PackageError.
-    """
-    with tempfile.TemporaryDirectory(dir=work, prefix="dnf-") as directory:
-        asked, answered = Path(directory, "request"), Path(directory, "answer")
-        asked.write_text(json.dumps(request), encoding="utf-8")
-        environment = {}
-        if dbpath:
-            # dnf reads rpm's configuration more than once and asks rpmkeys besides: only a file of macros reaches them all.
-            Path(directory, ".rpmmacros").write_text(f"%_dbpath {dbpath}\n", encoding="utf-8")
-            environment["HOME"] = directory
-        argv = [system_python(), "-I", "-B", str(_WORKER), str(asked), str(answered)]
-        done = run(argv, ok=None, env=environment) if output is None else run_to_file(argv, output, ok=None, env=environment)
+    def __init__(self, root: Path, work: Path, dbpath: str) -> None:
+        """``dbpath`` is where rpm's database is below a private root, "" on a node of its own, where rpm knows. Raises PackageError."""
+        # What is printed for nobody: the end of it goes into an error message.
+        self._said = tempfile.TemporaryFile(dir=work)  # noqa: SIM115
+        self._socket, theirs = socket.socketpair()
+        with theirs:
+            argv = [system_python(), "-I", "-B", str(_WORKER), str(root), str(theirs.fileno())]
+            self._process = start(argv, self._said, env=_environment(work, dbpath), pass_fds=[theirs.fileno()])
+        self.close = weakref.finalize(self, _end, self._socket, self._process, self._said)
+
+    def ask(self, request: Mapping[str, Any], output: Optional[IO[bytes]]) -> Dict[str, Any]:
+        """What the worker answers: {"answer": ...}, {"busy": why} or {"error": why}. What it prints meanwhile goes to ``output``.
+
+        A worker that has ended is an error; another one has to be made then (``is_alive``).
+        """
+        self._said.truncate(0)
         try:
-            answer: Dict[str, Any] = json.loads(answered.read_text(encoding="utf-8"))
+            # The file itself goes along with the request: whatever becomes of us, the log of the transaction is complete.
+            socket.send_fds(self._socket, [b"!"], [(output or self._said).fileno()])
+            self._socket.sendall(json.dumps(request).encode() + b"\n")
+            answer: Dict[str, Any] = json.loads(self._line())
+            return answer
         except (OSError, ValueError):
-            return {"error": f"dnf ended with exit status {done.returncode} and without an answer: {done.tail.splitlines()[-1]}"}
-        return answer
+            return {"error": f"dnf ended with exit status {self._process.wait()} and without an answer: {self._last_words()}"}
+        except BaseException:
+            # Interrupted: the worker goes on with what it has begun, and nobody waits for it.
+            self.close.detach()
+            self._socket.close()
+            raise
+
+    @property
+    def is_alive(self) -> bool:
+        return self.close.alive and self._process.poll() is None
+
+    def _line(self) -> bytes:
+        line = b""
+        while not line.endswith(b"\n"):
+            block = self._socket.recv(_BLOCK)
+            if not block:
+                raise ConnectionResetError
+            line += block
+        return line
+
+    def _last_words(self) -> str:
+        self._said.seek(0)
+        said = self._said.read().decode("utf-8", "replace").strip() or "no output"
+        return "; ".join(said.splitlines()[-TAIL_LINES:])
+
+
+def _end(connection: socket.socket, process: Any, said: IO[bytes]) -> None:
+    connection.close()
+    process.wait()
+    said.close()
+
+
+def _environment(work: Path, dbpath: str) -> Mapping[str, str]:
+    """dnf reads rpm's configuration more than once and asks rpmkeys besides: only a file of macros reaches them all."""
+    if not dbpath:
+        return {}
+    home = work / "rpm"
+    home.mkdir(mode=0o700, exist_ok=True)
+    macros, text = home / ".rpmmacros", f"%_dbpath {dbpath}\n"
+    with tempfile.NamedTemporaryFile("w", dir=home, encoding="utf-8", delete=False) as staging:
+        staging.write(text)
+    os.replace(staging.name, macros)
+    return {"HOME": str(home)}
 
 
 @lru_cache(maxsize=1)
