@@ -154,6 +154,10 @@ class Apt:
         fmt = "Package: ${Package}\\nArchitecture: ${Architecture}\\nVersion: ${Version}\\nInstalled-Size: ${Installed-Size}\\n\\n"
         return apt_parse.parse_installed_sizes(self._query("--show", "--showformat", fmt).stdout)
 
+    def kernels(self, packages: Sequence[Package]) -> Tuple[Package, ...]:
+        """Those of the packages that may put a kernel into /boot."""
+        return tuple(package for package in packages if package.name.startswith("linux-image-"))
+
     def boot_bytes(self, files: Sequence[Path]) -> int:
         """What the package files put below /boot, in bytes."""
         total = 0

@@ -18,7 +18,6 @@ from typing import IO, Any, Dict, Mapping, Optional
 from os_update_agent.errors import PackageError
 from os_update_agent.node.run import TAIL_LINES, start
 
-_WORKER = Path(__file__).with_name("dnf4_worker.py")
 _PROGRAMS = ("/usr/bin/dnf-3", "/usr/bin/dnf")
 _PYTHONS = ("/usr/libexec/platform-python", "/usr/bin/python3")
 _BLOCK = 1 << 16
@@ -27,13 +26,14 @@ _BLOCK = 1 << 16
 class Child:
     """The worker for one root. It is started at once and imports dnf while its first request is thought of."""
 
-    def __init__(self, root: Path, work: Path, dbpath: str) -> None:
-        """``dbpath`` is where rpm's database is below a private root, "" on a node of its own, where rpm knows. Raises PackageError."""
+    def __init__(self, program: str, root: Path, work: Path, dbpath: str) -> None:
+        """``program`` lies beside this module. ``dbpath`` is where rpm's database is below a private root, "" on a node of its own,
+        where rpm knows. Raises PackageError."""
         # What is printed for nobody: the end of it goes into an error message.
         self._said = tempfile.TemporaryFile(dir=work)  # noqa: SIM115
         self._socket, theirs = socket.socketpair()
         with theirs:
-            argv = [system_python(), "-I", "-B", str(_WORKER), str(root), str(theirs.fileno())]
+            argv = [system_python(), "-I", "-B", str(Path(__file__).with_name(program)), str(root), str(theirs.fileno())]
             self._process = start(argv, self._said, env=_environment(work, dbpath), pass_fds=[theirs.fileno()])
         self.close = weakref.finalize(self, _end, self._socket, self._process, self._said)
 

@@ -11,6 +11,9 @@ SIZE_FORMAT = r"%{name}\t%{arch}\t%{epochnum}\t%{version}-%{release}\t%{longsize
 FILES_FORMAT = r"[%{filenames}\t%{longfilesizes}\n]"
 KEYS = "gpg-pubkey"
 _KIB = 1024
+# The mark of what dnf has not installed itself, and dnf's words for the two that apt knows as well.
+UNKNOWN = "unknown"
+_TO_DNF = {"manual": "user", "auto": "dependency"}
 
 # warning: %post(brokenpost-2.0-1.x86_64) scriptlet failed, exit status 3
 # error: lua script failed: [string "%post(brokenpost-2.0-1.x86_64)"]:1: simulated failure
@@ -28,6 +31,11 @@ def parse_installed(text: str, marks: Mapping[Tuple[str, str], str], unknown: st
     if not packages:
         raise PackageError("the package database lists no package at all; it is damaged or it is not this node's")
     return PackageState("dnf", native, tuple(sorted(packages)), several & {package.name for package in packages})
+
+
+def dnf_word(mark: str) -> str:
+    """dnf's word for a mark."""
+    return _TO_DNF.get(mark, mark)
 
 
 def parse_sizes(text: str) -> Dict[Identity, int]:

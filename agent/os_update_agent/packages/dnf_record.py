@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Any, Dict, List, Tuple
 
 from os_update_agent.errors import PackageError
+from os_update_agent.packages.dnf_parse import UNKNOWN
 
 # libdnf::TransactionItemReason; the agent's own words for the two that apt knows as well.
-_REASONS = {0: "unknown", 1: "auto", 2: "manual", 3: "clean", 4: "weak-dependency", 5: "group"}
-_TO_DNF = {"manual": "user", "auto": "dependency"}
-UNKNOWN = _REASONS[0]
+_REASONS = {0: UNKNOWN, 1: "auto", 2: "manual", 3: "clean", 4: "weak-dependency", 5: "group"}
 _REMOVE = 8
 
 # state 1 is "done"; the actions left out are the old sides of a change (Downgraded, Obsoleted, Upgraded, Reinstalled).
@@ -41,16 +40,6 @@ def reasons(record: Path) -> Reasons:
 def is_unfinished(record: Path) -> bool:
     """Has the last transaction no end? Then dnf is at work just now, or it was killed. Raises PackageError."""
     return any(state == 0 and not end for state, end in _rows(record, _LAST))
-
-
-def dnf_word(mark: str) -> str:
-    """dnf's word for a mark."""
-    return _TO_DNF.get(mark, mark)
-
-
-def mark_of(word: str) -> str:
-    """The mark for a word of dnf's."""
-    return next((mark for mark, own in _TO_DNF.items() if own == word), word)
 
 
 def _rows(record: Path, query: str) -> List[Tuple[Any, ...]]:

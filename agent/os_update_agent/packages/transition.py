@@ -70,7 +70,7 @@ class Transition:
         changes = visible(diff(before, target))
         install = [change.after for change in changes if change.after]
         need = space.peak(changes, self.archive.installed_kb(install), self.backend.present_sizes())
-        kernels = [package for package in install if package.name.startswith(("linux-image-", "kernel"))]
+        kernels = self.backend.kernels(install)
         boot = space.boot_need(self.root, len(kernels), self.backend.boot_bytes(self.archive.files(kernels)))
         space.check_space(self.root, need, boot, self.archive.directory)
 

@@ -1,0 +1,290 @@
+"""What the backends of dnf 4 and dnf 5 share: rpm for reading, and for the rest a child that speaks the API of the one or the other.
+
+Laws of rpm that decide the shape (rpm(8), and measured): `rpm -qa` on a damaged database prints an error, lists nothing and ends
+with 0; a failing scriptlet does not take its package back; a transaction that was ended halfway leaves two versions of a package, and
+only forward is clean from there; output goes to a file, never to a pipe.
+"""
+
+import tempfile
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import IO, Any, ClassVar, Dict, FrozenSet, List, Mapping, Optional, Sequence, Tuple
+
+from os_update_agent.errors import Busy, CommandFailed, PackageError
+from os_update_agent.model import Change, HeldBack, Identity, Package, PackageState, Selection, Slot, Transaction
+from os_update_agent.node.lock import holder
+from os_update_agent.node.run import run
+from os_update_agent.packages import dnf_parse
+from os_update_agent.packages.dnf_child import Child
+from os_update_agent.packages.dnf_parse import UNKNOWN, dnf_word
+from os_update_agent.packages.dnf_settings import read_settings
+
+_COMMENT_LENGTH = 80
+
+
+@dataclass
+class RpmBackend:
+    """dnf and rpm on ``root``. ``archive`` is where package files are kept, ``work`` is for the files of the worker.
+
+    ``lock_timeout`` (seconds) bounds the waiting for the locks of dnf and rpm; then Busy names the holder. ``value`` goes into the
+    comment that dnf's history keeps. ``config_files``: rpm has no switch for it; a changed %config(noreplace) file is always kept and
+    the new one laid beside it as .rpmnew, a changed %config file is always replaced and the old one kept as .rpmsave.
+    """
+
+    root: Path
+    archive: Path
+    work: Path
+    lock_timeout: float = 600.0
+    config_files: str = "keep"
+    value: str = ""
+    name = "dnf"
+    # The program of the child, beside this module.
+    program: ClassVar[str]
+    _verified: bool = field(default=False, init=False)
+    _child: Optional[Child] = field(default=None, init=False, repr=False)
+
+    # --- what each dnf has of its own
+
+    def wait(self) -> None:
+        """Wait until nobody holds one of the locks of dnf and rpm. Raises Busy that names the holder."""
+        raise NotImplementedError
+
+    def _reasons(self) -> Mapping[Tuple[str, str], str]:
+        """(name, architecture) -> the mark, from dnf's record; what is not in it is UNKNOWN. Raises PackageError."""
+        raise NotImplementedError
+
+    def _is_unfinished(self) -> bool:
+        """Has the last transaction of dnf's record no end? Then dnf is at work just now, or it was ended halfway. Raises PackageError."""
+        raise NotImplementedError
+
+    # --- reading
+
+    def capture(self) -> PackageState:
+        """The state of the package database. Raises PackageError where it is damaged, cannot be read or is empty."""
+        if not self._verified:
+            # Once for each backend, thus each run: rpm -qa does not say all that is wrong. It needs the lock, which others may hold.
+            self._verified = self._verify()
+        text = self._rpm("-qa", "--queryformat", dnf_parse.STATE_FORMAT)
+        return dnf_parse.parse_installed(text, self._reasons(), UNKNOWN, _native_architecture(), self._install_only())
+
+    def interrupted(self) -> bool:
+        """Are there two versions in one place, or a transaction without an end that no dnf is at work on?"""
+        if self._is_unfinished():
+            self.wait()
+            if self._is_unfinished():
+                return True
+        return any(len(rows) > 1 for rows in self.capture().slots.values())
+
+    def refresh(self) -> None:
+        """Fetch the metadata of the repositories anew; every enabled one has to answer. Raises PackageError, Busy."""
+        try:
+            self._ask("refresh")
+        except PackageError as error:
+            raise PackageError(f"the package index cannot be refreshed: {error}") from error
+
+    def candidates(self, state: PackageState, selection: Selection) -> Tuple[Tuple[Change, ...], Tuple[HeldBack, ...]]:
+        """The updates that the selection asks for and that can be done together, and what is held back with the reason."""
+        answer = self._ask(
+            "candidates",
+            native=state.native,
+            packages=selection.packages,
+            exclude=selection.exclude,
+            security=selection.security,
+            removals=selection.removals,
+        )
+        marks = {dnf_word(mark): mark for mark in ("manual", "auto")}
+        return dnf_parse.as_changes(answer, state, marks), dnf_parse.as_held_back(answer)
+
+    def effect(self, transaction: Transaction, *, forced: bool) -> FrozenSet[Tuple[Slot, Optional[str]]]:
+        """What the transaction would come to: each package that changes with its new version, None for a removal."""
+        if not (transaction.install or transaction.remove):
+            return frozenset()
+        state = self.capture()
+        return dnf_parse.as_effect(self._ask("effect", **_asked(transaction, state.native, forced)), state)
+
+    def available(self, packages: Sequence[Package]) -> Tuple[Mapping[Package, int], Tuple[Package, ...]]:
+        """Which of the packages the repositories can give (with the size in bytes), and which they cannot. Nothing is refreshed."""
+        if not packages:
+            return {}, ()
+        sizes: List[Optional[int]] = self._ask("available", wanted=[package.identity for package in packages])
+        found = {package: size for package, size in zip(packages, sizes) if size is not None}
+        return found, tuple(package for package in packages if package not in found)
+
+    def installed_sizes(self, files: Sequence[Path]) -> Dict[Identity, int]:
+        """What package files will take on the disk: (name, architecture, version) -> KiB."""
+        if not files:
+            return {}
+        return dnf_parse.parse_sizes(run(["rpm", "-qp", "--nosignature", "--queryformat", dnf_parse.SIZE_FORMAT, *map(str, files)]).stdout)
+
+    def present_sizes(self) -> Dict[Identity, int]:
+        """What the installed packages take: (name, architecture, version) -> KiB."""
+        return dnf_parse.parse_sizes(self._rpm("-qa", "--queryformat", dnf_parse.SIZE_FORMAT))
+
+    def kernels(self, packages: Sequence[Package]) -> Tuple[Package, ...]:
+        """Those of the packages that may put a kernel into /boot."""
+        return tuple(package for package in packages if package.name.startswith("kernel"))
+
+    def boot_bytes(self, files: Sequence[Path]) -> int:
+        """What the package files put below /boot, in bytes."""
+        if not files:
+            return 0
+        done = run(["rpm", "-qp", "--nosignature", "--queryformat", dnf_parse.FILES_FORMAT, *map(str, files)])
+        return dnf_parse.parse_boot_bytes(done.stdout)
+
+    def file_name(self, package: Package) -> str:
+        """The name under which a package file is kept. dnf leaves the epoch out; here two epochs must not share a name."""
+        return f"{package.name}-{package.version.replace(':', '%3a')}.{package.arch}.rpm"
+
+    # --- changing
+
+    def repack(self, package: Package) -> Path:
+        """Raises PackageError: an rpm cannot be rebuilt from what is installed."""
+        raise PackageError(f"{package.label} is in no repository, and rpm cannot rebuild a package from what is installed")
+
+    def fetch(self, packages: Sequence[Package]) -> None:
+        """Download the packages into the archive, checked by checksum and, with gpgcheck, by signature. Raises PackageError."""
+        if not packages:
+            return
+        try:
+            self._ask(
+                "fetch",
+                wanted=[package.identity for package in packages],
+                digests=[package.digest for package in packages],
+                files=[str(self.archive / self.file_name(package)) for package in packages],
+                staging=str(self.archive),
+            )
+        except PackageError as error:
+            raise PackageError(f"packages cannot be fetched: {error}") from error
+
+    def unpack(self, files: Sequence[Path], output: IO[bytes]) -> None:
+        """Nothing: rpm knows no package that is unpacked and not configured."""
+
+    def repair(self, output: IO[bytes]) -> None:
+        """Complete an interrupted transaction: what the record says should have come is installed, what should have gone goes."""
+        self.wait()
+        if self.interrupted():
+            self._ask("complete", output, native=_native_architecture(), archive=str(self.archive))
+
+    def settle(self) -> None:
+        """The same as repair: only forward leaves the files on the disk as the database says; the way back starts from there."""
+        with tempfile.TemporaryFile(dir=self.work) as output:
+            self.repair(output)
+
+    def transact(self, transaction: Transaction, output: IO[bytes], *, forced: bool) -> Tuple[str, ...]:
+        """Run one strict, offline transaction from package files. Returns what went wrong; the database has the last word."""
+        if not (transaction.install or transaction.remove):
+            return ()
+        if self.config_files == "replace":
+            output.write(b"config_files: replace has no meaning for rpm, which decides by each package: see .rpmnew files\n")
+        try:
+            return dnf_parse.as_complaints(self._ask("transact", output, **_asked(transaction, _native_architecture(), forced)))
+        except PackageError as error:
+            return (str(error),)
+
+    def purge(self, packages: Sequence[Package], output: IO[bytes]) -> None:
+        """Nothing: rpm leaves no configuration behind that its database knows of."""
+
+    def mark(self, packages: Sequence[Package], mark: str) -> None:
+        """Set dnf's reason for the packages; not while a transaction is unfinished, whose place in the record this would take."""
+        if self._is_unfinished():
+            return
+        self._ask("mark", packages=[package.identity for package in packages], reason=dnf_word(mark))
+
+    def hold(self, packages: Sequence[Package]) -> None:
+        """Nothing: rpm knows no holds; dnf's versionlock is the operator's file, which is read and never written."""
+
+    def close(self) -> None:
+        """End dnf's worker, if there is one."""
+        if self._child is not None:
+            self._child.close()
+            self._child = None
+
+    # --- how the tools are called
+
+    def _ask(self, action: str, output: Optional[IO[bytes]] = None, **details: Any) -> Any:
+        """Let the worker do something; what it prints goes to ``output``, else it is kept for an error. Raises PackageError, Busy."""
+        value = self.value if len(self.value) <= _COMMENT_LENGTH else f"{self.value[: _COMMENT_LENGTH - 3]}..."
+        request = {
+            "action": action,
+            "root": str(self.root),
+            "comment": f"os-update-agent {value}".strip(),
+            **details,
+        }
+        for _ in range(10):
+            self.wait()
+            answer = self._worker().ask(request, output)
+            if "busy" not in answer:
+                break
+        if "busy" in answer:
+            raise Busy(f"the package manager is locked: {answer['busy']}")
+        if "error" in answer:
+            raise PackageError(" ".join(str(answer["error"]).split()))
+        return answer["answer"]
+
+    def _worker(self) -> Child:
+        if self._child is None or not self._child.is_alive:
+            self.close()
+            self._child = Child(self.program, self.root, self.work, f"/{self._dbpath}" if self._is_private else "")
+        return self._child
+
+    def _rpm(self, *arguments: str) -> str:
+        options = ["--root", str(self.root), "--dbpath", f"/{self._dbpath}"] if self._is_private else []
+        try:
+            done = run(["rpm", *options, *arguments])
+        except CommandFailed as error:
+            raise PackageError(f"the package database cannot be read: {error}") from error
+        if done.stderr.strip():
+            raise PackageError(f"the package database is damaged: {done.stderr.strip().splitlines()[0]}")
+        return done.stdout
+
+    def _verify(self) -> bool:
+        try:
+            self._rpm("--verifydb")
+        except PackageError:
+            if not holder(self._rpm_lock):
+                raise
+            return False
+        return True
+
+    def _install_only(self) -> FrozenSet[str]:
+        provides = read_settings(self.root).install_only
+        options = ["--root", str(self.root), "--dbpath", f"/{self._dbpath}"] if self._is_private else []
+        done = run(["rpm", *options, "-q", "--whatprovides", "--queryformat", r"%{name}\t\n", *provides], ok=None)
+        # "no package provides kernel-PAE" is no error, and is no line with a tab.
+        return frozenset(line[:-1] for line in done.stdout.splitlines() if line.endswith("\t"))
+
+    @property
+    def _rpm_lock(self) -> Path:
+        return self.root / self._dbpath / ".rpm.lock"
+
+    @property
+    def _is_private(self) -> bool:
+        return self.root != Path("/")
+
+    @property
+    def _dbpath(self) -> Path:
+        """Where the database is, below the root. On a node of its own rpm knows best; other systems' rpm looks elsewhere."""
+        if not self._is_private:
+            return Path(_evaluated("%{_dbpath}").lstrip("/"))
+        new = Path("usr/lib/sysimage/rpm")
+        return new if any((self.root / new).glob("rpmdb.*")) else Path("var/lib/rpm")
+
+
+def _asked(transaction: Transaction, native: str, forced: bool) -> Dict[str, Any]:
+    return {
+        "install": [(package.identity, dnf_word(package.mark)) for package in transaction.install],
+        "files": transaction.files,
+        "remove": [package.identity for package in transaction.remove],
+        "native": native,
+        "forced": forced,
+    }
+
+
+@cache
+def _evaluated(macro: str) -> str:
+    return run(["rpm", "--eval", macro]).stdout.strip()
+
+
+def _native_architecture() -> str:
+    return _evaluated("%{_arch}")
