@@ -5,7 +5,7 @@ from pathlib import Path
 from os_update_agent.heat.outcome import encode
 from os_update_agent.model import Deployment, Outcome, Request, Run, diff
 from os_update_agent.packages.state import visible
-from os_update_agent.report import NOTHING_CHANGED, Facts, outcome_of_run
+from os_update_agent.report import NOTHING_CHANGED, Facts, outcome_of_run, outcome_of_switch
 from os_update_agent.site import Site
 
 TAIL_BYTES = 16 * 1024
@@ -13,6 +13,8 @@ TAIL_BYTES = 16 * 1024
 
 def outcome_of(site: Site, run: Run) -> Outcome:
     """The outcome of a finished run."""
+    if run.switches_services:
+        return outcome_of_switch(run, "" if run.reached else _tail(Path(run.log)))
     from os_update_agent.node.reboot import reboot_reasons, stale_services  # late: only a run asks
 
     ledger = site.ledger

@@ -5,9 +5,9 @@ Heat replaces a failed deployment and delivers the replacement as CREATE, and it
 """
 
 from dataclasses import dataclass
-from typing import Optional
+from typing import Iterable, List, Optional, Tuple
 
-from os_update_agent.model import History
+from os_update_agent.model import History, Run
 from os_update_agent.order import is_older_than_all
 
 REPEAT = "repeat"
@@ -17,6 +17,9 @@ UPDATE = "update"
 RESTORE = "restore"
 DOWNLOAD = "download"
 ASSESS = "assess"
+STOP = "stop"
+START = "start"
+BACK = "back"
 
 ACTIVE_ACTIONS = ("CREATE", "UPDATE")
 
@@ -34,8 +37,39 @@ class Decision:
     is_first: bool = False
 
 
-def decide(history: History, action: str, value: str, *, operation: str = "update", is_finished: bool = False) -> Decision:
-    """One row of the table for one delivery. ``is_finished``: this very delivery (config id) has its result already."""
+@dataclass(frozen=True)
+class Line:
+    """The values that an operation other than update has come through and not gone back from, the oldest first.
+
+    ``kind`` is that of the last run, and ``is_reached`` whether it did what it was to do; both are about the last value.
+    """
+
+    values: Tuple[str, ...] = ()
+    kind: str = ""
+    is_reached: bool = True
+
+
+def line_of(history: History, runs: Iterable[Run], operation: str) -> Line:
+    """The line of an operation out of its key's history. ``runs`` are those of the key, the oldest first."""
+    kinds = (STOP, START) if operation == STOP else (operation,)
+    values: List[str] = [record.value for record in history.records if record.is_reached and record.reached_run is None]
+    line = Line(tuple(values))
+    for run in runs:
+        if run.kind in kinds:
+            if run.value in values:
+                del values[values.index(run.value) :]
+            values.append(run.value)
+            line = Line(tuple(values), run.kind, run.reached)
+    return line
+
+
+def decide(
+    history: History, action: str, value: str, *, operation: str = "update", line: Optional[Line] = None, is_finished: bool = False
+) -> Decision:
+    """One row of the table for one delivery. ``is_finished``: this very delivery (config id) has its result already.
+
+    ``line`` is needed for every operation but update.
+    """
     if is_finished:
         return Decision(REPEAT, "this delivery is finished; its stored result is given again")
     if action not in ACTIVE_ACTIONS:
@@ -43,7 +77,7 @@ def decide(history: History, action: str, value: str, *, operation: str = "updat
     if not value:
         return Decision(NOTHING, "the trigger input has no value, so there is nothing to do")
     if operation != "update":
-        return _without_history(history, action, operation)
+        return _on_a_line(history, action, value, operation, line or Line())
     if not history.is_known:
         if action == "CREATE":
             return Decision(BASELINE, "first delivery: the installed packages are the baseline of this value")
@@ -66,8 +100,26 @@ def _with_history(history: History, value: str) -> Decision:
     return Decision(RESTORE, "this value was reached before: its state is restored", record.state)
 
 
-def _without_history(history: History, action: str, operation: str) -> Decision:
-    """download and assess change no package and leave no state behind; but a first delivery is the baseline whatever it asks for."""
-    if action == "CREATE" and not history.is_known:
+def _on_a_line(history: History, action: str, value: str, operation: str, line: Line) -> Decision:
+    """These leave no package state behind, so an old value is known by the line; and a first delivery is the baseline whatever it asks for.
+
+    What is behind the value that comes back was left by a rollback, or by hand: if it comes again, it is new again.
+    """
+    if action == "CREATE" and not history.is_known and not line.values:
         return Decision(BASELINE, "first delivery: the installed packages are the baseline of this value")
-    return Decision(DOWNLOAD if operation == "download" else ASSESS, f"{operation} only: packages stay as they are")
+    switches = operation in (STOP, START)
+    if value in line.values[:-1] or is_older_than_all(value, line.values):
+        return Decision(START if switches else BACK, f"an old value is back: {_BACK[operation]}")
+    if value in line.values and switches and not line.is_reached:
+        return Decision(line.kind, "this was tried before and not reached: it is tried again")
+    if value in line.values and switches:
+        return Decision(NOTHING, f"{operation} was done for this value already")
+    return Decision(operation, f"{operation} only: packages stay as they are")
+
+
+_BACK = {
+    STOP: "the services have to run",
+    START: "the services have to run",
+    DOWNLOAD: "what going back needs is in the archive",
+    ASSESS: "there is nothing to assess",
+}

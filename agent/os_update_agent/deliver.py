@@ -151,7 +151,7 @@ def _at_once(site: Site, config_id: str) -> bool:
             if [other.config_id for other in site.ledger.unfinished()] != [config_id] or site.ledger.open_runs():
                 return False
             what = decision_for(site, delivery, Policy.from_json(delivery.policy))
-            if delivery.run is None and what.do in (decision.NOTHING, decision.BASELINE):
+            if delivery.run is None and what.do in (decision.NOTHING, decision.BASELINE, decision.BACK):
                 work(site, delivery)
                 return True
     except Busy:

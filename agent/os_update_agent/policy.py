@@ -25,6 +25,11 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 # nginx   libc6:amd64   linux-image-*   mod_ssl   [ab]*   lib?.so~
 _GLOB = re.compile(r"[A-Za-z0-9*?\[][A-Za-z0-9+._\-:~*?\[\]!]*")
 
+# nginx.service   httpd.socket   getty@tty1.service   dev-disk\\x2dby.path
+_UNIT = re.compile(r"[A-Za-z0-9][A-Za-z0-9:_.\\@\-]{0,254}")
+_UNIT_KINDS = (".service", ".socket", ".timer", ".path", ".target")
+_LISTS = ("packages", "exclude", "units")
+
 
 @dataclass(frozen=True)
 class Policy:
@@ -48,6 +53,7 @@ class Policy:
     on_failure: str = "restore"
     reboot: str = "never"
     services: str = "report"
+    units: Tuple[str, ...] = ()
     lock_timeout: float = 600
     deadline: Optional[float] = None
     script_timeout: float = 600
@@ -59,11 +65,11 @@ class Policy:
         return bool(self.packages or self.exclude or self.select == "security")
 
     def as_json(self) -> Dict[str, Any]:
-        return {**asdict(self), "packages": list(self.packages), "exclude": list(self.exclude)}
+        return {**asdict(self), **{name: list(getattr(self, name)) for name in _LISTS}}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Policy":
-        return cls(**{**data, "packages": tuple(data["packages"]), "exclude": tuple(data["exclude"])})
+        return cls(**{**data, **{name: tuple(data.get(name, ())) for name in _LISTS}})
 
 
 def read(deployment: Deployment, defaults: Mapping[str, str]) -> Policy:
@@ -134,6 +140,8 @@ def _read(deployment: Deployment, defaults: Mapping[str, str]) -> Policy:
 
 def _policy(value: str, key: str, settings: Dict[str, Any]) -> Policy:
     policy = Policy(**{**settings, "value": value, "key": key})
+    if policy.operation in ("stop", "start") and not policy.units:
+        raise BadOption(f"option units is missing; operation {policy.operation} needs the names of the services, such as nginx.service")
     undo_only_ours = policy.is_restricted and "restore" not in settings
     return replace(policy, restore="changes") if undo_only_ours else policy
 
@@ -236,7 +244,7 @@ def _input(value: object) -> str:
 
 def _globs(value: object) -> Tuple[str, ...]:
     globs = []
-    for item in _items(value):
+    for item in _items(value, "package names or globs"):
         glob = item.strip() if isinstance(item, str) else ""
         if glob and _GLOB.fullmatch(glob) and glob.count("[") == glob.count("]"):
             globs.append(glob)
@@ -248,12 +256,25 @@ def _globs(value: object) -> Tuple[str, ...]:
     return tuple(globs)
 
 
-def _items(value: object) -> List[Any]:
+def _units(value: object) -> Tuple[str, ...]:
+    """The names of units, each once; as for systemctl, a name without a kind is that of a service."""
+    units = []
+    for item in _items(value, "the names of systemd services"):
+        unit = item.strip() if isinstance(item, str) else ""
+        if item == "":
+            continue
+        if not _UNIT.fullmatch(unit):
+            raise ValueError(f"a list of the names of systemd services, such as nginx.service, no globs (not {_shown(item)})")
+        units.append(unit if unit.endswith(_UNIT_KINDS) else f"{unit}.service")
+    return tuple(dict.fromkeys(units))
+
+
+def _items(value: object, what: str) -> List[Any]:
     """The members of a list that comes as a list, as JSON, as Python's repr of a list (heat-config's str()), or as plain text."""
     if isinstance(value, (list, tuple)):
         return list(value)
     if not isinstance(value, str):
-        raise ValueError("a list of package names or globs, or a text that separates them by commas or blanks")
+        raise ValueError(f"a list of {what}, or a text that separates them by commas or blanks")
     text = value.strip()
     if text.startswith("["):
         import ast  # late: few lists come like this
@@ -269,7 +290,7 @@ def _items(value: object) -> List[Any]:
 _READERS: Dict[str, Reader] = {
     "trigger": _input,
     "state_key": _text,
-    "operation": _words("update", "download", "assess"),
+    "operation": _words("update", "download", "assess", "stop", "start"),
     "select": _words("all", "security"),
     "packages": _globs,
     "exclude": _globs,
@@ -282,6 +303,7 @@ _READERS: Dict[str, Reader] = {
     "on_failure": _words("restore", "keep"),
     "reboot": _words("never", "if-needed", "always"),
     "services": _words("report", "restart"),
+    "units": _units,
     "lock_timeout": _seconds_or_zero,
     "deadline": _seconds,
     "script_timeout": _seconds,

@@ -15,6 +15,7 @@ OUTPUTS = ("changes", "held_back", "state_digest", "restored_from", "restorable"
 
 _DONE = {"update": "updated to", "restore": "restored", "download": "downloaded for", "assess": "assessed for"}
 _TRIED = {"update": "update to", "restore": "restore of", "download": "download for", "assess": "assessment for"}
+_SWITCHED = {"stop": "stopped", "start": "started"}
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,29 @@ def outcome_of_run(run: Run, facts: Facts) -> Outcome:
     if run.reached:
         return Outcome(0, "\n".join(_success(run, facts)) + "\n", _notes(run), outputs)
     return Outcome(run.status or 1, "\n".join(_planned(run, facts)) + "\n", _failure(run, facts), outputs)
+
+
+def outcome_of_switch(run: Run, log_tail: str) -> Outcome:
+    """The result of a finished run that stopped or started services; no package was looked at."""
+    units: Sequence[str] = run.policy["units"]
+    outputs = no_changes("")
+    if run.reached:
+        why = ", because an old value is back" if run.kind != run.policy["operation"] else ""
+        before = [unit for unit in units if (unit in run.were_active) == (run.kind == "start")]
+        already = f"; so before: {named(before)}" if before else ""
+        text = f"{_SWITCHED[run.kind]} for {shown(run.value)}{why}: {named(units)}{already}\n"
+        return Outcome(0, f"{text}log on the node: {run.log}\n", _notes(run), outputs)
+    if not run.begun:
+        aftermath = NOTHING_CHANGED
+    elif run.undone:
+        aftermath = "what was running before runs again"
+    elif run.undone is None:
+        aftermath = "the services are left as they are"
+    else:
+        aftermath = "not everything that was running before runs again"
+    lines = [f"{run.kind} for {shown(run.value)} failed: {run.failure}", aftermath, *run.notes, f"full log on the node: {run.log}"]
+    text = "\n".join(lines) + "\n"
+    return Outcome(run.status or 1, "", f"{text}\n{log_tail}\n" if log_tail else text, outputs)
 
 
 def outcome_of_nothing(reason: str, value: str, digest: str = "", restorable: bool = True) -> Outcome:

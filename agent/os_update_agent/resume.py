@@ -10,7 +10,7 @@ from typing import Optional, Tuple
 
 from os_update_agent import decision
 from os_update_agent.conclusion import aftermath, outcome_of, store
-from os_update_agent.decision import Decision, decide
+from os_update_agent.decision import Decision, decide, line_of
 from os_update_agent.errors import BUG_STATUS, AgentError, LedgerError, bug
 from os_update_agent.heat.copies import forget_signal
 from os_update_agent.model import Delivery, Outcome, OwedSignal, Request, Run, SignalTarget
@@ -32,6 +32,8 @@ _RUNS = {
     decision.RESTORE: names.RESTORE,
     decision.DOWNLOAD: names.DOWNLOAD,
     decision.ASSESS: names.ASSESS,
+    decision.STOP: names.STOP,
+    decision.START: names.START,
 }
 
 
@@ -61,7 +63,7 @@ def _finish_orphans(site: Site) -> None:
         if run.id in unfinished:
             continue
         with node_lock(site.settings.lock, doing=f"run {run.id}", timeout=LOCK_SECONDS):
-            newer = any(other.id > run.id and other.leads_to_value and other.reached for other in site.ledger.runs(run.key))
+            newer = any(other.id > run.id and other.goes_on_from(run) and other.reached for other in site.ledger.runs(run.key))
             if newer or not (run.begun or run.left):
                 # A newer run has gone on from where this one was cut off; or Heat was told that nothing was changed, and so it stays.
                 site.ledger.save_run(replace(run, phase=names.FINISHED, finished=site.clock(), failure=run.failure or "it was cut off"))
@@ -112,7 +114,11 @@ def _to_its_end(site: Site, run: Run) -> Run:
 def decision_for(site: Site, delivery: Delivery, policy: Policy) -> Decision:
     if delivery.restore is not None:
         return Decision(decision.RESTORE, "asked for by hand", delivery.restore)
-    return decide(site.ledger.history(policy.key), delivery.action, policy.value, operation=policy.operation)
+    history = site.ledger.history(policy.key)
+    if policy.operation == "update":
+        return decide(history, delivery.action, policy.value)
+    line = line_of(history, reversed(site.ledger.runs(policy.key)), policy.operation)
+    return decide(history, delivery.action, policy.value, operation=policy.operation, line=line)
 
 
 def carry_out(site: Site, policy: Policy, what: Decision, config_id: str) -> Outcome:
@@ -128,5 +134,9 @@ def carry_out(site: Site, policy: Policy, what: Decision, config_id: str) -> Out
         return outcome_of_baseline(policy.value, state.digest, sum(package.is_present for package in state.packages))
     from os_update_agent import update  # late: what there is nothing to do for must not wait for it
 
+    if what.do == decision.BACK:
+        run = update.begin(site, policy, policy.operation, config_id=config_id)
+        ledger.save_run(replace(run, phase=names.FINISHED, finished=site.clock(), reached=True))
+        return outcome_of_nothing(what.reason, policy.value)
     run = update.begin(site, policy, _RUNS[what.do], config_id=config_id, state=what.state, is_first=what.is_first)
     return outcome_of(site, update.perform(site, run))

@@ -12,7 +12,7 @@ DEFAULT_FILE = Path("/etc/os-update-agent/agent.conf")
 ENVIRONMENT = "OS_UPDATE_AGENT_CONFIG"
 
 _KNOWN = {
-    "node": ("root", "backend"),
+    "node": ("root", "backend", "systemctl"),
     "paths": ("state", "log", "run", "steps", "collect_config"),
     "signal": ("ca_certificate",),
 }
@@ -25,6 +25,7 @@ class Settings:
 
     root: Path = Path("/")
     backend: str = "auto"
+    systemctl: Optional[Path] = None
     state: Path = Path("/var/lib/os-update-agent")
     log: Path = Path("/var/log/os-update-agent")
     run: Path = Path("/run/os-update-agent")
@@ -107,7 +108,7 @@ def _checked(values: Mapping[str, str], defaults: Mapping[str, str], source: str
     if backend not in _BACKENDS:
         raise BadOption(f"{source}: backend is {backend!r}; it must be one of {', '.join(_BACKENDS)}")
     paths = {}
-    for key in ("root", *_KNOWN["paths"]):
+    for key in ("root", "systemctl", *_KNOWN["paths"]):
         if values.get(key):
             paths[key] = Path(os.path.normpath(values[key]))
             if not paths[key].is_absolute() or '"' in values[key] or "\n" in values[key]:

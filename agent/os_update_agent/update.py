@@ -16,7 +16,7 @@ from typing import IO, Iterator, Mapping, Optional
 from os_update_agent.errors import BUG_STATUS, AgentError, bug
 from os_update_agent.model import Run
 from os_update_agent.node.reboot import boot_id
-from os_update_agent.phases import before, end, outside
+from os_update_agent.phases import before, end, outside, switching
 from os_update_agent.phases.names import CHECK, FINISHED, RECORD, RETURN, TRANSACT, UNDO, VERIFY
 from os_update_agent.phases.work import Phase, Work, noted
 from os_update_agent.policy import Policy
@@ -90,7 +90,7 @@ def _step(work: Work) -> None:
     log.info("run=%d phase=%s", work.run.id, phase)
     work.say(f"=== {phase}")
     try:
-        run = _PHASES[phase](work)
+        run = (switching.PHASES if work.run.switches_services else _PHASES)[phase](work)
     except AgentError as error:
         run = _failed(work, phase, str(error), error.exit_status)
     except Exception as error:

@@ -164,12 +164,12 @@ class Node:
         assert isinstance(self.hand, AptHand)
         self.hand.use_sources(*lines)
 
-    def configure(self, more: str = "", **defaults: object) -> None:
+    def configure(self, more: str = "", systemctl: Optional[Path] = None, **defaults: object) -> None:
         """Write agent.conf. The signals of a test go to a receiver that answers at once or is meant not to."""
         options = {"signal_timeout": 0.1, "script_timeout": PATIENCE, **defaults}
         lines = "".join(f"{name} = {value}\n" for name, value in options.items())
         self.conf.write_text(
-            f"[node]\nroot = {self.root}\nbackend = {self.hand.backend}\n"
+            f"[node]\nroot = {self.root}\nbackend = {self.hand.backend}\nsystemctl = {systemctl or ''}\n"
             f"[paths]\nstate = {self.state}\nlog = {self.log}\nrun = {self.run}\nsteps = {self.steps}\n"
             f"[defaults]\n{lines}{more}",
             encoding="utf-8",

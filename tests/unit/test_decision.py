@@ -1,11 +1,25 @@
 """The table of law 1, row by row, and the traps of Heat that it answers."""
 
-from typing import Optional
+from typing import List, Optional
 
 import pytest
 
-from os_update_agent.decision import ASSESS, BASELINE, DOWNLOAD, NOTHING, REPEAT, RESTORE, UPDATE, decide
-from os_update_agent.model import History, Record
+from os_update_agent.decision import (
+    ASSESS,
+    BACK,
+    BASELINE,
+    DOWNLOAD,
+    NOTHING,
+    REPEAT,
+    RESTORE,
+    START,
+    STOP,
+    UPDATE,
+    Line,
+    decide,
+    line_of,
+)
+from os_update_agent.model import History, Record, Run
 
 NEW = History("key")
 
@@ -67,7 +81,7 @@ def test_a_new_value_of_a_known_key_is_an_update(action: str) -> None:
 
 @pytest.mark.parametrize("action", ["DELETE", "SUSPEND", "RESUME"])
 @pytest.mark.parametrize("known", [NEW, KNOWN])
-@pytest.mark.parametrize("operation", ["update", "download", "assess"])
+@pytest.mark.parametrize("operation", ["update", "download", "assess", "stop", "start"])
 def test_other_actions_touch_no_package(known: History, action: str, operation: str) -> None:
     decision = decide(known, action, "v3", operation=operation)
     assert (decision.do, action in decision.reason) == (NOTHING, True)
@@ -145,12 +159,12 @@ def test_values_are_compared_as_they_are(one: str, other: str) -> None:
 
 @pytest.mark.parametrize(("operation", "do"), [("download", DOWNLOAD), ("assess", ASSESS)])
 @pytest.mark.parametrize("value", ["v1", "v2", "v3"])
-def test_download_and_assess_do_not_look_at_the_value(operation: str, do: str, value: str) -> None:
+def test_download_and_assess_do_not_look_at_what_updates_have_reached(operation: str, do: str, value: str) -> None:
     assert decide(KNOWN, "UPDATE", value, operation=operation).do == do
     assert decide(KNOWN, "CREATE", value, operation=operation).do == do
 
 
-@pytest.mark.parametrize("operation", ["download", "assess"])
+@pytest.mark.parametrize("operation", ["download", "assess", "stop", "start"])
 def test_the_first_delivery_is_the_baseline_whatever_it_asks_for(operation: str) -> None:
     assert decide(NEW, "CREATE", "v1", operation=operation).do == BASELINE
     assert decide(NEW, "UPDATE", "v1", operation=operation).do != NOTHING
@@ -158,3 +172,67 @@ def test_the_first_delivery_is_the_baseline_whatever_it_asks_for(operation: str)
 
 def test_every_decision_says_why() -> None:
     assert all(decide(KNOWN, action, value).reason for action in ("CREATE", "UPDATE", "DELETE") for value in ("", "v1", "v2", "v3"))
+
+
+def line(*values: str, kind: str = STOP, is_reached: bool = True) -> Line:
+    return Line(values, kind, is_reached)
+
+
+@pytest.mark.parametrize("action", ["CREATE", "UPDATE"])
+@pytest.mark.parametrize(("operation", "forward", "back"), [
+    ("stop", STOP, START),
+    ("start", START, START),
+    ("download", DOWNLOAD, BACK),
+    ("assess", ASSESS, BACK),
+])  # fmt: skip
+def test_a_new_value_goes_forward_and_an_old_one_back(action: str, operation: str, forward: str, back: str) -> None:
+    assert decide(KNOWN, action, "v3", operation=operation, line=line("v1", "v2")).do == forward
+    assert decide(KNOWN, action, "v1", operation=operation, line=line("v1", "v2")).do == back
+
+
+@pytest.mark.parametrize(("operation", "do"), [("stop", NOTHING), ("start", NOTHING), ("download", DOWNLOAD), ("assess", ASSESS)])
+def test_the_value_at_the_end_of_the_line(operation: str, do: str) -> None:
+    assert decide(KNOWN, "UPDATE", "v2", operation=operation, line=line("v1", "v2")).do == do
+
+
+@pytest.mark.parametrize("kind", [STOP, START])
+def test_what_was_not_reached_is_tried_again_in_the_same_direction(kind: str) -> None:
+    assert decide(KNOWN, "CREATE", "v2", operation="stop", line=line("v1", "v2", kind=kind, is_reached=False)).do == kind
+
+
+@pytest.mark.parametrize("operation", ["stop", "start", "download", "assess"])
+def test_the_retry_of_a_failed_first_update_is_no_baseline(operation: str) -> None:
+    """A template with actions [UPDATE]: the first value was never told, and the replacement of what failed is a CREATE."""
+    tried_once = Line(("v2",), operation, False)
+    assert decide(NEW, "CREATE", "v2", operation=operation, line=tried_once).do == operation
+
+
+def test_a_moment_before_the_line_is_a_way_back() -> None:
+    stopped = line("2026-11-23", "2026-11-24")
+    assert decide(NEW, "UPDATE", "2026-11-22", operation="stop", line=stopped).do == START
+    assert decide(NEW, "UPDATE", "2026-11-25", operation="stop", line=stopped).do == STOP
+
+
+def run(value: str, kind: str = STOP, *, reached: bool = True) -> Run:
+    return Run(1, "key", value, kind, "finished", 1.0, finished=2.0, reached=reached)
+
+
+BASED = history(reached("v1", 1), current="v1")
+
+
+@pytest.mark.parametrize(("runs", "expected"), [
+    ([], Line(("v1",))),
+    ([run("v2")], line("v1", "v2")),
+    ([run("v2", reached=False)], line("v1", "v2", is_reached=False)),
+    ([run("v2"), run("v1", START)], line("v1", kind=START)),
+    ([run("v2"), run("v1", START), run("v2")], line("v1", "v2")),
+    ([run("v2"), run("v3"), run("v2", START, reached=False)], line("v1", "v2", kind=START, is_reached=False)),
+    ([run("v2"), run("v3", "update"), run("v4", "download")], line("v1", "v2")),
+])  # fmt: skip
+def test_the_line_is_what_was_gone_through_and_not_gone_back_from(runs: List[Run], expected: Line) -> None:
+    assert line_of(BASED, runs, "stop") == expected
+
+
+def test_a_value_that_an_update_has_reached_is_on_no_other_line() -> None:
+    known = history(reached("v1", 1), Record("v2", 2, 1.0, 2.0, run=5, reached_run=5), current="v2")
+    assert line_of(known, [run("v2", "update")], "download") == Line(("v1",))

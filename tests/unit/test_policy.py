@@ -135,7 +135,7 @@ def test_what_is_no_package_name_is_refused_with_option_value_and_what_is_right(
 @pytest.mark.parametrize(
     ("option", "words"),
     [
-        ("operation", "update, download, assess"),
+        ("operation", "update, download, assess, stop, start"),
         ("select", "all, security"),
         ("removals", "allow, refuse"),
         ("config_files", "keep, replace"),
@@ -148,7 +148,7 @@ def test_what_is_no_package_name_is_refused_with_option_value_and_what_is_right(
 )
 def test_a_word_is_taken_exactly_and_its_error_lists_the_words(option: str, words: str) -> None:
     for word in words.split(", "):
-        assert getattr(read({option: word}), option) == word
+        assert getattr(read({option: word, "units": "a"}), option) == word
     bad_ones: List[object] = ["yes", "no", words.split(",")[0].upper(), True, 1, ["all"], {}]
     for bad in bad_ones:
         said = complaint(options={option: bad})
@@ -156,8 +156,27 @@ def test_a_word_is_taken_exactly_and_its_error_lists_the_words(option: str, word
 
 
 @pytest.mark.parametrize("operation", ["stop", "start"])
-def test_operations_that_are_not_built_yet_are_refused(operation: str) -> None:
-    assert "a word that this version knows: update, download, assess" in complaint({"operation": operation})
+@pytest.mark.parametrize("units", [None, "", [], "None"])
+def test_to_stop_or_start_nothing_is_refused(operation: str, units: object) -> None:
+    said = complaint({"operation": operation, "units": units})
+    assert said == f"option units is missing; operation {operation} needs the names of the services, such as nginx.service"
+
+
+@pytest.mark.parametrize("units", [["nginx", "getty@tty1.service"], "nginx, getty@tty1.service nginx.service", '["nginx","getty@tty1"]'])
+def test_units_without_a_kind_are_services(units: object) -> None:
+    assert read({"units": units}).units == ("nginx.service", "getty@tty1.service")
+    assert read({"units": "a.socket,my.app"}).units == ("a.socket", "my.app.service")
+
+
+@pytest.mark.parametrize("units", ["--all", "*.service", ["a b"], [1], "-.mount", {"a": 1}, "a/b", ["\n"], "x" * 300])
+def test_what_is_no_unit_is_refused(units: object) -> None:
+    said = complaint({"units": units})
+    assert said.startswith("the inputs: option units is ") and "the names of systemd services" in said
+
+
+def test_a_policy_of_before_there_were_units_can_be_read() -> None:
+    stored = {name: value for name, value in read({}).as_json().items() if name != "units"}
+    assert Policy.from_json(stored).units == ()
 
 
 @pytest.mark.parametrize("off", ["off", False, "False"])

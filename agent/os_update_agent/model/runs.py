@@ -52,7 +52,7 @@ class Run:
 
     ``before``, ``target``, ``after`` and ``restored_from`` are states in the ledger; ``reached_before`` is when the value was reached
     last. ``begun`` is set before a transaction starts; ``left`` and ``returned`` tell whether pre-update.d was begun and
-    post-update.d has ended well; ``undone`` is None until an undo was tried.
+    post-update.d has ended well; ``undone`` is None until an undo was tried. ``were_active`` are the services that were found running.
     """
 
     id: int
@@ -85,12 +85,21 @@ class Run:
     undone: Optional[bool] = None
     left: bool = False
     returned: bool = False
+    were_active: Tuple[str, ...] = ()
     reached: bool = False
 
     @property
     def leads_to_value(self) -> bool:
-        """Is the run's aim the state of a value? A download or an assessment has none."""
+        """Is the run's aim the state of a value? A download, an assessment, a stop or a start has none."""
         return self.kind in ("update", "restore")
+
+    def goes_on_from(self, other: "Run") -> bool:
+        """Is this a run of the kind that takes up what the other has changed?"""
+        return self.switches_services if other.switches_services else self.leads_to_value
+
+    @property
+    def switches_services(self) -> bool:
+        return self.kind in ("stop", "start")
 
     @property
     def result(self) -> str:

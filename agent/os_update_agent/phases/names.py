@@ -3,4 +3,4 @@
 CHECK, CAPTURE, REFRESH, PLAN, FETCH, LEAVE = "check", "capture", "refresh", "plan", "fetch", "leave"
 TRANSACT, VERIFY, HEALTH, UNDO, RETURN, RECORD, FINISHED = "transact", "verify", "health", "undo", "return", "record", "finished"
 
-UPDATE, RESTORE, DOWNLOAD, ASSESS = "update", "restore", "download", "assess"
+UPDATE, RESTORE, DOWNLOAD, ASSESS, STOP, START = "update", "restore", "download", "assess", "stop", "start"
