@@ -78,7 +78,7 @@ def perform(site: Site, run: Run) -> Run:
         # dpkg and apt write through their own descriptor: ours has to know where the file ends.
         output.seek(0, os.SEEK_END)
         work = Work(site, run, output)
-        with contextlib.closing(work.backend):
+        with work.backend.session():
             while work.run.phase != FINISHED:
                 _step(work)
     return work.run

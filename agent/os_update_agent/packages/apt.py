@@ -8,10 +8,11 @@ nothing may be asked, so configuration files are decided by --force-conf*; outpu
 import os
 import re
 import tempfile
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import IO, Dict, FrozenSet, List, Mapping, Optional, Sequence, Tuple
+from typing import IO, ContextManager, Dict, FrozenSet, List, Mapping, Optional, Sequence, Tuple
 
 from os_update_agent.errors import Busy, CommandFailed, PackageError
 from os_update_agent.model import Change, HeldBack, Identity, Package, PackageState, Selection, Slot, Transaction
@@ -230,8 +231,9 @@ class Apt:
         self.wait()
         run(self._dpkg("--set-selections"), stdin=lines, env=self._environment())
 
-    def close(self) -> None:
+    def session(self) -> ContextManager[None]:
         """Nothing: no process of apt's outlives what it was asked for."""
+        return nullcontext()
 
     # --- how the tools are called
 

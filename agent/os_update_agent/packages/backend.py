@@ -2,7 +2,7 @@
 
 import shutil
 from pathlib import Path
-from typing import IO, Callable, Dict, FrozenSet, Mapping, Optional, Protocol, Sequence, Tuple
+from typing import IO, Callable, ContextManager, Dict, FrozenSet, Mapping, Optional, Protocol, Sequence, Tuple
 
 from os_update_agent.errors import PackageError
 from os_update_agent.model import Change, HeldBack, Identity, Package, PackageState, Selection, Slot, Transaction
@@ -60,7 +60,9 @@ class Backend(Protocol):
 
     def hold(self, packages: Sequence[Package]) -> None: ...
 
-    def close(self) -> None: ...
+    def session(self) -> ContextManager[None]:
+        """While it lasts the backend may keep processes and what they have read; they are ended behind it."""
+        ...
 
 
 def backend_for(name: str, *, root: Path, archive: Path, work: Path, lock_timeout: float, config_files: str, value: str = "") -> Backend:

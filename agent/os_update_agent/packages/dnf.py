@@ -6,7 +6,7 @@ erased in passing; after a kill a new upgrade leaves both versions behind.
 """
 
 from pathlib import Path
-from typing import Mapping, Tuple
+from typing import Mapping, Sequence, Tuple
 
 from os_update_agent.packages import dnf_record
 from os_update_agent.packages.dnf_locks import wait_until_free
@@ -26,6 +26,10 @@ class Dnf4(RpmBackend):
 
     def _reasons(self) -> Mapping[Tuple[str, str], str]:
         return dnf_record.reasons(self._record)
+
+    def _record_files(self) -> Sequence[Path]:
+        # After a kill the truth is in the journal beside it.
+        return list(self._record.parent.glob(f"{self._record.name}*"))
 
     def _is_unfinished(self) -> bool:
         return dnf_record.is_unfinished(self._record)

@@ -7,6 +7,7 @@ from typing import Tuple
 
 from os_update_agent.errors import PackageError
 
+DNF_CONF = "etc/dnf/dnf.conf"
 # What dnf 4 has built in; the file's own list comes on top of it.
 INSTALL_ONLY = (
     *("kernel", "kernel-PAE", "installonlypkg(kernel)", "installonlypkg(kernel-module)", "installonlypkg(vm)"),
@@ -25,7 +26,7 @@ class DnfSettings:
 
 def read_settings(root: Path) -> DnfSettings:
     """The settings of dnf below ``root``. Raises PackageError where the file cannot be read."""
-    file = root / "etc/dnf/dnf.conf"
+    file = root / DNF_CONF
     parser = configparser.ConfigParser(interpolation=None, strict=False)
     try:
         parser.read(file, encoding="utf-8")

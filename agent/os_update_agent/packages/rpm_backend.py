@@ -6,19 +6,21 @@ only forward is clean from there; output goes to a file, never to a pipe.
 """
 
 import tempfile
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import IO, Any, ClassVar, Dict, FrozenSet, List, Mapping, Optional, Sequence, Tuple
+from typing import IO, Any, ClassVar, Dict, FrozenSet, Iterator, List, Mapping, Optional, Sequence, Tuple
 
-from os_update_agent.errors import Busy, CommandFailed, PackageError
+from os_update_agent.errors import AgentError, Busy, CommandFailed, PackageError
 from os_update_agent.model import Change, HeldBack, Identity, Package, PackageState, Selection, Slot, Transaction
 from os_update_agent.node.lock import holder
 from os_update_agent.node.run import run
 from os_update_agent.packages import dnf_parse
 from os_update_agent.packages.dnf_child import Child
 from os_update_agent.packages.dnf_parse import UNKNOWN, dnf_word
-from os_update_agent.packages.dnf_settings import read_settings
+from os_update_agent.packages.dnf_settings import DNF_CONF, read_settings
+from os_update_agent.packages.rpm_stamp import Stamp, stamp_of
 
 _COMMENT_LENGTH = 80
 
@@ -43,6 +45,7 @@ class RpmBackend:
     program: ClassVar[str]
     _verified: bool = field(default=False, init=False)
     _child: Optional[Child] = field(default=None, init=False, repr=False)
+    _known: Optional[Tuple[Optional[Stamp], PackageState]] = field(default=None, init=False, repr=False)
 
     # --- what each dnf has of its own
 
@@ -52,6 +55,10 @@ class RpmBackend:
 
     def _reasons(self) -> Mapping[Tuple[str, str], str]:
         """(name, architecture) -> the mark, from dnf's record; what is not in it is UNKNOWN. Raises PackageError."""
+        raise NotImplementedError
+
+    def _record_files(self) -> Sequence[Path]:
+        """The files of dnf's record: one of them changes with it."""
         raise NotImplementedError
 
     def _is_unfinished(self) -> bool:
@@ -65,8 +72,13 @@ class RpmBackend:
         if not self._verified:
             # Once for each backend, thus each run: rpm -qa does not say all that is wrong. It needs the lock, which others may hold.
             self._verified = self._verify()
-        text = self._rpm("-qa", "--queryformat", dnf_parse.STATE_FORMAT)
-        return dnf_parse.parse_installed(text, self._reasons(), UNKNOWN, _native_architecture(), self._install_only())
+        # From before the reading: what changes meanwhile shows the next time.
+        stamp = stamp_of([*(self.root / self._dbpath).glob("*"), *self._record_files(), self.root / DNF_CONF])
+        if self._known is None or stamp is None or stamp != self._known[0]:
+            text = self._rpm("-qa", "--queryformat", dnf_parse.STATE_FORMAT)
+            state = dnf_parse.parse_installed(text, self._reasons(), UNKNOWN, _native_architecture(), self._install_only())
+            self._known = stamp, state
+        return self._known[1]
 
     def interrupted(self) -> bool:
         """Are there two versions in one place, or a transaction without an end that no dnf is at work on?"""
@@ -194,11 +206,16 @@ class RpmBackend:
     def hold(self, packages: Sequence[Package]) -> None:
         """Nothing: rpm knows no holds; dnf's versionlock is the operator's file, which is read and never written."""
 
-    def close(self) -> None:
-        """End dnf's worker, if there is one."""
-        if self._child is not None:
-            self._child.close()
-            self._child = None
+    @contextmanager
+    def session(self) -> Iterator[None]:
+        """One worker for all requests, started at once: it gets ready while the database is looked at."""
+        with suppress(AgentError):
+            # It is told where it is needed.
+            self._worker()
+        try:
+            yield
+        finally:
+            self._dismiss()
 
     # --- how the tools are called
 
@@ -222,9 +239,14 @@ class RpmBackend:
             raise PackageError(" ".join(str(answer["error"]).split()))
         return answer["answer"]
 
+    def _dismiss(self) -> None:
+        if self._child is not None:
+            self._child.close()
+            self._child = None
+
     def _worker(self) -> Child:
         if self._child is None or not self._child.is_alive:
-            self.close()
+            self._dismiss()
             self._child = Child(self.program, self.root, self.work, f"/{self._dbpath}" if self._is_private else "")
         return self._child
 

@@ -1,0 +1,28 @@
+"""Has what rpm and dnf know changed since it was last read? Seen from their files, without opening them."""
+
+import time
+from pathlib import Path
+from typing import Iterable, Optional, Tuple
+
+# Another change within the same tick of the file system's clock would not be seen: ticks take at most 10 ms, or a whole second
+# where the times have no fractions.
+_TOO_YOUNG_NS = 100_000_000
+_SECOND_NS = 1_000_000_000
+
+Stamp = Tuple[Tuple[str, int, int, int], ...]
+
+
+def stamp_of(paths: Iterable[Path]) -> Optional[Stamp]:
+    """Something that is equal only as long as the files are the same; None where they have changed too lately to tell."""
+    found = []
+    for path in sorted(paths):
+        try:
+            stat = path.stat()
+        except OSError:
+            continue
+        # SQLite's index of its journal in shared memory: readers write it as well.
+        if not path.name.endswith("-shm"):
+            found.append((str(path), stat.st_ino, stat.st_size, stat.st_mtime_ns))
+    if any(time.time_ns() - row[3] < (_TOO_YOUNG_NS if row[3] % _SECOND_NS else 2 * _SECOND_NS) for row in found):
+        return None
+    return tuple(found) or None
