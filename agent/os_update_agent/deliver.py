@@ -1,38 +1,30 @@
 """One delivery, from the moment it comes to its answer: written down, done at once or given to a worker, waited for, sent.
 
-The hook and the command line come here. A run that changes packages is never done in this process: whoever called it may be ended
-by the very transaction (an update of os-collect-config restarts it, and systemd kills all that it had started).
+The hook and the command line come here.
 """
 
 import json
 import logging
-import os
-import sys
-import time
 from typing import Callable, Optional
 
 from os_update_agent import decision
 from os_update_agent import policy as policies
 from os_update_agent.conclusion import aftermath, encoded, request_of, store
-from os_update_agent.errors import BUG_STATUS, AgentError, BadDeployment, Busy, LedgerError, bug
+from os_update_agent.errors import BUG_STATUS, AgentError, BadDeployment, LedgerError, bug
 from os_update_agent.heat.copies import forget_signal
 from os_update_agent.heat.metadata import overtaken_on_arrival
 from os_update_agent.heat.outcome import encode
 from os_update_agent.heat.signal import send
 from os_update_agent.model import Delivery, Deployment, Outcome, Output, Request, SignalTarget
-from os_update_agent.node.lock import is_held, node_holder, node_lock
 from os_update_agent.outbox import Patience, deliver_signal
 from os_update_agent.policy import Policy, signal_patience
 from os_update_agent.report import NOTHING_CHANGED, OUTPUTS, outcome_of_error, outcome_of_nothing
-from os_update_agent.resume import decision_for, work
-from os_update_agent.settings import ENVIRONMENT, Settings
-from os_update_agent.site import Site, has_ended, make_private, open_site
+from os_update_agent.settings import Settings
+from os_update_agent.site import Site, open_site
+from os_update_agent.waiting import see_through
 
 log = logging.getLogger(__name__)
 
-POLL_SECONDS = 0.05
-START_SECONDS = 20.0
-WORKER_STARTS = 5
 # How the id of a delivery begins that no Heat made.
 BY_HAND = "by-hand-"
 
@@ -105,7 +97,9 @@ def by_hand(site: Site, policy: Policy, *, state: Optional[int] = None, watch: C
 
     ``watch`` is told the phases of the run as they come. Raises LedgerError, Busy, CommandFailed; a run that fails is an outcome.
     """
-    config_id = f"{BY_HAND}{_unique()}"
+    import uuid  # late: it looks for the platform's own way to make one
+
+    config_id = f"{BY_HAND}{uuid.uuid4()}"
     request = Request(SignalTarget("NO_SIGNAL", resource_name=config_id), tuple(map(Output, OUTPUTS)))
     site.ledger.receive(Delivery(config_id, policy.key, policy.value, "UPDATE", site.clock(), policy.as_json(), state, request=request))
     see_through(site, config_id, policy, watch)
@@ -113,95 +107,6 @@ def by_hand(site: Site, policy: Policy, *, state: Optional[int] = None, watch: C
     body = json.loads(delivery.body) if delivery and delivery.body else {}
     outputs = {name: body.get(name) for name in OUTPUTS}
     return Outcome(body["deploy_status_code"], body["deploy_stdout"], body["deploy_stderr"], outputs)
-
-
-def see_through(site: Site, config_id: str, policy: Policy, watch: Callable[[str], None] = lambda phase: None) -> None:
-    """Return when the delivery has its answer in the ledger; join the worker that is at it, or start one.
-
-    Raises Busy when no worker has taken it up within the policy's lock_timeout (it is withdrawn then), CommandFailed and AgentError
-    when workers cannot be started or keep dying, LedgerError.
-    """
-    if _at_once(site, config_id):
-        return
-    end = time.monotonic() + policy.lock_timeout
-    starts = 0
-    seen = ""
-    while True:
-        delivery = site.ledger.delivery(config_id)
-        if delivery is None or delivery.finished is not None:
-            return
-        seen = _watched(site, delivery, seen, watch)
-        if not is_held(site.settings.worker_lock):
-            if starts == WORKER_STARTS:
-                raise AgentError(f"the worker ended {starts} times without a result; see {site.settings.worker_log}")
-            starts += 1
-            _start_worker(site, config_id)
-        elif delivery.started is None and time.monotonic() > end:
-            _withdraw(site, config_id, policy)
-        time.sleep(POLL_SECONDS)
-
-
-def _at_once(site: Site, config_id: str) -> bool:
-    """Do a delivery that changes no package here and now, when nobody is at work and nothing older is open. Is it done?"""
-    delivery = site.ledger.delivery(config_id)
-    if delivery is None or delivery.finished is not None:
-        return True
-    try:
-        with node_lock(site.settings.lock, doing=f"deployment {config_id}", timeout=0.0):
-            if [other.config_id for other in site.ledger.unfinished()] != [config_id] or site.ledger.open_runs():
-                return False
-            what = decision_for(site, delivery, Policy.from_json(delivery.policy))
-            if delivery.run is None and what.do in (decision.NOTHING, decision.BASELINE, decision.BACK):
-                work(site, delivery)
-                return True
-    except Busy:
-        pass
-    return False
-
-
-def _start_worker(site: Site, config_id: str) -> None:
-    from os_update_agent.node import detach  # late: most deliveries find nothing to do
-
-    settings = site.settings
-    make_private(settings.log)
-    environment = dict(os.environ)
-    if settings.source is not None:
-        environment[ENVIRONMENT] = str(settings.source)
-    name = _unique()
-    argv = [sys.executable, "-m", "os_update_agent.worker", name]
-    unit = f"os-update-agent-worker-{name}"
-    detach.start(argv, unit=unit, output=settings.worker_log, environment=environment, work=settings.run)
-    end = time.monotonic() + START_SECONDS
-    while time.monotonic() < end and not is_held(settings.worker_lock):
-        delivery = site.ledger.delivery(config_id)
-        if delivery is None or delivery.finished is not None or has_ended(settings, name):
-            return
-        time.sleep(POLL_SECONDS / 2)
-
-
-def _unique() -> str:
-    import uuid  # late: it looks for the platform's own way to make one
-
-    return str(uuid.uuid4())
-
-
-def _watched(site: Site, delivery: Delivery, seen: str, watch: Callable[[str], None]) -> str:
-    run = site.ledger.run(delivery.run) if delivery.run is not None else None
-    if run is not None and run.phase != seen:
-        watch(run.phase)
-        return run.phase
-    return seen
-
-
-def _withdraw(site: Site, config_id: str, policy: Policy) -> None:
-    """Give a delivery up that nobody has begun. Raises Busy once it is withdrawn."""
-    holder = node_holder(site.settings.lock) or "a worker that is just ending"
-    busy = Busy(f"another os-update-agent is at work: {holder}; waited {policy.lock_timeout:g} s")
-    delivery = site.ledger.delivery(config_id)
-    if delivery is None or delivery.request is None:
-        return
-    if store(site, config_id, delivery.request, outcome_of_error(str(busy), busy.exit_status), unless_started=True):
-        log.error("deployment=%s: %s", config_id, busy)
 
 
 def refuse(settings: Optional[Settings], error: BadDeployment) -> str:

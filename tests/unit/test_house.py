@@ -37,6 +37,7 @@ FLOORS = {
     "retention": SEQUENCES,
     "site": SEQUENCES,
     "update": SEQUENCES,
+    "waiting": SEQUENCES,
     "__main__": DOORS,
     "cli": DOORS,
     "commands": DOORS,

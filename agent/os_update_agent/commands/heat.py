@@ -11,18 +11,21 @@ from os_update_agent.errors import UsageError
 from os_update_agent.heat.deployment import parse
 from os_update_agent.model import Outcome
 from os_update_agent.notify import notify as send_result
-from os_update_agent.outbox import Patience
-from os_update_agent.resume import resume
+from os_update_agent.outbox import Patience, send_owed
 from os_update_agent.settings import Settings
 from os_update_agent.site import open_site
+from os_update_agent.waiting import finish_open
 
 
 def resume_now(settings: Settings, arguments: argparse.Namespace) -> int:
     """finish what is open and send what is owed to Heat"""
     site = open_site(settings)
-    owed = resume(site, Patience(arguments.patience))
-    for delivery in site.ledger.unfinished():
-        print(f"still at work: deployment {delivery.config_id}")
+    finish_open(site, background=arguments.background)
+    if arguments.background:
+        for delivery in site.ledger.unfinished():
+            print(f"at work: deployment {delivery.config_id}")
+        return 0
+    owed = send_owed(site, Patience(arguments.patience))
     for signal in owed:
         print(f"still owed: deployment {signal.config_id}: {signal.last_answer}")
     if not owed:

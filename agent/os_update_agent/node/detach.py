@@ -9,6 +9,22 @@ from os_update_agent.node.run import run, run_to_file
 
 SYSTEMD = Path("/run/systemd/system")
 
+# What systemd tells one service about itself (systemd.exec(5)).
+_OF_THE_CALLER = frozenset(
+    {
+        "NOTIFY_SOCKET",
+        "WATCHDOG_PID",
+        "WATCHDOG_USEC",
+        "LISTEN_PID",
+        "LISTEN_FDS",
+        "LISTEN_FDNAMES",
+        "INVOCATION_ID",
+        "JOURNAL_STREAM",
+        "SYSTEMD_EXEC_PID",
+        "MAINPID",
+    }
+)
+
 
 def start(argv: Sequence[str], *, unit: str, output: Path, environment: Mapping[str, str], work: Path) -> None:
     """Start argv and return at once. Its output goes to the end of a file, for its owner's eyes only; its input is closed.
@@ -34,11 +50,16 @@ def start(argv: Sequence[str], *, unit: str, output: Path, environment: Mapping[
         run_to_file(["setsid", "--fork", *argv], file, env=environment)
 
 
+def is_going_down() -> bool:
+    """Is this machine on its way into a reboot or a power-off? False where no systemd could tell."""
+    return SYSTEMD.is_dir() and run(["systemctl", "is-system-running"], ok=None).stdout.strip() == "stopping"
+
+
 def environment_text(environment: Mapping[str, str]) -> str:
-    """The environment as systemd reads it from a file (systemd.exec(5), EnvironmentFile=). Pure."""
+    """The environment as systemd reads it from a file (systemd.exec(5), EnvironmentFile=), without what is the caller's own. Pure."""
     lines = []
     for name, value in sorted(environment.items()):
-        if name.isidentifier() and "\n" not in value:
+        if name.isidentifier() and "\n" not in value and name not in _OF_THE_CALLER:
             escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("$", "\\$").replace("`", "\\`")
             lines.append(f'{name}="{escaped}"\n')
     return "".join(lines)
@@ -55,8 +76,10 @@ def _environment_file(work: Path, environment: Mapping[str, str]) -> Path:
 def _service(argv: Sequence[str], unit: str, output: Path, environment: Path) -> Sequence[str]:
     properties = {
         "KillMode": "mixed",
-        # A shutdown waits for the transaction rather than tearing it.
+        # A shutdown waits for the transaction rather than tearing it, and leaves it what maintainer scripts talk to.
         "TimeoutStopSec": "infinity",
+        "After": "dbus.service network.target",
+        "IgnoreOnIsolate": "yes",
         "StandardOutput": f"append:{output}",
         "StandardError": "inherit",
         "UMask": "0077",

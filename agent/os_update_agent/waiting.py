@@ -1,0 +1,169 @@
+"""What a caller does while its delivery is at work: join the worker, start one where there is none, wait for the answer.
+
+A run that changes packages is never done in the caller's own process: it may be ended by the very transaction (an update of
+os-collect-config restarts it, and systemd kills all that it had started), by a reboot, or by an operator.
+"""
+
+import logging
+import os
+import sys
+import time
+from typing import Callable
+
+from os_update_agent import decision
+from os_update_agent.conclusion import store
+from os_update_agent.errors import AgentError, Busy
+from os_update_agent.model import Delivery, Run
+from os_update_agent.node.lock import is_held, node_holder, node_lock
+from os_update_agent.phases import names
+from os_update_agent.policy import Policy
+from os_update_agent.report import outcome_of_error
+from os_update_agent.resume import decision_for, work
+from os_update_agent.settings import ENVIRONMENT
+from os_update_agent.site import Site, has_ended, make_private
+
+log = logging.getLogger(__name__)
+
+POLL_SECONDS = 0.05
+START_SECONDS = 20.0
+WORKER_STARTS = 5
+GOING_DOWN_SECONDS = 1.0
+
+
+def see_through(site: Site, config_id: str, policy: Policy, watch: Callable[[str], None] = lambda phase: None) -> None:
+    """Return when the delivery has its answer in the ledger; join the worker that is at it, or start one.
+
+    Raises Busy when no worker has taken it up within the policy's lock_timeout (it is withdrawn then), CommandFailed and AgentError
+    when workers cannot be started or keep dying, LedgerError.
+    """
+    if _at_once(site, config_id):
+        return
+    end = time.monotonic() + policy.lock_timeout
+    workers = _Workers(site)
+    seen = ""
+    while True:
+        delivery = site.ledger.delivery(config_id)
+        if delivery is None or delivery.finished is not None:
+            return
+        seen = _watched(site, delivery, seen, watch)
+        if not workers.start_where_none_is(lambda: _is_answered(site, config_id)) and delivery.started is None and time.monotonic() > end:
+            _withdraw(site, config_id, policy)
+        time.sleep(POLL_SECONDS)
+
+
+def finish_open(site: Site, *, background: bool = False) -> None:
+    """Have a worker take everything that is open to its end, and wait for that.
+
+    In the ``background`` the worker also sends what is owed, and this returns as soon as no package is half-installed.
+    Raises AgentError, CommandFailed, LedgerError.
+    """
+
+    def is_done() -> bool:
+        return not site.ledger.unfinished() and not site.ledger.open_runs()
+
+    def is_whole() -> bool:
+        return not any(map(is_half_done, site.ledger.open_runs()))
+
+    workers = _Workers(site)
+    if background and (site.ledger.owed() or not is_done()):
+        workers.start_where_none_is(is_done)
+    is_over = is_whole if background else is_done
+    while not is_over():
+        workers.start_where_none_is(is_over)
+        time.sleep(POLL_SECONDS)
+
+
+def is_half_done(run: Run) -> bool:
+    """Is an open run in the middle of the packages?"""
+    return run.begun and run.phase in (names.TRANSACT, names.VERIFY, names.UNDO)
+
+
+class _Workers:
+    """Starts workers, and gives up where they keep dying."""
+
+    def __init__(self, site: Site) -> None:
+        self.site = site
+        self.starts = 0
+
+    def start_where_none_is(self, is_over: Callable[[], bool]) -> bool:
+        """Start a worker unless one is at work; returns when it is, or when it is all over. False where one was at work already.
+
+        Raises CommandFailed, AgentError.
+        """
+        from os_update_agent.node.detach import is_going_down  # late: most deliveries find nothing to do
+
+        settings = self.site.settings
+        if is_held(settings.worker_lock):
+            return False
+        if is_going_down():
+            # It goes on after the boot; a worker that is started now would die in the middle.
+            time.sleep(GOING_DOWN_SECONDS)
+            return True
+        if self.starts == WORKER_STARTS:
+            raise AgentError(f"the worker ended {self.starts} times without a result; see {settings.worker_log}")
+        self.starts += 1
+        name = _start_worker(self.site)
+        end = time.monotonic() + START_SECONDS
+        while time.monotonic() < end and not (is_held(settings.worker_lock) or is_over() or has_ended(settings, name)):
+            time.sleep(POLL_SECONDS / 2)
+        return True
+
+
+def _start_worker(site: Site) -> str:
+    """Returns the worker's name."""
+    import uuid  # late: it looks for the platform's own way to make one
+
+    from os_update_agent.node import detach
+
+    settings = site.settings
+    make_private(settings.log)
+    environment = dict(os.environ)
+    if settings.source is not None:
+        environment[ENVIRONMENT] = str(settings.source)
+    name = str(uuid.uuid4())
+    argv = [sys.executable, "-m", "os_update_agent.worker", name]
+    unit = f"os-update-agent-worker-{name}"
+    detach.start(argv, unit=unit, output=settings.worker_log, environment=environment, work=settings.run)
+    return name
+
+
+def _is_answered(site: Site, config_id: str) -> bool:
+    delivery = site.ledger.delivery(config_id)
+    return delivery is None or delivery.finished is not None
+
+
+def _at_once(site: Site, config_id: str) -> bool:
+    """Do a delivery that changes no package here and now, when nobody is at work and nothing older is open. Is it done?"""
+    delivery = site.ledger.delivery(config_id)
+    if delivery is None or delivery.finished is not None:
+        return True
+    try:
+        with node_lock(site.settings.lock, doing=f"deployment {config_id}", timeout=0.0):
+            if [other.config_id for other in site.ledger.unfinished()] != [config_id] or site.ledger.open_runs():
+                return False
+            what = decision_for(site, delivery, Policy.from_json(delivery.policy))
+            if delivery.run is None and what.do in (decision.NOTHING, decision.BASELINE, decision.BACK):
+                work(site, delivery)
+                return True
+    except Busy:
+        pass
+    return False
+
+
+def _watched(site: Site, delivery: Delivery, seen: str, watch: Callable[[str], None]) -> str:
+    run = site.ledger.run(delivery.run) if delivery.run is not None else None
+    if run is not None and run.phase != seen:
+        watch(run.phase)
+        return run.phase
+    return seen
+
+
+def _withdraw(site: Site, config_id: str, policy: Policy) -> None:
+    """Give a delivery up that nobody has begun. Raises Busy once it is withdrawn."""
+    holder = node_holder(site.settings.lock) or "a worker that is just ending"
+    busy = Busy(f"another os-update-agent is at work: {holder}; waited {policy.lock_timeout:g} s")
+    delivery = site.ledger.delivery(config_id)
+    if delivery is None or delivery.request is None:
+        return
+    if store(site, config_id, delivery.request, outcome_of_error(str(busy), busy.exit_status), unless_started=True):
+        log.error("deployment=%s: %s", config_id, busy)
