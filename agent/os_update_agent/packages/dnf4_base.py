@@ -11,15 +11,13 @@ import dnf.rpm.transaction  # type: ignore
 import hawkey  # type: ignore
 import libdnf  # type: ignore
 
-Request = Dict[str, Any]
+from os_update_agent.packages.dnf_link import Refused, Request
+
+__all__ = ["Refused", "Request"]
 
 # versionlock hides versions from every sack, also the old ones of a way back: the solver applies its locks itself. show_leaves
 # works under dnf's command line only.
 _LEFT_OUT = ("versionlock", "show_leaves")
-
-
-class Refused(Exception):
-    """What was asked for cannot be done; the text is for the operator."""
 
 
 def opened(request: Request) -> Any:

@@ -1,0 +1,137 @@
+"""The worker's end of the link to the agent, the same for each dnf. Runs in the worker, Python 3.6.
+
+Each request comes as one byte with a file, then a line of JSON: "action", "root", and what the action needs. What dnf and scriptlets
+print goes to the file, which is nobody's data; the answer is one line of JSON: {"answer": ...}, {"busy": why} or {"error": why}.
+"""
+
+import array
+import json
+import os
+import signal
+import socket
+import sys
+import traceback
+from typing import Any, Callable, Dict, Optional
+
+Request = Dict[str, Any]
+
+READING = ("refresh", "candidates", "available", "fetch")
+
+
+class Refused(Exception):
+    """What was asked for cannot be done; the text is for the operator."""
+
+
+class Desk:
+    """Answers requests. The Base that has read the repositories is kept for those that only read, until something has changed."""
+
+    def __init__(self) -> None:
+        self._base = None  # type: Any
+        self._cookie = ""
+        self._is_planned = False
+
+    # --- what each dnf has of its own
+
+    def actions(self) -> Dict[str, Callable[[Any, Request], Any]]:
+        """What can be asked for, by its name. Raises ImportError where the bindings are missing."""
+        raise NotImplementedError
+
+    def opened(self, request: Request) -> Any:
+        """A Base with the node's configuration."""
+        raise NotImplementedError
+
+    def close(self, base: Any) -> None:
+        raise NotImplementedError
+
+    def cookie(self, root: str) -> str:
+        """A mark of what rpm's database holds: another one after each change."""
+        raise NotImplementedError
+
+    def failure(self, error: Exception) -> Optional[Dict[str, str]]:
+        """The answer for an error that is dnf's business; None where it is a bug."""
+        raise NotImplementedError
+
+    # --- the same for all
+
+    def answer(self, request: Request) -> Dict[str, Any]:
+        action = request["action"]
+        is_kept = False
+        try:
+            do = self.actions()[action]
+            answer = {"answer": do(self._prepared(request), request)}
+            is_kept = action in READING
+            return answer
+        except ImportError as error:
+            return {"error": f"{sys.executable} has not the bindings that this needs: {error}"}
+        except (Refused, OSError) as error:
+            return {"error": _text(error)}
+        except Exception as error:
+            failure = self.failure(error)
+            if failure is not None:
+                return failure
+            traceback.print_exc()
+            return {"error": f"{type(error).__name__}: {error}"}
+        finally:
+            if not is_kept:
+                self.clear()
+
+    def _prepared(self, request: Request) -> Any:
+        """A Base for the request: the kept one, where it still tells the truth and nothing that matters was hidden in it."""
+        action, cookie = request["action"], self.cookie(request["root"])
+        is_planned = action == "candidates"
+        if self._base is None or action not in READING[1:] or cookie != self._cookie or (is_planned and self._is_planned):
+            self.clear()
+            self._base = self.opened(request)
+            self._cookie = cookie
+        self._is_planned = self._is_planned or is_planned
+        return self._base
+
+    def clear(self) -> None:
+        if self._base is not None:
+            base, self._base = self._base, None
+            self.close(base)
+        self._is_planned = False
+
+
+def serve(descriptor: int, desk: Desk) -> None:
+    """Answer one request after the other, until nobody is at the other end of the socket any more."""
+    # Scriptlets must not inherit it: one that leaves a process behind would keep it open.
+    os.set_inheritable(descriptor, False)
+    link = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, fileno=descriptor)
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+        # rpm finishes its transaction and dies then; dnf would be left without its record. No SIG_IGN: scriptlets would inherit it.
+        signal.signal(number, lambda *_: None)
+    try:
+        while True:
+            request = _received(link)
+            if request is None:
+                return
+            answer = desk.answer(request)
+            sys.stdout.flush()
+            link.sendall(json.dumps(answer).encode() + b"\n")
+    except OSError:
+        # Nobody is at the other end any more.
+        return
+    finally:
+        desk.clear()
+
+
+def _received(link: socket.socket) -> Optional[Request]:
+    """The next request, with its file as standard output and error; None when there will be no other one."""
+    descriptors = array.array("i")
+    byte, ancillary, _, _ = link.recvmsg(1, socket.CMSG_SPACE(descriptors.itemsize))
+    for _, _, content in ancillary:
+        descriptors.frombytes(content)
+    for descriptor in descriptors:
+        os.dup2(descriptor, 1)
+        os.dup2(descriptor, 2)
+        os.close(descriptor)
+    line = b""
+    while byte and not line.endswith(b"\n"):
+        byte = link.recv(1 << 16)
+        line += byte
+    return json.loads(line.decode()) if byte else None
+
+
+def _text(error: Exception) -> str:
+    return str(error).strip() or type(error).__name__
