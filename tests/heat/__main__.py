@@ -31,6 +31,7 @@ A real Heat is up, with the stack "play" of one server, which polls it.
 
 def main() -> None:
     directory = Path(sys.argv[1]).absolute() if len(sys.argv) > 1 else Path(tempfile.mkdtemp(prefix="heat-lab-"))
+    (directory / "release").mkdir(parents=True)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     release_one = Template.made_in(directory / "release")
     with Lab(directory / "lab") as lab:

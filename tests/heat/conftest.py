@@ -1,17 +1,19 @@
 import uuid
 from pathlib import Path
-from typing import Callable, Iterator, List
+from typing import Any, Callable, Iterator, List, Mapping
 
 import pytest
 
 from heat.client import Heat, Stack
 from heat.lab import Lab
+from heat.one import ENVIRONMENT, TEMPLATE, V1, One
 from heat.server import Server
 from packages.node import Template
 
 HERE = Path(__file__).resolve().parent
 NewServer = Callable[..., Server]
 NewStack = Callable[..., Stack]
+NewOne = Callable[..., One]
 
 
 def pytest_collection_modifyitems(items: List[pytest.Item]) -> None:
@@ -23,7 +25,7 @@ def pytest_collection_modifyitems(items: List[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    with Lab(tmp_path_factory.mktemp("lab")) as lab:
+    with Lab(tmp_path_factory.mktemp("lab"), pacing="0.1") as lab:
         yield lab
 
 
@@ -43,12 +45,10 @@ def new_stack(heat: Heat, request: pytest.FixtureRequest) -> Iterator[NewStack]:
     """``heat.create`` with a name that no other stack has; the stack is deleted afterwards."""
     made: List[Stack] = []
 
-    def create(template: str, **arguments: object) -> Stack:
+    def create(template: str, **arguments: Any) -> Stack:
         name = f"{request.node.name.partition('[')[0].replace('_', '-')[:40]}-{uuid.uuid4().hex[:6]}"
-        stack = Stack(heat, name)
-        made.append(stack)
-        heat.create(name, template, **arguments)  # type: ignore[arg-type]
-        return stack
+        made.append(Stack(heat, name))
+        return heat.create(name, template, **arguments)
 
     yield create
     for stack in made:
@@ -60,11 +60,24 @@ def new_server(tmp_path: Path, release_one: Template) -> Iterator[NewServer]:
     """A server in a directory for the value of a DeployedServer's os_collect_config; it polls until the test is over."""
     made: List[Server] = []
 
-    def create(os_collect_config: object, name: str = "server") -> Server:
-        server = Server(tmp_path / name, release_one, os_collect_config)  # type: ignore[arg-type]
+    def create(os_collect_config: Mapping[str, Any], name: str = "server") -> Server:
+        server = Server(tmp_path / name, release_one, os_collect_config)
         made.append(server)
         return server.__enter__()
 
     yield create
     for server in made:
         server.__exit__()
+
+
+@pytest.fixture
+def new_one(new_stack: NewStack, new_server: NewServer) -> NewOne:
+    """A stack with one server, which has its baseline. The arguments are the server's name, then those of ``heat.create``."""
+
+    def create(name: str = "server", **arguments: Any) -> One:
+        stack = new_stack(TEMPLATE, environments=[ENVIRONMENT], wait=False, update_after_time=V1, **arguments)
+        one = One(stack, new_server(stack.wait_for_output("os_collect_config"), name))
+        stack.wait_for("CREATE_COMPLETE")
+        return one
+
+    return create

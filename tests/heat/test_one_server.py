@@ -1,34 +1,132 @@
 """One server: a real Heat, the real chain and the real agent with real packages, in every way that a value can travel."""
 
-from pathlib import Path
+from typing import Any, Dict
 
 import pytest
 
-from heat.conftest import NewServer, NewStack
+from heat.client import wait_until
+from heat.conftest import NewOne
+from heat.one import V1, V2, V3
+from os_update_agent.demo.repository import Deb
 from packages.node import VERSIONS_ONE, VERSIONS_TWO
 
-TEMPLATE = str(Path(__file__).resolve().parent / "templates/one-server.yaml")
-V1, V2, V3 = "2026-11-22T10:00:00Z", "2026-11-22T11:00:00Z", "2026-11-22T12:00:00Z"
+BROKEN = Deb("tool", "3.0-1", scripts={"postinst": "echo the tool cannot be set up >&2; exit 3"})
+MENDED = Deb("tool", "3.1-1", files={"usr/share/tool": "3\n"})
+KEEP = {"on_failure": "keep"}
 
 
 @pytest.mark.parametrize("config_transport", ["POLL_SERVER_HEAT", "POLL_SERVER_CFN"])
 @pytest.mark.parametrize("signal_transport", ["CFN_SIGNAL", "HEAT_SIGNAL"])
-def test_a_value_goes_in_and_comes_back(new_stack: NewStack, new_server: NewServer, signal_transport: str, config_transport: str) -> None:
-    transports = {"signal_transport": signal_transport, "config_transport": config_transport}
-    stack = new_stack(TEMPLATE, update_after_time=V1, wait=False, **transports)
-    server = new_server(stack.wait_for_output("os_collect_config"))
-    stack.wait_for("CREATE_COMPLETE")
+def test_a_value_goes_in_and_comes_back(new_one: NewOne, signal_transport: str, config_transport: str) -> None:
+    one = new_one(signal_transport=signal_transport, config_transport=config_transport)
+    stack, server = one.stack, one.server
+    assert [(item["action"], item["value"]) for item in one.listed()] == [("CREATE", V1)]
     assert server.versions() == VERSIONS_ONE
     assert "baseline" in stack.output("stdout")
     baseline = server.apt.state(), stack.output("state_digest")
 
     server.offer_two()
-    stack.update(update_after_time=V2)
+    one.update(V2)
     stack.wait_for("UPDATE_COMPLETE")
+    assert [(item["action"], item["value"]) for item in one.listed()] == [("UPDATE", V2)]
     assert server.versions() == VERSIONS_TWO
-    assert {change["name"] for change in stack.output("changes")["changes"]} >= {"app", "libapp1"}
+    changes = {change["name"]: (change["before"], change["after"]) for change in stack.output("changes")["changes"]}
+    assert changes["app"] == ("1.0-1", "2.0-1")
+    assert stack.output("state_digest") != baseline[1]
+    assert stack.output("status_code") == 0
 
-    stack.update(update_after_time=V1)
+    delivered = one.listed()
+    one.update(V2)
     stack.wait_for("UPDATE_COMPLETE")
+    assert one.listed() == delivered
+
+    one.update(V1)
+    stack.wait_for("UPDATE_COMPLETE")
+    assert [(item["action"], item["value"]) for item in one.listed()] == [("UPDATE", V1)]
     assert (server.apt.state(), stack.output("state_digest")) == baseline
     assert V1 in stack.output("restored_from")
+
+
+def test_a_failing_package_is_told_and_undone_and_the_same_value_can_be_tried_again(new_one: NewOne) -> None:
+    one = new_one()
+    stack, server = one.stack, one.server
+    before = server.apt.state()
+    server.offer_two()
+    server.offer(BROKEN)
+    one.update(V2)
+    stack.wait_for("UPDATE_FAILED")
+    assert server.apt.state() == before
+    assert "tool: installed tool package post-installation script subprocess returned error exit status 3" in stack.reason
+    assert "the update was undone: the node has the packages that it had before" in stack.reason
+    assert "the tool cannot be set up" in stack.output("stderr")
+
+    server.repository.remove("tool", "3.0-1")
+    server.offer(MENDED)
+    one.update(V2)
+    stack.wait_for("UPDATE_COMPLETE")
+    assert [(item["action"], item["value"]) for item in one.listed()] == [("CREATE", V2)]
+    assert server.versions() == {**VERSIONS_TWO, "tool": "3.1-1"}
+
+    one.update(V1)
+    stack.wait_for("UPDATE_COMPLETE")
+    assert server.apt.state() == before
+
+
+@pytest.mark.parametrize("options", [{}, KEEP], ids=["undone", "left-as-it-is"])
+def test_a_rollback_of_the_server_that_failed(new_one: NewOne, options: Dict[str, Any]) -> None:
+    """It arrives as CREATE, because Heat replaces a failed deployment; where the agent has left the failure, it is what restores."""
+    one = new_one(rollback=True, options=options)
+    stack, server = one.stack, one.server
+    before, digest = server.apt.state(), stack.output("state_digest")
+    server.offer_two()
+    server.offer(BROKEN)
+    one.update(V2)
+    stack.wait_for("ROLLBACK_COMPLETE")
+    assert [(item["action"], item["value"]) for item in one.listed()] == [("CREATE", V1)]
+    assert server.apt.state() == before
+    assert stack.output("state_digest") == digest
+    assert V1 in stack.output("stdout")
+
+    server.repository.remove("tool", "3.0-1")
+    server.repository.publish()
+    one.update(V2)
+    stack.wait_for("UPDATE_COMPLETE")
+    assert server.versions() == VERSIONS_TWO
+
+
+def test_a_cancelled_update_comes_to_its_end_and_is_rolled_back(new_one: NewOne) -> None:
+    one = new_one()
+    stack, server = one.stack, one.server
+    before = server.apt.state()
+    server.offer_two()
+    server.hold()
+    one.update(V2)
+    server.wait_until_held()
+    stack.cancel()
+    wait_until(lambda: stack.status == "ROLLBACK_IN_PROGRESS", "the rollback", stack.story)
+    server.let_go()
+    stack.wait_for("ROLLBACK_COMPLETE")
+    assert [(item["action"], item["value"]) for item in one.listed()] == [("UPDATE", V1)]
+    assert server.apt.state() == before
+    assert V1 in stack.output("restored_from")
+
+
+def test_an_update_that_is_cancelled_without_rollback_goes_on_and_the_next_value_waits_for_it(new_one: NewOne) -> None:
+    one = new_one()
+    stack, server = one.stack, one.server
+    before = server.apt.state()
+    server.offer_two()
+    server.hold()
+    one.update(V2)
+    server.wait_until_held()
+    stack.cancel(rollback=False)
+    stack.wait_for("UPDATE_FAILED")
+    assert server.apt.state() == before
+    one.update(V3)
+    server.let_go()
+    stack.wait_for("UPDATE_COMPLETE")
+    assert server.versions() == VERSIONS_TWO
+    assert V3 in stack.output("stdout")
+    one.update(V1)
+    stack.wait_for("UPDATE_COMPLETE")
+    assert server.apt.state() == before

@@ -98,6 +98,10 @@ def test_a_failure_puts_the_complaint_into_the_first_error_output_only():
     assert list(found)[-1] == "first"
 
 
+def test_the_error_output_is_without_the_log_that_follows_the_complaint():
+    assert body(Outcome(1, "", "it failed\nit was undone\n\nE: the log\n"))["update_error"] == "it failed\nit was undone"
+
+
 def test_a_failure_without_a_complaint_still_has_an_error_output():
     assert body(Outcome(7))["update_error"] == "The status code is 7."
 
