@@ -17,8 +17,8 @@ _EPILOG = """\
 exit status: 0 done; 1 failed (whether it was undone is said); 2 wrong usage; 75 busy, try later;
 plan --detailed-exitcode: 100 when there are updates.
 """
-# They look at no node: a broken agent.conf must not keep anybody from reading the manual.
-_WITHOUT_SETTINGS = (commands.demo, commands.man, commands.complete)
+# They look at no node: a broken agent.conf must not keep anybody from reading the manual or from installing.
+_WITHOUT_SETTINGS = (commands.demo, commands.man, commands.complete, commands.install_hook)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -88,6 +88,15 @@ def _of_heat(verbs: "Verbs") -> None:
 def _of_the_shell(verbs: "Verbs") -> None:
     demo = _add(verbs, "demo", commands.demo)
     demo.add_argument("--directory", metavar="DIR", help="work in this new directory and leave it behind")
+    install = _add(verbs, "install-hook", commands.install_hook)
+    install.add_argument("--root", default="/", metavar="DIR", help="a mounted root in place of this machine's own")
+    install.add_argument("--hooks-dir", default="", metavar="DIR", help="heat-config's hooks (/usr/libexec/heat-config/hooks)")
+    install.add_argument("--refresh-dir", default="", metavar="DIR", help="os-refresh-config's scripts (/usr/libexec/os-refresh-config)")
+    install.add_argument(
+        "--templates-dir", default="", metavar="DIR", help="os-apply-config's templates (/usr/libexec/os-apply-config/templates)"
+    )
+    install.add_argument("--dry-run", action="store_true", help="only say what would be done")
+    install.add_argument("--remove", action="store_true", help="take all of it away again; configuration, ledger, archive and logs stay")
     _add(verbs, "man", commands.man)
     complete = _add(verbs, "completion", commands.complete)
     complete.add_argument("what", choices=("bash", "values", "keys"), help="the script for bash, or what it asks the ledger for")

@@ -29,6 +29,7 @@ FLOORS = {
     "packages": ROOMS,
     "conclusion": SEQUENCES,
     "deliver": SEQUENCES,
+    "install": SEQUENCES,
     "notify": SEQUENCES,
     "outbox": SEQUENCES,
     "phases": SEQUENCES,
@@ -73,6 +74,7 @@ ROOM_RULES = {"heat": {"heat", "node"}, "packages": {"packages", "node"}, "node"
 PURE = (
     *("model", "model.deliveries", "model.packages", "model.runs", "errors", "decision", "order", "policy", "report", "wording"),
     *("packages.state", "packages.selection", "packages.apt_parse", "heat.deployment", "heat.outcome"),
+    "install.layout",
 )
 EFFECTS = {
     "asyncio", "ctypes", "fcntl", "glob", "http", "io", "multiprocessing", "os", "pathlib", "random", "secrets", "select", "shutil",

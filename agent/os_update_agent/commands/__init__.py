@@ -2,6 +2,7 @@
 
 from os_update_agent.commands.changing import prune_now, rollback, update
 from os_update_agent.commands.heat import notify, replay, resume_now
+from os_update_agent.commands.install import install_hook
 from os_update_agent.commands.reading import difference, history, plan, show, status
 from os_update_agent.commands.shell import complete, demo, man
 
@@ -10,6 +11,7 @@ __all__ = [
     "demo",
     "difference",
     "history",
+    "install_hook",
     "man",
     "notify",
     "plan",

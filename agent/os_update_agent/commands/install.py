@@ -1,0 +1,23 @@
+"""The verb that gives the agent its places on a node."""
+
+import argparse
+from pathlib import Path
+
+from os_update_agent import completion, manual
+from os_update_agent.install import target as node
+from os_update_agent.policy import option_names
+from os_update_agent.settings import Settings
+
+
+def install_hook(settings: Settings, arguments: argparse.Namespace) -> int:
+    """make this node one that heat-config can update: the hook, its directories, the services at boot; can be run again at any time"""
+    made = {
+        "os-update-agent.8": manual.page(arguments.parser),
+        "completion.bash": completion.script(arguments.parser, option_names()),
+    }
+    target = node.target(
+        Path(arguments.root), made, hooks=arguments.hooks_dir, refresh=arguments.refresh_dir, templates=arguments.templates_dir
+    )
+    act = node.remove if arguments.remove else node.install
+    act(target, print, dry_run=arguments.dry_run)
+    return 0

@@ -1,0 +1,1 @@
+export HEAT_CONFIG_NOTIFY=/usr/libexec/os-update-agent/heat-config-notify

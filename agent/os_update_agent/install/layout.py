@@ -1,0 +1,98 @@
+"""What lies where on a node that has the agent: the hook, the directories, and what the chain around it needs. Pure.
+
+All paths are absolute and mean the node's own root; whoever puts the things there adds the directory that stands for it.
+"""
+
+from dataclasses import dataclass
+from typing import Mapping, Tuple, Union
+
+HOOK = "package-update"
+COMMAND = "os-update-agent"
+RESUME = "10-os-update-agent-resume"
+
+
+@dataclass(frozen=True)
+class Directory:
+    """A directory of the agent. It stays when the agent goes: what it holds is the operator's, or the node's history."""
+
+    path: str
+    mode: int = 0o755
+
+
+@dataclass(frozen=True)
+class File:
+    """A file with all its content. ``others_win``: when it is there already, whatever it holds, it stays."""
+
+    path: str
+    text: str
+    mode: int = 0o644
+    others_win: bool = False
+
+
+@dataclass(frozen=True)
+class Link:
+    """A symbolic link to a program of the agent."""
+
+    path: str
+    target: str
+
+
+Item = Union[Directory, File, Link]
+
+
+@dataclass(frozen=True)
+class Places:
+    """The directories that others choose: where heat-config, os-refresh-config and os-apply-config look."""
+
+    hooks: str = "/usr/libexec/heat-config/hooks"
+    refresh: str = "/usr/libexec/os-refresh-config"
+    templates: str = "/usr/libexec/os-apply-config/templates"
+    units: str = "/etc/systemd/system"
+
+
+def layout(places: Places, programs: str, texts: Mapping[str, str]) -> Tuple[Item, ...]:
+    """Everything, in the order in which it is put there: the hook comes last, because from then on deployments arrive.
+
+    ``programs`` is the directory of the agent's own programs; ``texts`` are the files that come with the package, by their names.
+    """
+    filled = {name: text.replace("@PROGRAMS@", programs) for name, text in texts.items()}
+    units = tuple(File(f"{places.units}/{name}", text) for name, text in sorted(filled.items()) if is_unit(name))
+    return (
+        Directory("/etc/os-update-agent"),
+        File("/etc/os-update-agent/agent.conf.sample", texts["agent.conf.sample"]),
+        *(Directory(f"/etc/os-update-agent/{steps}.d") for steps in ("pre-update", "post-update", "health")),
+        Directory("/var/lib/os-update-agent", 0o700),
+        Directory("/var/log/os-update-agent", 0o700),
+        Link(f"/usr/local/bin/{COMMAND}", f"{programs}/{COMMAND}"),
+        File("/usr/local/share/man/man8/os-update-agent.8", texts["os-update-agent.8"]),
+        File("/usr/local/share/bash-completion/completions/os-update-agent", texts["completion.bash"]),
+        File("/etc/logrotate.d/os-update-agent", filled["logrotate"]),
+        File("/etc/tmpfiles.d/os-update-agent.conf", filled["tmpfiles.conf"]),
+        File("/usr/libexec/os-update-agent/heat-config-notify", filled["heat-config-notify"], 0o755),
+        *units,
+        *_refresh(places, filled),
+        *_templates(places, filled),
+        Link(f"{places.hooks}/{HOOK}", f"{programs}/{HOOK}"),
+    )
+
+
+def is_unit(name: str) -> bool:
+    return name.endswith((".service", ".timer", ".path"))
+
+
+def _refresh(places: Places, filled: Mapping[str, str]) -> Tuple[Item, ...]:
+    return (
+        File(f"{places.refresh}/environment.d/50-os-update-agent.bash", filled["environment.bash"]),
+        *(File(f"{places.refresh}/pre-configure.d/{name}", filled[name], 0o755) for name in (RESUME,) if name in filled),
+    )
+
+
+def _templates(places: Places, filled: Mapping[str, str]) -> Tuple[Item, ...]:
+    ours, chain = f"{places.templates}/etc/os-update-agent/agent.conf", f"{places.templates}/var/run/heat-config/heat-config"
+    return (
+        # The modes first: a template without its mode is rendered for everybody's eyes.
+        File(f"{ours}.oac", filled["agent.conf.oac"]),
+        File(ours, filled["agent.conf"], 0o755),
+        File(f"{chain}.oac", filled["private.oac"], others_win=True),
+        File(f"{places.templates}/etc/os-collect-config.conf.oac", filled["private.oac"], others_win=True),
+    )

@@ -1,0 +1,210 @@
+"""install-hook under a private root: what goes where, twice, away again, and what is in the way."""
+
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from typing import Dict, List
+
+import pytest
+
+from os_update_agent import cli
+from os_update_agent.install import place, target
+from os_update_agent.install.layout import File, Link, Places, layout
+
+HOOK = "usr/libexec/heat-config/hooks/package-update"
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A root that holds the programs of a virtual environment where this one has them."""
+    programs = tmp_path / str(Path(sys.executable).parent).lstrip("/")
+    programs.mkdir(parents=True)
+    for name in ("package-update", "os-update-agent"):
+        (programs / name).touch()
+    return tmp_path
+
+
+def tree(root: Path) -> Dict[str, str]:
+    """Every path below the root with its kind, mode and content."""
+    found = {}
+    for path in sorted(root.rglob("*")):
+        what = os.readlink(path) if path.is_symlink() else path.read_text() if path.is_file() else "/"
+        found[str(path.relative_to(root))] = f"{stat.S_IMODE(path.lstat().st_mode):04o} {what}"
+    return found
+
+
+def said(capsys: pytest.CaptureFixture[str], *argv: str) -> List[str]:
+    assert cli.main(["install-hook", *argv]) == 0
+    return capsys.readouterr().out.splitlines()
+
+
+def test_a_node_gets_the_hook_its_directories_and_what_the_chain_needs(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said(capsys, "--root", str(root))
+
+    found = tree(root)
+    assert found[HOOK] == f"0777 {Path(sys.executable).parent}/package-update"
+    assert found["var/lib/os-update-agent"] == "0700 /" and found["var/log/os-update-agent"] == "0700 /"
+    assert found["etc/os-update-agent/pre-update.d"] == found["etc/os-update-agent/health.d"] == "0755 /"
+    assert "etc/os-update-agent/agent.conf" not in found
+    assert found["usr/libexec/os-apply-config/templates/var/run/heat-config/heat-config.oac"] == "0644 mode: 0600\n"
+    assert ".TH" in found["usr/local/share/man/man8/os-update-agent.8"]
+    assert "complete -F" in found["usr/local/share/bash-completion/completions/os-update-agent"]
+    assert not [text for text in found.values() if "@PROGRAMS@" in text]
+
+
+def test_the_results_of_all_hooks_go_through_the_outbox(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said(capsys, "--root", str(root))
+
+    environment = root / "usr/libexec/os-refresh-config/environment.d/50-os-update-agent.bash"
+    named = subprocess.run(["bash", "-c", f". {environment}; echo $HEAT_CONFIG_NOTIFY"], capture_output=True, text=True, check=True).stdout
+    notify = root / named.strip().lstrip("/")
+    assert os.access(notify, os.X_OK)
+    assert f'exec {Path(sys.executable).parent}/os-update-agent notify "$@"' in notify.read_text()
+
+
+def test_twice_is_as_good_as_once(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said(capsys, "--root", str(root))
+    once = tree(root)
+
+    again = said(capsys, "--root", str(root))
+    assert tree(root) == once
+    assert {line.split(":")[0] for line in again if "systemctl" not in line and ".service" not in line} == {"as it should be"}
+
+
+def test_what_was_damaged_is_renewed_and_nothing_else(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said(capsys, "--root", str(root))
+    once = tree(root)
+    (root / "var/lib/os-update-agent").chmod(0o755)
+    (root / "etc/logrotate.d/os-update-agent").write_text("")
+
+    again = said(capsys, "--root", str(root))
+    assert tree(root) == once
+    assert [line for line in again if line.startswith("renewed")] == [
+        "renewed: /var/lib/os-update-agent",
+        "renewed: /etc/logrotate.d/os-update-agent",
+    ]
+
+
+def test_a_dry_run_changes_nothing_and_says_what_a_run_says(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = tree(root)
+    dry = said(capsys, "--root", str(root), "--dry-run")
+    assert tree(root) == before
+    assert dry == said(capsys, "--root", str(root))
+
+
+def test_what_is_removed_is_ours_and_what_stays_is_not(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said(capsys, "--root", str(root))
+    (root / "etc/os-update-agent/agent.conf").write_text("[defaults]\nkeep = 7\n")
+    (root / "etc/logrotate.d/os-update-agent").write_text("# of the operator\n")
+    (root / "var/lib/os-update-agent/ledger.sqlite").write_text("history")
+
+    out = said(capsys, "--root", str(root), "--remove")
+    left = tree(root)
+    assert "left: /etc/logrotate.d/os-update-agent" in out
+    assert {"etc/os-update-agent/agent.conf", "etc/logrotate.d/os-update-agent", "var/lib/os-update-agent/ledger.sqlite"} <= set(left)
+    assert HOOK not in left and "usr/libexec/os-update-agent/heat-config-notify" not in left
+
+
+def test_an_operators_file_is_never_touched(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    conf = root / "etc/os-update-agent/agent.conf"
+    mode = root / "usr/libexec/os-apply-config/templates/etc/os-collect-config.conf.oac"
+    for path in (conf, mode):
+        path.parent.mkdir(parents=True)
+        path.write_text("mode: 0640\n")
+    said(capsys, "--root", str(root))
+    said(capsys, "--root", str(root), "--remove")
+    assert conf.read_text() == mode.read_text() == "mode: 0640\n"
+
+
+def test_a_closed_directory_of_the_operator_stays_closed(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said(capsys, "--root", str(root))
+    (root / "etc/os-update-agent").chmod(0o700)
+    assert "as it should be: /etc/os-update-agent" in said(capsys, "--root", str(root))
+
+
+@pytest.mark.parametrize("kind", ["file", "directory", "link"])
+def test_what_is_in_the_way_is_named_before_anything_is_changed(root: Path, capsys: pytest.CaptureFixture[str], kind: str) -> None:
+    hook = root / HOOK
+    hook.parent.mkdir(parents=True)
+    if kind == "file":
+        hook.write_text("#!/bin/sh\n")
+    elif kind == "directory":
+        hook.mkdir()
+    else:
+        hook.symlink_to("/opt/another/hook")
+    before = tree(root)
+
+    assert cli.main(["install-hook", "--root", str(root)]) == 1
+    assert capsys.readouterr().err == (
+        f"os-update-agent: /{HOOK}: something else is there already; move it away and run the command again\n"
+    )
+    assert tree(root) == before
+
+
+def test_an_agent_that_has_moved_takes_its_place_again(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    hook = root / HOOK
+    hook.parent.mkdir(parents=True)
+    hook.symlink_to("/opt/old/bin/package-update")
+    assert f"renewed: /{HOOK}" in said(capsys, "--root", str(root))
+    assert os.readlink(hook) == f"{Path(sys.executable).parent}/package-update"
+
+
+def test_where_only_the_old_places_are_the_old_places_are_taken(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (root / "opt/stack/os-config-refresh").mkdir(parents=True)
+    said(capsys, "--root", str(root), "--hooks-dir", "/var/lib/heat-config/hooks/")
+    assert (root / "opt/stack/os-config-refresh/environment.d/50-os-update-agent.bash").is_file()
+    assert not (root / "usr/libexec/os-refresh-config").exists()
+    assert (root / "var/lib/heat-config/hooks/package-update").is_symlink()
+    assert (root / "usr/libexec/os-apply-config/templates/etc/os-update-agent/agent.conf").is_file()
+
+
+@pytest.mark.parametrize(
+    ("argv", "text"),
+    [
+        (["--root", "relative"], "--root is 'relative'; it must be the absolute path of a directory"),
+        (["--root", "/nowhere/at/all"], "--root is '/nowhere/at/all'; it must be the absolute path of a directory"),
+        (["--hooks-dir", "hooks"], "--hooks-dir is 'hooks'; it must be an absolute path inside the root"),
+        (["--refresh-dir", "/a/../b"], "--refresh-dir is '/a/../b'; it must be an absolute path inside the root"),
+        (["--templates-dir", "/"], "--templates-dir is '/'; it must be an absolute path inside the root"),
+    ],
+)
+def test_nonsense_is_refused_by_name(root: Path, capsys: pytest.CaptureFixture[str], argv: List[str], text: str) -> None:
+    before = tree(root)
+    assert cli.main(["install-hook", "--root", str(root), *argv]) == 2
+    assert capsys.readouterr().err == f"os-update-agent: {text}\n"
+    assert tree(root) == before
+
+
+def test_a_root_without_the_agent_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["install-hook", "--root", str(tmp_path)]) == 2
+    assert f"package-update in {tmp_path}: install the agent with pip" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_link_out_of_the_root_is_not_followed(
+    root: Path, tmp_path_factory: pytest.TempPathFactory, capsys: pytest.CaptureFixture[str]
+) -> None:
+    outside = tmp_path_factory.mktemp("outside")
+    (root / "etc").symlink_to(outside)
+    assert cli.main(["install-hook", "--root", str(root)]) == 1
+    assert f"leads to {outside}" in capsys.readouterr().err
+    assert list(outside.iterdir()) == []
+
+
+def test_the_hook_comes_last_because_deployments_arrive_from_then_on() -> None:
+    texts = {name: "" for name in target.files()} | {"os-update-agent.8": "", "completion.bash": ""}
+    items = layout(Places(), "/opt/os-update-agent/bin", texts)
+    assert items[-1] == Link("/usr/libexec/heat-config/hooks/package-update", "/opt/os-update-agent/bin/package-update")
+    assert len({item.path for item in items}) == len(items)
+
+
+def test_a_reader_sees_the_old_or_the_new(tmp_path: Path) -> None:
+    item = File("/etc/thing", "new")
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/thing").write_text("old")
+    before = (tmp_path / "etc/thing").open()
+    place.put(tmp_path, item)
+    assert before.read() == "old" and (tmp_path / "etc/thing").read_text() == "new"
+    assert [path.name for path in (tmp_path / "etc").iterdir()] == ["thing"]

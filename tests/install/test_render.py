@@ -1,0 +1,95 @@
+"""agent.conf from the metadata key os-update-agent, through the real os-apply-config."""
+
+import json
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Optional
+
+import pytest
+
+from chain import install as chain
+from os_update_agent import settings
+from os_update_agent.errors import BadOption
+from os_update_agent.install.render import KEY, MARK, agent_conf
+from os_update_agent.install.target import FILES
+
+WANTED = {"node": {"backend": "apt"}, "defaults": {"keep": 3, "exclude": ["linux-*", "docker-ce"], "archive": "required", "deadline": None}}
+
+
+def test_what_the_metadata_ask_for_is_what_the_agent_reads() -> None:
+    text = agent_conf({KEY: WANTED}, "")
+    assert text.startswith(MARK)
+    read = settings.parse(text, "agent.conf")
+    assert read.backend == "apt"
+    assert dict(read.defaults) == {"keep": "3", "exclude": '["linux-*", "docker-ce"]', "archive": "required", "deadline": ""}
+
+
+@pytest.mark.parametrize("metadata", [{}, {KEY: None}, {KEY: {}}, {KEY: ""}])
+def test_without_the_key_a_file_of_ours_goes_and_an_operators_stays(metadata: Any) -> None:
+    assert agent_conf(metadata, agent_conf({KEY: WANTED}, "")) == ""
+    assert agent_conf(metadata, "[defaults]\nkeep = 7\n") == "[defaults]\nkeep = 7\n"
+
+
+def test_an_operators_file_stays_also_when_the_metadata_ask_for_something_else() -> None:
+    assert agent_conf({KEY: WANTED}, "# mine\n") == "# mine\n"
+
+
+@pytest.mark.parametrize("wanted", ["text", ["list"], {"keep": 3}, 7])
+def test_what_is_no_map_of_sections_is_refused_by_the_agent_in_words(wanted: Any) -> None:
+    with pytest.raises(BadOption, match="the metadata key os-update-agent must be a map of sections"):
+        settings.parse(agent_conf({KEY: wanted}, ""), "agent.conf")
+
+
+def test_a_value_of_several_lines_is_one_value() -> None:
+    text = agent_conf({KEY: {"defaults": {"exclude": "a\n[node]\nroot = /tmp"}}}, "")
+    assert settings.parse(text, "agent.conf").root == Path("/")
+
+
+class Applied:
+    """A node's os-apply-config with the one template, below a directory."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.conf = directory / "etc/os-update-agent/agent.conf"
+        template = directory / "templates" / self.conf.relative_to("/")
+        template.parent.mkdir(parents=True)
+        text = (FILES / "agent.conf").read_text().replace("@PROGRAMS@/python", sys.executable)
+        template.write_text(text.replace("/etc/os-update-agent/agent.conf\n", f"{self.conf}\n"))
+        template.chmod(0o755)
+        template.with_name("agent.conf.oac").write_text((FILES / "agent.conf.oac").read_text())
+
+    def render(self, metadata: Any) -> Optional[str]:
+        file = self.directory / "metadata.json"
+        file.write_text(json.dumps(metadata))
+        environment = {**os.environ, "PYTHONPATH": str(chain.CHECKOUT / "agent")}
+        argv = [str(chain.directory() / "bin/os-apply-config"), "--templates", str(self.directory / "templates"), "--metadata", str(file)]
+        subprocess.run(argv, env=environment, check=True, capture_output=True)
+        return self.conf.read_text() if self.conf.exists() else None
+
+
+def test_os_apply_config_writes_it_and_takes_it_away_again(tmp_path: Path) -> None:
+    node = Applied(tmp_path)
+    assert node.render({}) is None
+    rendered = node.render({KEY: WANTED})
+    assert rendered is not None and rendered.startswith(MARK)
+    assert stat.S_IMODE(node.conf.stat().st_mode) == 0o600
+    assert settings.parse(rendered, "agent.conf").defaults["keep"] == "3"
+    assert node.render({KEY: WANTED}) == rendered
+    assert node.render({}) is None
+
+
+def test_os_apply_config_leaves_an_operators_file(tmp_path: Path) -> None:
+    node = Applied(tmp_path)
+    node.conf.parent.mkdir(parents=True)
+    node.conf.write_text("[defaults]\nkeep = 7\n")
+    assert node.render({KEY: WANTED}) == "[defaults]\nkeep = 7\n"
+
+
+def test_a_file_that_is_no_text_does_not_stop_the_chain(tmp_path: Path) -> None:
+    node = Applied(tmp_path)
+    node.conf.parent.mkdir(parents=True)
+    node.conf.write_bytes(b"# \xff\n")
+    assert node.render({KEY: WANTED}) == "# \ufffd\n"
