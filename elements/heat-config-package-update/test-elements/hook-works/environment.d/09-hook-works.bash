@@ -1,0 +1,1 @@
+export DIB_RELEASE=${DIB_RELEASE:-trixie}

@@ -1,0 +1,81 @@
+"""The elements by their own conventions: dib-lint, shellcheck, bash -n, and packages that have a name in every family."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Dict, List
+
+import pytest
+import yaml
+
+from image.build import CHECKOUT, ELEMENTS
+
+OURS = sorted(path.name for path in ELEMENTS.iterdir() if path.is_dir())
+ROOTS = (ELEMENTS, CHECKOUT / "tests/image")
+# What diskimage-builder calls the families that the agent has a backend for, and what a package is called there.
+FAMILIES = ("debian", "redhat")
+
+
+def scripts() -> List[Path]:
+    found = [path for root in ROOTS for path in sorted(root.rglob("*")) if path.is_file()]
+    return [path for path in found if path.suffix == ".bash" or path.read_bytes().startswith((b"#!/bin/bash", b"#!/bin/sh"))]
+
+
+def test_dib_lint_finds_nothing(tmp_path: Path) -> None:
+    # It looks only at what git knows or would take, and asks python and flake8 by these names.
+    environment = {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "ELEMENTS_DIR": str(ELEMENTS),
+        "LIB_DIR": str(ELEMENTS),
+    }
+    lint = shutil.which("dib-lint", path=environment["PATH"])
+    assert lint, "install diskimage-builder into the environment of the tests"
+    done = subprocess.run(["bash", lint], cwd=CHECKOUT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, "\n".join(line for line in done.stdout.splitlines() if not line.startswith(("Checking", "Parsing")))
+
+
+def test_shellcheck_finds_nothing() -> None:
+    done = subprocess.run(["shellcheck", "--shell=bash", *map(str, scripts())], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("script", scripts(), ids=lambda path: path.name)
+def test_bash_reads_it(script: Path) -> None:
+    assert subprocess.run(["bash", "-n", script], capture_output=True, text=True).stderr == ""
+
+
+@pytest.mark.parametrize("element", OURS)
+def test_every_package_has_a_name_in_every_family(element: str) -> None:
+    wanted = ELEMENTS / element / "package-installs.yaml"
+    if not wanted.exists():
+        assert not (ELEMENTS / element / "pkg-map").exists()
+        return
+    names: Dict[str, Any] = json.loads((ELEMENTS / element / "pkg-map").read_text())
+    for package in yaml.safe_load(wanted.read_text()):
+        for family in FAMILIES:
+            assert names.get("family", {}).get(family, {}).get(package) or names["default"].get(package), (
+                f"{package} has no name in {family}"
+            )
+
+
+@pytest.mark.parametrize("element", OURS)
+def test_what_is_named_in_the_map_is_installed(element: str) -> None:
+    names = ELEMENTS / element / "pkg-map"
+    if names.exists():
+        document = json.loads(names.read_text())
+        mapped = {package for family in document.get("family", {}).values() for package in family} | set(document["default"])
+        assert mapped == set(yaml.safe_load((ELEMENTS / element / "package-installs.yaml").read_text()))
+
+
+def test_what_an_element_needs_is_ours_or_diskimage_builders() -> None:
+    import diskimage_builder
+
+    theirs = {path.name for path in (Path(diskimage_builder.__file__).parent / "elements").iterdir()}
+    # heat-config is the one that comes from heat-agents' release.
+    known = theirs | set(OURS) | {"heat-config"}
+    for file in ELEMENTS.rglob("element-deps"):
+        assert set(file.read_text().split()) <= known, file

@@ -1,0 +1,70 @@
+"""The image booted: the hook by hand, the whole chain by itself, and an update in whose middle the node reboots."""
+
+import stat
+from pathlib import Path
+from typing import Iterator
+
+import pytest
+
+from image.build import Built
+from image.node import BOOT_OPTIONS, SECRET, Node
+from os_update_agent.demo.repository import Deb
+from systemd.machine import Machine
+
+FIRST, SECOND = "2026-11-01T02:00:00Z", "2026-11-08T02:00:00Z"
+
+
+@pytest.fixture
+def node(image: Built, tmp_path: Path) -> Iterator[Node]:
+    with Machine(image.root, tmp_path / "machine", boot_options=BOOT_OPTIONS) as machine:
+        yield Node(machine)
+
+
+def test_the_hook_by_hand_and_what_is_left_to_read(node: Node) -> None:
+    node.machine.boot()
+    node.machine.run("systemctl", "stop", "os-collect-config")
+
+    deployment = node.deployment(FIRST, "CREATE")
+    answer = node.hook(deployment)
+    assert answer["deploy_status_code"] == 0, answer
+    assert "os-update-agent" in node.machine.run("os-update-agent", "--version").stdout
+    assert FIRST in node.machine.run("os-update-agent", "history").stdout
+    assert node.machine.run("bash", "-c", ". /usr/local/share/bash-completion/completions/os-update-agent").stderr == ""
+    assert node.machine.run("logrotate", "--debug", "/etc/logrotate.d/os-update-agent", check=False).returncode == 0
+    node.machine.run("systemd-tmpfiles", "--create", "/etc/tmpfiles.d/os-update-agent.conf")
+    assert node.machine.run("os-update-agent", "install-hook").stdout.count("as it should be") > 10
+
+
+def test_the_whole_chain_by_itself_and_everybodys_eyes(node: Node) -> None:
+    """Boot, poll, hook, signal: nobody does anything by hand."""
+    node.machine.boot()
+    node.machine.run("apt-get", "-q", "update")
+    node.machine.run("apt-get", "-q", "-y", "install", "webapp")
+    first = node.deployment(FIRST, "CREATE")
+    node.deliver(first, os_update_agent={"defaults": {"keep": 3}})
+    assert node.signal(first)["deploy_status_code"] == 0
+    assert node.version("webapp") == "1.0-1"
+
+    node.publish(Deb("webapp", "2.0-1"))
+    second = node.deployment(SECOND, "UPDATE")
+    node.deliver(second, os_update_agent={"defaults": {"keep": 3}})
+    signal = node.signal(second)
+    assert signal["deploy_status_code"] == 0, signal
+    assert node.version("webapp") == "2.0-1"
+
+    back = node.deployment(FIRST, "UPDATE")
+    node.deliver(back, os_update_agent={"defaults": {"keep": 3}})
+    assert node.signal(back)["deploy_status_code"] == 0
+    assert node.version("webapp") == "1.0-1"
+
+    assert [len(node.signals(each)) for each in (first, second, back)] == [1, 1, 1]
+    assert "keep = 3" in node.machine.read("/etc/os-update-agent/agent.conf")
+    private = ("/run/heat-config/heat-config", "/etc/os-collect-config.conf", "/etc/os-update-agent/agent.conf")
+    for path in private:
+        assert node.machine.run("stat", "-c", "%a %U", path).stdout == "600 root\n", path
+    assert stat.S_IMODE(node.machine.path("/var/lib/os-update-agent/ledger.sqlite").stat().st_mode) & 0o077 == 0
+    readable = node.machine.run(
+        "find", "/etc", "/run", "/var", "/root", "/opt", "/tmp", "-xdev", "-type", "f", "-perm", "/077", "-print0"
+    ).stdout
+    secrets = [path for path in readable.split("\0") if path and SECRET in node.machine.run("cat", path, check=False).stdout]
+    assert secrets == []
