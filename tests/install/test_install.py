@@ -64,13 +64,25 @@ def test_the_results_of_all_hooks_go_through_the_outbox(root: Path, capsys: pyte
     assert f'exec {Path(sys.executable).parent}/os-update-agent notify "$@"' in notify.read_text()
 
 
+def test_what_was_cut_off_is_taken_up_at_boot_and_before_deployments(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = said(capsys, "--root", str(root))
+    assert out[-1] == "enabled: os-update-agent-resume.service os-update-agent-resume.timer"
+    found = tree(root)
+    assert found["usr/libexec/os-refresh-config/pre-configure.d/10-os-update-agent-resume"].startswith("0755 #!/bin/sh")
+    enabled = [path for path in found if ".wants/" in path]
+    assert [Path(path).name for path in enabled] == ["os-update-agent-resume.service", "os-update-agent-resume.timer"]
+
+    said(capsys, "--root", str(root), "--remove")
+    assert [path for path in tree(root) if "resume" in path] == []
+
+
 def test_twice_is_as_good_as_once(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     said(capsys, "--root", str(root))
     once = tree(root)
 
     again = said(capsys, "--root", str(root))
     assert tree(root) == once
-    assert {line.split(":")[0] for line in again if "systemctl" not in line and ".service" not in line} == {"as it should be"}
+    assert {line.split(":")[0] for line in again if not line.startswith("enabled")} == {"as it should be"}
 
 
 def test_what_was_damaged_is_renewed_and_nothing_else(root: Path, capsys: pytest.CaptureFixture[str]) -> None:

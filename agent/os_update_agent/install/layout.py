@@ -83,7 +83,7 @@ def is_unit(name: str) -> bool:
 def _refresh(places: Places, filled: Mapping[str, str]) -> Tuple[Item, ...]:
     return (
         File(f"{places.refresh}/environment.d/50-os-update-agent.bash", filled["environment.bash"]),
-        *(File(f"{places.refresh}/pre-configure.d/{name}", filled[name], 0o755) for name in (RESUME,) if name in filled),
+        File(f"{places.refresh}/pre-configure.d/{RESUME}", filled[RESUME], 0o755),
     )
 
 

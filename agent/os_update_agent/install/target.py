@@ -95,7 +95,7 @@ def remove(target: Target, say: Say, *, dry_run: bool = False) -> None:
 
 def files() -> Mapping[str, str]:
     """The files that come with the package, by their names."""
-    paths = [SAMPLE, *sorted(FILES.iterdir()), *sorted(UNITS.glob("*"))]
+    paths = [SAMPLE, *sorted(FILES.iterdir()), *sorted(UNITS.iterdir())]
     return {path.name: path.read_text(encoding="utf-8") for path in paths}
 
 
