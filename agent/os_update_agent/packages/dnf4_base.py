@@ -11,9 +11,9 @@ import dnf.rpm.transaction  # type: ignore
 import hawkey  # type: ignore
 import libdnf  # type: ignore
 
-from os_update_agent.packages.dnf_link import Refused, Request
+from os_update_agent.packages.dnf_link import Refused, Request, slot
 
-__all__ = ["Refused", "Request"]
+__all__ = ["Refused", "Request", "slot"]
 
 # versionlock hides versions from every sack, also the old ones of a way back: the solver applies its locks itself. show_leaves
 # works under dnf's command line only.
@@ -153,8 +153,3 @@ def versions(base: Any, wanted: Iterable[List[str]], *, installed: bool) -> List
 def install_only(base: Any) -> Any:
     """A query of all packages of which several versions may be installed."""
     return base.sack.query(flags=hawkey.IGNORE_EXCLUDES).filter(provides=base.conf.installonlypkgs)
-
-
-def slot(name: str, arch: str, native: str) -> str:
-    """The place that a package takes: at most one version may be there, unless it is install-only."""
-    return name if arch in (native, "noarch") else f"{name}.{arch}"

@@ -11,6 +11,7 @@ import dnf  # type: ignore
 import rpm  # type: ignore
 
 from os_update_agent.packages.dnf4_base import Refused, Request, fill, versions
+from os_update_agent.packages.rpm_completion import read_header
 
 
 def available(base: Any, request: Request) -> List[Optional[int]]:
@@ -91,14 +92,3 @@ def _check_digest(pkg: Any, path: str, digest: str) -> None:
     found = binascii.hexlify(header[rpm.RPMTAG_SIGMD5] or b"").decode()
     if digest and found != digest:
         raise Refused(f"{pkg} in the repository {pkg.repoid} is another build than the one that was installed")
-
-
-def read_header(path: str) -> Any:
-    """The header of a package file. Its signature has been checked when it was fetched."""
-    transaction = rpm.TransactionSet()
-    transaction.setVSFlags(rpm._RPMVSF_NOSIGNATURES)
-    with open(path, "rb") as file:
-        try:
-            return transaction.hdrFromFdno(file.fileno())
-        except rpm.error as error:
-            raise Refused(f"{os.path.basename(path)} is no sound package file: {error}") from error

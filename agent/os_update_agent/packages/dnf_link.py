@@ -93,6 +93,11 @@ class Desk:
         self._is_planned = False
 
 
+def slot(name: str, arch: str, native: str) -> str:
+    """The place that a package takes: at most one version may be there, unless it is install-only."""
+    return name if arch in (native, "noarch") else f"{name}.{arch}"
+
+
 def serve(descriptor: int, desk: Desk) -> None:
     """Answer one request after the other, until nobody is at the other end of the socket any more."""
     # Scriptlets must not inherit it: one that leaves a process behind would keep it open.

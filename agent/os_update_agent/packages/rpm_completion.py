@@ -1,0 +1,141 @@
+"""Completing by rpm itself what a dnf was ended in the middle of, in one transaction. Runs in the worker, Python 3.6.
+
+Measured: after a kill "dnf upgrade" and "dnf distro-sync" end with 0 and leave both versions, and "history undo" makes the database
+right and leaves the new files on the disk; only forward is clean. So what the record says should have come is installed (again), and
+what should have gone goes.
+"""
+
+import glob
+import os
+import sys
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
+
+import rpm  # type: ignore
+
+from os_update_agent.packages.dnf_link import Refused, slot
+
+Identity = Tuple[str, ...]
+
+
+class Installed(NamedTuple):
+    """A package as it is found: the place that it takes, whether several versions may be there, when it was installed (seconds since
+    the epoch), and whether another one that is installed obsoletes it."""
+
+    identity: Identity
+    place: str
+    has_several: bool
+    time: int
+    is_obsoleted: bool
+
+
+def due(
+    comes: Sequence[Identity], goes: Sequence[Identity], installed: Sequence[Installed], native: str
+) -> Tuple[List[Identity], List[Identity]]:
+    """What has to come and to go to complete an unfinished transaction that was to bring ``comes`` and take ``goes``.
+
+    Where something else is by now the record is an old story. What the record does not tell are places with two versions, where the
+    last one installed stays, and what another one obsoletes.
+    """
+    there: Dict[str, List[Installed]] = {}
+    for found in installed:
+        if not found.has_several:
+            there.setdefault(found.place, []).append(found)
+    wanted = [
+        identity
+        for identity in comes
+        if all(found.identity == identity or found.identity in goes for found in there.get(slot(identity[0], identity[1], native), []))
+    ]
+    old: List[Identity] = []
+    doubled = [sorted(several, key=lambda found: (found.time, found.identity)) for several in there.values() if len(several) > 1]
+    for several in doubled:
+        if not any(found.identity in wanted for found in several):
+            wanted.append(several[-1].identity)
+        old += [found.identity for found in several if found.identity not in wanted]
+    if doubled:
+        old += [found.identity for found in installed if found.is_obsoleted and found.identity not in wanted]
+    return wanted, list(dict.fromkeys([*goes, *old]))
+
+
+def run(root: str, several: Set[str], install: Mapping[Identity, str], goes: Sequence[Identity]) -> List[str]:
+    """One rpm transaction. Where its dependencies are not met only what should have gone is erased. Returns what went wrong.
+
+    ``several`` are the names of which more than one version may be installed.
+    """
+    complete = _transaction(root, several, install, goes)
+    problems = [str(problem) for problem in complete.check()]
+    if problems:
+        del complete
+        complete = _transaction(root, several, {}, goes)
+    complete.order()
+    callback = _Callback()
+    failed = complete.run(callback, "")
+    complete.closeDB()
+    return problems + callback.problems + [str(problem) for problem in failed or ()]
+
+
+def files_of(wanted: Sequence[Identity], cache: str, archive: str) -> Dict[Identity, str]:
+    """The package files at hand: in the agent's archive, and in dnf's cache, where it keeps those of a failed transaction."""
+    found: Dict[Identity, str] = {}
+    for pattern in (os.path.join(cache, "*", "packages", "*.rpm"), os.path.join(archive, "*.rpm")):
+        for path in glob.glob(pattern):
+            name = os.path.basename(path)
+            if any(name.startswith(identity[0] + "-") for identity in wanted):
+                found[_identity(read_header(path))] = path
+    return {identity: found[identity] for identity in wanted if identity in found}
+
+
+def _identity(header: Any) -> Identity:
+    epoch = header[rpm.RPMTAG_EPOCH]
+    version = f"{_text(header[rpm.RPMTAG_VERSION])}-{_text(header[rpm.RPMTAG_RELEASE])}"
+    return _text(header[rpm.RPMTAG_NAME]), _text(header[rpm.RPMTAG_ARCH]), f"{epoch}:{version}" if epoch else version
+
+
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def _transaction(root: str, several: Set[str], install: Mapping[Identity, str], goes: Sequence[Identity]) -> Any:
+    transaction = rpm.TransactionSet(root)
+    transaction.setVSFlags(rpm._RPMVSF_NOSIGNATURES)
+    transaction.setProbFilter(rpm.RPMPROB_FILTER_OLDPACKAGE | rpm.RPMPROB_FILTER_REPLACEPKG)
+    replaced = set()
+    for identity, path in install.items():
+        transaction.addInstall(read_header(path), path, "i" if identity[0] in several else "u")
+        if identity[0] not in several:
+            replaced.add(identity[0])
+    for name, arch, version in goes:
+        for header in transaction.dbMatch("name", name):
+            if _identity(header) == (name, arch, version) and name not in replaced:
+                transaction.addErase(header)
+    return transaction
+
+
+class _Callback:
+    """rpm's callback: opens the files and tells which scriptlets failed."""
+
+    def __init__(self) -> None:
+        self.problems: List[str] = []
+        self._file: Optional[Any] = None
+
+    def __call__(self, reason: int, amount: int, total: int, key: Any, data: Any) -> Optional[int]:
+        if reason == rpm.RPMCALLBACK_INST_OPEN_FILE:
+            print(f"completing {os.path.basename(key)}")
+            sys.stdout.flush()
+            self._file = open(key, "rb")  # noqa: SIM115
+            return int(self._file.fileno())
+        if reason == rpm.RPMCALLBACK_INST_CLOSE_FILE and self._file is not None:
+            self._file.close()
+        elif reason in (rpm.RPMCALLBACK_SCRIPT_ERROR, rpm.RPMCALLBACK_UNPACK_ERROR, rpm.RPMCALLBACK_CPIO_ERROR):
+            self.problems.append(f"rpm: {os.path.basename(key) if isinstance(key, str) else key} failed")
+        return None
+
+
+def read_header(path: str) -> Any:
+    """The header of a package file. Its signature has been checked when it was fetched."""
+    transaction = rpm.TransactionSet()
+    transaction.setVSFlags(rpm._RPMVSF_NOSIGNATURES)
+    with open(path, "rb") as file:
+        try:
+            return transaction.hdrFromFdno(file.fileno())
+        except rpm.error as error:
+            raise Refused(f"{os.path.basename(path)} is no sound package file: {error}") from error
