@@ -14,11 +14,15 @@ from os_update_agent.wording import named
 
 @dataclass(frozen=True)
 class Aim:
-    """The state to reach; what is held back and why; what would be removed that no run of the agent installed."""
+    """The state to reach; what is held back and why; what would be removed that no run of the agent installed.
+
+    ``changes`` are those of an update as the package manager gave them, with their origins.
+    """
 
     target: PackageState
     held_back: Tuple[HeldBack, ...] = ()
     removes_foreign: Tuple[str, ...] = ()
+    changes: Tuple[Change, ...] = ()
 
 
 def aim_of_update(backend: Backend, policy: Policy, before: PackageState) -> Aim:
@@ -31,7 +35,7 @@ def aim_of_update(backend: Backend, policy: Policy, before: PackageState) -> Aim
             f"an earlier interruption left {named(sorted(torn))} half-installed or not configured, and they cannot be repaired; "
             "install them again or remove them by hand"
         )
-    return Aim(expected(before, changes), held_back)
+    return Aim(expected(before, changes), held_back, changes=changes)
 
 
 def aim_of_restore(ledger: Ledger, policy: Policy, before: PackageState, number: int) -> Aim:

@@ -53,7 +53,8 @@ def test_by_hand_a_node_goes_forth_and_back_as_by_heat(scene: Scene, command: Co
 
     status, out, _ = command("plan", "--detailed-exitcode")
     assert status == 100
-    assert "webapp: 1.0-1 -> 2.0-1" in out and "held back: database: on hold" in out and "can be undone: yes" in out
+    assert "webapp: 1.0-1 -> 2.0-1" in out and "held back (1):\n  database: on hold" in out and "can be undone: yes" in out
+    assert "removed (1):\n" in out and "\n4 changed, 2 new, 1 removed, 1 held back" in out
     assert scene.state() == start
 
     status, out, err = command("update", SECOND)

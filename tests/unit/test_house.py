@@ -29,6 +29,7 @@ FLOORS = {
     "packages": ROOMS,
     "conclusion": SEQUENCES,
     "deliver": SEQUENCES,
+    "foresight": SEQUENCES,
     "install": SEQUENCES,
     "notify": SEQUENCES,
     "outbox": SEQUENCES,
@@ -73,7 +74,7 @@ ROOM_RULES = {"heat": {"heat", "node"}, "packages": {"packages", "node"}, "node"
 
 PURE = (
     *("model", "model.deliveries", "model.packages", "model.runs", "errors", "decision", "order", "policy", "report", "wording"),
-    *("packages.state", "packages.selection", "packages.apt_parse", "heat.deployment", "heat.outcome"),
+    *("packages.state", "packages.selection", "packages.foreseen", "packages.apt_parse", "heat.deployment", "heat.outcome"),
     "install.layout",
 )
 EFFECTS = {

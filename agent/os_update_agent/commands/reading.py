@@ -1,16 +1,15 @@
 """The verbs that read: each takes the settings and its arguments, prints its answer and returns the exit status."""
 
 import argparse
-import sys
 from typing import Dict, List, Tuple
 
 from os_update_agent import views
 from os_update_agent.commands.asked import HAND_KEY, answer, histories, key_of, policy_of, record_of, state_of
+from os_update_agent.foresight import forecast
 from os_update_agent.model import Change, diff
 from os_update_agent.node.lock import node_holder
 from os_update_agent.node.reboot import reboot_reasons
 from os_update_agent.packages.state import visible
-from os_update_agent.packages.transition import Transition
 from os_update_agent.planning import aim_of_restore, aim_of_update
 from os_update_agent.policy import by_hand as policy_by_hand
 from os_update_agent.report import shown
@@ -52,12 +51,10 @@ def plan(settings: Settings, arguments: argparse.Namespace) -> int:
         before = backend.capture()
         aim = aim_of_update(backend, policy, before)
         title = "an update would change:"
-    changes = visible(diff(before, aim.target))
-    transition = Transition(backend, site.archive(backend), settings.root, sys.stdout.buffer)
-    lost = [package.label for package in transition.lost_by(before, aim.target)]
-    document = views.plan_document(changes, {i.name: i.reason for i in aim.held_back}, lost, aim.removes_foreign, title)
-    answer(arguments, document, views.plan_text(document, changes))
-    return UPDATES_AVAILABLE if arguments.detailed_exitcode and changes else 0
+    found = forecast(site, policy, backend, before, aim)
+    document = views.plan_document(title, found, policy.archive)
+    answer(arguments, document, views.plan_text(document, found.changes))
+    return UPDATES_AVAILABLE if arguments.detailed_exitcode and found.changes else 0
 
 
 def history(settings: Settings, arguments: argparse.Namespace) -> int:

@@ -69,6 +69,7 @@ class Apt:
     lock_timeout: float = 600.0
     config_files: str = "keep"
     name = "apt"
+    repacks = True
 
     # --- reading
 
@@ -143,6 +144,12 @@ class Apt:
             asked = [package for package in asked if package not in gone]
         return {}, tuple(missing)
 
+    def announced_sizes(self, packages: Sequence[Package]) -> Dict[Identity, int]:
+        """What the index says that packages will take on the disk: KiB. What it does not know is left out."""
+        if not packages:
+            return {}
+        return apt_parse.parse_installed_sizes(self._run(["apt-cache", "show", *map(_exact, packages)], ok=None).stdout)
+
     def installed_sizes(self, files: Sequence[Path]) -> Dict[Identity, int]:
         """What package files will take on the disk: (name, architecture, version) -> KiB."""
         if not files:
@@ -158,6 +165,12 @@ class Apt:
     def kernels(self, packages: Sequence[Package]) -> Tuple[Package, ...]:
         """Those of the packages that may put a kernel into /boot."""
         return tuple(package for package in packages if package.name.startswith("linux-image-"))
+
+    def paths(self, packages: Sequence[Package]) -> FrozenSet[str]:
+        """All files of installed packages."""
+        if not packages:
+            return frozenset()
+        return frozenset(self._query("--listfiles", *map(_plain, packages)).stdout.splitlines())
 
     def boot_bytes(self, files: Sequence[Path]) -> int:
         """What the package files put below /boot, in bytes."""

@@ -29,6 +29,7 @@ class Archive:
         self.directory = directory
         self._ledger = ledger
         self._backend = backend
+        self._sound: Dict[str, Tuple[int, int, int]] = {}
 
     def prepare(self) -> None:
         """Make the directory, for the agent's eyes only. Raises AgentError where that is impossible."""
@@ -70,9 +71,23 @@ class Archive:
         entries = self._ledger.archive_entries()
         for package in packages:
             entry = entries.get(package.identity)
-            if self._is_there(entry) and entry is not None and _checksum(self.directory / entry.file) != entry.sha256:
+            if self._is_there(entry) and entry is not None and not self._is_sound(entry):
                 log.warning("%s is damaged and dropped from the archive", entry.file)
                 self._drop(entry)
+
+    def _is_sound(self, entry: ArchiveEntry) -> bool:
+        """Is the file what it was when it was kept? One that this run has read, and nobody has written since, is not read again."""
+        path = self.directory / entry.file
+        try:
+            found = path.stat()
+        except OSError as error:
+            raise PackageError(f"{path} cannot be read: {error.strerror}") from error
+        mark = (found.st_ino, found.st_mtime_ns, found.st_ctime_ns)
+        if self._sound.get(entry.file) != mark:
+            if _checksum(path) != entry.sha256:
+                return False
+            self._sound[entry.file] = mark
+        return True
 
     def _drop(self, entry: ArchiveEntry) -> None:
         self._ledger.drop_archive_entries([entry])
@@ -110,7 +125,7 @@ class Archive:
         for package in packages:
             entry = entries.get(package.identity)
             path = self.directory / entry.file if entry else self.directory
-            if entry is None or not path.is_file() or _checksum(path) != entry.sha256:
+            if entry is None or not path.is_file() or not self._is_sound(entry):
                 if entry is not None:
                     self._drop(entry)
                 lost.append(package.label)

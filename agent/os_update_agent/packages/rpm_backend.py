@@ -41,6 +41,7 @@ class RpmBackend:
     config_files: str = "keep"
     value: str = ""
     name = "dnf"
+    repacks = False
     # The program of the child, beside this module.
     program: ClassVar[str]
     _verified: bool = field(default=False, init=False)
@@ -123,6 +124,10 @@ class RpmBackend:
         found = {package: size for package, size in zip(packages, sizes) if size is not None}
         return found, tuple(package for package in packages if package not in found)
 
+    def announced_sizes(self, packages: Sequence[Package]) -> Dict[Identity, int]:
+        """Nothing: what packages take is known once their files are here."""
+        return {}
+
     def installed_sizes(self, files: Sequence[Path]) -> Dict[Identity, int]:
         """What package files will take on the disk: (name, architecture, version) -> KiB."""
         if not files:
@@ -136,6 +141,12 @@ class RpmBackend:
     def kernels(self, packages: Sequence[Package]) -> Tuple[Package, ...]:
         """Those of the packages that may put a kernel into /boot."""
         return tuple(package for package in packages if package.name.startswith("kernel"))
+
+    def paths(self, packages: Sequence[Package]) -> FrozenSet[str]:
+        """All files of installed packages."""
+        if not packages:
+            return frozenset()
+        return frozenset(self._rpm("-ql", *dict.fromkeys(package.name for package in packages)).splitlines())
 
     def boot_bytes(self, files: Sequence[Path]) -> int:
         """What the package files put below /boot, in bytes."""

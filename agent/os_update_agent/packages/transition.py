@@ -1,5 +1,6 @@
 """From one package state to another with what the archive holds: keep the old, fetch the new, rehearse, go there."""
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Mapping, Sequence, Tuple
@@ -29,6 +30,14 @@ class Transition:
     def lost_by(self, before: PackageState, target: PackageState) -> Tuple[Package, ...]:
         """The packages that could not be put back, found without fetching anything: the undo check."""
         return self.backend.available(self.archive.missing(_replaced(before, target)))[1]
+
+    def gather(self, before: PackageState, target: PackageState) -> None:
+        """Old and new files in one go, for the cost of one: each question to the package manager takes about as long as a small download.
+
+        What does not work is left to fetch() and keep_old(), which do it one by one and say why.
+        """
+        with suppress(PackageError):
+            self.archive.obtain(tuple(dict.fromkeys((*transaction(before, target).install, *_replaced(before, target)))))
 
     def keep_old(self, before: PackageState, target: PackageState) -> Tuple[Mapping[Package, str], Tuple[str, ...]]:
         """Law 3: get hold of every file that is about to be replaced.

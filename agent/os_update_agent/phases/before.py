@@ -79,6 +79,8 @@ def fetch(work: Work) -> Run:
     before, target = work.state(work.run.before), work.state(work.run.target)
     if work.run.kind == RESTORE and work.archive.missing(transaction(before, target).install):
         _try_refresh(work)
+    if work.policy.archive != "off":
+        work.transition.gather(before, target)
     work.transition.fetch(before, target)
     run = _keep_old(work, before, target)
     if run.kind == DOWNLOAD:

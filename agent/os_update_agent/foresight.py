@@ -1,0 +1,82 @@
+"""What a plan would come to, for somebody who has to decide: sizes, marks, what it asks for afterwards, and can it be undone."""
+
+from dataclasses import dataclass
+from typing import FrozenSet, Optional, Tuple
+
+from os_update_agent.model import Change, HeldBack, Package, PackageState, Selection, diff
+from os_update_agent.node.mapped import services_with
+from os_update_agent.packages import space
+from os_update_agent.packages.archive import Archive
+from os_update_agent.packages.backend import Backend
+from os_update_agent.packages.foreseen import asking_for_a_boot
+from os_update_agent.packages.selection import is_security
+from os_update_agent.packages.state import transaction, visible
+from os_update_agent.planning import Aim
+from os_update_agent.policy import Policy
+from os_update_agent.site import Site
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """A plan with its consequences.
+
+    ``security`` names the changes that are security updates; ``download`` are bytes, with the old files that are kept for the way
+    back; ``disk`` are bytes that the node grows by, None where the index does not say. ``rebuilt`` and ``lost`` are old packages whose
+    file nobody has: to be rebuilt from the installed files, or gone for good. ``missing`` are new ones that nobody has: it cannot be done.
+    """
+
+    changes: Tuple[Change, ...]
+    held_back: Tuple[HeldBack, ...]
+    removes_foreign: Tuple[str, ...]
+    security: FrozenSet[str]
+    download: int
+    disk: Optional[int]
+    reboot: Tuple[str, ...]
+    services: Tuple[str, ...]
+    rebuilt: Tuple[Package, ...]
+    lost: Tuple[Package, ...]
+    missing: Tuple[Package, ...]
+
+
+def forecast(site: Site, policy: Policy, backend: Backend, before: PackageState, aim: Aim) -> Forecast:
+    """What the way from ``before`` to the aim would come to. Nothing is fetched or changed. Raises PackageError."""
+    archive = site.archive(backend)
+    changes = visible(diff(before, aim.target))
+    new = transaction(before, aim.target).install
+    old = tuple(change.before for change in changes if change.before)
+    keeps = policy.archive != "off"
+    absent = archive.missing(tuple(dict.fromkeys((*new, *(old if keeps else ())))))
+    sizes, nowhere = backend.available(absent)
+    gone = tuple(package for package in old if package in nowhere) if keeps else backend.available(archive.missing(old))[1]
+    return Forecast(
+        changes,
+        aim.held_back,
+        aim.removes_foreign,
+        _security(backend, before, aim),
+        sum(sizes.values()),
+        _growth(backend, archive, changes),
+        asking_for_a_boot(changes),
+        services_with(backend.paths(old), site.settings.root) if old else (),
+        rebuilt=gone if keeps and backend.repacks else (),
+        lost=() if keeps and backend.repacks else gone,
+        missing=tuple(package for package in new if package in nowhere),
+    )
+
+
+def _security(backend: Backend, before: PackageState, aim: Aim) -> FrozenSet[str]:
+    """Where origins do not tell, the package manager is asked for its security updates alone."""
+    if not aim.changes:
+        return frozenset()
+    if backend.name == "apt":
+        return frozenset(change.name for change in aim.changes if is_security(change))
+    chosen, _ = backend.candidates(before, Selection(security=True))
+    return frozenset(change.name for change in chosen) & frozenset(change.name for change in aim.changes)
+
+
+def _growth(backend: Backend, archive: Archive, changes: Tuple[Change, ...]) -> Optional[int]:
+    new = [change.after for change in changes if change.after]
+    known = archive.installed_kb(new)
+    sizes = {**backend.announced_sizes([package for package in new if package.identity not in known]), **known}
+    if any(package.identity not in sizes for package in new):
+        return None
+    return space.growth(changes, sizes, backend.present_sizes())

@@ -1,0 +1,23 @@
+"""What the reading commands show: one document for --json, and its text for a person. Pure."""
+
+from os_update_agent.views.base import JSON_SCHEMA, Document, as_json
+from os_update_agent.views.history import history_document, history_text
+from os_update_agent.views.plan import plan_document, plan_text
+from os_update_agent.views.states import diff_document, diff_text, show_document, show_text
+from os_update_agent.views.status import status_document, status_text
+
+__all__ = [
+    "JSON_SCHEMA",
+    "Document",
+    "as_json",
+    "diff_document",
+    "diff_text",
+    "history_document",
+    "history_text",
+    "plan_document",
+    "plan_text",
+    "show_document",
+    "show_text",
+    "status_document",
+    "status_text",
+]

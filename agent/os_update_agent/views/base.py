@@ -1,0 +1,45 @@
+"""What every view is made of: a document for --json, and tables for a person. Pure."""
+
+import json
+from typing import Any, Dict, Iterable, List, Mapping, Sequence
+
+from os_update_agent.model import HeldBack, Run
+from os_update_agent.report import when
+
+# 1: the first published schema. Fields may come; one that goes or changes its meaning makes a new number.
+JSON_SCHEMA = 1
+
+Document = Dict[str, Any]
+
+
+def as_json(document: Mapping[str, Any]) -> str:
+    return json.dumps({"schema": JSON_SCHEMA, **document}, indent=1, ensure_ascii=False)
+
+
+def table(rows: Iterable[Sequence[str]]) -> List[str]:
+    """Rows in columns, the first row being the heading."""
+    rows = [list(row) for row in rows]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
+
+
+def run_document(run: Run) -> Document:
+    return {
+        "run": run.id,
+        "key": run.key,
+        "value": run.value,
+        "kind": run.kind,
+        "phase": run.phase,
+        "result": run.result,
+        "started": when(run.started),
+        "finished": when(run.finished) if run.finished else None,
+        "failure": run.failure,
+        "notes": list(run.notes),
+        "held_back": [{"name": item.name, "reason": item.reason} for item in run.held_back],
+        "not_restorable": list(run.not_restorable),
+        "log": run.log,
+    }
+
+
+def held_documents(held_back: Iterable[HeldBack]) -> List[Document]:
+    return [{"name": item.name, "reason": item.reason} for item in held_back]

@@ -1,0 +1,82 @@
+"""A plan as a release note."""
+
+from typing import Iterable, List, Sequence
+
+from os_update_agent.foresight import Forecast
+from os_update_agent.model import Change, Package
+from os_update_agent.views.base import Document, held_documents
+from os_update_agent.wording import described, named
+
+_GROUPS = (("change", "changed"), ("install", "new"), ("remove", "removed"))
+
+
+def plan_document(title: str, found: Forecast, archive: str) -> Document:
+    """``archive`` is the option: with "required" what could not be undone is not begun."""
+    return {
+        "what": title,
+        "changes": [{**change.as_json(), "security": change.name in found.security} for change in found.changes],
+        "held_back": held_documents(found.held_back),
+        "removes_foreign": list(found.removes_foreign),
+        "download_bytes": found.download,
+        "disk_bytes": found.disk,
+        "reboot_expected": list(found.reboot),
+        "services_expected": list(found.services),
+        "can_be_done": not found.missing and not (archive == "required" and found.lost),
+        "missing": _labels(found.missing),
+        "can_be_undone": not found.lost,
+        "rebuilt": _labels(found.rebuilt),
+        "lost": _labels(found.lost),
+    }
+
+
+def plan_text(document: Document, changes: Sequence[Change]) -> str:
+    """The document for a person; ``changes`` are its own, in full."""
+    security = {change["name"] for change in document["changes"] if change["security"]}
+    lines = [document["what"]]
+    for kind, word in _GROUPS:
+        group = [change for change in changes if change.kind == kind]
+        if group:
+            lines += [f"{word} ({len(group)}):", *(f"  {described(change)}{_marked(change, security)}" for change in group)]
+    if document["held_back"]:
+        lines.append(f"held back ({len(document['held_back'])}):")
+        lines += [f"  {item['name']}: {item['reason']}" for item in document["held_back"]]
+    lines.append(_counts(changes, len(security), len(document["held_back"])))
+    return "\n".join([*lines, *(_consequences(document) if changes else ())])
+
+
+def _consequences(document: Document) -> List[str]:
+    disk = document["disk_bytes"]
+    grows = "not known before the download" if disk is None else f"{disk / 1e6:+.1f} MB"
+    lines = [f"download: {document['download_bytes'] / 1e6:.1f} MB; on the disk: {grows}"]
+    if document["removes_foreign"]:
+        lines.append(f"would remove what no run of the agent installed: {named(document['removes_foreign'])}")
+    lines.append(f"reboot: {'expected, for ' + named(document['reboot_expected']) if document['reboot_expected'] else 'not expected'}")
+    if document["services_expected"]:
+        lines.append(f"services that would still run replaced code: {named(document['services_expected'])}")
+    if document["missing"]:
+        lines.append(f"cannot be done: neither archive nor repository has {named(document['missing'])}")
+    lines.append(_undo(document))
+    return lines
+
+
+def _undo(document: Document) -> str:
+    if document["lost"]:
+        refused = "" if document["can_be_done"] or document["missing"] else "; so it is not begun (archive: required)"
+        return f"can be undone: no, nobody has the present file of {named(document['lost'])}{refused}"
+    if document["rebuilt"]:
+        return f"can be undone: yes, with files rebuilt from the node, local edits included, for {named(document['rebuilt'])}"
+    return "can be undone: yes"
+
+
+def _counts(changes: Sequence[Change], security: int, held: int) -> str:
+    counts = {word: sum(change.kind == kind for change in changes) for kind, word in _GROUPS}
+    marked = f" ({security} of them security updates)" if security else ""
+    return f"{counts['changed']} changed, {counts['new']} new, {counts['removed']} removed{marked}, {held} held back"
+
+
+def _marked(change: Change, security: Iterable[str]) -> str:
+    return " [security]" if change.name in security else ""
+
+
+def _labels(packages: Sequence[Package]) -> List[str]:
+    return [package.label for package in packages]

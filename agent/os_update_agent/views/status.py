@@ -1,0 +1,60 @@
+"""Where the node stands: what is open, what is owed, and what would happen if a value came."""
+
+from typing import Optional, Sequence
+
+from os_update_agent.model import History, OwedSignal, Run
+from os_update_agent.report import shown, when
+from os_update_agent.views.base import Document, run_document
+
+
+def status_document(
+    histories: Sequence[History],
+    last: Optional[Run],
+    open_runs: Sequence[Run],
+    signals: Sequence[OwedSignal],
+    holder: Optional[str],
+    reboot: Sequence[str],
+) -> Document:
+    return {
+        "keys": [{"key": history.key, "current": history.current} for history in histories],
+        "last_run": run_document(last) if last else None,
+        "open_runs": [run_document(run) for run in open_runs],
+        "signals": {
+            "owed": [_signal_document(signal) for signal in signals if signal.standing == "owed"],
+            "superseded": [_signal_document(signal) for signal in signals if signal.standing == "superseded"],
+            "refused": [_signal_document(signal) for signal in signals if signal.standing == "refused"],
+        },
+        "at_work": holder,
+        "reboot_required": list(reboot),
+    }
+
+
+def _signal_document(signal: OwedSignal) -> Document:
+    return {"deployment": signal.config_id, "tries": signal.tries, "last_answer": signal.last_answer, "since": when(signal.updated)}
+
+
+def status_text(document: Document) -> str:
+    lines = []
+    for key in document["keys"]:
+        at = shown(key["current"]) if key["current"] is not None else "no recorded value: the last run ended in between"
+        lines.append(f"{key['key']}: at {at}")
+    if not lines:
+        lines.append("nothing has been recorded on this node yet")
+    last = document["last_run"]
+    if last:
+        lines.append(f"last run: {last['kind']} {shown(last['value'])}, started {last['started']}: {last['result']}")
+        if last["failure"]:
+            lines += [f"  {last['failure']}", f"  log: {last['log']}"]
+    lines.append(f"at work: {document['at_work'] or 'nobody'}")
+    for run in document["open_runs"]:
+        lines.append(f"open: run {run['run']} ({run['kind']} {shown(run['value'])}) is in phase {run['phase']}")
+    for standing, advice in (
+        ("owed", "'os-update-agent resume' tries again"),
+        ("refused", "Heat does not take it: 'openstack stack resource signal' tells it by hand"),
+    ):
+        for signal in document["signals"][standing]:
+            lines.append(f"signal {standing}: deployment {signal['deployment']}: {signal['last_answer'] or 'not tried yet'}; {advice}")
+    if document["signals"]["superseded"]:
+        lines.append(f"signals dropped because a newer delivery came: {len(document['signals']['superseded'])}")
+    lines += [f"reboot required: {reason}" for reason in document["reboot_required"]]
+    return "\n".join(lines)

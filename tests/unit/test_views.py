@@ -1,0 +1,90 @@
+"""What a person reads of a plan, and what a program reads of it."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from os_update_agent.foresight import Forecast
+from os_update_agent.model import Change, HeldBack, Package
+from os_update_agent.node.mapped import services_with
+from os_update_agent.packages.foreseen import asking_for_a_boot
+from os_update_agent.views import plan_document, plan_text
+
+OLD, NEW = Package("libssl3", "amd64", "3.0.11-1"), Package("libssl3", "amd64", "3.0.14-1")
+KERNEL = Package("linux-image-6.1.0-40-amd64", "amd64", "6.1.153-1")
+PLAN = Forecast(
+    changes=(Change(OLD, NEW), Change(None, KERNEL), Change(Package("old", "all", "1"), None)),
+    held_back=(HeldBack("mysql", "on hold"),),
+    removes_foreign=(),
+    security=frozenset({"libssl3"}),
+    download=72_300_000,
+    disk=401_000_000,
+    reboot=("linux-image-6.1.0-40-amd64",),
+    services=("nginx.service", "ssh.service"),
+    rebuilt=(),
+    lost=(),
+    missing=(),
+)
+
+
+def text(plan: Forecast, archive: str = "best-effort") -> str:
+    return plan_text(plan_document("an update would change:", plan, archive), plan.changes)
+
+
+def test_a_plan_reads_like_a_release_note() -> None:
+    assert text(PLAN).splitlines() == [
+        "an update would change:",
+        "changed (1):",
+        "  libssl3: 3.0.11-1 -> 3.0.14-1 [security]",
+        "new (1):",
+        "  linux-image-6.1.0-40-amd64: 6.1.153-1 (new)",
+        "removed (1):",
+        "  old: 1 -> removed",
+        "held back (1):",
+        "  mysql: on hold",
+        "1 changed, 1 new, 1 removed (1 of them security updates), 1 held back",
+        "download: 72.3 MB; on the disk: +401.0 MB",
+        "reboot: expected, for linux-image-6.1.0-40-amd64",
+        "services that would still run replaced code: nginx.service, ssh.service",
+        "can be undone: yes",
+    ]
+
+
+def test_what_cannot_be_undone_or_done_is_named() -> None:
+    assert "can be undone: yes, with files rebuilt from the node" in text(replace(PLAN, rebuilt=(OLD,)))
+    assert text(replace(PLAN, lost=(OLD,))).endswith("can be undone: no, nobody has the present file of libssl3:amd64 3.0.11-1")
+    assert "so it is not begun (archive: required)" in text(replace(PLAN, lost=(OLD,)), "required")
+    assert "cannot be done: neither archive nor repository has libssl3:amd64 3.0.14-1" in text(replace(PLAN, missing=(NEW,)))
+    document = plan_document("", replace(PLAN, lost=(OLD,)), "required")
+    assert not document["can_be_done"] and not document["can_be_undone"]
+
+
+def test_a_plan_of_nothing_is_short() -> None:
+    nothing = Forecast((), (HeldBack("mysql", "on hold"),), (), frozenset(), 0, 0, (), (), (), (), ())
+    assert text(nothing).splitlines()[1:] == ["held back (1):", "  mysql: on hold", "0 changed, 0 new, 0 removed, 1 held back"]
+
+
+def test_an_unknown_size_is_not_called_zero() -> None:
+    assert "on the disk: not known before the download" in text(replace(PLAN, disk=None))
+
+
+def test_kernel_and_libc_ask_for_a_boot_and_a_removed_kernel_does_not() -> None:
+    changes = [
+        Change(None, KERNEL),
+        Change(KERNEL, None),
+        Change(OLD, NEW),
+        Change(Package("libc6", "amd64", "1"), Package("libc6", "amd64", "2")),
+    ]
+    assert asking_for_a_boot(changes) == (KERNEL.name, "libc6")
+
+
+def test_services_are_found_by_the_code_that_they_run(tmp_path: Path) -> None:
+    for pid, unit, path in (
+        (10, "nginx", "/usr/lib/x86_64-linux-gnu/libssl.so.3"),
+        (11, "cron", "/usr/sbin/cron"),
+        (12, "", "/usr/lib/libssl.so.3"),
+    ):
+        (tmp_path / str(pid)).mkdir()
+        (tmp_path / str(pid) / "cgroup").write_text(f"0::/system.slice/{unit}.service\n" if unit else "0::/user.slice/x.scope\n")
+        (tmp_path / str(pid) / "maps").write_text(f"7f00-7f01 r-xp 0000 fe:00 1    {path}\n7f02-7f03 rw-p 0000 fe:00 1    /var/x\n")
+    assert services_with(frozenset({"/lib/x86_64-linux-gnu/libssl.so.3", "/etc/x"}), Path("/"), tmp_path) == ("nginx.service",)
+    assert services_with(frozenset({"/usr/sbin/cron"}), Path("/srv/root"), tmp_path) == ()
