@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
+from os_update_agent.activation import BACK, FORTH
 from os_update_agent.model import Change, Outcome, Run
 from os_update_agent.wording import described, named
 
@@ -147,6 +148,14 @@ def _remarks(run: Run) -> List[str]:
         lines.append(f"removes what no run of the agent installed: {named(run.removes_foreign)}")
     if run.not_restorable:
         lines.append(f"cannot be undone for: {named(run.not_restorable)}")
+    if run.restarted:
+        lines.append(f"restarted, because they ran replaced code: {named(run.restarted)}")
+    if run.restart_last:
+        lines.append(f"restarted as soon as os-refresh-config is at rest: {named(run.restart_last)}")
+    if FORTH in run.rebooted:
+        lines.append(f"the machine was booted again after the {run.kind}")
+    if BACK in run.rebooted:
+        lines.append("the machine was booted again after the undo")
     if run.repacked:
         lines.append(f"kept as rebuilt packages, with any local edits in them: {named(run.repacked)}")
     return lines

@@ -36,6 +36,13 @@ class Settings:
     source: Optional[Path] = None
 
     @property
+    def services(self) -> Optional[str]:
+        """The program that reaches the services of root; None where there is none: those of this machine are not those of another root."""
+        if self.systemctl is not None:
+            return str(self.systemctl)
+        return "systemctl" if self.root == Path("/") else None
+
+    @property
     def ledger(self) -> Path:
         return self.state / "ledger.sqlite"
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Callable
 
 from os_update_agent.errors import AgentError
 from os_update_agent.ledger import Ledger
+from os_update_agent.node.boot import boot_id
 from os_update_agent.policy import Policy
 from os_update_agent.settings import Settings
 
@@ -21,11 +22,12 @@ OUR_NAME = "os-update-agent"
 
 @dataclass(frozen=True)
 class Site:
-    """This node, as the sequences see it. ``clock`` gives seconds since the epoch."""
+    """This node, as the sequences see it. ``clock`` gives seconds since the epoch, ``boot_id`` the name of this boot."""
 
     settings: Settings
     ledger: Ledger
     clock: Callable[[], float] = time.time
+    boot_id: Callable[[], str] = boot_id
 
     def backend(self, policy: Policy) -> "Backend":
         """The package manager, under the policy. Raises AgentError, PackageError."""
@@ -63,6 +65,11 @@ def make_private(directory: Path) -> None:
             directory.chmod(0o700)
     except OSError as error:
         raise AgentError(f"the directory {directory} cannot be made or kept private: {error.strerror}") from error
+
+
+def worker_unit(name: str) -> str:
+    """The unit that a worker runs in where there is systemd."""
+    return f"{OUR_NAME}-worker-{name}"
 
 
 def note_end(settings: Settings, name: str) -> None:

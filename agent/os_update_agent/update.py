@@ -3,8 +3,8 @@
 Each phase is written to the ledger before its step begins, and each step takes all that it needs from the run in the ledger, so
 that any step can be the last one that happened: whoever comes next calls perform() with the same run again.
 
-    check -> capture -> [refresh] -> plan -> fetch -> leave -> transact -> verify -> health -> return -> record -> finished
-                                                                  any failure from here on -> undo -^
+    check -> capture -> [refresh] -> plan -> fetch -> leave -> transact -> verify -> restart -> [reboot] -> health -> return -> record
+                           any failure from transact on -> undo -> restart -> [reboot] -> return
 """
 
 import contextlib
@@ -15,9 +15,8 @@ from typing import IO, Iterator, Mapping, Optional
 
 from os_update_agent.errors import BUG_STATUS, AgentError, bug
 from os_update_agent.model import Run
-from os_update_agent.node.reboot import boot_id
-from os_update_agent.phases import before, end, outside, switching
-from os_update_agent.phases.names import CHECK, FINISHED, RECORD, RETURN, TRANSACT, UNDO, VERIFY
+from os_update_agent.phases import activation, before, end, outside, switching
+from os_update_agent.phases.names import CHECK, FINISHED, REBOOT, RECORD, RESTART, RETURN, TRANSACT, UNDO, VERIFY
 from os_update_agent.phases.work import Phase, Work, noted
 from os_update_agent.policy import Policy
 from os_update_agent.site import Site, make_private
@@ -25,7 +24,7 @@ from os_update_agent.site import Site, make_private
 log = logging.getLogger(__name__)
 
 CUT_OFF_AT_MOST = 2
-_PHASES: Mapping[str, Phase] = {**before.PHASES, **outside.PHASES, **end.PHASES}
+_PHASES: Mapping[str, Phase] = {**before.PHASES, **outside.PHASES, **activation.PHASES, **end.PHASES}
 
 
 def begin(site: Site, policy: Policy, kind: str, *, config_id: str, state: Optional[int] = None, is_first: bool = False) -> Run:
@@ -42,7 +41,7 @@ def begin(site: Site, policy: Policy, kind: str, *, config_id: str, state: Optio
             started=site.clock(),
             config_id=config_id,
             policy=policy.as_json(),
-            boot_id=boot_id(),
+            boot_id=site.boot_id(),
             departing=history.current,
             restored_from=state,
             reached_before=record.reached if record else None,
@@ -56,11 +55,16 @@ def taken_up(run: Run) -> Run:
 
     A transaction that was cut off again and again is not tried for ever: it is undone, and an undo that is cut off is given up.
     """
+    if run.phase == REBOOT:
+        # That it was cut off is what was asked for.
+        return run
     note = f"the run was cut off in phase {run.phase} and taken up again"
     times = run.notes.count(note) + 1
     run = noted(run, note)
     if times > CUT_OFF_AT_MOST and run.phase == UNDO:
         return replace(run, phase=RETURN, undone=False)
+    if times > CUT_OFF_AT_MOST and run.phase == RESTART and run.undone:
+        return replace(run, phase=RETURN)
     if times > CUT_OFF_AT_MOST and run.begun and run.phase != RETURN:
         failure = run.failure or f"it was cut off {times} times in phase {run.phase}"
         back = Policy.from_json(run.policy).on_failure == "restore"
@@ -106,6 +110,8 @@ def _failed(work: Work, phase: str, why: str, status: int) -> Run:
     run = replace(work.run, failure=work.run.failure or why, status=work.run.status or status)
     if phase == UNDO:
         return noted(replace(run, phase=RETURN, undone=False), f"the undo failed: {why}")
+    if phase in (RESTART, REBOOT) and run.undone is not None:
+        return noted(replace(run, phase=RETURN), f"after the undo: {why}")
     if phase == RETURN:
         return noted(replace(run, phase=RECORD), "the node may still be outside; the next run ends with post-update.d again")
     if phase == RECORD:

@@ -20,7 +20,7 @@ from os_update_agent.policy import Policy
 from os_update_agent.report import outcome_of_error
 from os_update_agent.resume import decision_for, work
 from os_update_agent.settings import ENVIRONMENT
-from os_update_agent.site import Site, has_ended, make_private
+from os_update_agent.site import Site, has_ended, make_private, worker_unit
 
 log = logging.getLogger(__name__)
 
@@ -90,11 +90,11 @@ class _Workers:
 
         Raises CommandFailed, AgentError.
         """
-        from os_update_agent.node.detach import is_going_down  # late: most deliveries find nothing to do
-
         settings = self.site.settings
         if is_held(settings.worker_lock):
             return False
+        from os_update_agent.node.detach import is_going_down  # late: most deliveries find nothing to do
+
         if is_going_down():
             # It goes on after the boot; a worker that is started now would die in the middle.
             time.sleep(GOING_DOWN_SECONDS)
@@ -114,16 +114,17 @@ def _start_worker(site: Site) -> str:
     import uuid  # late: it looks for the platform's own way to make one
 
     from os_update_agent.node import detach
+    from os_update_agent.node.reboot import own_unit
 
     settings = site.settings
     make_private(settings.log)
     environment = dict(os.environ)
     if settings.source is not None:
         environment[ENVIRONMENT] = str(settings.source)
+    environment[detach.CALLER_UNIT] = own_unit() or ""
     name = str(uuid.uuid4())
     argv = [sys.executable, "-m", "os_update_agent.worker", name]
-    unit = f"os-update-agent-worker-{name}"
-    detach.start(argv, unit=unit, output=settings.worker_log, environment=environment, work=settings.run)
+    detach.start(argv, unit=worker_unit(name), output=settings.worker_log, environment=environment, work=settings.run)
     return name
 
 

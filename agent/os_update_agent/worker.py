@@ -7,7 +7,7 @@ from typing import Optional, Sequence
 from os_update_agent.errors import AgentError
 from os_update_agent.resume import resume
 from os_update_agent.settings import Settings, load
-from os_update_agent.site import note_end, open_site
+from os_update_agent.site import note_end, open_site, worker_unit
 
 log = logging.getLogger(__name__)
 
@@ -18,6 +18,9 @@ def main(argv: Sequence[str] = ()) -> int:
     settings: Optional[Settings] = None
     try:
         settings = load()
+        if argv:
+            # It may hold a proxy's password, and it has been read.
+            (settings.run / f"{worker_unit(argv[0])}.env").unlink(missing_ok=True)
         resume(open_site(settings))
     except AgentError as error:
         log.error("%s", error)

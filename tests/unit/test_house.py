@@ -17,6 +17,7 @@ FLOORS = {
     "__init__": VALUES,
     "errors": VALUES,
     "model": VALUES,
+    "activation": BRAIN,
     "decision": BRAIN,
     "ledger": BRAIN,
     "order": BRAIN,
@@ -73,7 +74,8 @@ NOT_AT_FIRST = (
 ROOM_RULES = {"heat": {"heat", "node"}, "packages": {"packages", "node"}, "node": {"node"}}
 
 PURE = (
-    *("model", "model.deliveries", "model.packages", "model.runs", "errors", "decision", "order", "policy", "report", "wording"),
+    *("model", "model.deliveries", "model.packages", "model.runs", "errors"),
+    *("activation", "decision", "order", "policy", "report", "wording"),
     *("packages.state", "packages.selection", "packages.foreseen", "packages.apt_parse", "heat.deployment", "heat.outcome"),
     "install.layout",
 )

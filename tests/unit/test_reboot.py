@@ -5,6 +5,7 @@ import pytest
 
 from os_update_agent.errors import CommandFailed
 from os_update_agent.node import reboot
+from os_update_agent.node.boot import boot_id
 from os_update_agent.node.reboot import has_replaced_code, newest_kernel, parse_needrestart, unit_of
 
 # The example of needrestart's README.batch.md.
@@ -163,5 +164,24 @@ def test_what_cannot_be_read_of_a_process_is_left_out(tmp_path: Path) -> None:
 
 
 def test_this_boot_has_an_id_that_does_not_change() -> None:
-    assert re.fullmatch(r"[0-9a-f-]{36}", reboot.boot_id())
-    assert reboot.boot_id() == reboot.boot_id()
+    assert re.fullmatch(r"[0-9a-f-]{36}/[0-9]+", boot_id())
+    assert boot_id() == boot_id()
+
+
+def test_a_container_that_is_booted_again_has_another_boot_id_under_the_same_kernel(tmp_path: Path) -> None:
+    (tmp_path / "sys/kernel/random").mkdir(parents=True)
+    (tmp_path / "sys/kernel/random/boot_id").write_text("68c97fbe-e752-4cfc-a202-4c8af197d157\n", encoding="ascii")
+    (tmp_path / "1").mkdir()
+    (tmp_path / "1/stat").write_text("1 (an (odd) init) S 0 1 1 0 -1 4194560 9 8 7 6 5 4 3 2 20 0 1 0 4711 2 3\n", encoding="ascii")
+    assert boot_id(tmp_path) == "68c97fbe-e752-4cfc-a202-4c8af197d157/4711"
+    (tmp_path / "1/stat").unlink()
+    assert boot_id(tmp_path) == "68c97fbe-e752-4cfc-a202-4c8af197d157/?"
+
+
+@pytest.mark.parametrize("init", ["systemd", "process_api"])
+def test_a_systemd_that_does_not_live_in_our_root_is_not_asked_for_a_reboot(tmp_path: Path, init: str) -> None:
+    """The unit tests may start no process: had systemctl been asked, this test would fail."""
+    (tmp_path / "1").mkdir()
+    (tmp_path / "1/comm").write_text(f"{init}\n", encoding="ascii")
+    (tmp_path / "1/root").symlink_to("/" if init != "systemd" else tmp_path)
+    assert "not rebooted" in reboot.ask_for_reboot("systemctl", tmp_path)

@@ -61,6 +61,7 @@ def _as_run(number: int, document: str) -> Run:
     known = {field.name for field in dataclasses.fields(Run)}
     data = {name: value for name, value in json.loads(document).items() if name in known}
     data["held_back"] = tuple(HeldBack(**item) for item in data.get("held_back", ()))
-    for name in ("not_restorable", "repacked", "removes_foreign", "notes", "complaints", "were_active"):
+    names = ("not_restorable", "repacked", "removes_foreign", "notes", "complaints", "were_active", "rebooted", "restarted", "restart_last")
+    for name in names:
         data[name] = tuple(data.get(name, ()))
     return Run(id=number, **data)

@@ -53,6 +53,10 @@ class Run:
     ``before``, ``target``, ``after`` and ``restored_from`` are states in the ledger; ``reached_before`` is when the value was reached
     last. ``begun`` is set before a transaction starts; ``left`` and ``returned`` tell whether pre-update.d was begun and
     post-update.d has ended well; ``undone`` is None until an undo was tried. ``were_active`` are the services that were found running.
+
+    ``boot_id`` is the boot in which the run began, ``reboot_from`` the one that a reboot is to end, asked for ``reboots_asked`` times;
+    ``rebooted`` holds the directions ("forth", "back") in which that has happened. ``restarted`` are the services that were restarted
+    because their code was replaced, ``restart_last`` those that wait until everybody is done.
     """
 
     id: int
@@ -86,6 +90,11 @@ class Run:
     left: bool = False
     returned: bool = False
     were_active: Tuple[str, ...] = ()
+    reboot_from: str = ""
+    reboots_asked: int = 0
+    rebooted: Tuple[str, ...] = ()
+    restarted: Tuple[str, ...] = ()
+    restart_last: Tuple[str, ...] = ()
     reached: bool = False
 
     @property

@@ -8,6 +8,11 @@ from os_update_agent.errors import CommandFailed
 from os_update_agent.node.run import run, run_to_file
 
 SYSTEMD = Path("/run/systemd/system")
+# Tells what is started here which service its caller belongs to.
+CALLER_UNIT = "OS_UPDATE_AGENT_CALLER_UNIT"
+# os-refresh-config holds it (flock(2)) as long as it serves deployments, ours and those of others.
+REFRESH_LOCK = "/run/os-refresh-config.lock"
+REFRESH_SECONDS = 3600
 
 # What systemd tells one service about itself (systemd.exec(5)).
 _OF_THE_CALLER = frozenset(
@@ -32,6 +37,7 @@ def start(argv: Sequence[str], *, unit: str, output: Path, environment: Mapping[
     Where systemd runs it gets a transient service of its own (systemd-run(1)): a process that merely left its session stays in its
     caller's control group and is killed with it. Elsewhere it gets a session of its own and no parent (setsid(1), --fork).
     ``work`` is a private directory, for the environment: it may hold a proxy's password, and an argument list is no place for that.
+    The program may remove its UNIT.env there.
 
     Raises CommandFailed.
     """
@@ -42,12 +48,20 @@ def start(argv: Sequence[str], *, unit: str, output: Path, environment: Mapping[
     with os.fdopen(descriptor, "ab") as file:
         if SYSTEMD.is_dir() and os.geteuid() == 0:
             try:
-                run(_service(argv, unit, output, _environment_file(work, environment)))
+                run(_service(argv, unit, output, _environment_file(work / f"{unit}.env", environment)))
                 return
             except CommandFailed as error:
                 file.write(f"no transient service, a session instead: {error}\n".encode())
                 file.flush()
         run_to_file(["setsid", "--fork", *argv], file, env=environment)
+
+
+def restart_when_idle(systemctl: str, units: Sequence[str], *, unit: str, output: Path, work: Path) -> None:
+    """Have services restarted as soon as os-refresh-config is at rest, at most an hour from now: a deployment that is being served
+    would die with os-collect-config, and never be served again. Returns at once. Raises CommandFailed.
+    """
+    argv = ["flock", "--timeout", str(REFRESH_SECONDS), REFRESH_LOCK, systemctl, "try-restart", "--", *units]
+    start(argv, unit=unit, output=output, environment={}, work=work)
 
 
 def is_going_down() -> bool:
@@ -65,8 +79,7 @@ def environment_text(environment: Mapping[str, str]) -> str:
     return "".join(lines)
 
 
-def _environment_file(work: Path, environment: Mapping[str, str]) -> Path:
-    path = work / "worker.env"
+def _environment_file(path: Path, environment: Mapping[str, str]) -> Path:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape") as file:
         file.write(environment_text(environment))

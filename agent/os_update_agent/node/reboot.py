@@ -1,4 +1,4 @@
-"""Which boot this is, whether the machine wants another one, and which services still run code that was replaced on the disk."""
+"""Whether the machine wants to be booted again, asking for it, and which services still run code that was replaced on the disk."""
 
 import logging
 import os
@@ -32,9 +32,25 @@ _REPLACED = re.compile(r"^\S+ ..x. \S+ \S+ \d+ +/(usr|lib\w*|bin|sbin|opt)/.* \(
 _CGROUP = re.compile(r"^\d+:(?:name=systemd)?:/(?P<path>.*)$", re.MULTILINE)
 
 
-def boot_id() -> str:
-    """The kernel's name for the time since it started: another one after each boot."""
-    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+def ask_for_reboot(systemctl: str, proc: Path = Path("/proc")) -> str:
+    """Order the reboot of the machine whose services ``systemctl`` reaches; returns at once, with the complaint, '' for none.
+
+    What inhibits a shutdown (systemd-inhibit(1)) is heard. The own systemctl is asked only where PID 1 is a systemd that lives in our
+    root: from a container it might reach the host's. Raises CommandFailed when there is no such program.
+    """
+    if os.sep not in systemctl and not _has_own_systemd(proc):
+        return "PID 1 is no systemd of this root; a container's host is not rebooted"
+    argv = [systemctl, "reboot"]
+    done = run.run([*argv, "--check-inhibitors=yes"], ok=None)
+    if done.returncode and "unrecognized option" in done.stderr:
+        # Before systemd 248.
+        done = run.run(argv, ok=None)
+    return f"{' '.join(argv)} ended with exit status {done.returncode}: {done.tail}" if done.returncode else ""
+
+
+def is_booting(systemctl: str) -> bool:
+    """Is not everything started yet that is started at boot? Raises CommandFailed when there is no such program."""
+    return run.run([systemctl, "is-system-running"], ok=None).stdout.strip() in ("initializing", "starting")
 
 
 def reboot_reasons(root: Path) -> Tuple[str, ...]:
@@ -95,6 +111,11 @@ def parse_needrestart(text: str) -> Tuple[str, ...]:
     return tuple(sorted({value.strip() for name, value in lines if name == "SVC"}))
 
 
+def own_unit() -> Optional[str]:
+    """The system service that this process belongs to."""
+    return unit_of(_read(Path("/proc/self/cgroup")))
+
+
 def unit_of(cgroup_text: str) -> Optional[str]:
     """The system service that a /proc/PID/cgroup belongs to; None for sessions, containers and systemd itself.
 
@@ -119,6 +140,13 @@ def _wishes(root: Path) -> List[str]:
     names = _read(root / (_REQUIRED + ".pkgs")).split("\n")
     packages = sorted({name.strip() for name in names if name.strip()})
     return [f"package {name} asks for it" for name in packages] or [f"/{_REQUIRED} asks for it"]
+
+
+def _has_own_systemd(proc: Path) -> bool:
+    try:
+        return _read(proc / "1/comm").strip() == "systemd" and os.path.samefile(proc / "1/root", HOST)
+    except OSError:
+        return False
 
 
 def _is_container() -> bool:

@@ -48,6 +48,15 @@ def switch(systemctl: str, verb: str, units: Sequence[str], output: IO[bytes], t
     return f"{systemctl} {verb} ended with exit status {done.returncode}" if done.returncode else ""
 
 
+def refusing_restart(systemctl: str, units: Sequence[str]) -> Tuple[str, ...]:
+    """Those of the units that may not be stopped or started by hand, such as auditd.service. Raises CommandFailed."""
+    done = run.run([systemctl, "show", "--property=CanStart,CanStop", "--", *units])
+    blocks = done.stdout.strip().split("\n\n")
+    if len(blocks) != len(units):
+        raise CommandFailed(f"{systemctl} show does not tell whether {', '.join(units)} can be restarted: {done.tail}")
+    return tuple(unit for unit, block in zip(units, blocks) if "=no" in block)
+
+
 def _state(block: str) -> Tuple[str, str]:
     # LoadState=loaded
     # ActiveState=active

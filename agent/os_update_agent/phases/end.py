@@ -5,6 +5,7 @@ from typing import Mapping
 
 from os_update_agent.errors import AgentError
 from os_update_agent.model import Run
+from os_update_agent.phases.activation import restart_callers
 from os_update_agent.phases.names import FINISHED, RECORD
 from os_update_agent.phases.work import Phase, Work, noted
 from os_update_agent.retention import prune
@@ -12,7 +13,7 @@ from os_update_agent.retention import prune
 
 def record(work: Work) -> Run:
     """The truth goes into the history: reached, unchanged, or somewhere in between."""
-    run, ledger = work.run, work.site.ledger
+    run, ledger = restart_callers(work), work.site.ledger
     now = work.site.clock()
     reached = not run.failure
     if run.leads_to_value:

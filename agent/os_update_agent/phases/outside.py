@@ -7,7 +7,7 @@ from os_update_agent.errors import PackageError
 from os_update_agent.model import Run, diff
 from os_update_agent.node.run import uninterrupted
 from os_update_agent.packages.state import sound, unmet
-from os_update_agent.phases.names import HEALTH, LEAVE, RECORD, RESTORE, RETURN, TRANSACT, UNDO, VERIFY
+from os_update_agent.phases.names import HEALTH, LEAVE, RECORD, RESTART, RESTORE, RETURN, TRANSACT, UNDO, VERIFY
 from os_update_agent.phases.work import Phase, Work
 from os_update_agent.wording import mismatch, named
 
@@ -42,7 +42,7 @@ def verify(work: Work) -> Run:
         raise PackageError(f"the planned state was not reached: {said} ({named([mismatch(change) for change in missed])})")
     if work.run.complaints or work.run.failure:
         raise PackageError("; ".join(work.run.complaints) or work.run.failure)
-    return replace(work.run, phase=HEALTH)
+    return replace(work.run, phase=RESTART)
 
 
 def health(work: Work) -> Run:
@@ -66,7 +66,7 @@ def undo(work: Work) -> Run:
         work.say(f"not undone: {complaints}")
         differs = named([mismatch(change) for change in left_over])
         return replace(run, undone=False, notes=(*run.notes, f"the undo is not complete: {differs}"), phase=RETURN)
-    return replace(run, undone=True, phase=RETURN)
+    return replace(run, undone=True, phase=RESTART)
 
 
 def come_back(work: Work) -> Run:

@@ -2,7 +2,6 @@
 
 import time
 from dataclasses import replace
-from pathlib import Path
 from typing import Mapping, Sequence, Tuple
 
 from os_update_agent.errors import AgentError
@@ -87,13 +86,12 @@ def _wrong(work: Work, verb: str, names: Sequence[str]) -> Tuple[str, ...]:
 
 def _systemctl(work: Work) -> str:
     """The program that answers for the services of the node. Raises AgentError: this machine's services are not those of another root."""
-    settings = work.site.settings
-    if settings.systemctl is None and settings.root != Path("/"):
+    if work.systemctl is None:
         raise AgentError(
-            f"the services of {settings.root} are not those of this machine, so none is touched; "
+            f"the services of {work.site.settings.root} are not those of this machine, so none is touched; "
             "systemctl in section [node] of agent.conf may name the program that reaches them"
         )
-    return str(settings.systemctl or "systemctl")
+    return work.systemctl
 
 
 PHASES: Mapping[str, Phase] = {

@@ -1,15 +1,20 @@
 """One run at work: the run as it is in the ledger, and the doers that its policy asks for."""
 
 import os
+import time
 from dataclasses import replace
 from typing import IO, Callable, Optional
 
 from os_update_agent.errors import AgentError
 from os_update_agent.model import PackageState, Run
+from os_update_agent.node.reboot import is_booting
 from os_update_agent.node.scripts import run_steps, step_environment
 from os_update_agent.packages.transition import Transition
 from os_update_agent.policy import Policy
 from os_update_agent.site import Site
+
+BOOT_SECONDS = 600.0
+BOOT_POLL_SECONDS = 0.2
 
 
 class Work:
@@ -22,6 +27,7 @@ class Work:
         self.policy = Policy.from_json(run.policy)
         self.backend = site.backend(self.policy)
         self.archive = site.archive(self.backend)
+        self.systemctl = site.settings.services
         self.transition = Transition(self.backend, self.archive, site.settings.root, output)
 
     def save(self, run: Run) -> None:
@@ -42,8 +48,20 @@ class Work:
             raise AgentError(f"run {self.run.id} is in phase {self.run.phase} without the state that this needs")
         return self.site.ledger.state(number)
 
+    def wait_for_boot(self) -> None:
+        """After a boot in the middle of the run: what the operator's steps look at must have been started."""
+        if self.systemctl is None or self.site.boot_id() == self.run.boot_id:
+            return
+        end = time.monotonic() + BOOT_SECONDS
+        while is_booting(self.systemctl):
+            if time.monotonic() > end:
+                self.save(noted(self.run, f"{BOOT_SECONDS:g} s after the boot not everything was started; the run went on"))
+                return
+            time.sleep(BOOT_POLL_SECONDS)
+
     def operator_steps(self, directory: str) -> None:
         """Run the operator's steps of a directory. Raises StepFailed."""
+        self.wait_for_boot()
         outcome = ""
         if directory == "post-update.d":
             outcome = "success" if not self.run.failure else "undone" if self.run.undone else "failed"
