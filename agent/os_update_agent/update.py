@@ -92,7 +92,7 @@ def _step(work: Work) -> None:
     """Do the phase that the run is in and write down what comes next."""
     phase = work.run.phase
     log.info("run=%d phase=%s", work.run.id, phase)
-    work.say(f"=== {phase}")
+    work.enter(phase)
     try:
         run = (switching.PHASES if work.run.switches_services else _PHASES)[phase](work)
     except AgentError as error:

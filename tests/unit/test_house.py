@@ -76,7 +76,8 @@ ROOM_RULES = {"heat": {"heat", "node"}, "packages": {"packages", "node"}, "node"
 PURE = (
     *("model", "model.deliveries", "model.packages", "model.runs", "errors"),
     *("activation", "decision", "order", "policy", "report", "wording"),
-    *("packages.state", "packages.selection", "packages.foreseen", "packages.apt_parse", "heat.deployment", "heat.outcome"),
+    *("packages.complaints", "packages.state", "packages.selection", "packages.foreseen", "packages.apt_parse"),
+    *("heat.deployment", "heat.outcome"),
     "install.layout",
 )
 EFFECTS = {

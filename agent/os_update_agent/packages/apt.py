@@ -213,10 +213,10 @@ class Apt:
         self.wait()
         run_to_file(self._dpkg("--configure", "-a"), output, ok=None, env=self._environment())
 
-    def settle(self) -> None:
+    def settle(self, output: IO[bytes]) -> None:
         """Backward out of an interruption: merge dpkg's journal without running any maintainer script (dpkg(1), --set-selections)."""
         self.wait()
-        run(self._dpkg("--set-selections"), env=self._environment())
+        run_to_file(self._dpkg("--set-selections"), output, env=self._environment())
 
     def transact(self, transaction: Transaction, output: IO[bytes], *, forced: bool) -> Tuple[str, ...]:
         """Run one transaction from package files. Returns what the package manager says went wrong; the database has the last word."""

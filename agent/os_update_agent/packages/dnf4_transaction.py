@@ -1,5 +1,7 @@
 """One strict transaction from local files: exactly what the request names comes and goes, or nothing at all. Runs in the worker."""
 
+import contextlib
+import os
 import sys
 from typing import Any, Dict, List, Set, Tuple
 
@@ -8,6 +10,7 @@ import dnf.callback  # type: ignore
 import libdnf  # type: ignore
 import rpm  # type: ignore
 
+from os_update_agent.packages.complaints import as_line
 from os_update_agent.packages.dnf4_base import Refused, Request, fill, install_only, number, row, slot, versions
 
 Effect = Set[Tuple[str, ...]]
@@ -120,6 +123,10 @@ class Display(dnf.callback.TransactionProgress):  # type: ignore
             self.said += text.splitlines()
 
     def error(self, message: Any) -> None:
-        # dnf's logger prints it.
-        if message not in self.errors:
-            self.errors.append(str(message))
+        if str(message) in self.errors:
+            return
+        self.errors.append(str(message))
+        print(as_line(str(message)))
+        sys.stdout.flush()
+        with contextlib.suppress(OSError):
+            os.fsync(sys.stdout.fileno())

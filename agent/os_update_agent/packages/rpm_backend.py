@@ -5,7 +5,6 @@ with 0; a failing scriptlet does not take its package back; a transaction that w
 only forward is clean from there; output goes to a file, never to a pipe.
 """
 
-import tempfile
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache
@@ -189,10 +188,9 @@ class RpmBackend:
         if self.interrupted():
             self._ask("complete", output, native=_native_architecture(), archive=str(self.archive))
 
-    def settle(self) -> None:
+    def settle(self, output: IO[bytes]) -> None:
         """The same as repair: only forward leaves the files on the disk as the database says; the way back starts from there."""
-        with tempfile.TemporaryFile(dir=self.work) as output:
-            self.repair(output)
+        self.repair(output)
 
     def transact(self, transaction: Transaction, output: IO[bytes], *, forced: bool) -> Tuple[str, ...]:
         """Run one strict, offline transaction from package files. Returns what went wrong; the database has the last word."""

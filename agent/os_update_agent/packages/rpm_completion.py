@@ -12,6 +12,7 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Set
 
 import rpm  # type: ignore
 
+from os_update_agent.packages.complaints import as_line
 from os_update_agent.packages.dnf_link import Refused, slot
 
 Identity = Tuple[str, ...]
@@ -126,7 +127,10 @@ class _Callback:
         if reason == rpm.RPMCALLBACK_INST_CLOSE_FILE and self._file is not None:
             self._file.close()
         elif reason in (rpm.RPMCALLBACK_SCRIPT_ERROR, rpm.RPMCALLBACK_UNPACK_ERROR, rpm.RPMCALLBACK_CPIO_ERROR):
-            self.problems.append(f"rpm: {os.path.basename(key) if isinstance(key, str) else key} failed")
+            problem = f"rpm: {os.path.basename(key) if isinstance(key, str) else key} failed"
+            self.problems.append(problem)
+            print(as_line(problem))
+            sys.stdout.flush()
         return None
 
 

@@ -105,7 +105,7 @@ class Transition:
         """One transaction from here to the target, then purges, marks and holds. Returns what the package manager complained about."""
         self.backend.wait()
         if self.backend.interrupted():
-            self.backend.settle()
+            self.backend.settle(self.output)
         todo = transaction(self.backend.capture(), target)
         with uninterrupted():
             complaints = self.backend.transact(self._with_files(todo), self.output, forced=forced)

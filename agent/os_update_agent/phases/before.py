@@ -19,7 +19,7 @@ def check(work: Work) -> Run:
     work.backend.wait()
     interrupted = work.backend.interrupted()
     if interrupted:
-        work.backend.settle()
+        work.backend.settle(work.output)
     state = work.backend.capture()
     torn = broken(state)
     if any(map(is_torn, torn)) or (run.kind != RESTORE and (torn or interrupted)):

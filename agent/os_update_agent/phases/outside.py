@@ -6,6 +6,7 @@ from typing import Mapping
 from os_update_agent.errors import PackageError
 from os_update_agent.model import Run, diff
 from os_update_agent.node.run import uninterrupted
+from os_update_agent.packages.complaints import complaints_in
 from os_update_agent.packages.state import sound, unmet
 from os_update_agent.phases.names import HEALTH, LEAVE, RECORD, RESTART, RESTORE, RETURN, TRANSACT, UNDO, VERIFY
 from os_update_agent.phases.work import Phase, Work
@@ -20,9 +21,13 @@ def leave(work: Work) -> Run:
 
 
 def transact(work: Work) -> Run:
+    was_cut_off = work.run.begun
     work.run = replace(work.run, begun=True)
     work.site.ledger.begin_change(work.run)
     complaints = work.transition.go(work.state(work.run.target), forced=work.run.kind == RESTORE)
+    if was_cut_off and not complaints:
+        # The worker that was killed may have left a transaction that went on without it, and was told what only the log knows now.
+        complaints = complaints_in(work.said_in(TRANSACT))
     if complaints and work.policy.on_failure == "keep":
         with uninterrupted():
             work.backend.repair(work.output)
@@ -56,7 +61,7 @@ def undo(work: Work) -> Run:
     work.backend.wait()
     if work.backend.interrupted():
         # What has to be fetched for the way back shows in a settled database only.
-        work.backend.settle()
+        work.backend.settle(work.output)
     work.transition.fetch(work.backend.capture(), target)
     complaints = work.transition.go(target, forced=True)
     state = work.backend.capture()

@@ -3,6 +3,7 @@
 import os
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import IO, Callable, Optional
 
 from os_update_agent.errors import AgentError
@@ -15,6 +16,7 @@ from os_update_agent.site import Site
 
 BOOT_SECONDS = 600.0
 BOOT_POLL_SECONDS = 0.2
+_ENTERED = "=== "
 
 
 class Work:
@@ -42,6 +44,17 @@ class Work:
             # A full disk must not end a run that is to be undone for that very reason; and dpkg fails where it cannot write.
             with open(os.devnull, "wb") as nowhere:
                 os.dup2(nowhere.fileno(), self.output.fileno(), inheritable=False)
+
+    def enter(self, phase: str) -> None:
+        self.say(f"{_ENTERED}{phase}")
+
+    def said_in(self, phase: str) -> str:
+        """What the run's log holds since the run came to the phase for the first time; nothing where it cannot be read."""
+        try:
+            text = Path(self.run.log).read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return ""
+        return text.partition(f"{_ENTERED}{phase}\n")[2]
 
     def state(self, number: Optional[int]) -> PackageState:
         if number is None:
