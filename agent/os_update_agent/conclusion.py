@@ -5,6 +5,7 @@ from pathlib import Path
 from os_update_agent.heat.outcome import encode
 from os_update_agent.model import Deployment, Outcome, Request, Run, diff
 from os_update_agent.packages.state import visible
+from os_update_agent.policy import Policy
 from os_update_agent.report import NOTHING_CHANGED, Facts, outcome_of_run, outcome_of_switch
 from os_update_agent.site import Site
 
@@ -15,7 +16,7 @@ def outcome_of(site: Site, run: Run) -> Outcome:
     """The outcome of a finished run."""
     if run.switches_services:
         return outcome_of_switch(run, "" if run.reached else _tail(Path(run.log)))
-    from os_update_agent.node.reboot import reboot_reasons, stale_services  # late: only a run asks
+    from os_update_agent.node.reboot import stale_services  # late: only a run asks
 
     ledger = site.ledger
     before = ledger.state(run.before) if run.before is not None else None
@@ -27,7 +28,7 @@ def outcome_of(site: Site, run: Run) -> Outcome:
         planned=visible(diff(before, target)) if before and target else (),
         digest=after.digest if after else "",
         is_exact=recorded is None or (after is not None and after.digest == recorded),
-        reboot=reboot_reasons(site.settings.root),
+        reboot=site.reboot_reasons(Policy.from_json(run.policy)),
         services=stale_services(site.settings.root) if run.begun else (),
         log_tail="" if run.reached else _tail(Path(run.log)),
     )

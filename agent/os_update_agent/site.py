@@ -1,11 +1,12 @@
 """What every sequence works with on this node: settings, ledger, clock, and the backend that a policy asks for."""
 
 import contextlib
+import logging
 import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Callable
+from typing import TYPE_CHECKING, Callable, Tuple
 
 from os_update_agent.errors import AgentError
 from os_update_agent.ledger import Ledger
@@ -16,6 +17,8 @@ from os_update_agent.settings import Settings
 if TYPE_CHECKING:
     from os_update_agent.packages.archive import Archive
     from os_update_agent.packages.backend import Backend
+
+log = logging.getLogger(__name__)
 
 OUR_NAME = "os-update-agent"
 
@@ -45,6 +48,17 @@ class Site:
             config_files=policy.config_files,
             value=policy.value,
         )
+
+    def reboot_reasons(self, policy: Policy) -> Tuple[str, ...]:
+        """Why the machine should be booted again, a sentence each: what is seen on the node, and what its package manager knows."""
+        from os_update_agent.node.reboot import boot_time, reboot_reasons  # late: only what has changed packages asks
+
+        names: Tuple[str, ...] = ()
+        try:
+            names = self.backend(policy).asks_for_boot(boot_time())
+        except AgentError as error:
+            log.warning("the package manager does not tell whether a reboot is needed: %s", error)
+        return (*reboot_reasons(self.settings.root), *(f"package {name} was installed after the machine was started" for name in names))
 
     def archive(self, backend: "Backend") -> "Archive":
         from os_update_agent.packages.archive import Archive

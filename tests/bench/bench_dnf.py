@@ -8,7 +8,8 @@ Four things are done in turns on copies of one and the same private root, each f
   restore  the hook is delivered the first value again, whose packages no repository needs to have
            bare: dnf -y history undo last, from a repository that still has everything; and
            bare: dnf -y --disablerepo=* downgrade FILE..., with the files at hand
-Figures are wall-clock seconds and seconds of processor time of the command and its children (for the hook those of its worker, too).
+The packages are of ordinary size: 40 files, 1 MB, a scriptlet; 100 others stay. With --small they are as good as empty and 30 others
+stay, which leaves little but what the agent costs by itself.
 """
 
 import argparse
@@ -20,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable, Dict, List, Optional, Sequence
 
@@ -30,9 +32,8 @@ sys.path[:0] = [str(AGENT), str(TESTS)]
 
 from os_update_agent.demo.rpm_repository import DATABASE, Repository, Rpm, make_root  # noqa: E402
 
-CHANGING, STAYING, REPEATS = 30, 30, 7
+CHANGING, REPEATS = 30, 7
 NAMES = [f"changing{number:02}" for number in range(CHANGING)]
-FIXED = [f"staying{number:02}" for number in range(STAYING)]
 STRICT = ("--setopt=*.skip_if_unavailable=0", "--setopt=installonly_limit=0")
 UPDATE, RESTORE = "update", "restore"
 HOOKS = {UPDATE: "the hook, a new value", RESTORE: "the hook, back to the first value"}
@@ -45,14 +46,34 @@ BARE = {
 }
 
 
+@dataclass(frozen=True)
+class Size:
+    """How many packages stay; how many files one that changes has, and how many bytes each."""
+
+    staying: int
+    files: int
+    bytes: int
+
+    def rpm(self, name: str, version: str, *, is_large: bool) -> Rpm:
+        content = (lambda: os.urandom(self.bytes)) if is_large else (lambda: name.encode())
+        files = {f"/usr/share/{name}/{number}": content() for number in range(self.files if is_large else 1)}
+        return Rpm(name, version, files=files, scripts={"post": "return 0"})
+
+
+ORDINARY, SMALL = Size(100, 40, 25_000), Size(30, 1, 100)
+
+
 class World:
     """A repository, a private root and the agent's directories below ``base``; what is below "node" can be kept and put back."""
 
-    def __init__(self, base: Path) -> None:
+    def __init__(self, base: Path, size: Size) -> None:
         self.base = base
+        self.size = size
+        fixed = [f"staying{number:03}" for number in range(size.staying)]
         self.node = base / "node"
         self.repository = Repository(base / "repository")
-        self.offer("1.0", [*NAMES, *FIXED])
+        self.repository.add(*(size.rpm(name, "1.0", is_large=False) for name in fixed))
+        self.offer("1.0")
         self.root = make_root(self.node / "root", repositories=[self.repository.section()])
         for name in ("state", "log", "run", "steps"):
             (self.node / name).mkdir(mode=0o700)
@@ -62,15 +83,15 @@ class World:
         self.settings = base / "agent.conf"
         paths = "".join(f"{name} = {self.node / name}\n" for name in ("state", "log", "run", "steps"))
         self.settings.write_text(f"[node]\nroot = {self.root}\nbackend = dnf\n[paths]\n{paths}", encoding="utf-8")
-        self.dnf("install", *NAMES, *FIXED)
+        self.dnf("install", *NAMES, *fixed)
         self.count = 0
         # An installed agent has its bytecode; this makes it once, away from the source.
         inherited = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
         own = {"PYTHONPATH": str(AGENT), "PYTHONPYCACHEPREFIX": str(base / "bytecode"), "OS_UPDATE_AGENT_CONFIG": str(self.settings)}
         self.environment = {**inherited, **own}
 
-    def offer(self, version: str, names: Sequence[str]) -> None:
-        self.repository.add(*(Rpm(name, version, files={f"/usr/share/{name}": version * 2000}) for name in names))
+    def offer(self, version: str) -> None:
+        self.repository.add(*(self.size.rpm(name, version, is_large=True) for name in NAMES))
         self.repository.publish()
 
     def keep(self, name: str) -> None:
@@ -119,11 +140,11 @@ def timed(action: Callable[[], object]) -> float:
     return time.perf_counter() - begun
 
 
-def measure(base: Path, repeats: int) -> Dict[str, List[float]]:
+def measure(base: Path, size: Size, repeats: int) -> Dict[str, List[float]]:
     """The wall-clock seconds of each repeat, by what was done."""
-    world = World(base)
+    world = World(base, size)
     world.deliver("CREATE", "v1")
-    world.offer("2.0", NAMES)
+    world.offer("2.0")
     world.keep("old")
     world.deliver("UPDATE", "v2")
     assert world.has("2.0")
@@ -149,22 +170,24 @@ def main(arguments: Optional[Sequence[str]] = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("result", nargs="?", type=Path, help="also write the figures as JSON into this file")
     parser.add_argument("--repeats", type=int, default=REPEATS)
+    parser.add_argument("--small", action="store_true", help="packages that are as good as empty")
     options = parser.parse_args(arguments)
+    size = SMALL if options.small else ORDINARY
     with tempfile.TemporaryDirectory(prefix="bench-dnf-") as directory:
-        figures = measure(Path(directory), options.repeats)
+        figures = measure(Path(directory), size, options.repeats)
     medians = {what: statistics.median(seconds) for what, seconds in figures.items()}
     ratios = {
         f"{HOOKS[kind]} / {what}": statistics.median(ours / theirs for ours, theirs in zip(figures[HOOKS[kind]], figures[what]))
         for kind, peers in BARE.items()
         for what in peers
     }
-    print(f"medians of {options.repeats}, {CHANGING} of {CHANGING + STAYING} packages change, Python {sys.version.split()[0]}")
+    print(f"medians of {options.repeats}, {CHANGING} of {CHANGING + size.staying} packages change, Python {sys.version.split()[0]}")
     for what, seconds in medians.items():
         print(f"  {what:80} {seconds * 1000:8.0f} ms")
     for what, ratio in ratios.items():
         print(f"  {what:80} {ratio:8.2f} x")
     if options.result:
-        document = {"repeats": options.repeats, "seconds": medians, "ratios": ratios, "all": figures}
+        document = {"repeats": options.repeats, "small": options.small, "seconds": medians, "ratios": ratios, "all": figures}
         options.result.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
 
 

@@ -8,9 +8,9 @@ from os_update_agent.commands.asked import HAND_KEY, answer, histories, key_of, 
 from os_update_agent.foresight import forecast
 from os_update_agent.model import Change, diff
 from os_update_agent.node.lock import node_holder
-from os_update_agent.node.reboot import reboot_reasons
 from os_update_agent.packages.state import visible
 from os_update_agent.planning import aim_of_restore, aim_of_update
+from os_update_agent.policy import Policy
 from os_update_agent.policy import by_hand as policy_by_hand
 from os_update_agent.report import shown
 from os_update_agent.settings import Settings
@@ -29,7 +29,7 @@ def status(settings: Settings, arguments: argparse.Namespace) -> int:
         site.ledger.open_runs(),
         site.ledger.signals(),
         node_holder(settings.lock),
-        reboot_reasons(settings.root),
+        site.reboot_reasons(Policy()),
     )
     return answer(arguments, document, views.status_text(document))
 

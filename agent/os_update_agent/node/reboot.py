@@ -53,6 +53,14 @@ def is_booting(systemctl: str) -> bool:
     return run.run([systemctl, "is-system-running"], ok=None).stdout.strip() in ("initializing", "starting")
 
 
+def boot_time(proc: Path = Path("/proc")) -> float:
+    """When the first process of this machine, or of this container, was started: seconds since the epoch, by today's clock."""
+    kernel = next((int(line.split()[1]) for line in _read(proc / "stat").splitlines() if line.startswith("btime ")), 0)
+    # proc(5): the 22nd field, in ticks since the kernel was started. The second one is in brackets and may hold blanks.
+    fields = _read(proc / "1/stat").rpartition(")")[2].split()
+    return kernel + (int(fields[19]) / os.sysconf("SC_CLK_TCK") if len(fields) > 19 else 0.0)
+
+
 def reboot_reasons(root: Path) -> Tuple[str, ...]:
     """Why the machine should be booted again, a sentence each; nothing when nothing is known to ask for it.
 

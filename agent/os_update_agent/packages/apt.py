@@ -172,6 +172,10 @@ class Apt:
             return frozenset()
         return frozenset(self._query("--listfiles", *map(_plain, packages)).stdout.splitlines())
 
+    def asks_for_boot(self, since: float) -> Tuple[str, ...]:
+        """Nothing that dpkg knows of: Debian's packages leave their wish below /run themselves."""
+        return ()
+
     def boot_bytes(self, files: Sequence[Path]) -> int:
         """What the package files put below /boot, in bytes."""
         total = 0

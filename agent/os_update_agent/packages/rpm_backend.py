@@ -15,7 +15,7 @@ from os_update_agent.errors import AgentError, Busy, CommandFailed, PackageError
 from os_update_agent.model import Change, HeldBack, Identity, Package, PackageState, Selection, Slot, Transaction
 from os_update_agent.node.lock import holder
 from os_update_agent.node.run import run
-from os_update_agent.packages import dnf_parse
+from os_update_agent.packages import dnf_parse, rpm_reboot
 from os_update_agent.packages.dnf_child import Child
 from os_update_agent.packages.dnf_parse import UNKNOWN, dnf_word
 from os_update_agent.packages.dnf_settings import DNF_CONF, read_settings
@@ -146,6 +146,14 @@ class RpmBackend:
         if not packages:
             return frozenset()
         return frozenset(self._rpm("-ql", *dict.fromkeys(package.name for package in packages)).splitlines())
+
+    def asks_for_boot(self, since: float) -> Tuple[str, ...]:
+        """The packages that work only after a boot and were installed since a moment (seconds since the epoch). Raises PackageError."""
+        options = ["--root", str(self.root), "--dbpath", f"/{self._dbpath}"] if self._is_private else []
+        done = run(["rpm", *options, "-q", "--queryformat", rpm_reboot.FORMAT, *rpm_reboot.names_below(self.root)], ok=None)
+        if done.stderr.strip():
+            raise PackageError(f"the package database cannot be read: {done.tail}")
+        return rpm_reboot.installed_since(done.stdout, since)
 
     def boot_bytes(self, files: Sequence[Path]) -> int:
         """What the package files put below /boot, in bytes."""

@@ -1,0 +1,40 @@
+"""Which packages work only after a boot: the rule of `dnf needs-restarting -r`, applied without the plugin, which a node may lack.
+
+The names are those of dnf-plugins-core (needs_restarting.py), which has most of them from https://access.redhat.com/solutions/27943;
+a vendor or an operator adds names in files below etc/dnf/plugins/needs-restarting.d, one a line (dnf-needs-restarting(8)). A package
+of these that was installed since the machine was started asks for a boot; it does not matter whether it is newer or older.
+"""
+
+import re
+from pathlib import Path
+from typing import Tuple
+
+from os_update_agent.errors import PackageError
+
+NEED_A_BOOT = (
+    *("kernel", "kernel-core", "kernel-rt", "glibc", "linux-firmware", "microcode_ctl"),
+    *("systemd", "dbus", "dbus-broker", "dbus-daemon"),
+)
+FORMAT = r"%{name}\t%{installtime}\n"
+_ADDED = "etc/dnf/plugins/needs-restarting.d"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
+
+
+def names_below(root: Path) -> Tuple[str, ...]:
+    """The names of the packages that need a boot on this node. Raises PackageError where a file with names cannot be read."""
+    added = []
+    for path in sorted((root / _ADDED).glob("*.conf")):
+        try:
+            added += [line.strip() for line in path.read_text(encoding="utf-8", errors="replace").splitlines()]
+        except OSError as error:
+            raise PackageError(f"{path} cannot be read: {error.strerror}") from error
+    return tuple(dict.fromkeys((*NEED_A_BOOT, *(name for name in added if _NAME.fullmatch(name)))))
+
+
+def installed_since(text: str, moment: float) -> Tuple[str, ...]:
+    """The names in the output of rpm -q with FORMAT that were installed after a moment (seconds since the epoch). Pure.
+
+    rpm's words for a package that is not there are no line with a tab.
+    """
+    rows = (line.split("\t") for line in text.splitlines())
+    return tuple(sorted({row[0] for row in rows if len(row) == 2 and row[1].isdigit() and int(row[1]) > moment}))
