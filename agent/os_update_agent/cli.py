@@ -63,9 +63,11 @@ def _reading(verbs: "Verbs") -> None:
 
 def _changing(verbs: "Verbs") -> None:
     update = _add(verbs, "update", commands.update)
+    _quiet(update)
     update.add_argument("value", metavar="VALUE", help="the name of the state that is reached: any text, such as a date")
     _options(update)
     rollback = _add(verbs, "rollback", commands.rollback)
+    _quiet(rollback)
     rollback.add_argument("value", metavar="VALUE", help="a recorded value that was reached")
     _options(rollback)
     prune = _add(verbs, "prune", commands.prune_now)
@@ -111,6 +113,10 @@ def _add(verbs: "Verbs", name: str, command: Command) -> argparse.ArgumentParser
 
 def _json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="print a JSON document")
+
+
+def _quiet(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-q", "--quiet", action="store_true", help="no progress, only the result")
 
 
 def _key_and_json(parser: argparse.ArgumentParser) -> None:

@@ -5,12 +5,12 @@ The hook and the command line come here.
 
 import json
 import logging
-from typing import Callable, Optional
+from typing import Optional
 
 from os_update_agent import decision
 from os_update_agent import policy as policies
 from os_update_agent.conclusion import aftermath, encoded, request_of, store
-from os_update_agent.errors import BUG_STATUS, AgentError, BadDeployment, LedgerError, bug
+from os_update_agent.errors import BUG_STATUS, AgentError, BadDeployment, LedgerError, NoLongerWatched, bug
 from os_update_agent.heat.copies import forget_signal
 from os_update_agent.heat.metadata import overtaken_on_arrival
 from os_update_agent.heat.outcome import encode
@@ -21,7 +21,7 @@ from os_update_agent.policy import Policy, signal_patience
 from os_update_agent.report import NOTHING_CHANGED, OUTPUTS, outcome_of_error, outcome_of_nothing
 from os_update_agent.settings import Settings
 from os_update_agent.site import Site, open_site
-from os_update_agent.waiting import see_through
+from os_update_agent.waiting import Watch, give_up, see_through
 
 log = logging.getLogger(__name__)
 
@@ -92,21 +92,35 @@ def _policy(site: Site, deployment: Deployment) -> Policy:
         return Policy(key=deployment.key)
 
 
-def by_hand(site: Site, policy: Policy, *, state: Optional[int] = None, watch: Callable[[str], None] = lambda phase: None) -> Outcome:
+def by_hand(site: Site, policy: Policy, *, state: Optional[int] = None, watch: Watch = lambda run: None) -> Outcome:
     """The same for an operator at the command line, who is not signalled. ``state`` is one to restore whatever the table says.
 
-    ``watch`` is told the phases of the run as they come. Raises LedgerError, Busy, CommandFailed; a run that fails is an outcome.
+    ``watch`` is shown the run while it is at work. Raises LedgerError, Busy, CommandFailed, NoLongerWatched; a run that fails is an
+    outcome.
     """
     import uuid  # late: it looks for the platform's own way to make one
 
     config_id = f"{BY_HAND}{uuid.uuid4()}"
     request = Request(SignalTarget("NO_SIGNAL", resource_name=config_id), tuple(map(Output, OUTPUTS)))
     site.ledger.receive(Delivery(config_id, policy.key, policy.value, "UPDATE", site.clock(), policy.as_json(), state, request=request))
-    see_through(site, config_id, policy, watch)
+    try:
+        see_through(site, config_id, policy, watch)
+    except KeyboardInterrupt:
+        raise _no_longer_watched(site, config_id) from None
     delivery = site.ledger.delivery(config_id)
     body = json.loads(delivery.body) if delivery and delivery.body else {}
     outputs = {name: body.get(name) for name in OUTPUTS}
     return Outcome(body["deploy_status_code"], body["deploy_stdout"], body["deploy_stderr"], outputs)
+
+
+def _no_longer_watched(site: Site, config_id: str) -> NoLongerWatched:
+    """Law 4: the transaction outlives its caller. What nobody has begun yet is withdrawn."""
+    if give_up(site, config_id, NoLongerWatched("given up at the terminal")):
+        return NoLongerWatched(f"given up before it was begun; {NOTHING_CHANGED}")
+    delivery = site.ledger.delivery(config_id)
+    run = site.ledger.run(delivery.run) if delivery and delivery.run is not None else None
+    what = f"run {run.id} goes on (phase {run.phase}; log {run.log or site.run_log(run.id)})" if run else "what was begun goes on"
+    return NoLongerWatched(f"no longer watching; {what}: 'os-update-agent status' tells how it ends")
 
 
 def refuse(settings: Optional[Settings], error: BadDeployment) -> str:

@@ -62,6 +62,12 @@ class Busy(AgentError):
     exit_status = 75
 
 
+class NoLongerWatched(AgentError):
+    """Somebody has pressed Ctrl-C: the command ends, and what it has begun goes on (128 + SIGINT)."""
+
+    exit_status = 130
+
+
 def bug(error: BaseException) -> str:
     """An unexpected exception as a sentence: its class and place only, because its message may hold an input, and inputs hold secrets."""
     trace = error.__traceback__

@@ -60,6 +60,9 @@ class Site:
             log.warning("the package manager does not tell whether a reboot is needed: %s", error)
         return (*reboot_reasons(self.settings.root), *(f"package {name} was installed after the machine was started" for name in names))
 
+    def run_log(self, number: int) -> str:
+        return str(self.settings.log / f"{number:06d}.log")
+
     def archive(self, backend: "Backend") -> "Archive":
         from os_update_agent.packages.archive import Archive
 

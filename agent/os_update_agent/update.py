@@ -77,7 +77,7 @@ def perform(site: Site, run: Run) -> Run:
 
     Raises LedgerError when the run cannot be written down any more.
     """
-    run = replace(run, log=run.log or str(site.settings.log / f"{run.id:06d}.log"))
+    run = replace(run, log=run.log or site.run_log(run.id))
     with _log_file(site, run) as output:
         # dpkg and apt write through their own descriptor: ours has to know where the file ends.
         output.seek(0, os.SEEK_END)

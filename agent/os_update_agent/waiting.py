@@ -13,7 +13,7 @@ from typing import Callable
 from os_update_agent import decision
 from os_update_agent.conclusion import store
 from os_update_agent.errors import AgentError, Busy
-from os_update_agent.model import Delivery, Run
+from os_update_agent.model import Run
 from os_update_agent.node.lock import is_held, node_holder, node_lock
 from os_update_agent.phases import names
 from os_update_agent.policy import Policy
@@ -30,7 +30,11 @@ WORKER_STARTS = 5
 GOING_DOWN_SECONDS = 1.0
 
 
-def see_through(site: Site, config_id: str, policy: Policy, watch: Callable[[str], None] = lambda phase: None) -> None:
+# Is shown the run while it is at work, many times in each phase.
+Watch = Callable[[Run], None]
+
+
+def see_through(site: Site, config_id: str, policy: Policy, watch: Watch = lambda run: None) -> None:
     """Return when the delivery has its answer in the ledger; join the worker that is at it, or start one.
 
     Raises Busy when no worker has taken it up within the policy's lock_timeout (it is withdrawn then), CommandFailed and AgentError
@@ -40,12 +44,13 @@ def see_through(site: Site, config_id: str, policy: Policy, watch: Callable[[str
         return
     end = time.monotonic() + policy.lock_timeout
     workers = _Workers(site)
-    seen = ""
     while True:
         delivery = site.ledger.delivery(config_id)
         if delivery is None or delivery.finished is not None:
             return
-        seen = _watched(site, delivery, seen, watch)
+        run = site.ledger.run(delivery.run) if delivery.run is not None else None
+        if run is not None:
+            watch(run)
         if not workers.start_where_none_is(lambda: _is_answered(site, config_id)) and delivery.started is None and time.monotonic() > end:
             _withdraw(site, config_id, policy)
         time.sleep(POLL_SECONDS)
@@ -151,20 +156,17 @@ def _at_once(site: Site, config_id: str) -> bool:
     return False
 
 
-def _watched(site: Site, delivery: Delivery, seen: str, watch: Callable[[str], None]) -> str:
-    run = site.ledger.run(delivery.run) if delivery.run is not None else None
-    if run is not None and run.phase != seen:
-        watch(run.phase)
-        return run.phase
-    return seen
-
-
 def _withdraw(site: Site, config_id: str, policy: Policy) -> None:
-    """Give a delivery up that nobody has begun. Raises Busy once it is withdrawn."""
+    """Give a delivery up for which no worker was to be had in time."""
     holder = node_holder(site.settings.lock) or "a worker that is just ending"
     busy = Busy(f"another os-update-agent is at work: {holder}; waited {policy.lock_timeout:g} s")
+    if give_up(site, config_id, busy):
+        log.error("deployment=%s: %s", config_id, busy)
+
+
+def give_up(site: Site, config_id: str, why: AgentError) -> bool:
+    """Withdraw a delivery that no worker has taken up. False where one has: it goes on. Raises LedgerError."""
     delivery = site.ledger.delivery(config_id)
     if delivery is None or delivery.request is None:
-        return
-    if store(site, config_id, delivery.request, outcome_of_error(str(busy), busy.exit_status), unless_started=True):
-        log.error("deployment=%s: %s", config_id, busy)
+        return False
+    return store(site, config_id, delivery.request, outcome_of_error(str(why), why.exit_status), unless_started=True)

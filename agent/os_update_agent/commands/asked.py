@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from typing import Callable, Optional, Sequence, Tuple
+from typing import Optional, Sequence, Tuple
 
 from os_update_agent import views
 from os_update_agent.deliver import BY_HAND
@@ -66,13 +66,6 @@ def policy_of(site: Site, arguments: argparse.Namespace, key: str) -> Policy:
             raise UsageError(f"--set {assignment!r}: it must be OPTION=VALUE")
         options[name.strip().replace("-", "_")] = value
     return policy_by_hand(arguments.value or "", key, site.settings.defaults, **options)
-
-
-def watcher(arguments: argparse.Namespace) -> Callable[[str], None]:
-    """Tell the phases of a run on standard error, to a person who watches or asked for it."""
-    if not (arguments.verbose or sys.stderr.isatty()):
-        return lambda phase: None
-    return lambda phase: print(f"... {phase}", file=sys.stderr, flush=True)
 
 
 def answer(arguments: argparse.Namespace, document: views.Document, text: str) -> int:

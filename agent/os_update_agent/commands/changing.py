@@ -1,22 +1,25 @@
 """The verbs that change packages or their kept files."""
 
 import argparse
+from typing import Optional
 
-from os_update_agent.commands.asked import HAND_KEY, key_of, policy_of, record_of, tell, watcher
+from os_update_agent.commands.asked import HAND_KEY, key_of, policy_of, record_of, tell
+from os_update_agent.commands.watching import Watcher
 from os_update_agent.deliver import by_hand
 from os_update_agent.errors import UsageError
 from os_update_agent.node.lock import node_lock
+from os_update_agent.policy import Policy
 from os_update_agent.policy import by_hand as policy_by_hand
 from os_update_agent.report import shown
 from os_update_agent.retention import prune
 from os_update_agent.settings import Settings
-from os_update_agent.site import open_site
+from os_update_agent.site import Site, open_site
 
 
 def update(settings: Settings, arguments: argparse.Namespace) -> int:
     """update the packages and record the state under VALUE; a VALUE that was reached before is restored"""
     site = open_site(settings)
-    return tell(arguments, by_hand(site, policy_of(site, arguments, key_of(site, arguments.key)), watch=watcher(arguments)))
+    return _watched(site, arguments, policy_of(site, arguments, key_of(site, arguments.key)))
 
 
 def rollback(settings: Settings, arguments: argparse.Namespace) -> int:
@@ -26,7 +29,16 @@ def rollback(settings: Settings, arguments: argparse.Namespace) -> int:
     record = record_of(site.ledger.history(key), arguments.value)
     if not record.is_reached:
         raise UsageError(f"{shown(record.value)} was tried and never reached: there is no state to go back to")
-    return tell(arguments, by_hand(site, policy_of(site, arguments, key), state=record.state, watch=watcher(arguments)))
+    return _watched(site, arguments, policy_of(site, arguments, key), record.state)
+
+
+def _watched(site: Site, arguments: argparse.Namespace, policy: Policy, state: Optional[int] = None) -> int:
+    watcher = Watcher(site)
+    try:
+        outcome = by_hand(site, policy, state=state, watch=watcher if not arguments.quiet else lambda run: None)
+    finally:
+        watcher.close()
+    return tell(arguments, outcome)
 
 
 def prune_now(settings: Settings, arguments: argparse.Namespace) -> int:

@@ -42,6 +42,7 @@ def run(
     env: Optional[Mapping[str, str]] = None,
     stdin: str = "",
     cwd: Optional[Path] = None,
+    pass_fds: Sequence[int] = (),
 ) -> Completed:
     """Run argv and keep its output. ``ok`` lists the exit statuses that do not raise; None allows all.
 
@@ -58,6 +59,7 @@ def run(
             capture_output=True,
             env=environment(env),
             cwd=cwd,
+            pass_fds=pass_fds,
             encoding="utf-8",
             errors="replace",
             check=False,

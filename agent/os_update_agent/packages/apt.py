@@ -7,12 +7,11 @@ nothing may be asked, so configuration files are decided by --force-conf*; outpu
 
 import os
 import re
-import tempfile
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import IO, ContextManager, Dict, FrozenSet, List, Mapping, Optional, Sequence, Tuple
+from typing import IO, ContextManager, Dict, FrozenSet, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from os_update_agent.errors import Busy, CommandFailed, PackageError
 from os_update_agent.model import Change, HeldBack, Identity, Package, PackageState, Selection, Slot, Transaction
@@ -22,6 +21,7 @@ from os_update_agent.packages import apt_parse
 from os_update_agent.packages.apt_candidates import candidates
 from os_update_agent.packages.apt_parse import Simulation
 from os_update_agent.packages.apt_preferences import added_preferences
+from os_update_agent.packages.progress import STATUS_FILE
 from os_update_agent.packages.repack import repack
 
 _ENVIRONMENT = {
@@ -201,8 +201,10 @@ class Apt:
         """Download the packages into the archive; apt checks each against the signed index. Raises PackageError."""
         if not packages:
             return
-        argv = ["apt-get", "-q", *_NETWORK, "-o", "APT::Sandbox::User=root", "download", *map(_exact, packages)]
-        done = self._run(argv, ok=None, cwd=self.archive)
+        with self._status() as status:
+            options = ["-o", "APT::Sandbox::User=root", "-o", f"APT::Status-Fd={status.fileno()}"]
+            argv = ["apt-get", "-q", *_NETWORK, *options, "download", *map(_exact, packages)]
+            done = run(argv, ok=None, env=self._environment(), cwd=self.archive, pass_fds=[status.fileno()])
         if done.returncode:
             raise PackageError(f"packages cannot be fetched: {apt_parse.first_error(done.stderr)}")
 
@@ -254,9 +256,14 @@ class Apt:
 
     # --- how the tools are called
 
+    @contextmanager
+    def _status(self) -> Iterator[IO[bytes]]:
+        """Where apt tells how far it is, for whoever watches. A file: apt ends halfway when the reader of a pipe dies."""
+        with open(self.work / STATUS_FILE, "w+b", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+            yield file
+
     def _apt_get(self, arguments: Sequence[str], output: IO[bytes]) -> Tuple[str, ...]:
-        # The status goes to a file: apt ends halfway when the reader of a pipe dies.
-        with tempfile.TemporaryFile(dir=self.work) as status:
+        with self._status() as status:
             argv = ["apt-get", "-q", "-y", "-o", f"APT::Status-Fd={status.fileno()}", *arguments]
             start = output.tell()
             done = run_to_file(argv, output, ok=None, env=self._environment(), pass_fds=[status.fileno()])

@@ -1,0 +1,103 @@
+"""Long work at a terminal: progress while apt works, and Ctrl-C, which ends only the watching."""
+
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Callable, Iterator
+
+import pytest
+
+from os_update_agent.demo.receiver import Receiver
+from os_update_agent.demo.repository import Deb
+from os_update_agent.demo.scene import Scene
+from os_update_agent.ledger import Ledger
+
+AGENT = Path(__file__).parents[2] / "agent"
+PATIENCE = 120.0
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Iterator[Scene]:
+    with Receiver() as receiver:
+        yield Scene(tmp_path, receiver)
+
+
+class Terminal:
+    """A command on a pseudo-terminal of its own, which is its controlling one: what is typed there can interrupt it."""
+
+    def __init__(self, scene: Scene, *argv: str) -> None:
+        self.said = ""
+        self.master, slave = pty.openpty()
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "os_update_agent", "--config", str(scene.agent_conf), *argv],
+            stdin=slave, stdout=slave, stderr=slave, start_new_session=True,
+            preexec_fn=lambda: os.close(os.open(os.ttyname(0), os.O_RDWR)),
+            env={**os.environ, "PYTHONPATH": str(AGENT), "COLUMNS": "100"},
+        )  # fmt: skip
+        os.close(slave)
+
+    def wait_for(self, is_so: Callable[[], bool]) -> None:
+        end = time.monotonic() + PATIENCE
+        while not is_so():
+            assert time.monotonic() < end, f"not seen in {PATIENCE:g} s: {self.said}"
+            self._read(0.05)
+
+    def end(self) -> int:
+        self.wait_for(lambda: self.process.poll() is not None)
+        self._read(0.2)
+        os.close(self.master)
+        self.master = -1
+        return self.process.returncode
+
+    def _read(self, seconds: float) -> None:
+        if self.master < 0:
+            time.sleep(seconds)
+            return
+        while select.select([self.master], [], [], seconds)[0]:
+            try:
+                block = os.read(self.master, 65536)
+            except OSError:
+                return
+            self.said += block.decode("utf-8", "replace")
+
+
+def slow(scene: Scene) -> Path:
+    """A new version of webapp whose configuration goes on when the file that is returned is there. It runs on this very machine."""
+    gate = scene.directory / "gate"
+    wait = f"n=0; while [ ! -e {gate} ] && [ $n -lt 1200 ]; do sleep 0.1; n=$((n + 1)); done"
+    scene.publish(Deb("webapp", "3.0-1", scripts={"postinst": wait}))
+    return gate
+
+
+def test_a_terminal_shows_how_far_apt_is(scene: Scene) -> None:
+    gate = slow(scene)
+    terminal = Terminal(scene, "update", "v2")
+    terminal.wait_for(lambda: "Configuring webapp" in terminal.said)
+    gate.touch()
+    assert terminal.end() == 0
+    assert re.search(r"run 1: update to 'v2'; log \S+/000001\.log\r\n", terminal.said)
+    assert re.search(r"\r\x1b\[Ktransact +\d+ % 1 of 1: Configuring webapp \(\w+\)", terminal.said)
+    assert "\x1b[Krefresh" in terminal.said or "\x1b[Kplan" in terminal.said or "\x1b[Kfetch" in terminal.said
+    # The line of the progress is wiped before the result.
+    assert "\x1b[Kupdated to 'v2': 1 package changed" in terminal.said
+
+
+def test_ctrl_c_ends_the_watching_and_never_the_transaction(scene: Scene) -> None:
+    gate = slow(scene)
+    terminal = Terminal(scene, "update", "v2")
+    terminal.wait_for(lambda: "Configuring webapp" in terminal.said)
+    os.write(terminal.master, b"\x03")
+    assert terminal.end() == 128 + signal.SIGINT
+    assert "no longer watching; run 1 goes on (phase transact; log " in terminal.said and "os-update-agent status" in terminal.said
+    assert "Traceback" not in terminal.said
+    gate.touch()
+    ledger = Ledger(scene.directory / "state" / "ledger.sqlite")
+    terminal.wait_for(lambda: ledger.runs(limit=1)[0].finished is not None)
+    assert ledger.runs(limit=1)[0].result == "success"
+    assert {package.name: package.version for package in scene.state().packages}["webapp"] == "3.0-1"
