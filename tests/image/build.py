@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Dict, Iterator, Mapping
 
+from chain import install as chain
+
 CHECKOUT = Path(__file__).resolve().parents[2]
 ELEMENTS = CHECKOUT / "elements"
 OURS = CHECKOUT / "tests/image/elements"
@@ -90,6 +92,10 @@ def _build(directory: Path) -> None:
         "hook-works",
         "measure",
     ]
+    # The tests of the chain have unpacked the same release; it is not fetched twice.
+    release = chain.scripts(chain.directory()).parent
+    if release.is_dir() and not (directory / release.name).exists():
+        shutil.copytree(release, directory / release.name)
     with (directory / "build.log").open("wb") as log:
         done = subprocess.run(argv, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     text = (directory / "build.log").read_text(encoding="utf-8", errors="replace")

@@ -69,3 +69,31 @@ def test_the_whole_chain_by_itself_and_everybodys_eyes(node: Node) -> None:
     assert [path for path in holders if node.machine.run("stat", "-c", "%a", path).stdout != "600\n"] == []
     assert [path for path in holders if "os-update-agent" in path] == []
     assert SECRET not in node.machine.run("journalctl", "--no-pager").stdout
+
+
+def test_a_node_that_reboots_in_the_middle_goes_on_and_tells_heat_once(node: Node) -> None:
+    machine = node.machine
+    machine.boot()
+    machine.run("apt-get", "-q", "update")
+    machine.run("apt-get", "-q", "-y", "install", "webapp")
+    first = node.deployment(FIRST, "CREATE")
+    node.deliver(first)
+    assert node.signal(first)["deploy_status_code"] == 0
+    before = machine.boot_id()
+
+    node.publish(Deb("webapp", "2.0-1"))
+    second = node.deployment(SECOND, "UPDATE", {"reboot": "always"})
+    node.deliver(second)
+    machine.wait_for_reboot()
+    signal = node.signal(second)
+    assert signal["deploy_status_code"] == 0, signal
+    assert machine.boot_id() != before
+    assert node.version("webapp") == "2.0-1"
+
+    # The way back is served after all that was owed: nothing more came for the second.
+    back = node.deployment(FIRST, "UPDATE")
+    node.deliver(back)
+    assert node.signal(back)["deploy_status_code"] == 0
+    assert node.version("webapp") == "1.0-1"
+    assert [len(node.signals(each)) for each in (first, second, back)] == [1, 1, 1]
+    assert machine.boots == 2
