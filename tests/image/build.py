@@ -48,10 +48,11 @@ def built() -> Built:
         # One of several test processes builds; the others wait.
         fcntl.flock(file, fcntl.LOCK_EX)
         file.seek(0)
-        if file.read() != fingerprint():
+        wanted = fingerprint()
+        if file.read() != wanted:
             file.truncate(0)
             _build(directory)
-            file.write(fingerprint())
+            file.write(wanted)
     return Built(directory / "root", directory / "build.log", _sizes(directory / "measure-before"), _sizes(directory / "measure-after"))
 
 

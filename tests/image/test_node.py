@@ -32,7 +32,17 @@ def test_the_hook_by_hand_and_what_is_left_to_read(node: Node) -> None:
     assert node.machine.run("bash", "-c", ". /usr/local/share/bash-completion/completions/os-update-agent").stderr == ""
     assert node.machine.run("logrotate", "--debug", "/etc/logrotate.d/os-update-agent", check=False).returncode == 0
     node.machine.run("systemd-tmpfiles", "--create", "/etc/tmpfiles.d/os-update-agent.conf")
+
+
+def test_a_booted_node_is_made_one_that_heat_can_update_and_no_longer(node: Node) -> None:
+    node.machine.boot()
     assert node.machine.run("os-update-agent", "install-hook").stdout.count("as it should be") > 10
+    assert node.machine.is_active("os-update-agent-resume.timer")
+    node.machine.run("os-update-agent", "install-hook", "--remove")
+    assert not node.machine.is_active("os-update-agent-resume.timer")
+    assert not node.machine.path("/usr/libexec/heat-config/hooks/package-update").is_symlink()
+    node.machine.run("/opt/os-update-agent/bin/os-update-agent", "install-hook")
+    assert node.machine.is_active("os-update-agent-resume.timer")
 
 
 def test_the_whole_chain_by_itself_and_everybodys_eyes(node: Node) -> None:

@@ -10,6 +10,7 @@ from typing import Dict, List
 import pytest
 
 from os_update_agent import cli
+from os_update_agent.errors import UsageError
 from os_update_agent.install import place, target
 from os_update_agent.install.layout import File, Link, Places, layout
 
@@ -193,6 +194,25 @@ def test_a_root_without_the_agent_is_refused(tmp_path: Path, capsys: pytest.Capt
     assert cli.main(["install-hook", "--root", str(tmp_path)]) == 2
     assert f"package-update in {tmp_path}: install the agent with pip" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_agent_at_a_path_that_a_unit_would_misread_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    programs = tmp_path / "opt/my agent/bin"
+    programs.mkdir(parents=True)
+    (programs / "package-update").touch()
+    monkeypatch.setattr(sys, "executable", str(programs / "python"))
+    with pytest.raises(UsageError, match="the agent lies in '/opt/my agent/bin'"):
+        target.target(tmp_path, {})
+
+
+def test_without_the_agent_the_results_go_by_upstreams_program(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said(capsys, "--root", str(root))
+    upstream = tmp_path / "heat-config-notify"
+    upstream.write_text('#!/bin/sh\necho "upstream: $1"\n')
+    upstream.chmod(0o755)
+    ours = (root / "usr/libexec/os-update-agent/heat-config-notify").read_text().replace(str(Path(sys.executable).parent), "/nowhere")
+    done = subprocess.run(["sh", "-c", ours, "sh", "a.json"], env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, capture_output=True, text=True)
+    assert done.stdout == "upstream: a.json\n"
 
 
 def test_a_link_out_of_the_root_is_not_followed(

@@ -54,10 +54,10 @@ class Applied:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.conf = directory / "etc/os-update-agent/agent.conf"
-        template = directory / "templates" / self.conf.relative_to("/")
+        self.template = template = directory / "templates" / self.conf.relative_to("/")
         template.parent.mkdir(parents=True)
         text = (FILES / "agent.conf").read_text().replace("@PROGRAMS@/python", sys.executable)
-        template.write_text(text.replace("/etc/os-update-agent/agent.conf\n", f"{self.conf}\n"))
+        template.write_text(text.replace("present=/etc/os-update-agent/agent.conf\n", f"present={self.conf}\n"))
         template.chmod(0o755)
         template.with_name("agent.conf.oac").write_text((FILES / "agent.conf.oac").read_text())
 
@@ -93,3 +93,12 @@ def test_a_file_that_is_no_text_does_not_stop_the_chain(tmp_path: Path) -> None:
     node.conf.parent.mkdir(parents=True)
     node.conf.write_bytes(b"# \xff\n")
     assert node.render({KEY: WANTED}) == "# \ufffd\n"
+
+
+def test_without_the_agent_everything_stays_and_the_chain_goes_on(tmp_path: Path) -> None:
+    node = Applied(tmp_path)
+    node.template.write_text(node.template.read_text().replace(sys.executable, "/nowhere/python"))
+    assert node.render({KEY: WANTED}) is None
+    node.conf.parent.mkdir(parents=True)
+    node.conf.write_text("[defaults]\nkeep = 7\n")
+    assert node.render({KEY: WANTED}) == "[defaults]\nkeep = 7\n"

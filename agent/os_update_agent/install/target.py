@@ -19,6 +19,8 @@ FILES = Path(__file__).parent / "files"
 UNITS = Path(__file__).parents[1] / "units"
 SAMPLE = Path(__file__).parents[1] / "agent.conf.sample"
 HOST = Path("/")
+# What means something else in a unit file or a shell script.
+_SPECIAL = set(" \t\n\"'\\$%`;&|<>()*?[]#~")
 # Where os-refresh-config and os-apply-config looked before 2014; they still do where there is nothing at the new place.
 OLD_REFRESH, OLD_TEMPLATES = "/opt/stack/os-config-refresh", "/opt/stack/os-apply-config/templates"
 
@@ -113,6 +115,8 @@ def _switch(target: Target, verb: str, say: Say, dry_run: bool) -> None:
         run(["systemctl", *where, "--quiet", verb, *units])
         if target.root == HOST and SYSTEMD.is_dir():
             run(["systemctl", "daemon-reload"])
+            # A service is for the next boot; a timer counts from now on.
+            run(["systemctl", "start" if verb == "enable" else "stop", *(unit for unit in units if unit.endswith(".timer"))])
     say(f"{verb}d: {names}")
 
 
@@ -131,4 +135,6 @@ def _programs(root: Path) -> str:
             f"there is no {inside / HOOK} in {root}: install the agent with pip into a virtual environment there, "
             f"and run the os-update-agent of that environment"
         )
+    if _SPECIAL & set(str(inside)):
+        raise UsageError(f"the agent lies in {str(inside)!r}: systemd and shells would misread that path; install it at a plainer one")
     return str(inside)
