@@ -75,11 +75,15 @@ class Stack:
         (actions.cancel_update if rollback else actions.cancel_without_rollback)(self.name)
 
     def wait_for(self, *statuses: str, patience: float = PATIENCE) -> str:
-        """Wait until the stack is no longer in progress, or has one of these statuses; fails when it ends with another one."""
+        """Wait until the stack is no longer in progress, or has one of these statuses; fails when it ends with another one.
+
+        Just before a rollback begins Heat says UPDATE_FAILED for a moment: that is no end for who waits for a rollback.
+        """
+        underway = ("UPDATE_FAILED",) if any(status.startswith("ROLLBACK") for status in statuses) else ()
 
         def has_ended() -> bool:
             status = self.status
-            return status in statuses or not status.endswith("IN_PROGRESS")
+            return status in statuses or not (status.endswith("IN_PROGRESS") or status in underway)
 
         wait_until(has_ended, f"stack {self.name} to become {' or '.join(statuses)}", self.story, patience)
         status = self.status

@@ -140,6 +140,8 @@ class Lab:
     def _popen(self, name: str, argv: Sequence[str], sockets: Sequence[str] = ()) -> "subprocess.Popen[bytes]":
         """Start a process that ends with this one, however this one ends."""
         environment = {key: value for key, value in os.environ.items() if not key.startswith("OS_") and not key.lower().endswith("_proxy")}
+        # Ours has another package of the name heat.
+        environment.pop("PYTHONPATH", None)
         environment.update({"HEAT_PACING": self.pacing} if self.pacing else {})
         with self._log(name).open("ab") as log:
             return subprocess.Popen(
