@@ -7,10 +7,10 @@ from pathlib import Path
 
 from heat.client import Heat
 from heat.lab import Lab
+from heat.one import ENVIRONMENT, TEMPLATE
 from heat.server import Server
 from packages.node import Template
 
-TEMPLATE = str(Path(__file__).resolve().parent / "templates/one-server.yaml")
 TEXT = """\
 A real Heat is up, with the stack "play" of one server, which polls it.
 
@@ -35,7 +35,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     release_one = Template.made_in(directory / "release")
     with Lab(directory / "lab") as lab:
-        stack = Heat(lab).create("play", TEMPLATE, wait=False, update_after_time="first")
+        stack = Heat(lab).create("play", TEMPLATE, environments=[ENVIRONMENT], wait=False, update_after_time="first")
         with Server(directory / "server", release_one, stack.wait_for_output("os_collect_config")) as server:
             stack.wait_for("CREATE_COMPLETE")
             server.offer_two()

@@ -9,11 +9,13 @@ import signal
 import subprocess
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional
+from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from chain.guest import Guest, write
 from heat.client import wait_until
 from os_update_agent.demo.repository import Deb, Repository
+from os_update_agent.ledger import Ledger
+from os_update_agent.model import OwedSignal
 from packages.aptroot import AptRoot
 from packages.node import Template
 
@@ -69,26 +71,33 @@ class Server(Guest):
     # --- its polling
 
     def __enter__(self) -> "Server":
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                self.daemon_argv(), env=self.environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
-            )
+        self.start_polling()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.stop_polling()
+        self._end_workers()
+
+    def start_polling(self) -> None:
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                self._daemon(), env=self.environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            )
+
+    def stop_polling(self) -> None:
+        """As systemd stops a service: with all that it has started, the hook too."""
         if self.process is not None:
             with suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
             self.process = None
-        self.end_workers()
 
-    def daemon_argv(self) -> List[str]:
+    def _daemon(self) -> List[str]:
         """os-collect-config as its service runs it, but for the directories and a shorter pause."""
         argv = [one for one in self.collect_argv() if one != "--one-time"]
         return [*argv[: -len(self.collectors)], "--polling-interval", "1", *self.collectors]
 
-    def end_workers(self) -> None:
+    def _end_workers(self) -> None:
         """A worker outlives os-collect-config, as it is meant to."""
         mine = f"OS_UPDATE_AGENT_CONFIG={self.conf}".encode()
         for process in Path("/proc").glob("[0-9]*"):
@@ -118,6 +127,21 @@ class Server(Guest):
     def _go(self) -> Path:
         return self.directory / "go"
 
+    # --- what it tells
+
+    def signals(self) -> Tuple[OwedSignal, ...]:
+        """What the agent knows of its results on their way to Heat."""
+        ledger = Ledger(self.directory / "state/ledger.sqlite")
+        try:
+            return ledger.signals()
+        finally:
+            ledger.close()
+
+    def said(self) -> str:
+        """What the chain, and the worker, have logged."""
+        logs = (self.log, self.directory / "log/worker.log")
+        return "".join(path.read_text(encoding="utf-8", errors="replace") for path in logs if path.exists())
+
     def tail(self) -> str:
-        """The end of what the chain has logged, for the message of a failed test."""
-        return self.log.read_text(encoding="utf-8", errors="replace")[-6000:] if self.log.exists() else ""
+        """The end of it, for the message of a failed test."""
+        return self.said()[-6000:]
