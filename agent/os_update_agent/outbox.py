@@ -18,7 +18,6 @@ log = logging.getLogger(__name__)
 
 FIRST_PAUSE = 1.0
 LONGEST_PAUSE = 60.0
-FRESH_SECONDS = 60.0
 
 
 def _chance() -> float:
@@ -81,10 +80,14 @@ def _try(site: Site, config_id: str) -> Optional[Answer]:
     """
     ledger = site.ledger
     with short_lock(site.settings.outbox_lock):
-        owed = next((signal for signal in ledger.signals(config_id) if signal.standing == "owed"), None)
+        signals = ledger.signals(config_id)
+        owed = next((signal for signal in signals if signal.standing == "owed"), None)
         if owed is None or owed.target is None:
+            if any(signal.standing in ("delivered", "superseded") for signal in signals):
+                # heat-config, which has run the hook once more, has written its copy anew.
+                forget_signal(config_id)
             return None
-        if _is_old(site, owed) and _is_given_up(site, config_id, owed.target):
+        if _is_given_up(site, config_id, owed.target):
             ledger.settle(config_id, "superseded", "Heat lists another deployment in its place", site.clock())
             log.warning("signal config=%s superseded: Heat lists another deployment in its place; its result is dropped", config_id)
             forget_signal(config_id)
@@ -98,13 +101,8 @@ def _try(site: Site, config_id: str) -> Optional[Answer]:
     return answer
 
 
-def _is_old(site: Site, owed: OwedSignal) -> bool:
-    """Could Heat have given the deployment up? Not in the first moments: the list that it came from is as young as the delivery."""
-    delivery = site.ledger.delivery(owed.config_id)
-    return delivery is None or site.clock() - delivery.received > FRESH_SECONDS
-
-
 def _is_given_up(site: Site, config_id: str, target: SignalTarget) -> bool:
+    """Asked before every try, also of a delivery that has just come: Heat's shortest timeout is a minute, and the list may be as old."""
     return is_current(config_id, target.stack_id, target.resource_name, site.settings.collect_config) is False
 
 

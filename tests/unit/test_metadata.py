@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any, Dict, Iterable, Optional
+from typing import Any, Dict, Iterable, List, Optional
 
 import pytest
 
@@ -25,12 +25,12 @@ OURS, NEWER, OLDER = listed("ours"), listed("other", "2026-11-24T00:00:00Z"), li
 @pytest.fixture
 def collect_config(tmp_path: Path) -> Path:
     path = tmp_path / "os-collect-config.conf"
-    path.write_text("[DEFAULT]\ncollectors = cfn\n", encoding="utf-8")
+    path.write_text("[DEFAULT]\ncollectors = cfn\n[cfn]\nstack_name = web\n", encoding="utf-8")
     return path
 
 
 def ask(monkeypatch: pytest.MonkeyPatch, collect_config: Path, content: Any) -> Optional[bool]:
-    monkeypatch.setattr(metadata, "_collected", lambda path: content)
+    monkeypatch.setattr(metadata, "_collected", lambda *_: content)
     return is_current("ours", STACK, RESOURCE, collect_config)
 
 
@@ -71,11 +71,11 @@ def test_the_lists_of_all_collectors_count(monkeypatch: pytest.MonkeyPatch, coll
     assert ask(monkeypatch, collect_config, {"local": {"deployments": []}, "heat": {"deployments": [NEWER]}}) is False
 
 
-@pytest.mark.parametrize("text", [None, "[zaqar]\nqueue_id = q\n"])
+@pytest.mark.parametrize("text", [None, "[zaqar]\nqueue_id = q\n", "[heat]\n[zaqar]\nqueue_id = q\n", "[DEFAULT]\ncommand = c\n"])
 def test_the_collector_is_not_asked_without_its_file_nor_where_it_takes_messages_away(
     monkeypatch: pytest.MonkeyPatch, collect_config: Path, text: Optional[str]
 ) -> None:
-    def refuse(path: Path) -> Any:
+    def refuse(*_: object) -> Any:
         raise AssertionError("it was asked")
 
     monkeypatch.setattr(metadata, "_collected", refuse)
@@ -84,6 +84,15 @@ def test_the_collector_is_not_asked_without_its_file_nor_where_it_takes_messages
     else:
         collect_config.write_text(text, encoding="utf-8")
     assert is_current("ours", STACK, RESOURCE, collect_config) is None
+
+
+def test_only_the_collectors_that_have_credentials_are_asked(monkeypatch: pytest.MonkeyPatch, collect_config: Path) -> None:
+    """Without names os-collect-config asks all that it knows: ec2 waits for an address that is not there, local dies of C.UTF-8."""
+    asked: List[Any] = []
+    monkeypatch.setattr(metadata, "_collected", lambda path, collectors: asked.append(collectors))
+    collect_config.write_text("[DEFAULT]\ncollectors = local\n[heat]\nuser_id = u\n[local]\npath = /x\n", encoding="utf-8")
+    assert is_current("ours", STACK, RESOURCE, collect_config) is None
+    assert asked == [("heat",)]
 
 
 def test_an_entry_that_is_malformed_is_left_out_of_the_list() -> None:

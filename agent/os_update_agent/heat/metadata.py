@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,9 @@ from os_update_agent.errors import AgentError
 log = logging.getLogger(__name__)
 
 COLLECT_SECONDS = 60.0
+# Of os-collect-config's collectors those that fetch what Heat lists for this server, and may be asked as often as one likes.
+COLLECTORS = ("heat", "cfn", "request")
+_SECTION = re.compile(r"^\[(\w+)\]", re.MULTILINE)
 # What heat-config reads its deployments from (heat-agents: 55-heat-config, HEAT_SHELL_CONFIG).
 HEAT_CONFIG = ("HEAT_SHELL_CONFIG", "/var/run/heat-config/heat-config")
 
@@ -65,12 +69,8 @@ def is_current(config_id: str, stack_id: str, resource_name: str, collect_config
 
     Asks with os-collect-config --print, which writes no cache. A Zaqar queue is never asked: reading takes the message away.
     """
-    try:
-        if "zaqar" in collect_config.read_text(encoding="utf-8"):
-            return None
-    except OSError:
-        return None
-    lists = list(_lists(_collected(collect_config)))
+    collectors = _collectors(collect_config)
+    lists = list(_lists(_collected(collect_config, collectors))) if collectors else []
     if any(isinstance(item, dict) and item.get("id") == config_id for deployments in lists for item in deployments):
         return not any(overtaker(parse_list(deployments), config_id) for deployments in lists)
     others = [entry for deployments in lists for entry in parse_list(deployments)]
@@ -78,8 +78,18 @@ def is_current(config_id: str, stack_id: str, resource_name: str, collect_config
     return False if any((entry.stack_id, entry.resource_name) == (stack_id, resource_name) for entry in others) else None
 
 
-def _collected(collect_config: Path) -> Any:
-    import shutil  # late, as what starts processes: it is asked for old results only
+def _collectors(collect_config: Path) -> Tuple[str, ...]:
+    """Those that fetch what Heat lists, and that have credentials; none where one of them is a queue."""
+    try:
+        sections = _SECTION.findall(collect_config.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError):
+        return ()
+    return () if "zaqar" in sections else tuple(name for name in COLLECTORS if name in sections)
+
+
+def _collected(collect_config: Path, collectors: Tuple[str, ...]) -> Any:
+    """What the collectors fetch. Only they are asked: of the others ec2 waits ten seconds for nothing, and local dies of some locales."""
+    import shutil  # late, as what starts processes: a delivery of nothing new does not come here
     import tempfile
 
     from os_update_agent.node.run import run_to_file
@@ -91,7 +101,9 @@ def _collected(collect_config: Path) -> Any:
     # The metadata hold secrets: they go to a nameless file, and its errors nowhere.
     with tempfile.TemporaryFile() as output:
         try:
-            run_to_file([program, "--print", "--config-file", str(collect_config)], output, timeout=COLLECT_SECONDS, errors=False)
+            run_to_file(
+                [program, "--print", "--config-file", str(collect_config), *collectors], output, timeout=COLLECT_SECONDS, errors=False
+            )
             output.seek(0)
             return json.loads(output.read())
         except (AgentError, ValueError):
