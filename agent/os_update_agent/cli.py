@@ -90,6 +90,7 @@ def _of_heat(verbs: "Verbs") -> None:
 def _of_the_shell(verbs: "Verbs") -> None:
     demo = _add(verbs, "demo", commands.demo)
     demo.add_argument("--directory", metavar="DIR", help="work in this new directory and leave it behind")
+    demo.add_argument("--backend", choices=("auto", "apt", "dnf"), default="auto", help="auto: apt where there is apt-get, else dnf")
     install = _add(verbs, "install-hook", commands.install_hook)
     install.add_argument("--root", default="/", metavar="DIR", help="a mounted root in place of this machine's own")
     install.add_argument("--hooks-dir", default="", metavar="DIR", help="heat-config's hooks (/usr/libexec/heat-config/hooks)")

@@ -10,6 +10,12 @@ import tempfile
 from pathlib import Path
 from typing import Any, Dict
 
+import pytest
+
+from os_update_agent.demo.stage import chosen
+from os_update_agent.demo.story import tell
+from os_update_agent.errors import AgentError
+
 AGENT = Path(__file__).parents[2] / "agent"
 
 
@@ -26,12 +32,28 @@ def demo(*argv: str, **options: Any) -> "subprocess.CompletedProcess[str]":
     )
 
 
-def test_the_demo_tells_the_story_and_leaves_nothing_behind(tmp_path: Path) -> None:
-    done = demo(environment={"TMPDIR": str(tmp_path)}, cwd=tmp_path)
+@pytest.mark.parametrize("backend", ["apt", "dnf"])
+def test_the_demo_tells_the_story_and_leaves_nothing_behind(tmp_path: Path, backend: str) -> None:
+    done = demo("--backend", backend, environment={"TMPDIR": str(tmp_path)}, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert len(re.findall(r"^--- \d\.", done.stdout, re.M)) == 6
     assert "WRONG" not in done.stdout and "All as promised" in done.stdout
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_demo_plays_where_there_is_no_apt_get_on_an_rpm_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert [chosen(name) for name in ("auto", "apt", "dnf")] == ["apt", "apt", "dnf"]
+    (tmp_path / "rpm").symlink_to(str(shutil.which("rpm", path=os.defpath)))
+    assert chosen("auto") == "dnf"
+    (tmp_path / "apt-get").symlink_to(str(shutil.which("apt-get", path=os.defpath)))
+    assert chosen("auto") == "apt"
+
+
+def test_the_demo_with_rpm_says_that_it_needs_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    with pytest.raises(AgentError, match="the demo with dnf and rpm needs root"):
+        tell(backend="dnf")
 
 
 def test_the_demo_works_for_a_plain_user() -> None:

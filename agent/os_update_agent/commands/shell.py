@@ -15,7 +15,7 @@ def demo(settings: Settings, arguments: argparse.Namespace) -> int:
     """see the whole line at work in a private root: nothing outside a temporary directory is touched"""
     from os_update_agent.demo.story import tell
 
-    return tell(Path(arguments.directory) if arguments.directory else None)
+    return tell(Path(arguments.directory) if arguments.directory else None, backend=arguments.backend)
 
 
 def man(settings: Settings, arguments: argparse.Namespace) -> int:

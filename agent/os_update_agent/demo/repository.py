@@ -6,6 +6,7 @@ made here belong into it.
 
 import hashlib
 import os
+import re
 import shutil
 import tempfile
 import time
@@ -13,9 +14,11 @@ from dataclasses import dataclass, field
 from email.utils import formatdate
 from functools import cache
 from pathlib import Path
+from shlex import quote as quote_for_shell
 from typing import List, Mapping, Optional, Sequence, Union
 from urllib.parse import quote
 
+from os_update_agent.demo.pkg import Pkg
 from os_update_agent.errors import UsageError
 from os_update_agent.node.run import run
 
@@ -49,6 +52,31 @@ class Deb:
     conffiles: Sequence[str] = ()
     scripts: Mapping[str, str] = field(default_factory=dict)
     installed_size: int = 10
+
+
+def as_deb(pkg: Pkg) -> Deb:
+    """The .deb of a package that is said for every package manager."""
+    fields = {
+        "Depends": pkg.requires,
+        "Provides": pkg.provides,
+        "Breaks": pkg.breaks,
+        "Conflicts": pkg.obsoletes,
+        "Replaces": pkg.obsoletes,
+    }
+    return Deb(
+        pkg.name,
+        pkg.evr,
+        fields={name: ", ".join(map(_relation, given)) for name, given in fields.items() if given},
+        files={path.lstrip("/"): content for path, content in pkg.files.items()},
+        conffiles=[path.lstrip("/") for path in pkg.configs],
+        scripts={"postinst": f"echo {quote_for_shell(pkg.fails)} >&2\nexit 1"} if pkg.fails else {},
+    )
+
+
+def _relation(text: str) -> str:
+    """ "app < 2.0" is "app (<< 2.0)" to dpkg."""
+    match = re.fullmatch(r"(\S+) ([<>]=?|=) (\S+)", text)
+    return f"{match[1]} ({match[2] * 2 if match[2] in '<>' else match[2]} {match[3]})" if match else text
 
 
 def missing_tools() -> List[str]:

@@ -3,6 +3,7 @@
 The root has no shell: scriptlets are in Lua, which rpm itself runs, inside the root.
 """
 
+import json
 import shutil
 import tempfile
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import List, Mapping, Sequence, Tuple, Union
 from xml.sax.saxutils import escape, quoteattr
 
+from os_update_agent.demo.pkg import Pkg
 from os_update_agent.errors import UsageError
 from os_update_agent.node.run import run
 
@@ -72,6 +74,22 @@ class Advisory:
     id: str
     kind: str
     rpms: Tuple[Rpm, ...]
+
+
+def as_rpm(pkg: Pkg) -> Rpm:
+    """The .rpm of a package that is said for every package manager."""
+    return Rpm(
+        pkg.name,
+        pkg.version,
+        epoch=pkg.epoch,
+        requires=pkg.requires,
+        provides=pkg.provides,
+        conflicts=pkg.breaks,
+        obsoletes=pkg.obsoletes,
+        files=pkg.files,
+        configs=pkg.configs,
+        scripts={"post": f"error({json.dumps(pkg.fails)})"} if pkg.fails else {},
+    )
 
 
 def missing_tools() -> List[str]:

@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Dict, Mapping, Tuple
 
+from os_update_agent.demo.pkg import Pkg
 from os_update_agent.demo.receiver import Receiver
-from os_update_agent.demo.repository import Deb, Repository, build, make_root, native_architecture
+from os_update_agent.demo.stage import STAGES, Stage
 from os_update_agent.errors import AgentError
-from os_update_agent.model import Package, PackageState, Transaction
+from os_update_agent.model import PackageState
 from os_update_agent.node.run import run
-from os_update_agent.packages.apt import Apt
 
 FIRST, SECOND, THIRD = "2026-11-01T02:00:00Z", "2026-11-08T02:00:00Z", "2026-11-15T02:00:00Z"
 OUTPUTS = ("changes", "held_back", "state_digest", "restored_from", "restorable", "reboot_required", "services_to_restart")
@@ -19,39 +19,41 @@ CONFIGURATION = "etc/webapp.conf"
 EDITED = "port = 8443   # edited by the operator\n"
 
 _CONF = {f"/{CONFIGURATION}": "port = 80\n"}
+_CONFIGS = (f"/{CONFIGURATION}",)
+HELD = Pkg("database", "14.1")
 INSTALLED = (
-    Deb("webapp", "1.0-1", fields={"Depends": "libweb (>= 1.0)"}, files=_CONF, conffiles=[f"/{CONFIGURATION}"]),
-    Deb("libweb", "1.0-1"),
-    Deb("metrics-old", "1.4-2"),
-    Deb("monitor", "1.4-2", fields={"Depends": "metrics-old"}),
-    Deb("clock", "9.0-1"),
-    Deb("database", "14.1-1"),
+    Pkg("webapp", "1.0", requires=("libweb >= 1.0",), files=_CONF, configs=_CONFIGS),
+    Pkg("libweb", "1.0"),
+    Pkg("metrics-old", "1.4"),
+    Pkg("monitor", "1.4", requires=("metrics-old",)),
+    Pkg("clock", "9.0"),
+    HELD,
 )
 NOVEMBER = (
-    Deb(
+    Pkg(
         "webapp",
-        "2.0-1",
-        fields={"Depends": "libweb (>= 2.0), webapp-cache"},
+        "2.0",
+        requires=("libweb >= 2.0", "webapp-cache"),
         files={f"/{CONFIGURATION}": "port = 80\ncache = yes\n"},
-        conffiles=[f"/{CONFIGURATION}"],
+        configs=_CONFIGS,
     ),
-    Deb("libweb", "2.0-1", fields={"Breaks": "webapp (<< 2.0)"}),
-    Deb("webapp-cache", "2.0-1"),
-    Deb("metrics", "2.0-1", fields={"Provides": "metrics-old", "Conflicts": "metrics-old", "Replaces": "metrics-old"}),
-    Deb("monitor", "2.0-1", fields={"Depends": "metrics"}),
-    Deb("clock", "1:1.0-1"),
-    Deb("database", "14.2-1"),
+    Pkg("libweb", "2.0", breaks=("webapp < 2.0",)),
+    Pkg("webapp-cache", "2.0"),
+    Pkg("metrics", "2.0", provides=("metrics-old",), obsoletes=("metrics-old",)),
+    Pkg("monitor", "2.0", requires=("metrics",)),
+    Pkg("clock", "1.0", epoch="1"),
+    Pkg("database", "14.2"),
 )
 BROKEN = (
-    Deb(
+    Pkg(
         "webapp",
-        "3.0-1",
-        fields={"Depends": "libweb (>= 2.0), webapp-cache"},
+        "3.0",
+        requires=("libweb >= 2.0", "webapp-cache"),
         files=_CONF,
-        conffiles=[f"/{CONFIGURATION}"],
-        scripts={"postinst": "echo 'webapp: cannot migrate the cache' >&2\nexit 1"},
+        configs=_CONFIGS,
+        fails="webapp: cannot migrate the cache",
     ),
-    Deb("libweb", "2.1-1", fields={"Breaks": "webapp (<< 2.0)"}),
+    Pkg("libweb", "2.1", breaks=("webapp < 2.0",)),
 )
 
 
@@ -61,35 +63,33 @@ class Scene:
 
     directory: Path
     receiver: Receiver
-    repository: Repository = field(init=False)
-    apt: Apt = field(init=False)
-    root: Path = field(init=False)
+    backend: str = "apt"
+    stage: Stage = field(init=False)
     hook: Tuple[str, ...] = field(init=False)
     deliveries: int = 0
 
     def __post_init__(self) -> None:
-        self.repository = Repository(self.directory / "repository")
-        self.root = make_root(self.directory / "root", sources=[self.repository.source_line()])
-        work = self.directory / "work"
-        work.mkdir(mode=0o700)
-        self.apt = Apt(self.root, work, work)
+        self.stage = STAGES[self.backend](self.directory)
         self.hook = hook_program()
         self._write_configuration()
         self.publish(*INSTALLED)
-        self._install(work)
+        self.stage.install(INSTALLED, auto=("libweb", "metrics-old"))
+        self.stage.hold(HELD)
+        (self.root / CONFIGURATION).write_text(EDITED, encoding="utf-8")
 
-    def publish(self, *debs: Deb) -> None:
-        self.repository.add(*debs)
-        self.repository.publish()
+    @property
+    def root(self) -> Path:
+        return self.stage.root
 
-    def withdraw(self, *debs: Deb) -> None:
+    def publish(self, *pkgs: Pkg) -> None:
+        self.stage.publish(pkgs)
+
+    def withdraw(self, *pkgs: Pkg) -> None:
         """Take versions out of the repository, as a distribution does when the next ones appear."""
-        for deb in debs:
-            self.repository.remove(deb.name, deb.version)
-        self.repository.publish()
+        self.stage.withdraw(pkgs)
 
     def state(self) -> PackageState:
-        return self.apt.capture()
+        return self.stage.state()
 
     def configuration(self) -> str:
         return (self.root / CONFIGURATION).read_text(encoding="utf-8")
@@ -129,19 +129,7 @@ class Scene:
 
     def _write_configuration(self) -> None:
         paths = "".join(f"{name} = {self.directory / name}\n" for name in ("state", "log", "run", "steps"))
-        self.agent_conf.write_text(f"[node]\nroot = {self.root}\nbackend = apt\n[paths]\n{paths}", encoding="utf-8")
-
-    def _install(self, work: Path) -> None:
-        files = tuple(str(build(deb, work)) for deb in INSTALLED)
-        install = tuple(Package(deb.name, native_architecture(), deb.version) for deb in INSTALLED)
-        with (work / "install.log").open("wb") as output:
-            complaints = self.apt.transact(Transaction(install=install, files=files), output, forced=False)
-        if complaints:
-            raise AgentError(f"the demo's packages cannot be installed: {'; '.join(complaints)}")
-        packages = {package.name: package for package in self.state().packages}
-        self.apt.mark([packages["libweb"], packages["metrics-old"]], "auto")
-        self.apt.hold([packages["database"]._replace(want="hold")])
-        (self.root / CONFIGURATION).write_text(EDITED, encoding="utf-8")
+        self.agent_conf.write_text(f"[node]\nroot = {self.root}\nbackend = {self.backend}\n[paths]\n{paths}", encoding="utf-8")
 
 
 def hook_program() -> Tuple[str, ...]:

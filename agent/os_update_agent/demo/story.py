@@ -1,5 +1,6 @@
 """The demo: the promise of the project, told step by step on real packages, and checked."""
 
+import os
 import shutil
 import sys
 import tempfile
@@ -8,11 +9,11 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Iterator, List, Mapping, Optional, TextIO
+from typing import Any, Iterator, List, Mapping, Optional, TextIO, Tuple
 
 from os_update_agent.demo.receiver import Receiver
-from os_update_agent.demo.repository import missing_tools
 from os_update_agent.demo.scene import BROKEN, EDITED, FIRST, INSTALLED, NOVEMBER, SECOND, THIRD, Scene
+from os_update_agent.demo.stage import STAGES, chosen
 from os_update_agent.errors import AgentError
 from os_update_agent.model import PackageState
 
@@ -21,18 +22,22 @@ _WIDTH = 88
 _INDENT = 17
 
 
-def tell(directory: Optional[Path] = None, out: TextIO = sys.stdout) -> int:
+def tell(directory: Optional[Path] = None, out: TextIO = sys.stdout, *, backend: str = "auto") -> int:
     """Tell the whole story. Returns 0 when every step came out as it should, 1 otherwise.
 
-    ``directory`` is made, used and left behind; without it a temporary one is used and removed. Raises AgentError
-    where a tool is missing.
+    ``directory`` is made, used and left behind; without it a temporary one is used and removed. ``backend`` is apt, dnf, or auto:
+    the one that this machine has. Raises AgentError where a tool is missing, or the right to use it.
     """
-    missing = missing_tools()
+    backend = chosen(backend)
+    stage = STAGES[backend]
+    missing = stage.missing_tools()
     if missing:
-        raise AgentError(f"the demo needs {' and '.join(missing)}: it works on Debian, Ubuntu and their kin")
+        raise AgentError(f"the demo needs {' and '.join(missing)}: {stage.needs}")
+    if stage.needs_root and os.geteuid() != 0:
+        raise AgentError(f"the demo with {stage.tools} needs root: rpm enters the demo's own root with chroot; nothing outside is touched")
     started = time.monotonic()
     with _directory(directory) as place, Receiver() as receiver:
-        story = _Story(Scene(place, receiver), out)
+        story = _Story(Scene(place, receiver, backend), out)
         story.tell()
         story.line()
         if story.wrong:
@@ -40,7 +45,8 @@ def tell(directory: Optional[Path] = None, out: TextIO = sys.stdout) -> int:
             for text in story.wrong:
                 story.line(f"  {text}")
             return 1
-        story.line(f"All as promised, in {time.monotonic() - started:.0f} s. Real apt, real dpkg, real packages; nothing outside {place}")
+        real = " and ".join(f"real {tool}" for tool in stage.tools.split(" and "))
+        story.line(f"All as promised, in {time.monotonic() - started:.0f} s. {real.capitalize()}, real packages; nothing outside {place}")
         story.line("was touched" + (", where you can look around:" if directory else ", and that is gone now."))
         if directory:
             story.line(f"  os-update-agent --config {place / 'agent.conf'} history")
@@ -69,11 +75,12 @@ class _Story:
     out: TextIO
     wrong: List[str] = field(default_factory=list)
     steps: int = 0
+    held_back: Tuple[str, ...] = ()
 
     def tell(self) -> None:
         scene = self.scene
         self.line("os-update-agent: a value goes in, a package state comes out, the truth is reported,")
-        self.line("and going back works. What follows is real: apt-get and dpkg in a private root, the")
+        self.line(f"and going back works. What follows is real: {scene.stage.tools} in a private root, the")
         self.line("real hook program, and an HTTP server in the place of Heat.")
         self.line()
         self.line("The node has " + ", ".join(_label(self.scene.state())) + ".")
@@ -89,10 +96,10 @@ class _Story:
         self.check(versions["webapp"].version == "2.0-1", "webapp is at 2.0-1")
         self.check("webapp-cache" in versions and versions["webapp-cache"].mark == "auto", "webapp-cache is new, marked automatic")
         self.check("metrics" in versions and "metrics-old" not in versions, "metrics has taken the place of metrics-old")
-        self.check(versions["database"].version == "14.1-1" and versions["database"].is_held, "the hold on database was kept")
+        self.check(versions["database"].version == "14.1-1" and "database" in self.held_back, "the hold on database was kept")
         self.check(scene.configuration() == EDITED, "the edited webapp.conf was kept")
 
-        scene.withdraw(*(deb for deb in (*INSTALLED, *NOVEMBER) if deb.name in ("webapp", "libweb", "metrics-old", "monitor", "clock")))
+        scene.withdraw(*(pkg for pkg in (*INSTALLED, *NOVEMBER) if pkg.name in ("webapp", "libweb", "metrics-old", "monitor", "clock")))
         scene.publish(*BROKEN)
         self.note("The repository drops all these versions, old and new, and gets a webapp that fails while it is configured.")
         third = self.deliver("UPDATE", THIRD, "The next update fails, and is undone.", 1)
@@ -134,6 +141,7 @@ class _Story:
         self.line(f"changed          {_count(len(changes), 'package')}")
         for change in changes[:_SHOWN_PACKAGES]:
             self.line(f"                 {change['name']:<14} {change['before'] or '-':>10} -> {change['after'] or 'removed'}")
+        self.held_back = tuple(item["name"] for item in answer["held_back"])
         for item in answer["held_back"]:
             self.line(f"held back        {item['name']}: {item['reason']}")
 
