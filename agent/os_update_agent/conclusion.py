@@ -7,7 +7,7 @@ from os_update_agent.model import Deployment, Outcome, Request, Run, diff
 from os_update_agent.packages.state import visible
 from os_update_agent.policy import Policy
 from os_update_agent.report import NOTHING_CHANGED, Facts, outcome_of_run, outcome_of_switch
-from os_update_agent.site import Site
+from os_update_agent.site import Site, was_told
 
 TAIL_BYTES = 16 * 1024
 
@@ -40,7 +40,9 @@ def store(site: Site, config_id: str, request: Request, outcome: Outcome, *, unl
     delivery = site.ledger.delivery(config_id)
     run = site.ledger.run(delivery.run) if delivery and delivery.run is not None else None
     body = encoded(request, outcome, run.log if run else "")
-    target = None if request.signal.transport == "NO_SIGNAL" else request.signal
+    # Where Heat has been told without the ledger a second signal could only meet somebody else's deployment.
+    nobody_waits = request.signal.transport == "NO_SIGNAL" or was_told(site.settings, config_id)
+    target = None if nobody_waits else request.signal
     return site.ledger.finish(config_id, body, target, site.clock(), unless_started=unless_started)
 
 

@@ -14,13 +14,13 @@ from os_update_agent.errors import BUG_STATUS, AgentError, BadDeployment, Ledger
 from os_update_agent.heat.copies import forget_signal
 from os_update_agent.heat.metadata import overtaken_on_arrival
 from os_update_agent.heat.outcome import encode
-from os_update_agent.heat.signal import send
+from os_update_agent.heat.signal import DELIVERED, send
 from os_update_agent.model import Delivery, Deployment, Outcome, Output, Request, SignalTarget
 from os_update_agent.outbox import Patience, deliver_signal
 from os_update_agent.policy import Policy, signal_patience
 from os_update_agent.report import NOTHING_CHANGED, OUTPUTS, outcome_of_error, outcome_of_nothing
 from os_update_agent.settings import Settings
-from os_update_agent.site import Site, open_site
+from os_update_agent.site import Site, note_told, open_site
 from os_update_agent.waiting import Watch, give_up, see_through
 
 log = logging.getLogger(__name__)
@@ -172,7 +172,10 @@ def _without_ledger(
     """
     aftermath = "what has become of the packages is not known before the ledger can be read again" if changed else NOTHING_CHANGED
     body = encoded(request_of(deployment), outcome or outcome_of_error(str(error), error.exit_status, aftermath))
-    if signals:
+    if signals and overtaken_on_arrival(deployment.id) is None:
         answer = send(deployment.signal, body, ca_certificate=settings.ca_certificate)
+        if answer.verdict == DELIVERED and deployment.id:
+            note_told(settings, deployment.id)
+            forget_signal(deployment.id)
         log.error("%s; signal %s: %s", error, answer.verdict, answer.reason)
     return body

@@ -1,6 +1,7 @@
 """What every sequence works with on this node: settings, ledger, clock, and the backend that a policy asks for."""
 
 import contextlib
+import hashlib
 import logging
 import os
 import time
@@ -102,6 +103,24 @@ def has_ended(settings: Settings, name: str) -> bool:
         return False
 
 
+def note_told(settings: Settings, config_id: str) -> None:
+    """Heat has taken an answer that could not be stored. Noted outside of the state, whose disk may be what is full."""
+    with contextlib.suppress(AgentError, OSError):
+        make_private(settings.run)
+        _told(settings, config_id).touch(mode=0o600)
+
+
+def was_told(settings: Settings, config_id: str) -> bool:
+    return _told(settings, config_id).exists()
+
+
+def _told(settings: Settings, config_id: str) -> Path:
+    # The id comes from outside, so it never becomes a file name.
+    return settings.run / f"told-{hashlib.sha256(config_id.encode('utf-8', 'surrogatepass')).hexdigest()}"
+
+
 def open_site(settings: Settings) -> Site:
     """The node with its ledger. Raises LedgerError."""
-    return Site(settings, Ledger(settings.ledger))
+    ledger = Ledger(settings.ledger)
+    ledger.keep_reserve()
+    return Site(settings, ledger)

@@ -13,7 +13,7 @@ import os
 from dataclasses import replace
 from typing import IO, Iterator, Mapping, Optional
 
-from os_update_agent.errors import BUG_STATUS, AgentError, bug
+from os_update_agent.errors import BUG_STATUS, AgentError, LedgerError, bug
 from os_update_agent.model import Run
 from os_update_agent.phases import activation, before, end, outside, switching
 from os_update_agent.phases.names import CHECK, FINISHED, REBOOT, RECORD, RESTART, RETURN, TRANSACT, UNDO, VERIFY
@@ -82,10 +82,22 @@ def perform(site: Site, run: Run) -> Run:
         # dpkg and apt write through their own descriptor: ours has to know where the file ends.
         output.seek(0, os.SEEK_END)
         work = Work(site, run, output)
-        with work.backend.session():
-            while work.run.phase != FINISHED:
-                _step(work)
+        try:
+            with work.backend.session():
+                while work.run.phase != FINISHED:
+                    _step(work)
+        except LedgerError as error:
+            _return_unrecorded(work, error)
+            raise
     return work.run
+
+
+def _return_unrecorded(work: Work, error: LedgerError) -> None:
+    """Law 7 where nothing can be written down any more: whether anybody ever reads where this run stands is not known."""
+    if work.run.left and not work.run.returned:
+        work.run = replace(work.run, failure=work.run.failure or str(error))
+        with contextlib.suppress(AgentError):
+            work.operator_steps("post-update.d")
 
 
 def _step(work: Work) -> None:
@@ -96,6 +108,9 @@ def _step(work: Work) -> None:
     try:
         run = (switching.PHASES if work.run.switches_services else _PHASES)[phase](work)
     except AgentError as error:
+        if phase == RECORD and isinstance(error, LedgerError):
+            # The packages are where they should be: that this cannot be written down now does not make it untrue.
+            raise
         run = _failed(work, phase, str(error), error.exit_status)
     except Exception as error:
         # A bug must not leave the node half-done, and must still be reported as a failure.

@@ -1,9 +1,10 @@
-"""How a worker dies: by its own hand, with SIGKILL, at a durable write or at a moment of its transaction.
+"""How a worker dies: by its own hand, with SIGKILL, at a durable write or at a moment of its transaction. Or its disk becomes full there.
 
 A durable write is a transaction of the ledger or an fsync of a file. Each has a name, the same in every life of the worker that does
 the same step: "plan.put_state.1" is the first state that the phase plan puts into the ledger, "fetch.fsync app.deb" a file that is kept.
 """
 
+import contextlib
 import json
 import os
 import signal
@@ -20,15 +21,17 @@ from typing import Counter as Counts
 from os_update_agent import update
 from os_update_agent.ledger.database import Database
 
-BEFORE, AFTER = "before", "after"
+# Ahead of a transaction of the ledger; when all is written and nothing committed; when it is durable.
+AHEAD, BEFORE, AFTER = "ahead", "before", "after"
 NOWHERE = "outside"
 TRANSACTIONS = ("transact", "undo")
 
 
 @dataclass(frozen=True)
 class Death:
-    """When to die: at the first of ``writes`` (name, before or after), at the ``number``th write whatever its name, ``delay`` seconds
-    after the start, or ``inside`` seconds after a transaction was begun. Nothing set: never.
+    """When to die: at the first of ``writes`` (name and AHEAD, BEFORE or AFTER), at the ``number``th write whatever its name, ``delay``
+    seconds after the start, or ``inside`` seconds after a transaction was begun. Nothing set: never. With ``fill`` the disk of that
+    directory is filled to the last byte instead, and the worker goes on as it can.
     """
 
     writes: Tuple[Tuple[str, str], ...] = ()
@@ -36,6 +39,7 @@ class Death:
     when: str = AFTER
     delay: Optional[float] = None
     inside: Optional[float] = None
+    fill: str = ""
 
     def as_json(self) -> str:
         return json.dumps(asdict(self))
@@ -86,6 +90,7 @@ class Doom:
         self.seen[method] += 1
         # What has been fetched is not fetched in the next life, so there the numbers would not stay the same.
         name = f"{self.phase}.{method}" if self.phase == "fetch" else f"{self.phase}.{method}.{self.seen[method]}"
+        self.die_at(name, AHEAD)
         if transaction is None:
             self.die_at(name, BEFORE)
             yield None
@@ -99,8 +104,13 @@ class Doom:
     def die_at(self, name: str, when: str) -> None:
         death = self.death
         if (name, when) in death.writes or (self.writes == death.number and when == death.when):
-            self.say(f"died {when} {name}")
-            os.kill(os.getpid(), signal.SIGKILL)
+            if death.fill:
+                self.say(f"filled {when} {name}")
+                self.death = Death()
+                fill(Path(death.fill))
+            else:
+                self.say(f"died {when} {name}")
+                os.kill(os.getpid(), signal.SIGKILL)
         if when == AFTER:
             self.say(f"did {name}")
 
@@ -114,3 +124,12 @@ class Doom:
 
     def say(self, line: str) -> None:
         self.note.write(f"{line}\n")
+
+
+def fill(directory: Path) -> None:
+    """Leave no byte free on the disk of the directory."""
+    with (directory / "filler").open("ab", buffering=0) as file:
+        for size in (1 << 16, 1 << 12, 1):
+            with contextlib.suppress(OSError):
+                while file.write(bytes(size)) == size:
+                    pass

@@ -55,3 +55,18 @@ class Disk:
 def _do(*argv: str) -> None:
     done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, f"{argv}: {done.stderr}"
+
+
+class SmallDisk:
+    """A file system of a few megabytes, in memory, that can be filled. Needs root."""
+
+    def __init__(self, mount_point: Path, size: str) -> None:
+        self.mount_point = mount_point
+        mount_point.mkdir()
+        _do("mount", "-t", "tmpfs", "-o", f"size={size},mode=0755", "tmpfs", str(mount_point))
+
+    def free(self) -> None:
+        (self.mount_point / "filler").unlink(missing_ok=True)
+
+    def remove(self) -> None:
+        _do("umount", str(self.mount_point))

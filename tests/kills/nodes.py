@@ -10,10 +10,10 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, List, Optional
+from typing import Dict, List, Optional, Union
 
 from kills.death import Death
-from kills.disk import Disk
+from kills.disk import Disk, SmallDisk
 from kills.nursery import AGENT, Nursery
 from os_update_agent.demo import repository as debs
 from os_update_agent.demo import rpm_repository as rpms
@@ -177,7 +177,7 @@ class Node:
     kind: Kind
     receiver: Receiver
     nursery: Nursery
-    disk: Optional[Disk] = None
+    disk: Optional[Union[Disk, SmallDisk]] = None
     deliveries: int = 0
 
     def configure(self) -> None:
@@ -300,7 +300,7 @@ class Node:
 
     def power_cut(self) -> None:
         """Everything ends; of state and log only that stays what is on the disk; /run is empty after a boot."""
-        assert self.disk is not None
+        assert isinstance(self.disk, Disk)
         self.kill_everything()
         self.disk.cut()
         shutil.rmtree(self.settings.run, ignore_errors=True)
@@ -346,7 +346,8 @@ class World:
         for name in ("steps.log", "writes", "worker.out"):
             (self.directory / scenario / name).unlink(missing_ok=True)
 
-    def node(self, scenario: str, *, disk: bool = False) -> Node:
+    def node(self, scenario: str, *, disk: bool = False, small: str = "") -> Node:
+        """A node of its own. ``disk``: its state and log lie where the power can be cut; ``small``: on a file system of that size."""
         self.count += 1
         directory = self.directory / f"trial-{self.count}"
         shutil.copytree(self.directory / scenario, directory, symlinks=True)
@@ -354,6 +355,9 @@ class World:
         if disk:
             node.disk = Disk(directory / "disk", directory)
             node.disk.fill(directory / "state", directory / "log")
+        if small:
+            node.disk = SmallDisk(directory / "disk", small)
+            shutil.move(str(directory / "state"), str(directory / "disk/state"))
         node.configure()
         return node
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Iterator, List, Optional, Tuple
 
 from os_update_agent.errors import LedgerError
+from os_update_agent.ledger import reserve
 
 # 1: the first published schema.
 SCHEMA = 1
@@ -67,6 +68,10 @@ class Database:
                     self._db.execute(statement)
                 self._db.execute(f"PRAGMA user_version={SCHEMA}")
 
+    def keep_reserve(self) -> None:
+        """Keep room on the disk for what a run has yet to write. Raises nothing: without it only a full disk is worse."""
+        reserve.keep(self.path.parent)
+
     def close(self) -> None:
         self._db.close()
 
@@ -83,6 +88,7 @@ class Database:
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         with self._complaints():
+            reserve.give_up_if_needed(self.path.parent)
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield self._db

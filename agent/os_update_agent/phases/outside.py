@@ -78,7 +78,9 @@ def come_back(work: Work) -> Run:
     """Law 7: bring the node back into service, however the update ended."""
     if not (work.run.left or _is_outside(work)):
         return replace(work.run, phase=RECORD)
-    work.save(replace(work.run, left=True))
+    if not work.run.left:
+        # An earlier run has left it outside. Else nothing is written that could fail before the node is back.
+        work.save(replace(work.run, left=True))
     work.operator_steps("post-update.d")
     return replace(work.run, returned=True, phase=RECORD)
 
