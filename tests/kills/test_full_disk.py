@@ -71,6 +71,7 @@ def test_a_write_that_fails_stops_the_worker_and_nothing_else(world: World, scen
             if status:
                 assert "full" in node.output.read_text(encoding="utf-8")
             node.disk.free()
+            trial.died_at.append((name, BEFORE))
             assert trial.end(config_id) == [], name
         finally:
             world.clear(node)
