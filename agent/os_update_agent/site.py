@@ -1,7 +1,6 @@
 """What every sequence works with on this node: settings, ledger, clock, and the backend that a policy asks for."""
 
 import contextlib
-import hashlib
 import logging
 import os
 import time
@@ -111,12 +110,14 @@ def note_told(settings: Settings, config_id: str) -> None:
 
 
 def was_told(settings: Settings, config_id: str) -> bool:
-    return _told(settings, config_id).exists()
+    return any(settings.run.glob("told-*")) and _told(settings, config_id).exists()
 
 
 def _told(settings: Settings, config_id: str) -> Path:
+    from hashlib import sha256  # late: most nodes never come here
+
     # The id comes from outside, so it never becomes a file name.
-    return settings.run / f"told-{hashlib.sha256(config_id.encode('utf-8', 'surrogatepass')).hexdigest()}"
+    return settings.run / f"told-{sha256(config_id.encode('utf-8', 'surrogatepass')).hexdigest()}"
 
 
 def open_site(settings: Settings) -> Site:
