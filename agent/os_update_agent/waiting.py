@@ -122,7 +122,9 @@ def _start_worker(site: Site) -> str:
     from os_update_agent.node.reboot import own_unit
 
     settings = site.settings
-    make_private(settings.log)
+    for directory in (settings.log, settings.run):
+        # After a boot there is nothing in /run.
+        make_private(directory)
     environment = dict(os.environ)
     if settings.source is not None:
         environment[ENVIRONMENT] = str(settings.source)

@@ -30,8 +30,10 @@ def prepare(directory: Path) -> None:
         subprocess.run(["umount", "-l", str(CGROUP)], check=True)
         mount("-t", "cgroup2", "cgroup2", str(CGROUP))
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
-    layers = f"lowerdir={(directory / 'lower').resolve()},upperdir={directory / 'upper'},workdir={directory / 'work'}"
-    mount("-t", "overlay", "overlay", "-o", layers, str(directory / "disk"))
+    # The paths of layers are options of a bounded length, and one must not hold a colon or a comma: links in a short directory name them.
+    lower = ":".join(str(link) for link in sorted(directory.glob("lower-*")))
+    options = f"lowerdir={lower},upperdir={directory / 'upper'},workdir={directory / 'work'}"
+    mount("-t", "overlay", "overlay", "-o", options, str(directory / "disk"))
 
 
 def answer(directory: Path, request: Request) -> Reply:

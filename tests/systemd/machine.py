@@ -13,7 +13,7 @@ import sys
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import Callable, Dict, List, Optional, Sequence, Type, TypeVar
+from typing import Callable, Dict, List, Optional, Sequence, Type, TypeVar, Union
 
 TESTS = Path(__file__).resolve().parents[1]
 TOOLS = ("systemd-nspawn", "nsenter", "unshare", "ip")
@@ -25,14 +25,14 @@ WANTS_REBOOT = 133
 T = TypeVar("T")
 
 
-def wait_for(condition: Callable[[], T], what: str, *, seconds: float = LONG) -> T:
+def wait_for(condition: Callable[[], T], what: Union[str, Callable[[], str]], *, seconds: float = LONG) -> T:
     """The first true value of the condition. Raises AssertionError that says what did not come."""
     end = time.monotonic() + seconds
     while True:
         value = condition()
         if value:
             return value
-        assert time.monotonic() < end, f"after {seconds:g} s still not there: {what}"
+        assert time.monotonic() < end, f"after {seconds:g} s still not there: {what() if callable(what) else what}"
         time.sleep(0.05)
 
 
@@ -40,9 +40,10 @@ class Machine:
     """One machine between ``with`` and its end. ``root`` is a root file system that is only read; the disk is a layer above it.
 
     ``directory`` must not lie on an overlay. ``www`` in it is served under ``url`` and what is POSTed there is in ``posts()``.
+    ``above`` are the ``disk_layer``s of other machines with the same root, the lowest first: this one goes on from there.
     """
 
-    def __init__(self, root: Path, directory: Path, *, boot_options: Sequence[str] = ()) -> None:
+    def __init__(self, root: Path, directory: Path, *, above: Sequence[Path] = (), boot_options: Sequence[str] = ()) -> None:
         self.directory = directory.absolute()
         self.boot_options = tuple(boot_options)
         self.url = ""
@@ -52,7 +53,13 @@ class Machine:
         self._cgroup = Path()
         for name in ("upper", "work", "disk", "www"):
             (self.directory / name).mkdir(parents=True)
-        (self.directory / "lower").symlink_to(root.absolute())
+        for number, layer in enumerate(reversed((root, *above))):
+            (self.directory / f"lower-{number}").symlink_to(layer.absolute())
+
+    @property
+    def disk_layer(self) -> Path:
+        """What this machine has written to its disk."""
+        return self.directory / "upper"
 
     def __enter__(self) -> "Machine":
         missing = [tool for tool in TOOLS if shutil.which(tool) is None]

@@ -80,7 +80,10 @@ def environment_text(environment: Mapping[str, str]) -> str:
 
 
 def _environment_file(path: Path, environment: Mapping[str, str]) -> Path:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise CommandFailed(f"the environment {path} cannot be written: {error.strerror}") from error
     with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape") as file:
         file.write(environment_text(environment))
     return path

@@ -3,7 +3,7 @@
 import os
 import time
 from dataclasses import replace
-from typing import List, Mapping, Tuple
+from typing import Dict, List, Mapping, Tuple
 
 from os_update_agent.activation import BACK, FORTH, Restarts, reboot_is_due, restarts
 from os_update_agent.errors import AgentError
@@ -75,20 +75,31 @@ def restart_callers(work: Work) -> Run:
 
 def _restarted(work: Work, run: Run, systemctl: str) -> Run:
     plan = _plan(work, systemctl)
-    failures = []
-    for unit in plan.now:
-        work.say(f"--- restart {unit}")
-        complaint = units.switch(systemctl, "try-restart", (unit,), work.output, work.policy.script_timeout)
-        if complaint:
-            failures.append(f"{unit}: {complaint}")
-    failures += _not_running(systemctl, plan.now)
-    run = replace(run, restarted=plan.now, restart_last=plan.last)
+    run = replace(run, restarted=tuple(sorted({*run.restarted, *plan.now})), restart_last=plan.last)
     if plan.left:
         run = noted(run, f"not restarted, though they run replaced code: {named([f'{unit} ({why})' for unit, why in plan.left])}")
-    if failures:
-        work.save(run)
-        raise AgentError(f"services that ran replaced code do not come up with the new one: {named(failures)}")
+    # Written ahead: an undo starts them again where they do not run any more.
+    work.save(run)
+    complaints = _each(work, systemctl, "try-restart", plan.now)
+    if _direction(run) == BACK:
+        stopped = tuple(_not_running(systemctl, run.restarted))
+        complaints += (*_each(work, systemctl, "reset-failed", stopped), *_each(work, systemctl, "restart", stopped))
+    down = _not_running(systemctl, run.restarted)
+    if complaints or down:
+        said = [*complaints, *(f"{unit} is {state}" for unit, state in down.items())]
+        raise AgentError(f"services that ran replaced code do not come up again: {named(said)}")
     return run
+
+
+def _each(work: Work, systemctl: str, verb: str, names: Tuple[str, ...]) -> Tuple[str, ...]:
+    """What systemctl complained of."""
+    complaints = []
+    for unit in names:
+        work.say(f"--- {verb} {unit}")
+        complaint = units.switch(systemctl, verb, (unit,), work.output, work.policy.script_timeout)
+        if complaint:
+            complaints.append(f"{unit}: {complaint}")
+    return tuple(complaints)
 
 
 def _plan(work: Work, systemctl: str) -> Restarts:
@@ -97,12 +108,12 @@ def _plan(work: Work, systemctl: str) -> Restarts:
     return restarts(stale, caller=os.environ.get(CALLER_UNIT), refusing=refusing)
 
 
-def _not_running(systemctl: str, names: Tuple[str, ...]) -> Tuple[str, ...]:
+def _not_running(systemctl: str, names: Tuple[str, ...]) -> Dict[str, str]:
     if not names:
-        return ()
+        return {}
     # One that ends as soon as it is started runs for a moment.
     time.sleep(SETTLE_SECONDS)
-    return tuple(f"{unit} is {state.active}" for unit, state in units.ask(systemctl, names).items() if not state.is_active)
+    return {unit: state.active for unit, state in units.ask(systemctl, names).items() if not state.is_active}
 
 
 def _has_booted(work: Work) -> bool:

@@ -1,0 +1,146 @@
+"""What only a real systemd can show: the caller's end, a power cut, a reboot in the middle."""
+
+import json
+
+from systemd.machine import wait_for
+from systemd.node import RESTARTS, Node, collect_config
+
+STEPS = ["pre-update.d", "health.d", "post-update.d"]
+
+
+def updated(node: Node, config_id: str) -> None:
+    """The update of app and slow has come to its end, once, and so Heat was told."""
+    result = node.result(config_id)
+    assert result["deploy_status_code"] == 0, result["deploy_stderr"]
+    assert {change["name"] for change in result["changes"]["changes"]} >= {"app", "slow"}
+    assert node.version("app") == node.version("slow") == "2 ii"
+    (run,) = [run for run in json.loads(node.command("history", "--json"))["runs"] if run["value"] == "v2"]
+    assert run["result"] == "success"
+
+
+def nothing_is_left(node: Node) -> None:
+    """Nothing is open or owed, and resuming once more changes nothing."""
+    ran, posts = node.ran(), len(node.machine.posts())
+    assert "nothing is owed" in node.command("resume")
+    assert node.ran() == ran and len(node.machine.posts()) == posts
+
+
+def test_a_caller_that_is_stopped_changes_nothing_and_a_second_one_joins(node: Node) -> None:
+    node.offer_two()
+    node.hold_transaction()
+    config_id = node.deliver("UPDATE", "v2")
+    node.wait_for_transaction()
+    node.machine.run("systemctl", "stop", "os-collect-config.service")
+    assert node.signals(config_id) == []
+    # The second caller comes while the transaction is still under way, and waits for the same answer.
+    hook = f"/usr/libexec/heat-config/hooks/package-update < {node.file(config_id)} > /srv/joined"
+    node.machine.run("systemd-run", "--quiet", "--unit=second", "--property=RemainAfterExit=yes", "/bin/sh", "-c", hook)
+    wait_for(lambda: node.machine.is_active("second.service"), "the second caller")
+    node.go_on()
+    updated(node, config_id)
+    wait_for(lambda: node.machine.read("/srv/joined"), "the answer to the second caller")
+    assert json.loads(node.machine.read("/srv/joined")) == node.signals(config_id)[0]
+    assert node.places() == STEPS
+    nothing_is_left(node)
+
+
+def test_a_caller_that_is_restarted_never_runs_its_hook_again_and_the_result_is_told(node: Node) -> None:
+    node.offer_two()
+    node.hold_transaction()
+    config_id = node.deliver("UPDATE", "v2")
+    node.wait_for_transaction()
+    node.machine.run("systemctl", "restart", "os-collect-config.service")
+    node.go_on()
+    updated(node, config_id)
+    assert node.places() == STEPS
+    assert node.machine.read("/srv/hook.log").count("Traceback") == 0
+
+
+def test_an_update_of_os_collect_config_that_restarts_it_is_survived(node: Node) -> None:
+    node.offer_two(collect_config("2", RESTARTS))
+    config_id = node.deliver("UPDATE", "v2")
+    updated(node, config_id)
+    assert node.version("os-collect-config") == "2 ii"
+    assert [start["version"] for start in node.starts()] == ["1", "2"]
+    # And back, by the same package's script.
+    back = node.result(node.deliver("UPDATE", "v1"))
+    assert back["deploy_status_code"] == 0, back["deploy_stderr"]
+    assert node.version("os-collect-config") == node.version("app") == "1 ii"
+    assert node.places() == STEPS * 2
+
+
+def test_a_power_cut_in_the_transaction_is_taken_up_at_boot_before_deployments_are_served(node: Node) -> None:
+    node.offer_two()
+    node.hold_transaction()
+    config_id = node.deliver("UPDATE", "v2")
+    node.wait_for_transaction()
+    node.machine.cut_power()
+    # The second try is not held up.
+    node.machine.path("/srv/wait").unlink()
+    node.machine.boot()
+    updated(node, config_id)
+    first, second = node.starts()
+    assert first["audit"] == second["audit"] == ""
+    # Out before the cut; looked at and in again after it, when everything else was started.
+    before, *after = node.ran()
+    assert [place for *_, place in (before, *after)] == STEPS
+    assert {(boot, state) for boot, state, _ in after} == {(node.machine.boot_id(), "running")}
+    assert before[0] != node.machine.boot_id()
+    nothing_is_left(node)
+
+
+def test_a_reboot_in_the_transaction_waits_for_it_and_the_run_goes_on_after_the_boot(node: Node) -> None:
+    node.offer_two()
+    node.hold_transaction()
+    config_id = node.deliver("UPDATE", "v2")
+    node.wait_for_transaction()
+    node.machine.run("systemctl", "reboot", check=False)
+    wait_for(lambda: not node.machine.is_active("os-collect-config.service"), "the shutdown")
+    node.go_on()
+    node.machine.wait_for_reboot()
+    updated(node, config_id)
+    assert [start["audit"] for start in node.starts()] == ["", ""]
+    assert node.places() == STEPS
+    nothing_is_left(node)
+
+
+def test_a_power_cut_again_and_again_ends_with_the_packages_from_before_and_says_so(node: Node) -> None:
+    node.offer_two()
+    node.hold_transaction()
+    config_id = node.deliver("UPDATE", "v2")
+    for _ in range(3):
+        node.wait_for_transaction()
+        node.machine.path("/srv/in-transaction").unlink()
+        node.machine.cut_power()
+        node.machine.boot()
+    result = node.result(config_id)
+    assert result["deploy_status_code"] != 0
+    assert "it was cut off 3 times" in result["deploy_stderr"] and "was undone" in result["deploy_stderr"]
+    assert node.version("app") == node.version("slow") == "1 ii"
+    assert node.places() == ["pre-update.d", "post-update.d"]
+    nothing_is_left(node)
+
+
+def test_a_boot_is_not_held_up_by_a_heat_that_does_not_answer_and_the_result_is_told_later(node: Node) -> None:
+    node.configure(signal_timeout=0.1)
+    node.offer_two()
+    node.hold_transaction()
+    node.machine.answer(503)
+    config_id = node.deliver("UPDATE", "v2")
+    node.wait_for_transaction()
+    node.machine.cut_power()
+    node.machine.path("/srv/wait").unlink()
+    node.machine.boot()
+    assert node.machine.wait_until_booted() == "running"
+    wait_for(lambda: len(node.starts()) == 2, "os-collect-config")
+    wait_for(lambda: node.signals(config_id), "a try to tell Heat")
+    node.rest()
+    assert node.machine.is_active("os-update-agent-resume.timer")
+    tries = len(node.signals(config_id))
+    node.machine.answer(200)
+    # What the timer does.
+    node.machine.run("systemctl", "start", "os-update-agent-resume.service")
+    wait_for(lambda: len(node.signals(config_id)) > tries, "the signal")
+    nothing_is_left(node)
+    assert len(node.signals(config_id)) == tries + 1
+    assert node.signals(config_id)[-1]["deploy_status_code"] == 0
