@@ -68,7 +68,17 @@ def _finish_orphans(site: Site) -> None:
                 # A newer run has gone on from where this one was cut off; or Heat was told that nothing was changed, and so it stays.
                 site.ledger.save_run(replace(run, phase=names.FINISHED, finished=site.clock(), failure=run.failure or "it was cut off"))
             else:
-                _to_its_end(site, run)
+                _finish_orphan(site, run)
+
+
+def _finish_orphan(site: Site, run: Run) -> None:
+    """What stands in its way stands in the way of no newer delivery: those tell Heat themselves. It stays open for the next start."""
+    try:
+        _to_its_end(site, run)
+    except LedgerError:
+        raise
+    except AgentError as error:
+        log.error("run=%d, which was cut off in phase %s, cannot go on: %s", run.id, run.phase, error)
 
 
 def work(site: Site, delivery: Delivery) -> None:

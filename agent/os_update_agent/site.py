@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Callable, Tuple
 from os_update_agent.errors import AgentError
 from os_update_agent.ledger import Ledger
 from os_update_agent.node.boot import boot_id
+from os_update_agent.node.privacy import close_directory, close_files
 from os_update_agent.policy import Policy
 from os_update_agent.settings import Settings
 
@@ -120,8 +121,17 @@ def _told(settings: Settings, config_id: str) -> Path:
     return settings.run / f"told-{sha256(config_id.encode('utf-8', 'surrogatepass')).hexdigest()}"
 
 
+def _keep_private(settings: Settings) -> None:
+    """Modes that somebody has widened are mended. Files are known by their names: an operator may have named a directory of others."""
+    for directory in (settings.state, settings.archive, settings.log, settings.run):
+        close_directory(directory, is_ours=OUR_NAME in directory.parts or directory == settings.archive)
+    own = (*settings.state.glob("ledger.*"), *settings.log.glob("[0-9]*.log"), settings.worker_log, *settings.run.glob("told-*"))
+    close_files((*own, settings.lock, settings.worker_lock, settings.outbox_lock, *settings.run.glob("worker.*")))
+
+
 def open_site(settings: Settings) -> Site:
     """The node with its ledger. Raises LedgerError."""
     ledger = Ledger(settings.ledger)
     ledger.keep_reserve()
+    _keep_private(settings)
     return Site(settings, ledger)

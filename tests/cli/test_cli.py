@@ -2,6 +2,7 @@
 
 import json
 import re
+import tempfile
 from pathlib import Path
 from typing import Any, Callable, Iterator, Tuple
 
@@ -187,3 +188,16 @@ def test_two_keys_have_to_be_told_apart(scene: Scene, command: Command) -> None:
     status, _, err = command("rollback", "v1")
     assert status == 2 and "'one', 'two'" in err
     assert command("rollback", "v1", "--key", "two")[0] == 0
+
+
+def test_status_names_what_everybody_may_read(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    with tempfile.TemporaryDirectory(dir="/tmp") as scratch:
+        Path(scratch).chmod(0o755)
+        listed = Path(scratch, "heat-config")
+        listed.write_text("[]", encoding="utf-8")
+        listed.chmod(0o644)
+        monkeypatch.setenv("HEAT_SHELL_CONFIG", str(listed))
+        assert f"readable by all: {listed}" in command("status")[1]
+        assert str(listed) in document(command("status", "--json")[1])["readable_by_all"]
+        listed.chmod(0o600)
+        assert str(listed) not in command("status")[1]

@@ -6,6 +6,7 @@ from typing import Dict, List, Tuple
 from os_update_agent import views
 from os_update_agent.commands.asked import HAND_KEY, answer, histories, key_of, policy_of, record_of, state_of
 from os_update_agent.foresight import forecast
+from os_update_agent.heat.exposure import readable_by_all
 from os_update_agent.model import Change, diff
 from os_update_agent.node.lock import node_holder
 from os_update_agent.packages.state import visible
@@ -30,6 +31,7 @@ def status(settings: Settings, arguments: argparse.Namespace) -> int:
         site.ledger.signals(),
         node_holder(settings.lock),
         site.reboot_reasons(Policy()),
+        readable_by_all(settings.collect_config),
     )
     return answer(arguments, document, views.status_text(document))
 

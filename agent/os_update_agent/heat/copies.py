@@ -22,9 +22,14 @@ def without_signal(copy: Dict[str, Any]) -> Dict[str, Any]:
     return {**copy, "inputs": inputs}
 
 
+def deployed_directory() -> Path:
+    """Where heat-config keeps its copies."""
+    return Path(os.environ.get(_DIRECTORY[0], _DIRECTORY[1]))
+
+
 def forget_signal(config_id: str) -> None:
     """Take the signal out of heat-config's copy of the delivery, where there is one."""
-    directory = Path(os.environ.get(_DIRECTORY[0], _DIRECTORY[1]))
+    directory = deployed_directory()
     path = directory / f"{config_id}.json"
     if path.name != f"{config_id}.json" or path.parent != directory:
         return

@@ -55,11 +55,15 @@ def overtaker(listed: Tuple[Listed, ...], config_id: str) -> Optional[str]:
     return max(newer, key=lambda entry: entry.created).id if newer else None
 
 
+def heat_config_file() -> Path:
+    """What heat-config reads its deployments from."""
+    return Path(os.environ.get(HEAT_CONFIG[0], HEAT_CONFIG[1]))
+
+
 def overtaken_on_arrival(config_id: str) -> Optional[str]:
     """Has heat-config, which has just called us, a newer deployment of the same resource in its list? Then its config id."""
-    path = os.environ.get(HEAT_CONFIG[0], HEAT_CONFIG[1])
     try:
-        return overtaker(parse_list(json.loads(Path(path).read_text(encoding="utf-8"))), config_id)
+        return overtaker(parse_list(json.loads(heat_config_file().read_text(encoding="utf-8"))), config_id)
     except (OSError, ValueError):
         return None
 

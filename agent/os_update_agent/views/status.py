@@ -14,6 +14,7 @@ def status_document(
     signals: Sequence[OwedSignal],
     holder: Optional[str],
     reboot: Sequence[str],
+    readable: Sequence[str] = (),
 ) -> Document:
     return {
         "keys": [{"key": history.key, "current": history.current} for history in histories],
@@ -26,6 +27,7 @@ def status_document(
         },
         "at_work": holder,
         "reboot_required": list(reboot),
+        "readable_by_all": list(readable),
     }
 
 
@@ -57,4 +59,5 @@ def status_text(document: Document) -> str:
     if document["signals"]["superseded"]:
         lines.append(f"signals dropped because a newer delivery came: {len(document['signals']['superseded'])}")
     lines += [f"reboot required: {reason}" for reason in document["reboot_required"]]
+    lines += [f"readable by all: {path} holds secrets of Heat's signals: give it mode 0600" for path in document["readable_by_all"]]
     return "\n".join(lines)
