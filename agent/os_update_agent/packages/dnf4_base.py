@@ -60,10 +60,12 @@ def _configure(base: Any, request: Request) -> None:
     if has_plugins:
         base.init_plugins(disabled_glob=_LEFT_OUT)
         base.pre_configure_plugins()
+    of_plugins = set(base.repos)
     base.read_all_repos()
-    for repo in base.repos.all():
-        # A repository that does not answer would be as if it had no updates (dnf.conf(5)).
-        repo.skip_if_unavailable = False
+    for name in set(base.repos) - of_plugins:
+        # A repository that does not answer would be as if it had no updates (dnf.conf(5)). What a plugin adds, such as its own cache of
+        # packages ("local"), is no repository that the operator has named.
+        base.repos[name].skip_if_unavailable = False
     if has_plugins:
         base.configure_plugins()
 

@@ -1,0 +1,189 @@
+"""Faults that dnf 4 and rpm have in their own way, seen through the hook: nothing is half done, the truth is told, the next one works.
+
+What every package manager has (a repository that is down or spoilt, a kill in the middle, an old version that is gone) is in contract.
+"""
+
+import os
+import subprocess
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Iterator
+
+import pytest
+
+from os_update_agent.demo.rpm_repository import Rpm
+from packages.hand_rpm import WAITS
+from packages.node import VERSIONS_ONE, Node, Result, Template, wait_until
+
+CHANGED = {"tool": ("1.0-1", "2.0-1")}
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Template:
+    return Template.made_in(tmp_path_factory.mktemp("dnf4"), "dnf4")
+
+
+def assert_untouched(node: Node, failed: Result) -> None:
+    assert failed.status != 0 and "nothing was changed" in failed.complaint
+    assert failed.changes == {}
+    assert node.versions() == VERSIONS_ONE and node.history().current == "v1"
+
+
+def assert_undone(node: Node, failed: Result) -> None:
+    assert failed.status == 1 and "the update was undone" in failed.complaint
+    assert node.versions() == VERSIONS_ONE and node.history().current == "v1"
+    assert node.hand.faults() == ""
+
+
+@pytest.mark.parametrize("script", ["pre", "post", "preun"])
+def test_a_failing_scriptlet_is_told_and_undone_exactly(based: Node, script: str) -> None:
+    """rpm calls a failing %post and %preun a success, and after a failing %pre it does all the others."""
+    fails = {script: 'error("it cannot be")'}
+    if script == "preun":
+        based.offer(Rpm("tool", "1.5", scripts=fails))
+        # Nothing of the old tool fails on the way here, and the one that fails is what has to go.
+        based.succeed("UPDATE", "v1.5", packages="tool")
+        before = based.packages()
+        based.offer(Rpm("tool", "2.0"))
+        failed = based.fail("UPDATE", "v2")
+        assert "it cannot be" in failed.complaint and "the update was undone" in failed.complaint
+        assert based.packages() == before and based.history().current == "v1.5"
+        return
+    before = based.packages()
+    based.offer_two()
+    based.offer(Rpm("tool", "2.0", scripts=fails))
+    failed = based.fail("UPDATE", "v2")
+    assert "it cannot be" in failed.complaint
+    assert_undone(based, failed)
+    assert based.packages() == before
+
+
+def test_an_unsigned_package_is_refused_where_its_repository_is_checked(based: Node) -> None:
+    based.offer(Rpm("tool", "2.0"))
+    based.hand.use(gpgcheck="1")
+    failed = based.fail("UPDATE", "v2")
+    assert "tool-2.0-1" in failed.complaint and "is not signed (repository demo, gpgcheck=1)" in failed.complaint
+    assert_untouched(based, failed)
+    assert not [name for name in based.kept() if name.endswith("2.0-1")]
+    based.hand.use()
+    assert based.succeed("UPDATE", "v2").changes == CHANGED
+
+
+def test_a_damaged_database_stops_everything_before_it_is_made_worse(based: Node) -> None:
+    database = based.root / "var/lib/rpm/rpmdb.sqlite"
+    sound = database.read_bytes()
+    for path in database.parent.glob("rpmdb.sqlite-*"):
+        path.unlink()
+    database.write_bytes(sound[:4096] + b"\xff" * 8192 + sound[12288:])
+    damaged = database.read_bytes()
+    based.offer(Rpm("tool", "2.0"))
+    for value in ("v2", "v1"):
+        failed = based.deliver("UPDATE", value, resource="update" if value == "v2" else "other")
+        assert failed.status != 0 and "the package database" in failed.complaint, failed.complaint
+    assert database.read_bytes() == damaged
+    database.write_bytes(sound)
+    for path in database.parent.glob("rpmdb.sqlite-*"):
+        path.unlink()
+    assert based.succeed("UPDATE", "v2").changes == CHANGED
+
+
+@contextmanager
+def another_dnf(node: Node, package: str) -> Iterator["subprocess.Popen[bytes]"]:
+    """The operator's own dnf is in the middle of a transaction, until it is let go."""
+    hand = node.hand
+    process = subprocess.Popen(
+        hand.dnf_argv("upgrade", package),  # type: ignore[attr-defined]
+        env=hand.environment(),  # type: ignore[attr-defined]
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        wait_until(lambda: (node.root / "run/waits").exists(), "the other dnf's scriptlet")
+        yield process
+    finally:
+        (node.root / "run/go").touch()
+        process.wait()
+
+
+def test_another_dnf_is_waited_for(based: Node) -> None:
+    based.offer(Rpm("tool", "2.0", scripts={"post": WAITS}), Rpm("epochy", "9.1"))
+    with another_dnf(based, "tool"):
+        running = based.start("UPDATE", "v2")
+        wait_until(lambda: based.phase() != "", "the run to begin")
+        with pytest.raises(subprocess.TimeoutExpired):
+            running.process.wait(1)
+    done = running.wait()
+    assert done.status == 0 and done.changes == {"epochy": ("9.0-1", "9.1-1")}
+    assert based.versions()["tool"] == "2.0-1"
+
+
+def test_another_dnf_that_takes_too_long_is_named_and_left_alone(based: Node) -> None:
+    based.offer(Rpm("tool", "2.0", scripts={"post": WAITS}), Rpm("epochy", "9.1"))
+    with another_dnf(based, "tool") as other:
+        failed = based.fail("UPDATE", "v2", lock_timeout=1)
+        assert f"is held by dnf (process {other.pid}); waited 1 s" in failed.complaint
+        assert "nothing was changed" in failed.complaint
+        assert other.poll() is None
+    assert other.returncode == 0 and based.versions()["epochy"] == "9.0-1"
+    assert based.succeed("UPDATE", "v3").changes == {"epochy": ("9.0-1", "9.1-1")}
+
+
+@pytest.fixture
+def small(based: Node) -> Iterator[Path]:
+    """A file system of 256 KiB at /srv of the root."""
+    place = based.root / "srv"
+    place.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(place)], check=True)
+    yield place
+    subprocess.run(["umount", str(place)], check=True)
+
+
+def test_a_file_system_that_is_too_small_is_told_before_anything_changes(based: Node, small: Path) -> None:
+    """The agent looks at the root alone; rpm knows every file system, and says so in its own rehearsal."""
+    before = based.packages()
+    based.offer_two()
+    based.offer(Rpm("tool", "2.0", files={"/srv/large": os.urandom(1_000_000)}))
+    failed = based.fail("UPDATE", "v2")
+    assert "needs" in failed.complaint and "/srv" in failed.complaint
+    assert based.packages() == before and based.hand.faults() == ""
+    assert "nothing was changed" in failed.complaint or "the update was undone" in failed.complaint
+
+
+def test_a_disk_that_fills_up_in_the_middle_is_undone(based: Node, small: Path) -> None:
+    """What rpm has counted as free is taken by somebody else while it works."""
+    fill = 'local f = io.open("/srv/taken", "w"); f:write(string.rep("x", 250000)); f:close()'
+    before = based.packages()
+    based.offer_two()
+    based.offer(Rpm("tool", "2.0", files={"/srv/large": os.urandom(200_000)}, scripts={"pre": fill}))
+    failed = based.fail("UPDATE", "v2")
+    assert "tool" in failed.complaint
+    assert_undone(based, failed)
+    assert based.packages() == before
+    (small / "taken").unlink()
+    based.offer(Rpm("tool", "3.0", files={"/srv/large": os.urandom(200_000)}))
+    assert based.succeed("UPDATE", "v3").changes["tool"] == ("1.0-1", "3.0-1")
+
+
+def test_two_requests_of_one_run_share_one_dnf(based: Node) -> None:
+    """It costs as much as half a transaction to start one. Seen by the files that each has open: the run's log goes to it."""
+    based.offer(Rpm("tool", "2.0", scripts={"post": WAITS}))
+    running = based.start("UPDATE", "v2")
+    wait_until(lambda: (based.root / "run/waits").exists(), "the scriptlet")
+    started = [path.parent for path in Path("/proc").glob("[0-9]*/cmdline") if _is_worker(path, based.root)]
+    assert len(started) == 1
+    (based.root / "run/go").touch()
+    assert running.wait().status == 0
+    end = time.monotonic() + 30
+    while started[0].exists():
+        assert time.monotonic() < end, "dnf's child is still there after the run"
+        time.sleep(0.05)
+
+
+def _is_worker(path: Path, root: Path) -> bool:
+    try:
+        words = path.read_bytes().split(b"\0")
+    except OSError:
+        return False
+    return any(word.endswith(b"dnf4_worker.py") for word in words) and str(root).encode() in words
