@@ -16,7 +16,7 @@ _KNOWN = {
     "paths": ("state", "log", "run", "steps", "collect_config"),
     "signal": ("ca_certificate",),
 }
-_BACKENDS = ("auto", "apt", "dnf")
+_BACKENDS = ("auto", "apt", "dnf", "dnf5")
 
 
 @dataclass(frozen=True)

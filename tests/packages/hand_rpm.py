@@ -9,10 +9,11 @@ import sys
 import tempfile
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Dict, FrozenSet, List, Mapping, Sequence, Tuple
+from typing import Any, ClassVar, Dict, FrozenSet, List, Mapping, Sequence, Tuple
 
 from os_update_agent.demo import rpm_repository
 from os_update_agent.demo.rpm_repository import DATABASE, Advisory, Repository, Rpm, build, make_root
+from packages import sid
 from packages.hand import Hand
 from packages.scene import Pkg
 
@@ -75,7 +76,8 @@ class DnfHand(Hand):
     index = "repodata"
     python = sys.executable
     program = "dnf"
-    _MARKS: Mapping[str, Sequence[str]] = {"auto": ("mark", "remove"), "manual": ("mark", "install")}
+    _REFRESHED: Sequence[str] = ("--refresh",)
+    _MARKS: ClassVar[Mapping[str, Sequence[str]]] = {"auto": ("mark", "remove"), "manual": ("mark", "install")}
     # How dnf calls a package that is there for others.
     _AUTO = "dependency"
 
@@ -128,7 +130,7 @@ class DnfHand(Hand):
         self.install(*names)
 
     def install(self, *names: str) -> None:
-        self.dnf("--refresh", "install", *names)
+        self.dnf(*self._REFRESHED, "install", *names)
 
     def remove(self, *names: str) -> None:
         self.dnf("remove", "--noautoremove", *names)
@@ -198,3 +200,35 @@ class DnfHand(Hand):
     def rpm(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
         argv = [*self.wrapper, "rpm", "--root", str(self.root), "--dbpath", DATABASE, *arguments]
         return subprocess.run(argv, env=self.environment(), text=True, capture_output=True, check=False)
+
+
+class Dnf5Hand(DnfHand):
+    """dnf 5, in a root of Debian sid."""
+
+    kind = backend = "dnf5"
+    python = "/usr/bin/python3"
+    program = "dnf5"
+    # --refresh is not enough for a repository on the disk.
+    _REFRESHED = ("--setopt=metadata_expire=0",)
+    _MARKS: ClassVar[Mapping[str, Sequence[str]]] = {"auto": ("mark", "dependency"), "manual": ("mark", "user")}
+
+    @property
+    def wrapper(self) -> Tuple[str, ...]:  # type: ignore[override]
+        return sid.enter()
+
+    def dnf_argv(self, *arguments: str) -> List[str]:
+        return [*self.wrapper, self.program, "-q", "-y", "--releasever=1", f"--installroot={self.root}", "--no-plugins", *arguments]
+
+    def _write_locks(self, versions: Mapping[str, str]) -> None:
+        rules = "".join(_RULE.format(name=name, version=version) for name, version in versions.items())
+        (self.root / "etc/dnf/versionlock.toml").write_text(f'version = "1.0"\n{rules}', encoding="utf-8")
+
+
+_RULE = """
+[[packages]]
+name = "{name}"
+[[packages.conditions]]
+key = "evr"
+comparator = "="
+value = "{version}"
+"""

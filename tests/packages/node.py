@@ -19,7 +19,7 @@ from os_update_agent.settings import load
 from os_update_agent.site import Site, open_site
 from packages.hand import Hand
 from packages.hand_apt import AptHand
-from packages.hand_rpm import DnfHand
+from packages.hand_rpm import Dnf5Hand, DnfHand
 from packages.scene import INSTALLED, ONE, TWO, VERSIONS_ONE, VERSIONS_TWO, Pkg
 
 CHECKOUT = Path(__file__).parents[2]
@@ -32,7 +32,7 @@ SIGNATURE = "c2VjcmV0LW9mLXRoZS1zaWduYWw"
 PLAIN_OUTPUTS = ("changes", "held_back", "state_digest", "restored_from", "restorable", "reboot_required", "services_to_restart")
 OUTPUTS = [{"name": name, "type": "String"} for name in PLAIN_OUTPUTS]
 
-HANDS: Dict[str, Type[Hand]] = {hand.kind: hand for hand in (AptHand, DnfHand)}
+HANDS: Dict[str, Type[Hand]] = {hand.kind: hand for hand in (AptHand, DnfHand, Dnf5Hand)}
 
 __all__ = ["ONE", "TWO", "VERSIONS_ONE", "VERSIONS_TWO", "Node", "Pkg", "Result", "Running", "Template", "wait_until"]
 

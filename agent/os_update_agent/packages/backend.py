@@ -2,7 +2,7 @@
 
 import shutil
 from pathlib import Path
-from typing import IO, Callable, ContextManager, Dict, FrozenSet, Mapping, Optional, Protocol, Sequence, Tuple
+from typing import IO, ContextManager, Dict, FrozenSet, Mapping, Optional, Protocol, Sequence, Tuple
 
 from os_update_agent.errors import PackageError
 from os_update_agent.model import Change, HeldBack, Identity, Package, PackageState, Selection, Slot, Transaction
@@ -81,24 +81,32 @@ def backend_for(name: str, *, root: Path, archive: Path, work: Path, lock_timeou
     if name == "auto":
         name = _of_this_node()
     if name == "apt":
-        from os_update_agent.packages.apt import Apt  # late: no node needs both
+        from os_update_agent.packages.apt import Apt  # late: no node needs two of them
 
         return Apt(root, archive, work, lock_timeout, config_files)
+    if name == "dnf5" or _is_dnf5():
+        from os_update_agent.packages.dnf5 import Dnf5
+
+        return Dnf5(root, archive, work, lock_timeout, config_files, value)
     from os_update_agent.packages.dnf import Dnf4
 
-    return _of_the_rpm_family(lambda: Dnf4(root, archive, work, lock_timeout, config_files, value))
+    return Dnf4(root, archive, work, lock_timeout, config_files, value)
 
 
-def _of_the_rpm_family(dnf4: Callable[[], Backend]) -> Backend:
-    dnf, yum = shutil.which("dnf"), shutil.which("yum")
-    if shutil.which("dnf5") or (dnf and Path(dnf).resolve().name == "dnf5"):
-        raise PackageError("dnf 5 is not supported by this version of os-update-agent; it knows apt and dnf 4")
+def _is_dnf5() -> bool:
+    """Is the dnf of this node dnf 5? What "dnf" itself is decides (Fedora 41 and later), and only without it whether there is a dnf5.
+
+    Raises PackageError where there is neither.
+    """
+    dnf = shutil.which("dnf")
     if dnf:
-        return dnf4()
-    if yum:
+        return Path(dnf).resolve().name == "dnf5"
+    if shutil.which("dnf5"):
+        return True
+    if shutil.which("yum"):
         raise PackageError(
             "yum 3 (Enterprise Linux 7) is not supported: it cannot restore a package state by documented means; "
-            "os-update-agent knows apt and dnf 4 (Enterprise Linux 8 and later)"
+            "os-update-agent knows apt, dnf 4 and dnf 5 (Enterprise Linux 8 and later, Fedora)"
         )
     raise PackageError("this node should have dnf, and has neither dnf nor yum")
 

@@ -6,7 +6,7 @@ erased in passing; after a kill a new upgrade leaves both versions behind.
 """
 
 from pathlib import Path
-from typing import Mapping, Sequence, Tuple
+from typing import Callable, Sequence
 
 from os_update_agent.packages import dnf_record
 from os_update_agent.packages.dnf_locks import wait_until_free
@@ -24,8 +24,8 @@ class Dnf4(RpmBackend):
         locks = [settings.cache / "metadata_lock.pid", settings.cache / "download_lock.pid", settings.persistent / "rpmdb_lock.pid"]
         wait_until_free(locks, self._rpm_lock, timeout=self.lock_timeout)
 
-    def _reasons(self) -> Mapping[Tuple[str, str], str]:
-        return dnf_record.reasons(self._record)
+    def _marks(self) -> Callable[[str, str], str]:
+        return dnf_record.marks(self._record)
 
     def _record_files(self) -> Sequence[Path]:
         # After a kill the truth is in the journal beside it.

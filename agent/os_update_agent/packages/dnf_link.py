@@ -22,6 +22,10 @@ class Refused(Exception):
     """What was asked for cannot be done; the text is for the operator."""
 
 
+class Locked(Exception):
+    """Somebody else is at work on the packages just now."""
+
+
 class Desk:
     """Answers requests. The Base that has read the repositories is kept for those that only read, until something has changed."""
 
@@ -63,6 +67,8 @@ class Desk:
             return answer
         except ImportError as error:
             return {"error": f"{sys.executable} has not the bindings that this needs: {error}"}
+        except Locked as error:
+            return {"busy": str(error)}
         except (Refused, OSError) as error:
             return {"error": _text(error)}
         except Exception as error:

@@ -1,7 +1,7 @@
 """What rpm prints and what dnf's worker answers, as values. Pure; what should be understood and is not raises PackageError."""
 
 import re
-from typing import Any, Dict, FrozenSet, List, Mapping, Optional, Tuple
+from typing import Any, Callable, Dict, FrozenSet, List, Mapping, Optional, Tuple
 
 from os_update_agent.errors import PackageError
 from os_update_agent.model import Change, HeldBack, Identity, Package, PackageState, Slot
@@ -21,13 +21,15 @@ _TO_DNF = {"manual": "user", "auto": "dependency"}
 _SCRIPTLET = re.compile(r"(?:warning|error): (?P<why>.*(?:scriptlet failed|script failed).*)")
 
 
-def parse_installed(text: str, marks: Mapping[Tuple[str, str], str], unknown: str, native: str, several: FrozenSet[str]) -> PackageState:
-    """The output of rpm -qa with STATE_FORMAT, and dnf's reasons, as a state. The keys are no packages; an empty list is an error."""
+def parse_installed(text: str, mark_of: Callable[[str, str], str], native: str, several: FrozenSet[str]) -> PackageState:
+    """The output of rpm -qa with STATE_FORMAT, and the mark of each name and architecture, as a state.
+
+    The keys are no packages; an empty list is an error.
+    """
     packages = []
     for name, arch, version, digest in _identified(text):
         if name != KEYS:
-            mark = marks.get((name, arch), unknown)
-            packages.append(Package(name, arch, version, mark=mark, digest="" if digest == "(none)" else digest))
+            packages.append(Package(name, arch, version, mark=mark_of(name, arch), digest="" if digest == "(none)" else digest))
     if not packages:
         raise PackageError("the package database lists no package at all; it is damaged or it is not this node's")
     return PackageState("dnf", native, tuple(sorted(packages)), several & {package.name for package in packages})

@@ -7,7 +7,7 @@ several times. A test compares the answers with the API's.
 import sqlite3
 from contextlib import closing
 from pathlib import Path
-from typing import Any, Dict, List, Tuple
+from typing import Any, Callable, Dict, List, Tuple
 
 from os_update_agent.errors import PackageError
 from os_update_agent.packages.dnf_parse import UNKNOWN
@@ -26,23 +26,21 @@ ORDER BY ti.trans_id, ti.id DESC
 _LAST = "SELECT state, dt_end FROM trans ORDER BY id DESC LIMIT 1"
 _PATIENCE = 30.0
 
-Reasons = Dict[Tuple[str, str], str]
 
-
-def reasons(record: Path) -> Reasons:
-    """(name, architecture) -> the mark. What dnf did not install itself is not in it: its reason is UNKNOWN. Raises PackageError."""
-    found: Reasons = {}
-    for name, arch, action, reason in _rows(record, _ITEMS):
+def marks(record: Path) -> Callable[[str, str], str]:
+    """The mark of a name and an architecture; that of what dnf did not install itself is UNKNOWN. Raises PackageError."""
+    found: Dict[Tuple[str, str], str] = {}
+    for name, arch, action, reason in rows(record, _ITEMS):
         found[name, arch] = UNKNOWN if action == _REMOVE else _REASONS.get(reason, UNKNOWN)
-    return found
+    return lambda name, arch: found.get((name, arch), UNKNOWN)
 
 
 def is_unfinished(record: Path) -> bool:
     """Has the last transaction no end? Then dnf is at work just now, or it was killed. Raises PackageError."""
-    return any(state == 0 and not end for state, end in _rows(record, _LAST))
+    return any(state == 0 and not end for state, end in rows(record, _LAST))
 
 
-def _rows(record: Path, query: str) -> List[Tuple[Any, ...]]:
+def rows(record: Path, query: str) -> List[Tuple[Any, ...]]:
     if not record.exists():
         return []
     # Not immutable, and for writing if need be: after a kill the truth is in the journal beside the file, which SQLite merges.

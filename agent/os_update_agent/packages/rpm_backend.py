@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import IO, Any, ClassVar, Dict, FrozenSet, Iterator, List, Mapping, Optional, Sequence, Tuple
+from typing import IO, Any, Callable, ClassVar, Dict, FrozenSet, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from os_update_agent.errors import AgentError, Busy, CommandFailed, PackageError
 from os_update_agent.model import Change, HeldBack, Identity, Package, PackageState, Selection, Slot, Transaction
@@ -17,7 +17,7 @@ from os_update_agent.node.lock import holder
 from os_update_agent.node.run import run
 from os_update_agent.packages import dnf_parse, rpm_reboot
 from os_update_agent.packages.dnf_child import Child
-from os_update_agent.packages.dnf_parse import UNKNOWN, dnf_word
+from os_update_agent.packages.dnf_parse import dnf_word
 from os_update_agent.packages.dnf_settings import DNF_CONF, read_settings
 from os_update_agent.packages.rpm_stamp import Stamp, stamp_of
 
@@ -53,8 +53,8 @@ class RpmBackend:
         """Wait until nobody holds one of the locks of dnf and rpm. Raises Busy that names the holder."""
         raise NotImplementedError
 
-    def _reasons(self) -> Mapping[Tuple[str, str], str]:
-        """(name, architecture) -> the mark, from dnf's record; what is not in it is UNKNOWN. Raises PackageError."""
+    def _marks(self) -> Callable[[str, str], str]:
+        """What gives the mark of a name and an architecture, from dnf's record; UNKNOWN is what is not in it. Raises PackageError."""
         raise NotImplementedError
 
     def _record_files(self) -> Sequence[Path]:
@@ -76,7 +76,7 @@ class RpmBackend:
         stamp = stamp_of([*(self.root / self._dbpath).glob("*"), *self._record_files(), self.root / DNF_CONF])
         if self._known is None or stamp is None or stamp != self._known[0]:
             text = self._rpm("-qa", "--queryformat", dnf_parse.STATE_FORMAT)
-            state = dnf_parse.parse_installed(text, self._reasons(), UNKNOWN, _native_architecture(), self._install_only())
+            state = dnf_parse.parse_installed(text, self._marks(), _native_architecture(), self._install_only())
             self._known = stamp, state
         return self._known[1]
 

@@ -143,3 +143,19 @@ def read_header(path: str) -> Any:
             return transaction.hdrFromFdno(file.fileno())
         except rpm.error as error:
             raise Refused(f"{os.path.basename(path)} is no sound package file: {error}") from error
+
+
+def provided_by(path: str) -> List[str]:
+    """The names that a package file provides."""
+    return [_text(name) for name in read_header(path)[rpm.RPMTAG_PROVIDENAME] or ()]
+
+
+def compared(version: str, other: str) -> int:
+    """-1, 0 or 1 as rpm orders two versions, each [epoch:]version-release."""
+    return int(rpm.labelCompare(_label(version), _label(other)))
+
+
+def _label(evr: str) -> Tuple[str, str, str]:
+    epoch, _, rest = evr.rpartition(":")
+    version, _, release = rest.rpartition("-")
+    return epoch or "0", version, release

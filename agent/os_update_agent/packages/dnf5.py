@@ -1,0 +1,38 @@
+"""The backend of dnf 5: its own record and locks, and libdnf5 in a child that runs under the system's own Python (dnf5_worker).
+
+Laws of dnf 5 that decide the shape (dnf5(8), dnf5.conf(5), dnf5-system-state(7), and measured): `--store` downloads everything before
+it tells a plan, the API does not; exit_on_lock is not kept by the command; a polite request to end leaves a transaction halfway.
+"""
+
+from pathlib import Path
+from typing import Callable, Sequence
+
+from os_update_agent.node.lock import wait_until_free
+from os_update_agent.packages import dnf5_record
+from os_update_agent.packages.rpm_backend import RpmBackend
+
+# The second one is that of dnf 5.2 and older.
+_LOCKS = ("var/lib/dnf/system-repo.lock", "run/dnf/rpmtransaction.lock")
+_STATE = "usr/lib/sysimage/libdnf5"
+
+
+class Dnf5(RpmBackend):
+    """dnf 5 and rpm."""
+
+    program = "dnf5_worker.py"
+
+    def wait(self) -> None:
+        wait_until_free([*(self.root / lock for lock in _LOCKS), self._rpm_lock], timeout=self.lock_timeout)
+
+    def _marks(self) -> Callable[[str, str], str]:
+        return dnf5_record.marks(self._record)
+
+    def _record_files(self) -> Sequence[Path]:
+        return list(self._record.glob("*"))
+
+    def _is_unfinished(self) -> bool:
+        return dnf5_record.is_unfinished(self._record)
+
+    @property
+    def _record(self) -> Path:
+        return self.root / _STATE

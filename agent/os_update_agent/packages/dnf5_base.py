@@ -1,0 +1,187 @@
+"""dnf 5's Base as the agent wants it: strict about repositories, drops no kernel, asks nothing. Runs in the worker.
+
+No package may outlive its Base: libdnf5 ends the process then.
+"""
+
+from typing import Any, Dict, Iterable, List
+
+import libdnf5  # type: ignore
+import rpm  # type: ignore
+
+from os_update_agent.packages.dnf_link import Refused, Request, slot
+
+__all__ = ["Refused", "Request", "slot"]
+
+AVAILABLE, SYSTEM = libdnf5.repo.Repo.Type_AVAILABLE, libdnf5.repo.Repo.Type_SYSTEM
+
+# The agent's words (dnf 4's) and the numbers of libdnf5 for why a package is installed.
+_REASONS = {
+    "unknown": libdnf5.transaction.TransactionItemReason_EXTERNAL_USER,
+    "user": libdnf5.transaction.TransactionItemReason_USER,
+    "dependency": libdnf5.transaction.TransactionItemReason_DEPENDENCY,
+    "weak-dependency": libdnf5.transaction.TransactionItemReason_WEAK_DEPENDENCY,
+    "group": libdnf5.transaction.TransactionItemReason_GROUP,
+}
+
+
+class Base(libdnf5.base.Base):  # type: ignore
+    """libdnf5's, which remembers where the node wants its excludes not to apply (disable_excludes)."""
+
+    without_excludes: List[str]
+
+
+def opened(request: Request) -> Any:
+    """A Base with the configuration of the node, or of the private root that the request names. Nothing is loaded yet.
+
+    No excludes and no version locks apply: those are for the solver only, which asks for them (``hide``).
+    """
+    base = Base()
+    config = base.get_config()
+    config.installroot = request["root"]
+    if request["root"] != "/":
+        # What this machine's plugins do is for this machine only.
+        config.plugins = False
+    base.load_config()
+    base.without_excludes = list(config.disable_excludes)
+    config.disable_excludes = ["*"]
+    config.assumeyes = True
+    config.best = False
+    # Kernels over the limit would be erased without being in anybody's plan.
+    config.installonly_limit = 0
+    config.clean_requirements_on_remove = False
+    # Waiting is bounded by the agent, which also names the holder.
+    config.exit_on_lock = True
+    config.timeout = 30
+    config.retries = 3
+    base.setup()
+    base.get_repo_sack().create_repos_from_system_configuration()
+    for repo in enabled(base):
+        # A repository that does not answer would be as if it had no updates (dnf5.conf(5)).
+        repo.get_config().skip_if_unavailable = False
+    return base
+
+
+def cookie(root: str) -> str:
+    """rpm's own mark of what its database holds: another one after each change."""
+    transaction = rpm.TransactionSet(root)
+    transaction.openDB()
+    try:
+        return str(transaction.dbCookie())
+    finally:
+        transaction.closeDB()
+
+
+def enabled(base: Any) -> List[Any]:
+    """The repositories that are switched on."""
+    found = libdnf5.repo.RepoQuery(base)
+    found.filter_enabled(True)
+    found.filter_type(AVAILABLE)
+    return list(found)
+
+
+def fill(base: Any, *, repositories: bool) -> None:
+    """Load the installed packages and, where asked for, the repositories from what the last refresh has fetched; once for each Base."""
+    sack = base.get_repo_sack()
+    if sack.has_system_repo():
+        return
+    if not repositories:
+        sack.load_repos(SYSTEM)
+        return
+    for repo in enabled(base):
+        repo.set_sync_strategy(libdnf5.repo.Repo.SyncStrategy_LAZY)
+    sack.load_repos()
+
+
+def refresh(base: Any, request: Request) -> int:
+    """Fetch the metadata of every enabled repository anew, and load them with the installed packages. Returns how many there are."""
+    repos = enabled(base)
+    for repo in repos:
+        repo.expire()
+    base.get_repo_sack().load_repos()
+    return len(repos)
+
+
+def hide(base: Any) -> None:
+    """From now on the node's own excludes and version locks apply."""
+    base.get_config().disable_excludes = base.without_excludes
+    base.get_rpm_package_sack().load_config_excludes_includes()
+
+
+def reasons(base: Any, request: Request) -> Dict[str, str]:
+    """ "name.arch" -> dnf 4's word for why the package is installed."""
+    fill(base, repositories=False)
+    return {f"{pkg.get_name()}.{pkg.get_arch()}": word(pkg.get_reason()) for pkg in installed(base)}
+
+
+def word(reason: int) -> str:
+    return next((name for name, number in _REASONS.items() if number == reason), "unknown")
+
+
+def number(name: str) -> int:
+    """The opposite of word(); a word that this dnf does not know becomes "unknown"."""
+    return int(_REASONS.get(name, _REASONS["unknown"]))
+
+
+def evr(pkg: Any) -> str:
+    """[epoch:]version-release; an epoch of 0 is not spelled."""
+    epoch = str(pkg.get_epoch() or "0")
+    return "{}{}-{}".format("" if epoch == "0" else f"{epoch}:", pkg.get_version(), pkg.get_release())
+
+
+def row(pkg: Any) -> List[str]:
+    """The identity of a package, as the agent writes it."""
+    return [str(pkg.get_name()), str(pkg.get_arch()), evr(pkg)]
+
+
+def spec(identity: Iterable[str]) -> str:
+    name, arch, version = identity
+    return f"{name}-{version}.{arch}"
+
+
+def query(base: Any) -> Any:
+    return libdnf5.rpm.PackageQuery(base)
+
+
+def installed(base: Any) -> Any:
+    found = query(base)
+    found.filter_installed()
+    return found
+
+
+def available(base: Any) -> Any:
+    found = query(base)
+    found.filter_available()
+    return found
+
+
+def versions(wanted: Iterable[List[str]], pool: Any) -> List[List[Any]]:
+    """The packages of these identities in ``pool``, in the same order; [] for one that is not there."""
+    names = {identity[0] for identity in wanted}
+    found: Dict[Any, List[Any]] = {}
+    for pkg in pool:
+        if pkg.get_name() in names:
+            found.setdefault(tuple(row(pkg)), []).append(pkg)
+    return [found.get(tuple(identity), []) for identity in wanted]
+
+
+def several(base: Any) -> List[str]:
+    """The names of the packages of which several versions may be installed."""
+    found = query(base)
+    found.filter_installonly()
+    return sorted({str(pkg.get_name()) for pkg in found})
+
+
+def resolved(goal: Any) -> Any:
+    """The transaction of the goal. Raises Refused with the solver's reasons."""
+    transaction = goal.resolve()
+    if transaction.get_problems():
+        raise Refused("; ".join(" ".join(line.split()) for line in transaction.get_resolve_logs_as_strings()) or "dnf cannot do it")
+    return transaction
+
+
+def is_inbound(item: Any) -> bool:
+    return bool(libdnf5.transaction.transaction_item_action_is_inbound(item.get_action()))
+
+
+def is_outbound(item: Any) -> bool:
+    return bool(libdnf5.transaction.transaction_item_action_is_outbound(item.get_action()))

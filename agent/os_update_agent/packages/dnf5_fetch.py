@@ -1,0 +1,97 @@
+"""Which packages the repositories can give, and fetching them: each checked by its checksum and its signature. Runs in the worker."""
+
+import binascii
+import os
+import tempfile
+from typing import Any, Iterator, List, Optional
+from urllib.parse import unquote, urlparse
+
+import libdnf5  # type: ignore
+import rpm  # type: ignore
+
+from os_update_agent.packages.dnf5_base import Refused, Request, available, fill, installed, row, versions
+from os_update_agent.packages.rpm_completion import read_header
+
+_OK = libdnf5.rpm.RpmSignature.CheckResult_OK
+_KEY_MISSING = libdnf5.rpm.RpmSignature.CheckResult_FAILED_KEY_MISSING
+
+
+def offered(base: Any, request: Request) -> List[Optional[int]]:
+    """The download size of each wanted package, None for one that no repository has."""
+    return [None if pkg is None else int(pkg.get_download_size()) for pkg in _offers(base, request)]
+
+
+def fetch(base: Any, request: Request) -> None:
+    """Download the wanted packages to the files that the request names; nothing that fails a check gets there."""
+    packages = []
+    for wanted, pkg in zip(request["wanted"], _offers(base, request)):
+        if pkg is None:
+            raise Refused("no repository has {}.{} {}".format(*wanted))
+        packages.append(pkg)
+    with tempfile.TemporaryDirectory(dir=request["staging"]) as staging:
+        for count, batch in enumerate(_batches(list(range(len(packages))), packages)):
+            directory = os.path.join(staging, str(count))
+            os.mkdir(directory)
+            # librepo checks the checksums, also of what lies on the disk already.
+            downloader = libdnf5.repo.PackageDownloader(base)
+            for index in batch:
+                downloader.add(packages[index], directory)
+            downloader.download()
+            for index in batch:
+                path = os.path.join(directory, os.path.basename(packages[index].get_location()))
+                _check_signature(base, packages[index], path)
+                _check_digest(packages[index], path, request["digests"][index])
+                os.replace(path, request["files"][index])
+
+
+def _offers(base: Any, request: Request) -> List[Optional[Any]]:
+    """The package of a repository for each wanted one. A rebuild under the same version is another package: the build time tells."""
+    fill(base, repositories=True)
+    offers = []
+    present = versions(request["wanted"], installed(base))
+    for found, there in zip(versions(request["wanted"], available(base)), present):
+        if there:
+            found = [pkg for pkg in found if pkg.get_build_time() == there[0].get_build_time()]
+        offers.append(min(found, key=_preference, default=None))
+    return offers
+
+
+def _preference(pkg: Any) -> Any:
+    repo = pkg.get_repo()
+    return repo.get_priority(), repo.get_cost(), repo.get_id()
+
+
+def _batches(rest: List[int], packages: List[Any]) -> Iterator[List[int]]:
+    """Lists in which no two packages have the same file name: an epoch is no part of it."""
+    while rest:
+        batch = {os.path.basename(packages[index].get_location()): index for index in reversed(rest)}
+        yield sorted(batch.values())
+        rest = [index for index in rest if index not in batch.values()]
+
+
+def _check_signature(base: Any, pkg: Any, path: str) -> None:
+    """A file is not checked again when it is installed by its path. Keys that lie on the node are imported, as dnf -y does."""
+    if not pkg.is_pkg_gpgcheck_enabled():
+        return
+    checker = libdnf5.rpm.RpmSignature(base)
+    result = checker.check_package_signature(path)
+    urls = list(pkg.get_repo().get_config().gpgkey)
+    if result == _KEY_MISSING and urls and all(urlparse(url).scheme in ("", "file") for url in urls):
+        for url in urls:
+            for key in checker.parse_key_file(unquote(urlparse(url).path)):
+                checker.import_key(key)
+        result = checker.check_package_signature(path)
+    if result != _OK:
+        why = _NOT_SIGNED if result == libdnf5.rpm.RpmSignature.CheckResult_FAILED_NOT_SIGNED else checker.check_result_to_string(result)
+        raise Refused(f"Package {pkg.get_nevra()} {why} (repository {pkg.get_repo_id()}, gpgcheck=1)")
+
+
+_NOT_SIGNED = "is not signed"
+
+
+def _check_digest(pkg: Any, path: str, digest: str) -> None:
+    header = read_header(path)
+    found = binascii.hexlify(header[rpm.RPMTAG_SIGMD5] or b"").decode()
+    if digest and found != digest:
+        name = " ".join(row(pkg))
+        raise Refused(f"{name} in the repository {pkg.get_repo_id()} is another build than the one that was installed")

@@ -1,0 +1,65 @@
+"""dnf 5's own record, read without starting dnf: why each package is installed, and whether a transaction has no end.
+
+The reasons are in TOML files (dnf5-system-state(7)) that only libdnf5 writes, one entry a line or a table; Python 3.9 has no reader for
+them. A test compares the answers with the API's.
+"""
+
+import re
+from pathlib import Path
+from typing import Callable, Dict, FrozenSet, Tuple
+
+from os_update_agent.errors import PackageError
+from os_update_agent.packages.dnf_parse import UNKNOWN
+from os_update_agent.packages.dnf_record import rows
+
+_REASONS = {"User": "manual", "Dependency": "auto", "Weak Dependency": "weak-dependency", "Group": "group", "External User": UNKNOWN}
+_GROUP = "group"
+
+# "app.x86_64" = {reason = "User"}
+# [packages."a-very-long-name.noarch"]   and in a line of its own   reason = "Dependency"
+_ENTRY = re.compile(r'^"(?P<name>[^"]+)\.(?P<arch>[^".]+)" *= *\{[^}]*\breason *= *"(?P<reason>[^"]*)"', re.MULTILINE)
+_TABLE = re.compile(
+    r'^\[packages\."(?P<name>[^"]+)\.(?P<arch>[^".]+)"\]\s+(?:\w+ *= *[^\n]*\n)*?reason *= *"(?P<reason>[^"]*)"', re.MULTILINE
+)
+_GROUPED = re.compile(r"\bpackages *= *\[(?P<names>[^\]]*)\]")
+_NAME = re.compile(r'"([^"]+)"')
+
+_STARTED = 1
+_LAST = "SELECT state_id FROM trans ORDER BY id DESC LIMIT 1"
+
+
+def marks(state: Path) -> Callable[[str, str], str]:
+    """The mark of a name and an architecture; that of what dnf did not install itself is UNKNOWN. Raises PackageError."""
+    text = _read(state / "packages.toml")
+    grouped = _grouped(_read(state / "groups.toml"))
+    found: Dict[Tuple[str, str], str] = {}
+    for pattern in (_ENTRY, _TABLE):
+        for match in pattern.finditer(text):
+            found[match["name"], match["arch"]] = _REASONS.get(match["reason"], match["reason"].lower())
+
+    def mark_of(name: str, arch: str) -> str:
+        mark = found.get((name, arch), UNKNOWN)
+        # A group's name counts for what has no stronger reason of its own.
+        is_weak = (name, arch) not in found or mark in ("auto", "weak-dependency")
+        return _GROUP if name in grouped and is_weak else mark
+
+    return mark_of
+
+
+def is_unfinished(state: Path) -> bool:
+    """Has the last transaction no end? Then dnf is at work just now, or it was killed. Raises PackageError."""
+    return any(number == _STARTED for (number,) in rows(state / "transaction_history.sqlite", _LAST))
+
+
+def _grouped(text: str) -> FrozenSet[str]:
+    """The names that groups have brought: they are written down there, and in packages.toml as dependencies or not at all."""
+    return frozenset(name for match in _GROUPED.finditer(text) for name in _NAME.findall(match["names"]))
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise PackageError(f"the record of dnf, {path}, cannot be read: {error}") from error

@@ -1,0 +1,204 @@
+"""One strict transaction from local files: exactly what the request names comes and goes, or nothing at all. Runs in the worker."""
+
+import json
+import os
+import sys
+import tempfile
+from typing import Any, Dict, List, Set, Tuple
+
+import libdnf5  # type: ignore
+
+from os_update_agent.packages.dnf5_base import (
+    Refused,
+    Request,
+    evr,
+    fill,
+    installed,
+    is_inbound,
+    is_outbound,
+    number,
+    resolved,
+    row,
+    several,
+    slot,
+    spec,
+    versions,
+)
+from os_update_agent.packages.dnf_link import Locked
+from os_update_agent.packages.rpm_completion import compared, provided_by
+
+Effect = Set[Tuple[str, ...]]
+
+_RESULTS = libdnf5.base.Transaction
+_GROUP = number("group")
+
+
+def effect(base: Any, request: Request) -> Dict[str, Any]:
+    """What the transaction would come to: the identities that come and those that go."""
+    transaction, _ = _resolve(base, request)
+    comes, goes = _outcome(transaction)
+    return {"comes": sorted(comes), "goes": sorted(goes)}
+
+
+def transact(base: Any, request: Request) -> Dict[str, List[str]]:
+    """Run it. The answer lists what dnf and rpm say went wrong: a failing scriptlet need not fail a transaction."""
+    transaction, planned = _resolve(base, request)
+    comes, goes = _outcome(transaction)
+    if (comes, goes) != planned:
+        differing = (comes ^ planned[0]) | (goes ^ planned[1])
+        raise Refused("dnf would not do exactly what was planned: {}".format(", ".join(" ".join(item) for item in sorted(differing))))
+    return run(transaction, request)
+
+
+def mark(base: Any, request: Request) -> None:
+    """Set the reasons of installed packages, as `dnf mark` does."""
+    fill(base, repositories=False)
+    goal = libdnf5.base.Goal(base)
+    settings = libdnf5.base.GoalJobSettings()
+    reason = number(request["reason"])
+    for identity in request["packages"]:
+        group = _group_of(base, identity[0]) if reason == _GROUP else ""
+        goal.add_rpm_reason_change(spec(identity), reason, group, settings)
+    complaints = run(resolved(goal), request)["complaints"]
+    if complaints:
+        raise Refused("; ".join(complaints))
+
+
+def _group_of(base: Any, name: str) -> str:
+    """The installed group that a package belongs to: dnf writes it down there. Raises Refused."""
+    groups = libdnf5.comps.GroupQuery(base)
+    groups.filter_installed(True)
+    for group in groups:
+        if any(member.get_name() == name for member in group.get_packages()):
+            return str(group.get_groupid())
+    raise Refused(f"{name} cannot be marked as installed by a group: no installed group has it")
+
+
+def run(transaction: Any, request: Request) -> Dict[str, List[str]]:
+    """Run a resolved transaction, under the comment of the request. Raises Locked."""
+    display = Display()
+    transaction.set_callbacks(libdnf5.rpm.TransactionCallbacksUniquePtr(display))
+    transaction.set_description("os-update-agent {}".format(request["action"]))
+    transaction.set_comment(request.get("comment", ""))
+    result = transaction.run()
+    if result == _RESULTS.TransactionRunResult_ERROR_LOCK:
+        raise Locked("another dnf is at work")
+    problems = [" ".join(str(problem).split()) for problem in transaction.get_transaction_problems()]
+    if result != _RESULTS.TransactionRunResult_SUCCESS and not (problems or display.errors):
+        problems.append(_RESULTS.transaction_result_to_string(result) or f"dnf ended with the result {result}")
+    said = [f"error: {message}" for message in transaction.get_rpm_messages()]
+    for line in [*str(transaction.get_last_script_output() or "").splitlines(), *said, *problems]:
+        print(line)
+    return {"complaints": [*display.errors, *problems], "said": said}
+
+
+def _resolve(base: Any, request: Request) -> Tuple[Any, Tuple[Effect, Effect]]:
+    """Let dnf solve the transaction with nothing but the files at hand. Returns it, and what is meant to come and to go."""
+    config = base.get_config()
+    if request["forced"]:
+        # The way back may take what was protected since; the running kernel stays protected.
+        config.protected_packages = []
+    config.install_weak_deps = False
+    fill(base, repositories=False)
+    coming = [tuple(identity) for identity, _ in request["install"]]
+    many = set(several(base)) | {name for name, _, _ in coming if _is_install_only(base, request, name)}
+    there = list(installed(base))
+    going = [pkg for found in versions(request["remove"], there) for pkg in found]
+    places = {slot(name, arch, request["native"]) for name, arch, _ in coming if name not in many}
+    marked = {tuple(row(pkg)) for pkg in going}
+    going += [
+        pkg
+        for pkg in there
+        if pkg.get_name() not in many
+        and slot(pkg.get_name(), pkg.get_arch(), request["native"]) in places
+        and tuple(row(pkg)) not in marked
+    ]
+    goal = libdnf5.base.Goal(base)
+    goal.set_allow_erasing(False)
+    with tempfile.TemporaryDirectory() as directory:
+        path = os.path.join(directory, "transaction.json")
+        with open(path, "w", encoding="utf-8") as file:
+            json.dump({"version": "1.0", "rpms": _rows(request, going, many)}, file)
+        goal.add_serialized_transaction(path, libdnf5.base.GoalJobSettings())
+        transaction = resolved(goal)
+    outgoing = {tuple(row(pkg)) for pkg in going}
+    return transaction, (set(coming), outgoing - set(coming))
+
+
+def _rows(request: Request, going: List[Any], many: Set[str]) -> List[Dict[str, Any]]:
+    """The transaction as dnf5 replays it (dnf5-replay(8)): each side of each change is a row of its own."""
+    old = {slot(pkg.get_name(), pkg.get_arch(), request["native"]): pkg for pkg in going if pkg.get_name() not in many}
+    rows, replaced = [], set()
+    for (identity, reason), path in zip(request["install"], request["files"]):
+        name, arch, version = identity
+        before = old.get(slot(name, arch, request["native"])) if name not in many else None
+        if before is not None:
+            replaced.add(tuple(row(before)))
+        action = "Install" if before is None else _ACTIONS[compared(version, evr(before))]
+        rows.append(
+            {"nevra": spec(identity), "action": action, "reason": _reason(reason), "repo_id": "@commandline", "package_path": str(path)}
+        )
+    for pkg in going:
+        action = "Replaced" if tuple(row(pkg)) in replaced else "Remove"
+        rows.append({"nevra": spec(row(pkg)), "action": action, "reason": _text(pkg.get_reason()), "repo_id": "@System"})
+    return rows
+
+
+_ACTIONS = {1: "Upgrade", -1: "Downgrade", 0: "Reinstall"}
+
+
+def _reason(name: str) -> str:
+    return _text(number(name))
+
+
+def _text(reason: int) -> str:
+    return str(libdnf5.transaction.transaction_item_reason_to_string(reason))
+
+
+def _is_install_only(base: Any, request: Request, name: str) -> bool:
+    """May several versions of a name be there that is not installed yet?"""
+    names = set(base.get_config().installonlypkgs)
+    for (identity, _), path in zip(request["install"], request["files"]):
+        if identity[0] == name:
+            return bool(names & {name, *provided_by(path)})
+    return False
+
+
+def _outcome(transaction: Any) -> Tuple[Effect, Effect]:
+    items = list(transaction.get_transaction_packages())
+    comes = {tuple(row(item.get_package())) for item in items if is_inbound(item)}
+    goes = {tuple(row(item.get_package())) for item in items if is_outbound(item)}
+    return comes, goes - comes
+
+
+class Display(libdnf5.rpm.TransactionCallbacks):  # type: ignore
+    """Writes the progress as plain lines, and keeps the complaints."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.errors: List[str] = []
+        self._count = 0
+
+    def elem_progress(self, item: Any, amount: int, total: int) -> None:
+        action = libdnf5.transaction.transaction_item_action_to_string(item.get_action())
+        self._print(f"[{amount + 1}/{total}] {action} {item.get_package().get_nevra()}")
+
+    def script_stop(self, item: Any, nevra: Any, kind: int, return_code: int) -> None:
+        """rpm's own result: 1 where the transaction goes on all the same, 2 where the package is not installed."""
+        if return_code:
+            script = libdnf5.rpm.TransactionCallbacks.script_type_to_string(kind)
+            self._complain(f"Error in {script} scriptlet in rpm package {nevra.get_name()}")
+
+    def unpack_error(self, item: Any) -> None:
+        self._complain(f"{item.get_package().get_nevra()} cannot be unpacked")
+
+    def cpio_error(self, item: Any) -> None:
+        self._complain(f"{item.get_package().get_nevra()} cannot be read")
+
+    def _complain(self, line: str) -> None:
+        self.errors.append(line)
+        self._print(line)
+
+    def _print(self, line: str) -> None:
+        print(line)
+        sys.stdout.flush()
