@@ -52,7 +52,8 @@ class Hand:
         """The node's only source is this repository, on the disk or where a server serves it. ``options`` are a .repo file's."""
         raise NotImplementedError
 
-    def kernel(self, version: str) -> Tuple[Pkg, ...]:
+    @staticmethod
+    def kernel(version: str) -> Tuple[Pkg, ...]:
         """What a new kernel looks like here: a package that comes beside the old one."""
         raise NotImplementedError
 
@@ -97,6 +98,10 @@ class Hand:
 
     def faults(self) -> str:
         """What is not sound: files on the disk that are not those of the database, two versions in one place; '' is well."""
+        raise NotImplementedError
+
+    def history(self) -> str:
+        """What the package manager's own history says of the last transaction."""
         raise NotImplementedError
 
     def is_waiting(self) -> bool:

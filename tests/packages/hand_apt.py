@@ -86,7 +86,8 @@ class AptHand(Hand):
     def use_sources(self, *lines: str) -> None:
         (self.root / "etc/apt/sources.list").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
-    def kernel(self, version: str) -> Tuple[Pkg, ...]:
+    @staticmethod
+    def kernel(version: str) -> Tuple[Pkg, ...]:
         name = f"linux-image-{version}"
         image = Pkg(name, version, files={f"/boot/vmlinuz-{version}": version * 100})
         return image, Pkg("linux-image", version, requires=(name,))
@@ -130,3 +131,6 @@ class AptHand(Hand):
         said = "".join(self.apt._run("dpkg", root, log, "--force-not-root", option).stdout for option in ("--audit", "--verify"))
         # "??5?????? c /etc/app.conf": configuration may differ.
         return "\n".join(line for line in said.splitlines() if " c /" not in line)
+
+    def history(self) -> str:
+        return (self.root / "var/log/apt/history.log").read_text(encoding="utf-8").rpartition("Start-Date")[2]

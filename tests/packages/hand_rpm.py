@@ -120,7 +120,8 @@ class DnfHand(Hand):
     def use_sections(self, *sections: str) -> None:
         (self.root / "etc/yum.repos.d/demo.repo").write_text("\n".join(sections), encoding="utf-8")
 
-    def kernel(self, version: str) -> Tuple[Pkg, ...]:
+    @staticmethod
+    def kernel(version: str) -> Tuple[Pkg, ...]:
         return (Pkg("kernel", version, provides=("installonlypkg(kernel)",), files={f"/boot/vmlinuz-{version}": version * 100}),)
 
     # --- the node
@@ -181,6 +182,9 @@ class DnfHand(Hand):
         rows = [(name, version) for name, version in self.rows() if name != "kernel"]
         twice = sorted({name for name, _ in rows if sum(name == other for other, _ in rows) > 1})
         return done.stdout + done.stderr + "".join(f"{name} is there twice\n" for name in twice)
+
+    def history(self) -> str:
+        return self.dnf("history", "info", "last")
 
     # --- how the tools are called
 

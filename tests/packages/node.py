@@ -10,7 +10,7 @@ import uuid
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, Type
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple, Type
 
 from os_update_agent.demo.receiver import Receiver, Request
 from os_update_agent.ledger import Ledger
@@ -142,11 +142,27 @@ class Node:
 
     def _end_workers(self) -> None:
         """A worker outlives its hook, and may still try to send what this node's receiver does not want."""
+        self.kill(self.processes())
+
+    def processes(self) -> Dict[int, str]:
+        """What is at work on this node just now, by process id, each with its command line."""
         mine = f"OS_UPDATE_AGENT_CONFIG={self.conf}".encode()
+        found = {}
         for process in Path("/proc").glob("[0-9]*"):
             with suppress(OSError):
                 if int(process.name) != os.getpid() and mine in (process / "environ").read_bytes().split(b"\0"):
-                    os.kill(int(process.name), signal.SIGKILL)
+                    found[int(process.name)] = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
+        return found
+
+    def package_managers(self) -> List[int]:
+        """Of those, all that are not the agent's own."""
+        agent = ("hooks/package-update", "os_update_agent.worker", "-m os_update_agent")
+        return [pid for pid, line in self.processes().items() if line and not any(own in line for own in agent)]
+
+    def kill(self, pids: Iterable[int], number: int = signal.SIGKILL) -> None:
+        for pid in pids:
+            with suppress(OSError):
+                os.kill(pid, number)
 
     # --- what is there before a delivery
 
@@ -328,7 +344,14 @@ class Template:
     two: Path
 
     @classmethod
-    def made_in(cls, directory: Path, kind: str = "apt", one: Sequence[Pkg] = ONE, two: Sequence[Pkg] = TWO) -> "Template":
+    def made_in(
+        cls,
+        directory: Path,
+        kind: str = "apt",
+        one: Sequence[Pkg] = ONE,
+        two: Sequence[Pkg] = TWO,
+        installed: Sequence[str] = INSTALLED,
+    ) -> "Template":
         """A repository with release one, and a root that has it installed, with one package held."""
         self = cls(kind, directory / "node", directory / "two")
         self.directory.mkdir()
@@ -336,7 +359,7 @@ class Template:
         hand.add(*one)
         hand.publish()
         hand.build(two, self.two)
-        hand.make(*INSTALLED)
+        hand.make(*installed)
         hand.hold("heldpkg")
         return self
 

@@ -2,13 +2,15 @@
 
 import shutil
 from pathlib import Path
-from typing import Dict, Optional
+from typing import Dict, Optional, Type
 
 import distro
 import pytest
 
 from os_update_agent.errors import PackageError
 from os_update_agent.packages.backend import Backend, backend_for
+from os_update_agent.packages.dnf import Dnf4
+from os_update_agent.packages.dnf5 import Dnf5
 
 
 def choose(tmp_path: Path, name: str) -> Backend:
@@ -59,11 +61,27 @@ def test_the_node_decides(
     assert choose(tmp_path, "auto").name == expected
 
 
-@pytest.mark.parametrize("there", [{"dnf5": "dnf5", "dnf": "dnf-3"}, {"dnf": "dnf5"}])
-def test_dnf_5_is_recognised_and_refused(tmp_path: Path, programs: Dict[str, str], there: Dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    ("there", "asked", "expected"),
+    [
+        ({"dnf": "dnf5", "dnf5": "dnf5"}, "dnf", Dnf5),
+        ({"dnf": "dnf-3", "dnf5": "dnf5"}, "dnf", Dnf4),
+        ({"dnf": "dnf-3", "dnf5": "dnf5"}, "dnf5", Dnf5),
+        ({"dnf5": "dnf5"}, "dnf", Dnf5),
+        ({"dnf": "dnf-3", "yum": "dnf-3"}, "dnf", Dnf4),
+    ],
+)
+def test_what_dnf_itself_is_decides(
+    tmp_path: Path, programs: Dict[str, str], there: Dict[str, str], asked: str, expected: Type[Backend]
+) -> None:
     programs.update(there)
-    with pytest.raises(PackageError, match="dnf 5 is not supported by this version"):
-        choose(tmp_path, "dnf")
+    assert type(choose(tmp_path, asked)) is expected
+
+
+def test_a_fedora_with_dnf_5_is_known_without_being_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, programs: Dict[str, str]) -> None:
+    is_of(monkeypatch, "fedora")
+    programs.update({"dnf": "dnf5", "dnf5": "dnf5"})
+    assert type(choose(tmp_path, "auto")) is Dnf5
 
 
 def test_yum_3_is_recognised_and_refused(tmp_path: Path, programs: Dict[str, str]) -> None:

@@ -67,7 +67,17 @@ LATE = ("requests", "keystoneauth1", "zaqarclient")
 
 # What only a run needs, or a mistake: most deliveries find nothing to do, and are to be answered in no time.
 NOT_AT_FIRST = (
-    *("update", "packages.apt", "packages.dnf", "packages.archive", "packages.backend", "node.run", "node.detach", "node.reboot"),
+    *(
+        "update",
+        "packages.apt",
+        "packages.dnf",
+        "packages.dnf5",
+        "packages.archive",
+        "packages.backend",
+        "node.run",
+        "node.detach",
+        "node.reboot",
+    ),
     *("subprocess", "tempfile", "hashlib", "uuid", "difflib", "random", "distro", "yaml", "argparse"),
 )
 

@@ -76,7 +76,7 @@ def _group_of(base: Any, name: str) -> str:
 
 def run(transaction: Any, request: Request) -> Dict[str, List[str]]:
     """Run a resolved transaction, under the comment of the request. Raises Locked."""
-    display = Display()
+    display = Display(transaction)
     transaction.set_callbacks(libdnf5.rpm.TransactionCallbacksUniquePtr(display))
     transaction.set_description("os-update-agent {}".format(request["action"]))
     transaction.set_comment(request.get("comment", ""))
@@ -86,10 +86,9 @@ def run(transaction: Any, request: Request) -> Dict[str, List[str]]:
     problems = [" ".join(str(problem).split()) for problem in transaction.get_transaction_problems()]
     if result != _RESULTS.TransactionRunResult_SUCCESS and not (problems or display.errors):
         problems.append(_RESULTS.transaction_result_to_string(result) or f"dnf ended with the result {result}")
-    said = [f"error: {message}" for message in transaction.get_rpm_messages()]
-    for line in [*str(transaction.get_last_script_output() or "").splitlines(), *said, *problems]:
+    for line in problems:
         print(line)
-    return {"complaints": [*display.errors, *problems], "said": said}
+    return {"complaints": [*display.errors, *problems], "said": display.said}
 
 
 def _resolve(base: Any, request: Request) -> Tuple[Any, Tuple[Effect, Effect]]:
@@ -174,10 +173,11 @@ def _outcome(transaction: Any) -> Tuple[Effect, Effect]:
 class Display(libdnf5.rpm.TransactionCallbacks):  # type: ignore
     """Writes the progress as plain lines, and keeps the complaints."""
 
-    def __init__(self) -> None:
+    def __init__(self, transaction: Any) -> None:
         super().__init__()
         self.errors: List[str] = []
-        self._count = 0
+        self.said: List[str] = []
+        self._transaction = transaction
 
     def elem_progress(self, item: Any, amount: int, total: int) -> None:
         action = libdnf5.transaction.transaction_item_action_to_string(item.get_action())
@@ -185,7 +185,13 @@ class Display(libdnf5.rpm.TransactionCallbacks):  # type: ignore
 
     def script_stop(self, item: Any, nevra: Any, kind: int, return_code: int) -> None:
         """rpm's own result: 1 where the transaction goes on all the same, 2 where the package is not installed."""
+        # What it has said is there now, and gone when the next package begins.
+        output = str(self._transaction.get_last_script_output() or "").splitlines()
+        messages = [f"error: {message}" for message in getattr(self._transaction, "get_rpm_messages", list)()]
+        for line in [*output, *messages]:
+            self._print(line)
         if return_code:
+            self.said += messages
             script = libdnf5.rpm.TransactionCallbacks.script_type_to_string(kind)
             self._complain(f"Error in {script} scriptlet in rpm package {nevra.get_name()}")
 

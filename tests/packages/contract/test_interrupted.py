@@ -1,0 +1,79 @@
+"""Ended in the middle of a transaction: everything at once, as when the power fails, or the package manager alone; then on, or back."""
+
+import signal
+from typing import Iterator
+
+import pytest
+
+from packages.node import Node, wait_until
+from packages.scene import VERSIONS_ONE, VERSIONS_TWO, Pkg, version_file
+
+NEW = Pkg("tool", "2.0", files=version_file("tool", "2"), waits=True)
+VERSIONS_NEW = {**VERSIONS_TWO, "tool": "2.0-1"}
+
+
+@pytest.fixture
+def stuck(based: Node) -> Iterator[Node]:
+    """Release two is offered, and its tool waits for us in the middle of the transaction."""
+    based.hand.add(NEW)
+    based.offer_two()
+    yield based
+    based.hand.let_go()
+
+
+def stop(node: Node) -> None:
+    """Start the update, and end everything in the middle of its transaction."""
+    running = node.start("UPDATE", "v2")
+    wait_until(node.hand.is_waiting, "the script")
+    node.kill(node.processes())
+    running.process.wait()
+    node.hand.let_go()
+    wait_until(lambda: not node.processes(), "the end of all processes")
+
+
+def test_what_was_cut_off_goes_on_and_ends_well(stuck: Node) -> None:
+    one = stuck.packages()
+    stop(stuck)
+    assert stuck.packages() != one
+    stuck.succeed("CREATE", "v2")
+    assert stuck.versions() == VERSIONS_NEW
+    assert stuck.hand.faults() == ""
+    assert "extra" in stuck.hand.auto()
+    stuck.succeed("UPDATE", "v1")
+    assert stuck.packages() == one
+    assert stuck.hand.faults() == ""
+
+
+def test_what_was_cut_off_goes_back_exactly(stuck: Node) -> None:
+    one = stuck.packages()
+    digest = stuck.recorded("v1").digest
+    stop(stuck)
+    back = stuck.succeed("UPDATE", "v1")
+    assert back.body["state_digest"] == digest
+    assert stuck.packages() == one
+    assert stuck.versions() == VERSIONS_ONE
+    assert stuck.text("usr/share/tool") == "1\n"
+    assert stuck.hand.faults() == ""
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_package_manager_that_is_ended_alone_leaves_one_state_or_the_other(stuck: Node, number: int) -> None:
+    one = stuck.packages()
+    running = stuck.start("UPDATE", "v2")
+    wait_until(stuck.hand.is_waiting, "the script")
+    stuck.kill(stuck.package_managers(), number)
+    stuck.hand.let_go()
+    result = running.wait()
+    assert stuck.hand.faults() == ""
+    if result.status:
+        assert "the node has the packages that it had before" in result.complaint
+        assert stuck.packages() == one
+    else:
+        assert stuck.versions() == VERSIONS_NEW
+    if number == signal.SIGKILL:
+        assert result.status
+    if number == signal.SIGTERM and stuck.hand.suffix == "rpm":
+        # rpm ends what it has begun, and dnf writes it down.
+        assert result.status == 0, result.complaint
+    stuck.succeed("CREATE", "v2")
+    assert stuck.versions() == VERSIONS_NEW

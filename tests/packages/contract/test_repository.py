@@ -1,0 +1,58 @@
+"""What a bad repository gets: the update fails before anything changes, and is run again when the repository is well."""
+
+from typing import Iterator
+
+import pytest
+
+from packages.faulty import FaultyServer
+from packages.node import Node
+from packages.scene import VERSIONS_ONE, Pkg
+
+
+@pytest.fixture
+def server(based: Node) -> Iterator[FaultyServer]:
+    """Serves the node's repository, which has a new tool. The node says of it that it may as well be down, where that can be said."""
+    based.offer(Pkg("tool", "2.0"))
+    with FaultyServer(based.repository.directory) as server:
+        based.hand.use(server.url, skip_if_unavailable="1", retries="1")
+        yield server
+
+
+def assert_fails_and_is_run_again(node: Node, server: FaultyServer, words: str) -> None:
+    one = node.packages()
+    failed = node.fail("UPDATE", "v2")
+    assert words in failed.complaint
+    assert "nothing was changed" in failed.complaint
+    assert node.packages() == one and node.history().current == "v1" and failed.changes == {}
+    server.faults.clear()
+    assert node.succeed("CREATE", "v2").changes == {"tool": ("1.0-1", "2.0-1")}
+
+
+@pytest.mark.parametrize("fault", ["503", "corrupt"])
+def test_an_index_that_cannot_be_had_stops_the_update(based: Node, server: FaultyServer, fault: str) -> None:
+    server.faults[based.hand.index] = fault
+    assert_fails_and_is_run_again(based, server, "the package index cannot be refreshed: ")
+
+
+@pytest.mark.parametrize("options", [{}, {"skip_if_unavailable": "1"}])
+def test_a_repository_that_is_down_stops_the_update(based: Node, options: dict) -> None:
+    based.hand.use("http://127.0.0.1:9/", retries="1", **options)
+    failed = based.fail("UPDATE", "v2")
+    assert "the package index cannot be refreshed: " in failed.complaint
+    assert based.versions() == VERSIONS_ONE and based.history().current == "v1"
+
+
+@pytest.mark.parametrize("fault", ["404", "cut", "corrupt"])
+def test_a_package_that_cannot_be_had_stops_the_update(based: Node, server: FaultyServer, fault: str) -> None:
+    server.faults["tool_2.0" if based.hand.kind == "apt" else "tool-2.0"] = fault
+    assert_fails_and_is_run_again(based, server, "packages cannot be fetched: ")
+
+
+def test_a_restore_from_the_archive_needs_no_repository_at_all(based: Node, server: FaultyServer) -> None:
+    based.succeed("UPDATE", "v2")
+    server.faults["/"] = "drop"
+    based.succeed("UPDATE", "v1")
+    assert based.versions() == VERSIONS_ONE
+    server.requests.clear()
+    based.succeed("UPDATE", "v2")
+    assert server.requests == []
