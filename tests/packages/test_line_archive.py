@@ -32,13 +32,6 @@ def test_a_restore_needs_no_repository_for_what_the_archive_holds(updated: Node)
     assert updated.versions() == VERSIONS_TWO
 
 
-def test_the_archive_is_private_and_knows_every_file(updated: Node) -> None:
-    assert {"app 1.0-1", "libapp1 1.0-1", "oldname 1.0-1", "epochy 9.0-1", "app 2.0-1", "extra 2.0-1"} <= set(updated.kept())
-    assert {entry.origin for entry in updated.kept().values()} == {"repository"}
-    assert updated.archive.stat().st_mode & 0o077 == 0
-    assert {path.name for path in updated.archive.glob("*.deb")} == {entry.file for entry in updated.kept().values()}
-
-
 def test_what_left_the_repository_before_the_first_update_is_rebuilt_and_flagged(based: Node) -> None:
     one = based.packages()
     lose_release_one(based)
@@ -97,24 +90,6 @@ def test_an_undo_that_is_impossible_is_reported_as_such(unrestorable: Node) -> N
     assert failed.body["restorable"] is False
 
 
-def test_archive_off_keeps_nothing_and_restores_from_the_repository(based: Node) -> None:
-    one = based.packages()
-    based.offer_two()
-    based.succeed("UPDATE", "v2", archive="off")
-    assert based.kept() == {}
-    assert list(based.archive.glob("*.deb")) == []
-    based.succeed("UPDATE", "v1", archive="off")
-    assert based.packages() == one
-
-
-def test_archive_off_says_what_cannot_be_undone(based: Node) -> None:
-    based.offer(Deb("tool", "2.0-1"))
-    based.withdraw("1.0-1", "tool")
-    done = based.succeed("UPDATE", "v2", archive="off")
-    assert done.body["restorable"] is False
-    assert "cannot be undone for: tool:" in done.told
-
-
 def walk(node: Node, *values: str, **options: object) -> None:
     """One update of tool for each value; the repository always has the newest version only."""
     for value in values:
@@ -122,19 +97,6 @@ def walk(node: Node, *values: str, **options: object) -> None:
         node.offer(Deb("tool", f"{value[1:]}.0-1"))
         node.withdraw(old, "tool")
         node.succeed("UPDATE", value, **options)
-
-
-def test_pruning_keeps_what_the_kept_states_need_and_nothing_else(based: Node) -> None:
-    walk(based, "v2", "v3", "v4", keep=2)
-    assert {name for name in based.kept() if name.startswith("tool ")} == {"tool 2.0-1", "tool 3.0-1", "tool 4.0-1"}
-    failed = based.fail("UPDATE", "v1", keep=2)
-    assert "tool:" in failed.complaint and "1.0-1" in failed.complaint
-    assert based.versions()["tool"] == "4.0-1"
-
-    based.succeed("UPDATE", "v3", keep=2)
-    assert based.versions()["tool"] == "3.0-1"
-    based.succeed("UPDATE", "v4", keep=2)
-    assert based.versions()["tool"] == "4.0-1"
 
 
 def test_a_key_with_another_keep_does_not_prune_what_the_first_one_keeps(based: Node) -> None:

@@ -3,25 +3,9 @@
 import hashlib
 
 from os_update_agent.demo.repository import Deb
-from packages.faulty import FaultyServer
 from packages.node import VERSIONS_ONE, Node
 
 TWO = Deb("tool", "2.0-1")
-
-
-def test_steps_run_in_order_and_know_value_operation_and_outcome(based: Node) -> None:
-    for place in ("pre-update.d/20-b", "pre-update.d/10-a", "health.d/50-ping", "post-update.d/10-back"):
-        based.step(place)
-    based.offer(TWO)
-    based.succeed("UPDATE", "v2")
-    assert based.ran() == [
-        "pre-update.d/10-a v2 update []",
-        "pre-update.d/20-b v2 update []",
-        "health.d/50-ping v2 update []",
-        "post-update.d/10-back v2 update [success]",
-    ]
-    based.succeed("UPDATE", "v1")
-    assert based.ran()[-1] == "post-update.d/10-back v1 restore [success]"
 
 
 def test_a_step_sees_the_packages_of_its_moment(based: Node) -> None:
@@ -42,32 +26,6 @@ def test_a_value_is_data_for_a_step(based: Node) -> None:
     assert (based.directory / "value").read_text() == value
     assert based.ran()[-1] == hashlib.sha256(value.encode()).hexdigest()
     assert not (based.directory / "pwned").exists()
-
-
-def test_a_failing_pre_step_changes_nothing_and_the_node_is_brought_back(based: Node) -> None:
-    based.step("pre-update.d/10-drain", "echo the cluster says no >&2; exit 7")
-    based.step("pre-update.d/20-never")
-    based.step("post-update.d/10-back")
-    based.offer(TWO)
-    failed = based.fail("UPDATE", "v2")
-    assert based.ran() == ["pre-update.d/10-drain v2 update []", "post-update.d/10-back v2 update [failed]"]
-    assert based.versions() == VERSIONS_ONE
-    assert "pre-update.d/10-drain ended with exit status 7: the cluster says no" in failed.complaint
-    assert "nothing was changed" in failed.complaint
-    assert based.history().current == "v1"
-
-
-def test_a_failing_health_check_undoes_the_update(based: Node) -> None:
-    one = based.packages()
-    based.step("health.d/10-ping", "echo no answer on port 80; exit 1")
-    based.step("post-update.d/10-back")
-    based.offer(TWO)
-    failed = based.fail("UPDATE", "v2")
-    assert based.packages() == one
-    assert "health.d/10-ping ended with exit status 1: no answer on port 80" in failed.complaint
-    assert "the node has the packages that it had before" in failed.complaint
-    assert based.ran()[-1] == "post-update.d/10-back v2 update [undone]"
-    assert based.history().current == "v1"
 
 
 def test_a_failing_health_check_with_on_failure_keep_leaves_the_new_packages(based: Node) -> None:
@@ -143,37 +101,3 @@ def test_a_deadline_that_has_passed_stops_before_the_transaction(based: Node) ->
     assert based.versions() == VERSIONS_ONE
     assert based.ran() == []
     based.succeed("CREATE", "v2", deadline="3600")
-
-
-def test_what_was_downloaded_before_is_updated_while_the_repository_is_down(based: Node) -> None:
-    one = based.packages()
-    based.offer_two()
-    with FaultyServer(based.repository.directory) as server:
-        based.use_sources(based.repository.source_line(server.url))
-        done = based.succeed("UPDATE", "d2", resource="download", operation="download")
-        assert based.packages() == one
-        assert "downloaded for 'd2'" in done.told
-        # Not the index: law 3's strict refresh is asked for by every update.
-        server.faults[".deb"] = "503"
-        server.requests.clear()
-        based.succeed("UPDATE", "v2")
-        assert based.versions()["app"] == "2.0-1"
-        assert not any(path.endswith(".deb") for path in server.requests)
-        based.succeed("UPDATE", "v1")
-        assert based.packages() == one
-
-
-def test_an_assessment_tells_the_plan_and_touches_nothing(based: Node) -> None:
-    one = based.packages()
-    history = based.history()
-    based.offer_two()
-    done = based.succeed("UPDATE", "v2", operation="assess")
-    assert based.packages() == one
-    assert "extra: 2.0-1 (new)" in done.told
-    assert done.held_back == {"heldpkg": "on hold"}
-    assert done.body["changes"]["count"] == 7
-    assert "v2" not in [record.value for record in based.history().records if record.is_reached]
-    assert based.history().current == history.current
-    assert not list(based.archive.glob("*.deb"))
-    based.succeed("UPDATE", "v2")
-    assert based.versions()["app"] == "2.0-1"
