@@ -57,12 +57,17 @@ def new_stack(heat: Heat, request: pytest.FixtureRequest) -> Iterator[NewStack]:
 
 @pytest.fixture
 def new_server(tmp_path: Path, release_one: Template) -> Iterator[NewServer]:
-    """A server in a directory for the value of a DeployedServer's os_collect_config; it polls until the test is over."""
+    """A server in a directory for the value of a DeployedServer's os_collect_config; it polls until the test is over.
+
+    ``offered``: the second release is there before it hears of its first value.
+    """
     made: List[Server] = []
 
-    def create(os_collect_config: Mapping[str, Any], name: str = "server") -> Server:
+    def create(os_collect_config: Mapping[str, Any], name: str = "server", *, offered: bool = False) -> Server:
         server = Server(tmp_path / name, release_one, os_collect_config)
         made.append(server)
+        if offered:
+            server.offer_two()
         return server.__enter__()
 
     yield create
@@ -72,11 +77,11 @@ def new_server(tmp_path: Path, release_one: Template) -> Iterator[NewServer]:
 
 @pytest.fixture
 def new_one(new_stack: NewStack, new_server: NewServer) -> NewOne:
-    """A stack with one server, which has its baseline. The arguments are the server's name, then those of ``heat.create``."""
+    """A stack with one server, which has its baseline. The arguments are those of ``new_server``, then those of ``heat.create``."""
 
-    def create(name: str = "server", **arguments: Any) -> One:
+    def create(name: str = "server", *, offered: bool = False, **arguments: Any) -> One:
         stack = new_stack(TEMPLATE, environments=[ENVIRONMENT], wait=False, update_after_time=V1, **arguments)
-        one = One(stack, new_server(stack.wait_for_output("os_collect_config"), name))
+        one = One(stack, new_server(stack.wait_for_output("os_collect_config"), name, offered=offered))
         stack.wait_for("CREATE_COMPLETE")
         return one
 

@@ -18,14 +18,13 @@ KEEP = {"on_failure": "keep"}
 @pytest.mark.parametrize("config_transport", ["POLL_SERVER_HEAT", "POLL_SERVER_CFN"])
 @pytest.mark.parametrize("signal_transport", ["CFN_SIGNAL", "HEAT_SIGNAL"])
 def test_a_value_goes_in_and_comes_back(new_one: NewOne, signal_transport: str, config_transport: str) -> None:
-    one = new_one(signal_transport=signal_transport, config_transport=config_transport)
+    one = new_one(offered=True, signal_transport=signal_transport, config_transport=config_transport)
     stack, server = one.stack, one.server
     assert [(item["action"], item["value"]) for item in one.listed()] == [("CREATE", V1)]
     assert server.versions() == VERSIONS_ONE
     assert "baseline" in stack.output("stdout")
     baseline = server.apt.state(), stack.output("state_digest")
 
-    server.offer_two()
     one.update(V2)
     stack.wait_for("UPDATE_COMPLETE")
     assert [(item["action"], item["value"]) for item in one.listed()] == [("UPDATE", V2)]
