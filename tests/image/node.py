@@ -7,8 +7,9 @@ from typing import Any, Dict, List, Mapping, Optional
 from os_update_agent.demo.repository import Deb, Repository
 from systemd.machine import Machine, wait_for
 
-# Services that wait for a network, and time, which there is none of.
-BOOT_OPTIONS = tuple(f"systemd.mask={unit}.service" for unit in ("systemd-networkd-wait-online", "systemd-networkd", "systemd-timesyncd"))
+# What waits for a network, for time, or for the kernel's iSCSI, which there are none of.
+MASKED = ("systemd-networkd-wait-online", "systemd-networkd", "systemd-timesyncd", "iscsid", "open-iscsi")
+BOOT_OPTIONS = tuple(f"systemd.mask={unit}.service" for unit in MASKED)
 COLLECT_CONF = """\
 [DEFAULT]
 command = os-refresh-config
