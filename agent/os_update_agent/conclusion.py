@@ -1,13 +1,15 @@
 """The end of a run: what came of it, stored as the answer of its delivery together with the duty to send it."""
 
 from pathlib import Path
+from typing import Tuple
 
 from os_update_agent.heat.outcome import encode
-from os_update_agent.model import Deployment, Outcome, Request, Run, diff
+from os_update_agent.model import Change, Deployment, Outcome, Request, Run, diff
 from os_update_agent.packages.state import visible
 from os_update_agent.policy import Policy
 from os_update_agent.report import NOTHING_CHANGED, Facts, outcome_of_run, outcome_of_switch
 from os_update_agent.site import Site, was_told
+from os_update_agent.wording import logged
 
 TAIL_BYTES = 16 * 1024
 
@@ -33,6 +35,20 @@ def outcome_of(site: Site, run: Run) -> Outcome:
         log_tail="" if run.reached else _tail(Path(run.log)),
     )
     return outcome_of_run(run, facts)
+
+
+def changed_by(site: Site, run: Run) -> Tuple[Change, ...]:
+    """What a run has changed so far. Raises LedgerError."""
+    if run.before is None or run.after is None:
+        return ()
+    return visible(diff(site.ledger.state(run.before), site.ledger.state(run.after)))
+
+
+def facts_of(site: Site, run: Run) -> str:
+    """A run in one line for the log. Raises LedgerError."""
+    end = {} if run.finished is None else {"seconds": f"{run.finished - run.started:.1f}"}
+    counts = {"changed": len(changed_by(site, run)), "held_back": len(run.held_back)}
+    return logged(run=run.id, kind=run.kind, value=run.value, result=run.result, **counts, **end, log=run.log)
 
 
 def store(site: Site, config_id: str, request: Request, outcome: Outcome, *, unless_started: bool = False) -> bool:

@@ -9,7 +9,7 @@ from typing import Optional
 
 from os_update_agent import decision
 from os_update_agent import policy as policies
-from os_update_agent.conclusion import aftermath, encoded, request_of, store
+from os_update_agent.conclusion import aftermath, encoded, facts_of, request_of, store
 from os_update_agent.errors import BUG_STATUS, AgentError, BadDeployment, LedgerError, NoLongerWatched, bug
 from os_update_agent.heat.copies import forget_signal
 from os_update_agent.heat.metadata import overtaken_on_arrival
@@ -22,6 +22,7 @@ from os_update_agent.report import NOTHING_CHANGED, OUTPUTS, outcome_of_error, o
 from os_update_agent.settings import Settings
 from os_update_agent.site import Site, note_told, open_site
 from os_update_agent.waiting import Watch, give_up, see_through
+from os_update_agent.wording import logged
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +47,7 @@ def deliver(settings: Settings, deployment: Deployment, *, signals: bool = True)
         return _without_ledger(settings, deployment, error, signals)
     newer = overtaken_on_arrival(deployment.id) if signals else None
     if newer is not None:
-        log.warning("deployment=%s: the newer deployment %s of the same resource has come: this one is not run", deployment.id, newer)
+        log.warning(logged(deployment=deployment.id, run="none", why=f"the newer deployment {newer} of the same resource has come"))
         forget_signal(deployment.id)
         return encoded(request_of(deployment), outcome_of_nothing("a newer deployment of the same resource has come", policy.value))
     request = _request(deployment, signals)
@@ -65,7 +66,7 @@ def deliver(settings: Settings, deployment: Deployment, *, signals: bool = True)
         outcome = outcome_of_error(str(error), error.exit_status, aftermath(site, deployment.id))
     except Exception as error:
         # A bug must still reach Heat, which waits.
-        log.critical("deployment=%s: %s", deployment.id, bug(error))
+        log.critical(logged(deployment=deployment.id, bug=bug(error)))
         outcome = outcome_of_error(bug(error), BUG_STATUS, aftermath(site, deployment.id))
     return _answer(site, deployment, outcome, signals, policy.signal_timeout)
 
@@ -149,8 +150,15 @@ def _answer(site: Site, deployment: Deployment, outcome: Optional[Outcome], sign
                 delivery, encoded(request, outcome), None if request.signal.transport == "NO_SIGNAL" else request.signal
             )
         stored = ledger.delivery(config_id)
+        run = ledger.run(stored.run) if stored and stored.run is not None else None
+        if run is not None:
+            log.info(facts_of(site, run))
         if signals:
             deliver_signal(site, config_id, Patience(patience))
+        if site.settings.metrics is not None:
+            from os_update_agent.metrics import publish  # late: most nodes have no collector
+
+            publish(site)
         return stored.body if stored and stored.body else encode(outcome_of_error("no result was stored", BUG_STATUS), deployment.outputs)
     except AgentError as error:
         # The ledger, or the lock of the signals: Heat waits in any case.
@@ -177,5 +185,5 @@ def _without_ledger(
         if answer.verdict == DELIVERED and deployment.id:
             note_told(settings, deployment.id)
             forget_signal(deployment.id)
-        log.error("%s; signal %s: %s", error, answer.verdict, answer.reason)
+        log.error(logged(deployment=deployment.id, ledger=error, signal=answer.verdict, answer=answer.reason))
     return body

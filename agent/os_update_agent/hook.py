@@ -13,6 +13,7 @@ from os_update_agent.deliver import deliver, refuse
 from os_update_agent.errors import BUG_STATUS, AgentError, BadDeployment, bug
 from os_update_agent.heat.deployment import parse
 from os_update_agent.settings import Settings, load
+from os_update_agent.wording import logged
 
 log = logging.getLogger(__name__)
 
@@ -42,11 +43,11 @@ def _body(text: str) -> str:
             raise BadDeployment(str(trouble), deployment=deployment)
         return deliver(settings, deployment)
     except BadDeployment as error:
-        log.error("%s", error)
+        log.error(logged(deployment=error.deployment.id if error.deployment else "unknown", refused=error))
         return refuse(settings, error)
     except Exception as error:
         # A bug must still reach Heat as a failure.
-        log.critical("%s", bug(error))
+        log.critical(logged(bug=bug(error)))
         return _failure(bug(error), BUG_STATUS)
 
 

@@ -17,6 +17,7 @@ from os_update_agent.model import Delivery, Deployment
 from os_update_agent.outbox import Patience, deliver_signal
 from os_update_agent.settings import Settings
 from os_update_agent.site import open_site
+from os_update_agent.wording import logged
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +35,7 @@ def notify(settings: Settings, path: str, stdin: TextIO, patience: float) -> int
         return 0
     site = open_site(settings)
     if overtaken_on_arrival(deployment.id):
-        log.warning("deployment=%s: a newer deployment of the same resource has come; its result is not sent", deployment.id)
+        log.warning(logged(deployment=deployment.id, signal="superseded", why="a newer deployment of the same resource has come"))
         return 0
     request = request_of(deployment)
     delivery = Delivery(deployment.id, deployment.key, "", deployment.action, site.clock(), request=request)

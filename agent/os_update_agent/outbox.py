@@ -13,6 +13,7 @@ from os_update_agent.model import OwedSignal, SignalTarget
 from os_update_agent.node.lock import short_lock
 from os_update_agent.policy import signal_patience
 from os_update_agent.site import Site
+from os_update_agent.wording import logged
 
 log = logging.getLogger(__name__)
 
@@ -65,9 +66,7 @@ def deliver_signal(site: Site, config_id: str, patience: Patience) -> bool:
         # Full jitter on the upper half: a thousand nodes must not come back in the same second.
         wait = pause * (0.5 + patience.jitter() / 2)
         if patience.clock() + wait > end:
-            log.warning(
-                "signal config=%s owed: %s; it is kept and sent by the next run or by 'os-update-agent resume'", config_id, answer.reason
-            )
+            log.warning(logged(deployment=config_id, signal="owed", why=answer.reason, next="os-update-agent resume"))
             return False
         patience.sleep(wait)
         pause = min(pause * 2, LONGEST_PAUSE)
@@ -89,7 +88,7 @@ def _try(site: Site, config_id: str) -> Optional[Answer]:
             return None
         if _is_given_up(site, config_id, owed.target):
             ledger.settle(config_id, "superseded", "Heat lists another deployment in its place", site.clock())
-            log.warning("signal config=%s superseded: Heat lists another deployment in its place; its result is dropped", config_id)
+            log.warning(logged(deployment=config_id, signal="superseded", why="Heat lists another deployment in its place"))
             forget_signal(config_id)
             return None
         answer = _sent(site, owed.target, owed.body)
@@ -97,7 +96,7 @@ def _try(site: Site, config_id: str) -> Optional[Answer]:
         ledger.settle(config_id, standing, answer.reason, site.clock())
         if standing == "delivered":
             forget_signal(config_id)
-    log.info("signal config=%s transport=%s %s: %s", config_id, owed.target.transport, standing, answer.reason)
+    log.info(logged(deployment=config_id, signal=standing, transport=owed.target.transport, answer=answer.reason))
     return answer
 
 
@@ -113,7 +112,7 @@ def _sent(site: Site, target: SignalTarget, body: str) -> Answer:
     if answer.verdict == NEVER:
         for other in other_targets(target, site.settings.collect_config):
             second = send(other, body, ca_certificate=certificate)
-            log.info("signal refused (%s); by the server's own credentials over %s: %s", answer.reason, other.transport, second.reason)
+            log.info(logged(signal="refused", why=answer.reason, instead=other.transport, answer=second.reason))
             if second.verdict != NEVER:
                 return second
     return answer

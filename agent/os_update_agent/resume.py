@@ -20,6 +20,7 @@ from os_update_agent.phases import names
 from os_update_agent.policy import Policy
 from os_update_agent.report import outcome_of_baseline, outcome_of_error, outcome_of_nothing, shown
 from os_update_agent.site import Site
+from os_update_agent.wording import logged
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +54,12 @@ def resume(site: Site, patience: Optional[Patience] = None) -> Tuple[OwedSignal,
             doing = f"deployment {unfinished[0].config_id} ({unfinished[0].action})"
             with node_lock(site.settings.lock, doing=doing, timeout=LOCK_SECONDS):
                 work(site, unfinished[0])
-    return send_owed(site, patience)
+    owed = send_owed(site, patience)
+    if site.settings.metrics is not None:
+        from os_update_agent.metrics import publish  # late: most nodes have no collector
+
+        publish(site)
+    return owed
 
 
 def _finish_orphans(site: Site) -> None:
@@ -78,7 +84,7 @@ def _finish_orphan(site: Site, run: Run) -> None:
     except LedgerError:
         raise
     except AgentError as error:
-        log.error("run=%d, which was cut off in phase %s, cannot go on: %s", run.id, run.phase, error)
+        log.error(logged(run=run.id, phase=run.phase, stopped=error))
 
 
 def work(site: Site, delivery: Delivery) -> None:
@@ -93,7 +99,7 @@ def work(site: Site, delivery: Delivery) -> None:
         outcome = outcome_of_error(str(error), error.exit_status, aftermath(site, delivery.config_id))
     except Exception as error:
         # A bug must still reach Heat, which waits.
-        log.critical("deployment=%s: %s", delivery.config_id, bug(error))
+        log.critical(logged(deployment=delivery.config_id, bug=bug(error)))
         outcome = outcome_of_error(bug(error), BUG_STATUS, aftermath(site, delivery.config_id))
     store(site, delivery.config_id, delivery.request or NOBODY, outcome)
     if site.ledger.is_overtaken(delivery.config_id):
@@ -111,7 +117,7 @@ def _outcome(site: Site, delivery: Delivery) -> Outcome:
         return outcome_of_nothing("a newer deployment of the same resource has come", delivery.value)
     policy = Policy.from_json(delivery.policy)
     what = decision_for(site, delivery, policy)
-    log.info("deployment=%s action=%s value=%s do=%s: %s", delivery.config_id, delivery.action, shown(policy.value), what.do, what.reason)
+    log.info(logged(deployment=delivery.config_id, action=delivery.action, value=shown(policy.value), do=what.do, why=what.reason))
     return carry_out(site, policy, what, delivery.config_id)
 
 

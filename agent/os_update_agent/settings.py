@@ -13,7 +13,7 @@ ENVIRONMENT = "OS_UPDATE_AGENT_CONFIG"
 
 _KNOWN = {
     "node": ("root", "backend", "systemctl"),
-    "paths": ("state", "log", "run", "steps", "collect_config"),
+    "paths": ("state", "log", "run", "steps", "collect_config", "metrics"),
     "signal": ("ca_certificate",),
 }
 _BACKENDS = ("auto", "apt", "dnf", "dnf5")
@@ -31,6 +31,7 @@ class Settings:
     run: Path = Path("/run/os-update-agent")
     steps: Path = Path("/etc/os-update-agent")
     collect_config: Path = Path("/etc/os-collect-config.conf")
+    metrics: Optional[Path] = None
     ca_certificate: Optional[str] = None
     defaults: Mapping[str, str] = field(default_factory=dict)
     source: Optional[Path] = None

@@ -18,6 +18,7 @@ from os_update_agent.settings import Settings
 if TYPE_CHECKING:
     from os_update_agent.packages.archive import Archive
     from os_update_agent.packages.backend import Backend
+from os_update_agent.wording import logged
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +59,7 @@ class Site:
         try:
             names = self.backend(policy).asks_for_boot(boot_time())
         except AgentError as error:
-            log.warning("the package manager does not tell whether a reboot is needed: %s", error)
+            log.warning(logged(reboot="unknown", why=error))
         return (*reboot_reasons(self.settings.root), *(f"package {name} was installed after the machine was started" for name in names))
 
     def run_log(self, number: int) -> str:

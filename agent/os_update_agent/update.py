@@ -13,6 +13,7 @@ import os
 from dataclasses import replace
 from typing import IO, Iterator, Mapping, Optional
 
+from os_update_agent.conclusion import facts_of
 from os_update_agent.errors import BUG_STATUS, AgentError, LedgerError, bug
 from os_update_agent.model import Run
 from os_update_agent.phases import activation, before, end, outside, switching
@@ -20,6 +21,7 @@ from os_update_agent.phases.names import CHECK, FINISHED, REBOOT, RECORD, RESTAR
 from os_update_agent.phases.work import Phase, Work, noted
 from os_update_agent.policy import Policy
 from os_update_agent.site import Site, make_private
+from os_update_agent.wording import logged
 
 log = logging.getLogger(__name__)
 
@@ -89,6 +91,7 @@ def perform(site: Site, run: Run) -> Run:
         except LedgerError as error:
             _return_unrecorded(work, error)
             raise
+    log.info(facts_of(site, work.run))
     return work.run
 
 
@@ -114,7 +117,7 @@ def _step(work: Work) -> None:
         run = _failed(work, phase, str(error), error.exit_status)
     except Exception as error:
         # A bug must not leave the node half-done, and must still be reported as a failure.
-        log.critical("run=%d phase=%s: %s", work.run.id, phase, bug(error))
+        log.critical(logged(run=work.run.id, phase=phase, bug=bug(error)))
         run = _failed(work, phase, bug(error), BUG_STATUS)
     work.save(run)
 
@@ -146,7 +149,7 @@ def _log_file(site: Site, run: Run) -> Iterator[IO[bytes]]:
         make_private(site.settings.log)
         output = open(run.log, "ab", buffering=0, opener=_private)  # noqa: SIM115
     except (AgentError, OSError) as error:
-        log.error("run=%d has no log: %s", run.id, error)
+        log.error(logged(run=run.id, log="none", why=error))
         output = open(os.devnull, "ab", buffering=0)  # noqa: SIM115
     with output:
         yield output

@@ -21,6 +21,7 @@ from os_update_agent.report import outcome_of_error
 from os_update_agent.resume import decision_for, work
 from os_update_agent.settings import ENVIRONMENT
 from os_update_agent.site import Site, has_ended, make_private, worker_unit
+from os_update_agent.wording import logged
 
 log = logging.getLogger(__name__)
 
@@ -163,7 +164,7 @@ def _withdraw(site: Site, config_id: str, policy: Policy) -> None:
     holder = node_holder(site.settings.lock) or "a worker that is just ending"
     busy = Busy(f"another os-update-agent is at work: {holder}; waited {policy.lock_timeout:g} s")
     if give_up(site, config_id, busy):
-        log.error("deployment=%s: %s", config_id, busy)
+        log.error(logged(deployment=config_id, withdrawn="yes", why=busy))
 
 
 def give_up(site: Site, config_id: str, why: AgentError) -> bool:

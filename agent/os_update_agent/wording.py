@@ -1,5 +1,6 @@
 """Packages and changes as words in a sentence. Pure."""
 
+import json
 from typing import FrozenSet, List, Optional, Sequence, Tuple
 
 from os_update_agent.model import Change, Package, Slot
@@ -19,6 +20,16 @@ def described(change: Change) -> str:
     if change.before is None:
         return f"{change.name}: {change.package.version} (new)"
     return f"{change.name}: {change.before.version} -> {change.after.version if change.after else 'removed'}"
+
+
+def logged(**facts: object) -> str:
+    """A fact for the journal as key=value; a value with blanks or quotes in it is quoted, and none can begin a line of its own."""
+    words = []
+    for name, value in facts.items():
+        text = str(value)
+        plain = text and text.isprintable() and not set(text) & set(" \"'\\=")
+        words.append(f"{name}={text if plain else json.dumps(text, ensure_ascii=False)}")
+    return " ".join(words)
 
 
 def mismatch(change: Change) -> str:

@@ -8,6 +8,7 @@ from os_update_agent.errors import AgentError
 from os_update_agent.resume import resume
 from os_update_agent.settings import Settings, load
 from os_update_agent.site import note_end, open_site, worker_unit
+from os_update_agent.wording import logged
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +24,7 @@ def main(argv: Sequence[str] = ()) -> int:
             (settings.run / f"{worker_unit(argv[0])}.env").unlink(missing_ok=True)
         resume(open_site(settings))
     except AgentError as error:
-        log.error("%s", error)
+        log.error(logged(worker="ended", why=error))
         return 1
     finally:
         if settings is not None and argv:

@@ -4,7 +4,7 @@ import json
 import re
 import tempfile
 from pathlib import Path
-from typing import Any, Callable, Iterator, Tuple
+from typing import Any, Callable, Iterator, Set, Tuple
 
 import pytest
 
@@ -38,9 +38,19 @@ def command(scene: Scene, capfd: pytest.CaptureFixture[str], monkeypatch: pytest
     return call
 
 
-def document(out: str) -> Any:
+def documented(command: str) -> Set[str]:
+    """The fields of a command's document that the README promises."""
+    text = (Path(__file__).parents[2] / "README.rst").read_text(encoding="utf-8")
+    row = re.search(rf"^``{command}`` +(``.*(?:\n {{10,}}``.*)*)", text, re.MULTILINE)
+    assert row, f"the README does not tell the fields of {command} --json"
+    return set(re.findall(r"``(\w+)``", row[1]))
+
+
+def document(out: str, command: str = "") -> Any:
     found = json.loads(out)
     assert found["schema"] == 1
+    if command:
+        assert set(found) - {"schema"} == documented(command)
     return found
 
 
@@ -106,16 +116,21 @@ def test_the_reading_commands_give_documents(scene: Scene, command: Command) -> 
     scene.publish(*NOVEMBER)
     scene.deliver("UPDATE", SECOND)
 
-    found = document(command("status", "--json")[1])
+    found = document(command("status", "--json")[1], "status")
     assert found["keys"][0]["current"] == SECOND and found["last_run"]["result"] == "success" and found["at_work"] is None
-    found = document(command("history", "--json")[1])
+    assert found["last_run"]["changed"] == 7
+    assert [(one["value"], one["do"], one["packages"]) for one in found["keys"][0]["if_it_came"]] == [
+        *((FIRST, "restore", 7), (SECOND, "nothing", 0), (None, "update", 0)),
+    ]
+    assert f"if '{FIRST}' comes: restore (7 packages change)" in command("status")[1]
+    found = document(command("history", "--json")[1], "history")
     assert [value["value"] for value in found["keys"][0]["values"]] == [FIRST, SECOND]
-    found = document(command("show", SECOND, "--json")[1])
+    found = document(command("show", SECOND, "--json")[1], "show")
     assert found["digest"] == scene.state().digest and len(found["changes"]) == 7
-    found = document(command("diff", FIRST, "now", "--json")[1])
+    found = document(command("diff", FIRST, "now", "--json")[1], "diff")
     assert {change["name"] for change in found["changes"]} >= {"webapp", "metrics", "metrics-old"}
     assert command("diff", SECOND, "now")[1] == "no difference\n"
-    found = document(command("plan", "--json", "--no-refresh")[1])
+    found = document(command("plan", "--json", "--no-refresh")[1], "plan")
     assert found["changes"] == [] and found["held_back"] == [{"name": "database", "reason": "on hold"}]
 
 

@@ -32,6 +32,7 @@ FLOORS = {
     "deliver": SEQUENCES,
     "foresight": SEQUENCES,
     "install": SEQUENCES,
+    "metrics": SEQUENCES,
     "notify": SEQUENCES,
     "outbox": SEQUENCES,
     "phases": SEQUENCES,

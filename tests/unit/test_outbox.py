@@ -183,5 +183,5 @@ def test_the_log_of_the_outbox_holds_no_url(site: Site, network: Callable[..., N
         owe(site, "b")
         net.answers = [BUSY]
         deliver_signal(site, "b", ONE_TRY)
-    assert "standing" in caplog.text or "config=a" in caplog.text
+    assert "deployment=a signal=refused transport=CFN_SIGNAL" in caplog.text
     assert "secret" not in caplog.text

@@ -5,19 +5,23 @@ from typing import Dict, List, Tuple
 
 from os_update_agent import views
 from os_update_agent.commands.asked import HAND_KEY, answer, histories, key_of, policy_of, record_of, state_of
+from os_update_agent.conclusion import changed_by
+from os_update_agent.decision import decide
 from os_update_agent.foresight import forecast
 from os_update_agent.heat.exposure import readable_by_all
-from os_update_agent.model import Change, diff
+from os_update_agent.model import Change, History, diff
 from os_update_agent.node.lock import node_holder
 from os_update_agent.packages.state import visible
 from os_update_agent.planning import aim_of_restore, aim_of_update
 from os_update_agent.policy import Policy
 from os_update_agent.policy import by_hand as policy_by_hand
 from os_update_agent.report import shown
+from os_update_agent.retention import keep_of, kept_states
 from os_update_agent.settings import Settings
-from os_update_agent.site import open_site
+from os_update_agent.site import Site, open_site
 
 UPDATES_AVAILABLE = 100
+SHOWN_AHEAD = 5
 
 
 def status(settings: Settings, arguments: argparse.Namespace) -> int:
@@ -26,7 +30,9 @@ def status(settings: Settings, arguments: argparse.Namespace) -> int:
     runs = site.ledger.runs(limit=1)
     document = views.status_document(
         histories(site, None),
+        {known.key: _ahead(site, known) for known in histories(site, None)},
         runs[0] if runs else None,
+        len(changed_by(site, runs[0])) if runs else 0,
         site.ledger.open_runs(),
         site.ledger.signals(),
         node_holder(settings.lock),
@@ -34,6 +40,19 @@ def status(settings: Settings, arguments: argparse.Namespace) -> int:
         readable_by_all(settings.collect_config),
     )
     return answer(arguments, document, views.status_text(document))
+
+
+def _ahead(site: Site, known: History) -> List[views.Ahead]:
+    """For the values reached last, the current one included, and for a new one."""
+    kept = kept_states(known, keep_of(site.ledger, known.key, site.settings.defaults))
+    current = known.record(known.current) if known.current is not None else None
+    found = []
+    for record in [record for record in known.records if record.is_reached][-SHOWN_AHEAD:]:
+        packages = 0
+        if current is not None and current.state is not None and record.state is not None:
+            packages = len(visible(diff(site.ledger.state(current.state), site.ledger.state(record.state))))
+        found.append(views.Ahead(record.value, decide(known, "UPDATE", record.value).do, packages, record.state in kept))
+    return [*found, views.Ahead(None, "update")]
 
 
 def plan(settings: Settings, arguments: argparse.Namespace) -> int:
@@ -63,7 +82,7 @@ def history(settings: Settings, arguments: argparse.Namespace) -> int:
     """the values that were tried and reached, and the runs"""
     site = open_site(settings)
     keep = policy_by_hand("", HAND_KEY, settings.defaults).keep
-    runs = site.ledger.runs(arguments.key, arguments.limit)
+    runs = [(run, len(changed_by(site, run))) for run in site.ledger.runs(arguments.key, arguments.limit)]
     document = views.history_document(histories(site, arguments.key), runs, keep)
     return answer(arguments, document, views.history_text(document))
 
@@ -75,9 +94,7 @@ def show(settings: Settings, arguments: argparse.Namespace) -> int:
     record = record_of(known, arguments.value)
     keep = policy_by_hand("", HAND_KEY, settings.defaults).keep
     run = site.ledger.run(record.run) if record.run else None
-    changes: Tuple[Change, ...] = ()
-    if run is not None and run.before is not None and run.after is not None:
-        changes = visible(diff(site.ledger.state(run.before), site.ledger.state(run.after)))
+    changes: Tuple[Change, ...] = changed_by(site, run) if run else ()
     state = site.ledger.state(record.state) if record.state is not None else None
     values: List[Dict[str, object]] = views.history_document([known], (), keep)["keys"][0]["values"]
     entry = next(value for value in values if value["value"] == record.value)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Iterator, Optional, Tuple
 
 from os_update_agent.errors import AgentError
+from os_update_agent.wording import logged
 
 log = logging.getLogger(__name__)
 
@@ -111,7 +112,7 @@ def _collected(collect_config: Path, collectors: Tuple[str, ...]) -> Any:
             output.seek(0)
             return json.loads(output.read())
         except (AgentError, ValueError):
-            log.warning("the metadata cannot be read: whether the result is still waited for is not known")
+            log.warning(logged(metadata="unreadable", why="whether the result is still waited for is not known"))
             return None
 
 

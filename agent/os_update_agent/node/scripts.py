@@ -36,7 +36,7 @@ def run_steps(directory: Path, *, environment: Mapping[str, str], output: IO[byt
     for step in _steps(directory, output):
         label = _shown(f"{directory.name}/{step.name}")
         _say(output, f"--- {label}")
-        log.info("step %s", step)
+        log.info("step=%s", step)
         start = os.fstat(output.fileno()).st_size
         try:
             returncode = run.run_to_file([str(step)], output, ok=None, env=environment, timeout=timeout).returncode
@@ -75,7 +75,7 @@ def _steps(directory: Path, output: IO[bytes]) -> List[Path]:
             continue
         if not step.is_file() or not os.access(step, os.X_OK):
             _say(output, f"--- {directory.name}/{name}: skipped, it is not an executable file")
-            log.warning("%s is skipped: it is not an executable file", step)
+            log.warning('step=%s skipped=yes why="it is not an executable file"', step)
             continue
         _check_owner(step)
         steps.append(step)

@@ -4,10 +4,11 @@ from os_update_agent.views.base import JSON_SCHEMA, Document, as_json
 from os_update_agent.views.history import history_document, history_text
 from os_update_agent.views.plan import plan_document, plan_text
 from os_update_agent.views.states import diff_document, diff_text, show_document, show_text
-from os_update_agent.views.status import status_document, status_text
+from os_update_agent.views.status import Ahead, status_document, status_text
 
 __all__ = [
     "JSON_SCHEMA",
+    "Ahead",
     "Document",
     "as_json",
     "diff_document",

@@ -23,7 +23,8 @@ def table(rows: Iterable[Sequence[str]]) -> List[str]:
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
 
 
-def run_document(run: Run) -> Document:
+def run_document(run: Run, changed: int) -> Document:
+    """``changed`` is how many packages the run has changed."""
     return {
         "run": run.id,
         "key": run.key,
@@ -33,9 +34,11 @@ def run_document(run: Run) -> Document:
         "result": run.result,
         "started": when(run.started),
         "finished": when(run.finished) if run.finished else None,
+        "seconds": round(run.finished - run.started, 1) if run.finished else None,
+        "changed": changed,
         "failure": run.failure,
         "notes": list(run.notes),
-        "held_back": [{"name": item.name, "reason": item.reason} for item in run.held_back],
+        "held_back": held_documents(run.held_back),
         "not_restorable": list(run.not_restorable),
         "log": run.log,
     }

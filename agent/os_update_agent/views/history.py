@@ -1,6 +1,6 @@
 """What happened here: the values of each key, and the runs."""
 
-from typing import List, Sequence
+from typing import List, Sequence, Tuple
 
 from os_update_agent.model import History, Run
 from os_update_agent.report import shown, when
@@ -8,8 +8,10 @@ from os_update_agent.retention import kept_states
 from os_update_agent.views.base import Document, run_document, table
 
 
-def history_document(histories: Sequence[History], runs: Sequence[Run], keep: int) -> Document:
-    return {"keys": [_key_document(history, keep) for history in histories], "runs": [run_document(run) for run in runs]}
+def history_document(histories: Sequence[History], runs: Sequence[Tuple[Run, int]], keep: int) -> Document:
+    """``runs`` come with how many packages each has changed."""
+    keys = [_key_document(history, keep) for history in histories]
+    return {"keys": keys, "runs": [run_document(run, changed) for run, changed in runs]}
 
 
 def _key_document(history: History, keep: int) -> Document:
@@ -44,9 +46,11 @@ def history_text(document: Document) -> str:
             rows.append((mark, shown(value["value"]), value["reached"] or "never", value["tried"], files, str(value["run"] or "-")))
         lines += [f"  {line}" for line in table(rows)] + [""]
     if document["runs"]:
-        rows = [("RUN", "KIND", "VALUE", "STARTED", "RESULT", "WHY")]
+        runs: List[Sequence[str]] = [("RUN", "KIND", "VALUE", "STARTED", "SECONDS", "RESULT", "CHANGED", "HELD", "WHY")]
         for run in document["runs"]:
             why = run["failure"].splitlines()[0][:100] if run["failure"] else ""
-            rows.append((str(run["run"]), run["kind"], shown(run["value"]), run["started"], run["result"], why))
-        lines += table(rows)
+            took = "-" if run["seconds"] is None else f"{run['seconds']:.0f}"
+            counts = (str(run["changed"]), str(len(run["held_back"])))
+            runs.append((str(run["run"]), run["kind"], shown(run["value"]), run["started"], took, run["result"], *counts, why))
+        lines += table(runs)
     return "\n".join(lines).rstrip()

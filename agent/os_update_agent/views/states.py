@@ -13,7 +13,7 @@ def show_document(run: Optional[Run], record: Document, state: Optional[PackageS
         **record,
         "digest": state.digest if state else None,
         "packages": [package.row() for package in state.packages] if state else None,
-        "last_run": run_document(run) if run else None,
+        "last_run": run_document(run, len(changes)) if run else None,
         "changes": [change.as_json() for change in changes],
     }
 

@@ -1,25 +1,42 @@
 """Where the node stands: what is open, what is owed, and what would happen if a value came."""
 
-from typing import Optional, Sequence
+from dataclasses import asdict, dataclass
+from typing import List, Mapping, Optional, Sequence
 
 from os_update_agent.model import History, OwedSignal, Run
 from os_update_agent.report import shown, when
 from os_update_agent.views.base import Document, run_document
 
 
+@dataclass(frozen=True)
+class Ahead:
+    """What would happen if the value came; None is any new value. ``packages`` would change; ``files`` says whether theirs are kept."""
+
+    value: Optional[str]
+    do: str
+    packages: int = 0
+    files: bool = True
+
+
 def status_document(
     histories: Sequence[History],
+    ahead: Mapping[str, Sequence[Ahead]],
     last: Optional[Run],
+    changed: int,
     open_runs: Sequence[Run],
     signals: Sequence[OwedSignal],
     holder: Optional[str],
     reboot: Sequence[str],
     readable: Sequence[str] = (),
 ) -> Document:
+    """``ahead`` tells for each key what would happen; ``changed`` is how many packages the last run has changed."""
     return {
-        "keys": [{"key": history.key, "current": history.current} for history in histories],
-        "last_run": run_document(last) if last else None,
-        "open_runs": [run_document(run) for run in open_runs],
+        "keys": [
+            {"key": history.key, "current": history.current, "if_it_came": [asdict(one) for one in ahead.get(history.key, ())]}
+            for history in histories
+        ],
+        "last_run": run_document(last, changed) if last else None,
+        "open_runs": [run_document(run, 0) for run in open_runs],
         "signals": {
             "owed": [_signal_document(signal) for signal in signals if signal.standing == "owed"],
             "superseded": [_signal_document(signal) for signal in signals if signal.standing == "superseded"],
@@ -35,18 +52,27 @@ def _signal_document(signal: OwedSignal) -> Document:
     return {"deployment": signal.config_id, "tries": signal.tries, "last_answer": signal.last_answer, "since": when(signal.updated)}
 
 
+def _ahead(one: Document) -> str:
+    if one["value"] is None:
+        return f"if a new value comes: {one['do']}"
+    files = "" if one["files"] else ", their files are pruned"
+    detail = f" ({one['packages']} packages change{files})" if one["do"] == "restore" else ""
+    return f"if {shown(one['value'])} comes: {one['do']}{detail}"
+
+
 def status_text(document: Document) -> str:
-    lines = []
+    lines: List[str] = []
     for key in document["keys"]:
         at = shown(key["current"]) if key["current"] is not None else "no recorded value: the last run ended in between"
         lines.append(f"{key['key']}: at {at}")
+        lines += [f"  {_ahead(one)}" for one in key["if_it_came"]]
     if not lines:
         lines.append("nothing has been recorded on this node yet")
     last = document["last_run"]
     if last:
-        lines.append(f"last run: {last['kind']} {shown(last['value'])}, started {last['started']}: {last['result']}")
-        if last["failure"]:
-            lines += [f"  {last['failure']}", f"  log: {last['log']}"]
+        counts = f"{last['changed']} changed, {len(last['held_back'])} held back"
+        lines.append(f"last run: {last['kind']} {shown(last['value'])}, started {last['started']}: {last['result']}, {counts}")
+        lines += [f"  {line}" for line in (last["failure"], f"log: {last['log']}") if line]
     lines.append(f"at work: {document['at_work'] or 'nobody'}")
     for run in document["open_runs"]:
         lines.append(f"open: run {run['run']} ({run['kind']} {shown(run['value'])}) is in phase {run['phase']}")

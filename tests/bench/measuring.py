@@ -1,0 +1,73 @@
+"""What a command takes: seconds, processor time and the largest process, with everything that it leaves running in the background.
+
+As a program: python measuring.py RESULT.json COMMAND...; it adopts what the command detaches and waits for that, too.
+"""
+
+import ctypes
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Callable, List, Mapping, Optional, Sequence
+
+PR_SET_CHILD_SUBREAPER = 36
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Seconds until the command ended, seconds of processor time of all its processes, megabytes of the largest of them."""
+
+    seconds: float
+    cpu: float
+    peak: float
+
+
+def measured(argv: Sequence[str], base: Path, *, env: Optional[Mapping[str, str]] = None, text: str = "") -> "tuple[Figures, str]":
+    """Run a command, which has to succeed. Returns its figures and what it printed."""
+    result = base / "measured.json"
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", __file__, str(result), *argv], env=env, input=text, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, f"{argv}: {done.stdout}{done.stderr}"
+    return Figures(**json.loads(result.read_text())), done.stdout
+
+
+def median(figures: Sequence[Figures]) -> Figures:
+    return Figures(
+        statistics.median(one.seconds for one in figures), statistics.median(one.cpu for one in figures), max(one.peak for one in figures)
+    )
+
+
+def in_process(action: Callable[[], object], repeats: int) -> float:
+    """The median of the seconds that a call takes in this process."""
+    taken: List[float] = []
+    for _ in range(repeats):
+        begun = time.perf_counter()
+        action()
+        taken.append(time.perf_counter() - begun)
+    return statistics.median(taken)
+
+
+def main() -> int:
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    begun = time.perf_counter()
+    status = subprocess.run(sys.argv[2:], check=False).returncode
+    seconds = time.perf_counter() - begun
+    try:
+        while True:
+            os.wait()
+    except ChildProcessError:
+        pass
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    figures = {"seconds": seconds, "cpu": used.ru_utime + used.ru_stime, "peak": used.ru_maxrss / 1024}
+    Path(sys.argv[1]).write_text(json.dumps(figures))
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
