@@ -77,7 +77,8 @@ def _changing(verbs: "Verbs") -> None:
 def _of_heat(verbs: "Verbs") -> None:
     resume = _add(verbs, "resume", commands.resume_now)
     resume.add_argument("--patience", type=float, default=0.0, metavar="SECONDS", help="keep trying to send for so long (one try)")
-    resume.add_argument("--background", action="store_true", help="leave it all to a worker; return when no package is half-installed")
+    resume.add_argument("--background", action="store_true", help="leave it all to a worker, and do not wait for it")
+    resume.add_argument("--until-whole", action="store_true", help="the same, and wait until no package is half-installed")
     replay = _add(verbs, "replay", commands.replay)
     replay.add_argument("file", metavar="FILE", help="a deployment as heat-config keeps it")
     replay.add_argument("--no-signal", action="store_true", help="do not tell Heat")

@@ -57,26 +57,32 @@ def see_through(site: Site, config_id: str, policy: Policy, watch: Watch = lambd
         time.sleep(POLL_SECONDS)
 
 
-def finish_open(site: Site, *, background: bool = False) -> None:
-    """Have a worker take everything that is open to its end, and wait for that.
+def finish_open(site: Site) -> None:
+    """Have a worker take everything that is open to its end, and wait for that. Raises AgentError, CommandFailed, LedgerError."""
+    workers = _Workers(site)
+    while _is_open(site):
+        workers.start_where_none_is(lambda: not _is_open(site))
+        time.sleep(POLL_SECONDS)
 
-    In the ``background`` the worker also sends what is owed, and this returns as soon as no package is half-installed.
-    Raises AgentError, CommandFailed, LedgerError.
+
+def leave_open(site: Site, *, until_whole: bool = False) -> None:
+    """Have a worker take everything that is open to its end and send what is owed; with ``until_whole`` wait until no package is
+    half-installed. Raises AgentError, CommandFailed, LedgerError.
     """
-
-    def is_done() -> bool:
-        return not site.ledger.unfinished() and not site.ledger.open_runs()
 
     def is_whole() -> bool:
         return not any(map(is_half_done, site.ledger.open_runs()))
 
     workers = _Workers(site)
-    if background and (site.ledger.owed() or not is_done()):
-        workers.start_where_none_is(is_done)
-    is_over = is_whole if background else is_done
-    while not is_over():
-        workers.start_where_none_is(is_over)
+    if site.ledger.owed() or _is_open(site):
+        workers.start_where_none_is(lambda: not _is_open(site))
+    while until_whole and not is_whole():
+        workers.start_where_none_is(is_whole)
         time.sleep(POLL_SECONDS)
+
+
+def _is_open(site: Site) -> bool:
+    return bool(site.ledger.unfinished() or site.ledger.open_runs())
 
 
 def is_half_done(run: Run) -> bool:

@@ -21,6 +21,7 @@ COLLECT = """\
 #!/usr/bin/python3
 import fcntl, json, pathlib, subprocess, time
 srv = pathlib.Path("/srv")
+subprocess.run(["/usr/libexec/os-refresh-config/pre-configure.d/10-os-update-agent-resume"])
 with open("/srv/starts", "a") as file:
     # Are the packages whole before deployments are served again?
     audit = subprocess.run(["dpkg", "--audit"], capture_output=True, text=True).stdout

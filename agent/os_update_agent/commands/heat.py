@@ -14,17 +14,18 @@ from os_update_agent.notify import notify as send_result
 from os_update_agent.outbox import Patience, send_owed
 from os_update_agent.settings import Settings
 from os_update_agent.site import open_site
-from os_update_agent.waiting import finish_open
+from os_update_agent.waiting import finish_open, leave_open
 
 
 def resume_now(settings: Settings, arguments: argparse.Namespace) -> int:
     """finish what is open and send what is owed to Heat"""
     site = open_site(settings)
-    finish_open(site, background=arguments.background)
-    if arguments.background:
+    if arguments.background or arguments.until_whole:
+        leave_open(site, until_whole=arguments.until_whole)
         for delivery in site.ledger.unfinished():
             print(f"at work: deployment {delivery.config_id}")
         return 0
+    finish_open(site)
     owed = send_owed(site, Patience(arguments.patience))
     for signal in owed:
         print(f"still owed: deployment {signal.config_id}: {signal.last_answer}")

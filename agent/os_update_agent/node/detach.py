@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Mapping, Sequence
+from typing import Mapping, Optional, Sequence
 
 from os_update_agent.errors import CommandFailed
 from os_update_agent.node.run import run, run_to_file
@@ -48,7 +48,8 @@ def start(argv: Sequence[str], *, unit: str, output: Path, environment: Mapping[
     with os.fdopen(descriptor, "ab") as file:
         if SYSTEMD.is_dir() and os.geteuid() == 0:
             try:
-                run(_service(argv, unit, output, _environment_file(work / f"{unit}.env", environment)))
+                file_of_it = _environment_file(work / f"{unit}.env", environment) if environment else None
+                run(_service(argv, unit, output, file_of_it))
                 return
             except CommandFailed as error:
                 file.write(f"no transient service, a session instead: {error}\n".encode())
@@ -89,7 +90,7 @@ def _environment_file(path: Path, environment: Mapping[str, str]) -> Path:
     return path
 
 
-def _service(argv: Sequence[str], unit: str, output: Path, environment: Path) -> Sequence[str]:
+def _service(argv: Sequence[str], unit: str, output: Path, environment: Optional[Path]) -> Sequence[str]:
     properties = {
         "KillMode": "mixed",
         # A shutdown waits for the transaction rather than tearing it, and leaves it what maintainer scripts talk to.
@@ -99,8 +100,9 @@ def _service(argv: Sequence[str], unit: str, output: Path, environment: Path) ->
         "StandardOutput": f"append:{output}",
         "StandardError": "inherit",
         "UMask": "0077",
-        "EnvironmentFile": str(environment),
     }
+    if environment is not None:
+        properties["EnvironmentFile"] = str(environment)
     return [
         *("systemd-run", "--quiet", "--collect", "--no-block", f"--unit={unit}"),
         *(f"--property={name}={value}" for name, value in properties.items()),

@@ -13,6 +13,7 @@ from os_update_agent.node import run
 log = logging.getLogger(__name__)
 
 HOST = Path("/")
+OWN_UNITS = "os-update-agent-"
 
 # Debian's and Ubuntu's convention: maintainer scripts make the file and add the names of their packages to the second one.
 _REQUIRED = "run/reboot-required"
@@ -87,10 +88,15 @@ def newest_kernel(names: Iterable[str], running: str) -> Optional[str]:
 def stale_services(root: Path) -> Tuple[str, ...]:
     """The systemd services that run code which is no longer on the disk: needrestart's answer, or our own look at /proc.
 
-    Nothing for another root than the machine's own. What we may not read is left out: only root sees everything.
+    Nothing for another root than the machine's own, and not the agent's own units, which end by themselves. What we may not read is
+    left out: only root sees everything.
     """
     if root != HOST:
         return ()
+    return tuple(unit for unit in _all_stale_services() if not unit.startswith(OWN_UNITS))
+
+
+def _all_stale_services() -> Tuple[str, ...]:
     if shutil.which("needrestart"):
         try:
             return parse_needrestart(run.run(["needrestart", "-b", "-r", "l"]).stdout)

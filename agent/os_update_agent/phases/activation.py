@@ -10,7 +10,7 @@ from os_update_agent.errors import AgentError
 from os_update_agent.model import Run
 from os_update_agent.node import units
 from os_update_agent.node.detach import CALLER_UNIT, restart_when_idle
-from os_update_agent.node.reboot import ask_for_reboot, reboot_reasons, stale_services
+from os_update_agent.node.reboot import ask_for_reboot, stale_services
 from os_update_agent.phases.names import HEALTH, REBOOT, RESTART, RETURN
 from os_update_agent.phases.switching import SETTLE_SECONDS
 from os_update_agent.phases.work import Phase, Work, noted
@@ -29,7 +29,7 @@ def restart(work: Work) -> Run:
     Raises AgentError when a service does not come up again, CommandFailed.
     """
     run, root = work.run, work.site.settings.root
-    rule, reasons = work.policy.reboot, reboot_reasons(root)
+    rule, reasons = work.policy.reboot, work.site.reboot_reasons(work.policy)
     if reboot_is_due(rule, reasons, direction=_direction(run), rebooted=run.rebooted):
         if work.systemctl is not None:
             return replace(run, phase=REBOOT, reboot_from=work.site.boot_id(), reboots_asked=0)
@@ -55,7 +55,7 @@ def reboot(work: Work) -> Run:
         work.say(complaint or "the reboot is asked for")
         complaints.append(complaint or _waited_in_vain(work))
     run = replace(work.run, rebooted=(*work.run.rebooted, _direction(work.run)), phase=_onward(work.run))
-    for reason in reboot_reasons(work.site.settings.root):
+    for reason in work.site.reboot_reasons(work.policy):
         run = noted(run, f"the machine came back from its reboot, and still: {reason}")
     return run
 
