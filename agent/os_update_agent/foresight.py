@@ -3,13 +3,12 @@
 from dataclasses import dataclass
 from typing import FrozenSet, Optional, Tuple
 
-from os_update_agent.model import Change, HeldBack, Package, PackageState, Selection, diff
+from os_update_agent.model import Change, HeldBack, Package, PackageState, diff
 from os_update_agent.node.mapped import services_with
 from os_update_agent.packages import space
 from os_update_agent.packages.archive import Archive
 from os_update_agent.packages.backend import Backend
 from os_update_agent.packages.foreseen import asking_for_a_boot
-from os_update_agent.packages.selection import is_security
 from os_update_agent.packages.state import transaction, visible
 from os_update_agent.planning import Aim
 from os_update_agent.policy import Policy
@@ -52,7 +51,7 @@ def forecast(site: Site, policy: Policy, backend: Backend, before: PackageState,
         changes,
         aim.held_back,
         aim.removes_foreign,
-        _security(backend, before, aim),
+        backend.security_of(before, aim.changes) if aim.changes else frozenset(),
         sum(sizes.values()),
         _growth(backend, archive, changes),
         asking_for_a_boot(changes),
@@ -61,16 +60,6 @@ def forecast(site: Site, policy: Policy, backend: Backend, before: PackageState,
         lost=() if keeps and backend.repacks else gone,
         missing=tuple(package for package in new if package in nowhere),
     )
-
-
-def _security(backend: Backend, before: PackageState, aim: Aim) -> FrozenSet[str]:
-    """Where origins do not tell, the package manager is asked for its security updates alone."""
-    if not aim.changes:
-        return frozenset()
-    if backend.name == "apt":
-        return frozenset(change.name for change in aim.changes if is_security(change))
-    chosen, _ = backend.candidates(before, Selection(security=True))
-    return frozenset(change.name for change in chosen) & frozenset(change.name for change in aim.changes)
 
 
 def _growth(backend: Backend, archive: Archive, changes: Tuple[Change, ...]) -> Optional[int]:

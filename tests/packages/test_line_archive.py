@@ -156,3 +156,17 @@ def test_a_file_that_the_ledger_does_not_know_is_not_trusted(updated: Node) -> N
     updated.offer(Deb("tool", "2.0-1"))
     updated.succeed("UPDATE", "v3")
     assert updated.versions()["tool"] == "2.0-1"
+
+
+def test_pruning_keeps_what_the_kept_states_need_and_nothing_else(based: Node) -> None:
+    """After each update the repository loses the version before."""
+    for number in (2, 3, 4):
+        based.offer(Deb("tool", f"{number}.0-1"))
+        based.succeed("UPDATE", f"v{number}", keep=2)
+        based.withdraw(f"{number - 1}.0-1", "tool")
+    assert {name for name in based.kept() if name.startswith("tool ")} == {"tool 2.0-1", "tool 3.0-1", "tool 4.0-1"}
+    failed = based.fail("UPDATE", "v1", keep=2)
+    assert "tool:" in failed.complaint and "1.0-1" in failed.complaint
+    based.succeed("UPDATE", "v3", keep=2)
+    assert based.versions()["tool"] == "3.0-1"
+    assert {**based.versions(), "tool": "1.0-1"} == VERSIONS_ONE

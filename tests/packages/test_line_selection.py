@@ -26,6 +26,14 @@ def test_security_takes_the_security_version_although_there_is_a_newer_one(based
     assert done.changes == {"tool": ("1.0-1", "1.1-1"), "libsec": (None, "1.1-1")}
 
 
+def test_security_without_security_updates_changes_nothing(based: Node) -> None:
+    based.offer(TOOL, LIB)
+    done = based.succeed("UPDATE", "v2", select="security")
+    assert done.changes == {}
+    assert set(done.held_back) == {"tool", "libapp1"}
+    assert based.versions() == VERSIONS_ONE
+
+
 def test_without_select_the_newest_version_comes(based: Node, security: Repository) -> None:
     done = based.succeed("UPDATE", "v2")
     assert done.changes["tool"] == ("1.0-1", "2.0-1")
@@ -35,6 +43,7 @@ def test_without_select_the_newest_version_comes(based: Node, security: Reposito
     "options, changed",
     [
         ({"packages": "tool"}, {"tool"}),
+        ({"packages": "nosuch*"}, set()),
         ({"packages": '["lib*"]'}, {"libapp1"}),
         ({"exclude": "lib*, tool"}, {"epochy"}),
         ({"packages": "*", "exclude": "tool"}, {"libapp1", "epochy"}),

@@ -101,3 +101,16 @@ def test_a_deadline_that_has_passed_stops_before_the_transaction(based: Node) ->
     assert based.versions() == VERSIONS_ONE
     assert based.ran() == []
     based.succeed("CREATE", "v2", deadline="3600")
+
+
+def test_a_failing_pre_step_changes_nothing_and_the_node_is_brought_back(based: Node) -> None:
+    based.step("pre-update.d/10-drain", "echo the cluster says no >&2; exit 7")
+    based.step("pre-update.d/20-never")
+    based.step("post-update.d/10-back")
+    based.offer(TWO)
+    failed = based.fail("UPDATE", "v2")
+    assert based.ran() == ["pre-update.d/10-drain v2 update []", "post-update.d/10-back v2 update [failed]"]
+    assert based.versions() == VERSIONS_ONE
+    assert "pre-update.d/10-drain ended with exit status 7: the cluster says no" in failed.complaint
+    assert "nothing was changed" in failed.complaint
+    assert based.history().current == "v1"

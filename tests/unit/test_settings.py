@@ -48,7 +48,7 @@ def test_a_percent_sign_is_a_percent_sign() -> None:
     ("[node]\nbackand = apt\n", "agent.conf: unknown key 'backand' in [node]; do you mean 'backend'?"),
     ("[paths]\nzzz = /\n", "agent.conf: unknown key 'zzz' in [paths]; there are state, log, run, steps"),
     ("[node]\nstate = /\n", "agent.conf: unknown key 'state' in [node]; there are root, backend"),
-    ("[node]\nbackend = pacman\n", "agent.conf: backend is 'pacman'; it must be one of auto, apt, dnf"),
+    ("[node]\nbackend = pacman\n", "agent.conf: backend is 'pacman'; it must be one of auto, apt, dnf, dnf5"),
     ("[node]\nroot = srv\n", "agent.conf: root is 'srv'; it must be an absolute path without quotes"),
     ("[paths]\nstate = ./state\n", "agent.conf: state is './state'; it must be an absolute path without quotes"),
     ("[paths]\nrun = ~/run\n", "agent.conf: run is '~/run'; it must be an absolute path without quotes"),

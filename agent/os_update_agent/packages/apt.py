@@ -23,6 +23,7 @@ from os_update_agent.packages.apt_parse import Simulation
 from os_update_agent.packages.apt_preferences import added_preferences
 from os_update_agent.packages.progress import STATUS_FILE
 from os_update_agent.packages.repack import repack
+from os_update_agent.packages.selection import is_security
 
 _ENVIRONMENT = {
     "DEBIAN_FRONTEND": "noninteractive",
@@ -121,6 +122,10 @@ class Apt:
     def candidates(self, state: PackageState, selection: Selection) -> Tuple[Tuple[Change, ...], Tuple[HeldBack, ...]]:
         """The updates that the selection asks for and that can be done together, and what is held back with the reason."""
         return candidates(self.simulate, state, selection)
+
+    def security_of(self, state: PackageState, changes: Sequence[Change]) -> FrozenSet[str]:
+        """The names of those changes whose new version a security archive has."""
+        return frozenset(change.name for change in changes if is_security(change))
 
     def effect(self, transaction: Transaction, *, forced: bool) -> FrozenSet[Tuple[Slot, Optional[str]]]:
         """What the transaction would come to: each package that changes with its new version, None for a removal."""

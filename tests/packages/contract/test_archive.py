@@ -3,7 +3,7 @@
 import pytest
 
 from packages.node import Node
-from packages.scene import VERSIONS_ONE, Pkg
+from packages.scene import Pkg
 
 
 def lost(node: Node) -> None:
@@ -65,17 +65,3 @@ def test_archive_off_says_what_cannot_be_undone(unrestorable: Node) -> None:
     done = unrestorable.succeed("UPDATE", "v2", archive="off")
     assert done.body["restorable"] is False
     assert "tool:" in done.told
-
-
-def test_pruning_keeps_what_the_kept_states_need_and_nothing_else(based: Node) -> None:
-    """After each update the repository loses the version before."""
-    for number in (2, 3, 4):
-        based.offer(Pkg("tool", f"{number}.0"))
-        based.succeed("UPDATE", f"v{number}", keep=2)
-        based.withdraw(f"{number - 1}.0-1", "tool")
-    assert {name for name in based.kept() if name.startswith("tool ")} == {"tool 2.0-1", "tool 3.0-1", "tool 4.0-1"}
-    failed = based.fail("UPDATE", "v1", keep=2)
-    assert "tool:" in failed.complaint and "1.0-1" in failed.complaint
-    based.succeed("UPDATE", "v3", keep=2)
-    assert based.versions()["tool"] == "3.0-1"
-    assert {**based.versions(), "tool": "1.0-1"} == VERSIONS_ONE

@@ -20,20 +20,11 @@ def test_security_takes_the_security_version_with_what_it_needs_and_nothing_else
     assert based.versions() == VERSIONS_ONE
 
 
-def test_security_without_security_updates_changes_nothing(based: Node) -> None:
-    based.offer(TOOL, LIB)
-    done = based.succeed("UPDATE", "v2", select="security")
-    assert done.changes == {}
-    assert set(done.held_back) == {"tool", "libapp1"}
-    assert based.versions() == VERSIONS_ONE
-
-
 @pytest.mark.parametrize(
     "options, changed",
     [
         ({"packages": ["lib*", "epoch?"]}, {"libapp1", "epochy"}),
         ({"packages": "*", "exclude": "lib*, tool"}, {"epochy"}),
-        ({"packages": "nosuch*"}, set()),
     ],
 )
 def test_globs_select(based: Node, options: dict, changed: set) -> None:

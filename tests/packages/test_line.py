@@ -1,0 +1,69 @@
+"""What the front door alone decides about values and actions, whatever the package manager is; here with apt. See also contract/."""
+
+import json
+
+import pytest
+
+from packages.node import Node
+from packages.scene import VERSIONS_TWO, Pkg
+
+
+def test_the_same_delivery_again_gets_its_stored_answer(based: Node) -> None:
+    based.offer_two()
+    first = based.succeed("UPDATE", "v2", config_id="the-one")
+    based.offer(Pkg("tool", "3.0"))
+    based.succeed("UPDATE", "v3")
+    again = based.succeed("UPDATE", "v2", config_id="the-one")
+    assert again.stdout == first.stdout
+    assert again.received == ()
+    assert based.versions()["tool"] == "3.0-1"
+
+
+@pytest.mark.parametrize("action", ["DELETE", "SUSPEND", "RESUME"])
+def test_other_actions_touch_no_package(based: Node, action: str) -> None:
+    based.offer_two()
+    before = based.packages()
+    history = based.history()
+    for value in ("v1", "v9"):
+        result = based.succeed(action, value)
+        assert f"packages are not touched on {action}" in result.told
+    assert based.packages() == before
+    assert based.history() == history
+
+
+def test_without_a_create_an_older_value_means_the_state_before_the_first_update(node: Node) -> None:
+    one = node.packages()
+    node.offer_two()
+    node.succeed("UPDATE", "2026-11-02T10:00:00Z")
+    node.offer(Pkg("tool", "3.0"))
+    node.succeed("UPDATE", "2026-11-03T10:00:00Z")
+    back = node.succeed("UPDATE", "2026-11-01T10:00:00Z")
+    assert node.packages() == one
+    assert "restored '2026-11-01T10:00:00Z'" in back.told
+    node.succeed("UPDATE", "2026-11-02T10:00:00Z")
+    assert node.versions() == VERSIONS_TWO
+
+
+def test_without_a_create_a_value_that_is_no_moment_is_a_new_one(node: Node) -> None:
+    node.offer_two()
+    node.succeed("UPDATE", "v2")
+    node.offer(Pkg("tool", "3.0"))
+    node.succeed("UPDATE", "v1")
+    assert node.versions()["tool"] == "3.0-1"
+
+
+def test_a_node_without_updates_reaches_every_value(based: Node) -> None:
+    result = based.succeed("UPDATE", "v2")
+    assert "0 packages changed" in result.told
+    assert based.history().current == "v2"
+    assert json.loads(result.stdout)["changes"] == {"count": 0, "changes": []}
+
+
+def test_each_result_is_signalled_once_with_the_bytes_that_the_hook_prints(node: Node) -> None:
+    node.offer_two()
+    for action, value in (("CREATE", "v1"), ("UPDATE", "v2"), ("UPDATE", "v1"), ("DELETE", "v1")):
+        result = node.succeed(action, value)
+        (request,) = result.received
+        assert request.body.decode() == result.stdout
+        assert (request.method, request.headers["content-type"]) == ("POST", "application/json")
+    assert {signal.standing for signal in node.signals().values()} == {"delivered"}
