@@ -3,6 +3,7 @@
 There is one for each package manager; a test that is written against this works on all of them.
 """
 
+import subprocess
 from pathlib import Path
 from typing import Any, Dict, FrozenSet, List, Sequence, Tuple
 
@@ -45,7 +46,7 @@ class Hand:
         raise NotImplementedError
 
     def publish(self, security: Sequence[Pkg] = ()) -> None:
-        """Write the index. ``security`` are the packages that are security updates, where an advisory says that."""
+        """Write the index. ``security`` are a security update and what it needs besides."""
         raise NotImplementedError
 
     def use(self, url: str = "", **options: str) -> None:
@@ -64,6 +65,10 @@ class Hand:
         raise NotImplementedError
 
     def install(self, *names: str) -> None:
+        raise NotImplementedError
+
+    def start_installing(self, *names: str) -> "subprocess.Popen[bytes]":
+        """As ``install``, without waiting for it."""
         raise NotImplementedError
 
     def remove(self, *names: str) -> None:

@@ -1,7 +1,9 @@
 """The operator's hand on a private root of apt and dpkg."""
 
+import os
 import re
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any, Dict, FrozenSet, List, Sequence, Tuple
@@ -101,6 +103,12 @@ class AptHand(Hand):
     def install(self, *names: str) -> None:
         self.apt.apt("update")
         self.apt.apt("install", *names)
+
+    def start_installing(self, *names: str) -> "subprocess.Popen[bytes]":
+        self.apt.apt("update")
+        environment = {**os.environ, "APT_CONFIG": str(self.apt.configuration), "DEBIAN_FRONTEND": "noninteractive"}
+        argv = ["apt-get", "-q", "-y", "install", *names]
+        return subprocess.Popen(argv, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def remove(self, *names: str) -> None:
         self.apt.apt("purge", *names)

@@ -112,7 +112,7 @@ class DnfHand(Hand):
 
     def publish(self, security: Sequence[Pkg] = ()) -> None:
         self.add(*security)
-        self.repository.publish(*([Advisory("DEMO-1", "security", tuple(map(as_rpm, security)))] if security else []))
+        self.repository.publish(*([Advisory("DEMO-1", "security", (as_rpm(security[0]),))] if security else []))
 
     def use(self, url: str = "", **options: str) -> None:
         self.use_sections(self.repository.section(url, **options))
@@ -132,6 +132,10 @@ class DnfHand(Hand):
 
     def install(self, *names: str) -> None:
         self.dnf(*self._REFRESHED, "install", *names)
+
+    def start_installing(self, *names: str) -> "subprocess.Popen[bytes]":
+        argv = self.dnf_argv(*self._REFRESHED, "install", *names)
+        return subprocess.Popen(argv, env=self.environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def remove(self, *names: str) -> None:
         self.dnf("remove", "--noautoremove", *names)

@@ -2,15 +2,12 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any, Dict
 
-from os_update_agent.demo.rpm_repository import Rpm
 from packages.test_dnf_backend import VERSIONS_TWO, World, release, two, world
-from packages.test_dnf_interrupted import WAIT, wait_until, workers
 
 __all__ = ["release", "two", "world"]
 
@@ -52,32 +49,6 @@ def test_there_and_back_by_hand(two: World) -> None:
     assert "oldname: 1.0-1 (new)" in back and "epochy: 1:1.0-1 -> 9.0-1" in back
     assert two.state().digest == one.digest
     assert two.is_sound()
-
-
-def test_a_failed_update_is_undone_and_says_why(two: World) -> None:
-    one = two.state()
-    two.offer(Rpm("tool", "3.0", scripts={"post": 'error("cannot migrate")'}))
-    said = done(agent(two, "update", "v2"), 1)
-    assert "cannot migrate" in said and "the node has the packages that it had before" in said
-    assert two.state().digest == one.digest
-    assert two.is_sound()
-
-
-def test_a_dnf_that_was_killed_under_the_agent_is_completed_and_undone(two: World) -> None:
-    one = two.state()
-    two.offer(Rpm("tool", "3.0", scripts={"post": WAIT}))
-    process = agent(two, "update", "v2")
-    wait_until(lambda: (two.root / "run/waits").exists(), "the scriptlet")
-    for pid in workers(two):
-        os.kill(pid, signal.SIGKILL)
-    (two.root / "run/go").touch()
-    said = done(process, 1)
-    assert "dnf ended with exit status -9" in said and "the node has the packages that it had before" in said
-    assert two.state().digest == one.digest
-    assert two.is_sound()
-    assert not two.backend().interrupted()
-    done(agent(two, "update", "v2"))
-    assert two.versions()["tool"] == "3.0-1"
 
 
 def test_a_plan_changes_nothing(two: World) -> None:

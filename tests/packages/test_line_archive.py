@@ -68,19 +68,6 @@ def test_archive_required_refuses_what_could_not_be_undone(unrestorable: Node) -
     assert unrestorable.history().current == "v1"
 
 
-def test_best_effort_goes_on_and_names_what_cannot_be_undone(unrestorable: Node) -> None:
-    done = unrestorable.succeed("UPDATE", "v2")
-    assert done.body["restorable"] is False
-    assert "cannot be undone for: tool:" in done.told
-
-    two = unrestorable.packages()
-    failed = unrestorable.fail("UPDATE", "v1")
-    assert "neither the archive nor a repository has tool:" in failed.complaint
-    assert "nothing was changed" in failed.complaint
-    assert unrestorable.packages() == two
-    assert unrestorable.history().current == "v2"
-
-
 def test_an_undo_that_is_impossible_is_reported_as_such(unrestorable: Node) -> None:
     unrestorable.offer(Deb("tool", "3.0-1", scripts={"postinst": "exit 3"}))
     failed = unrestorable.fail("UPDATE", "v2")

@@ -30,12 +30,12 @@ _COMMENT = "os-update-agent: the end of an interrupted transaction"
 def complete(base: Any, request: Request) -> Dict[str, Any]:
     """Finish what dnf's record and the package database show as begun. Answers what could not be finished."""
     fill(base, repositories=False)
-    comes, goes, reasons = _begun(base)
-    comes, goes = due(comes, goes, _installed(base, request["native"]), request["native"])
+    begun, ended, reasons = _begun(base)
+    comes, goes = due(begun, ended, _installed(base, request["native"]), request["native"])
     config = base.get_config()
     files = files_of(comes, _inside(config.cachedir, config.installroot), request["archive"])
     problems = run_by_rpm(str(config.installroot), set(several(base)), files, goes)
-    _close_record(request, reasons)
+    _close_record(request, reasons, is_unfinished=bool(begun or ended))
     return {"problems": problems}
 
 
@@ -82,7 +82,7 @@ def _installed(base: Any, native: str) -> List[Installed]:
     ]
 
 
-def _close_record(request: Request, reasons: Dict[Identity, int]) -> None:
+def _close_record(request: Request, reasons: Dict[Identity, int], is_unfinished: bool) -> None:
     """Give what has come its reason. That is a transaction with an end, so that the interrupted one is no longer the last."""
     request = {**request, "comment": _COMMENT}
     base = dnf5_base.opened(request)
@@ -90,13 +90,11 @@ def _close_record(request: Request, reasons: Dict[Identity, int]) -> None:
         fill(base, repositories=False)
         there = {tuple(row(pkg)): pkg.get_reason() for pkg in installed(base)}
         wanted = {identity: reason for identity, reason in reasons.items() if identity in there and there[identity] != reason}
-        if not wanted and reasons:
+        if not wanted and there and is_unfinished:
             # Nothing to set: dnf writes no record of nothing, so a reason goes there and back.
-            identity = next((identity for identity in reasons if identity in there), None)
-            if identity is not None:
-                other = _OTHER if there[identity] != _OTHER else libdnf5.transaction.TransactionItemReason_USER
-                _set(base, request, {identity: other})
-                wanted = {identity: there[identity]}
+            identity, reason = next(iter(sorted(there.items())))
+            _set(base, request, {identity: _OTHER if reason != _OTHER else libdnf5.transaction.TransactionItemReason_USER})
+            wanted = {identity: reason}
     finally:
         del base
     if wanted:

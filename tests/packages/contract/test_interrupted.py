@@ -77,3 +77,20 @@ def test_a_package_manager_that_is_ended_alone_leaves_one_state_or_the_other(stu
         assert result.status == 0, result.complaint
     stuck.succeed("CREATE", "v2")
     assert stuck.versions() == VERSIONS_NEW
+
+
+def test_somebody_elses_package_manager_is_waited_for_and_named(based: Node) -> None:
+    based.offer(Pkg("byhand", "1.0", waits=True), Pkg("libapp1", "1.5"))
+    operator = based.hand.start_installing("byhand")
+    try:
+        wait_until(based.hand.is_waiting, "the script")
+        failed = based.fail("UPDATE", "v2", lock_timeout="0.5")
+        assert failed.status == 75
+        assert f"(process {operator.pid})" in failed.complaint or "is held by" in failed.complaint
+        assert based.versions()["libapp1"] == "1.0-1"
+        patient = based.start("CREATE", "v2")
+    finally:
+        based.hand.let_go()
+        operator.wait(60)
+    assert patient.wait().status == 0
+    assert based.versions() == {**VERSIONS_ONE, "byhand": "1.0-1", "libapp1": "1.5-1"}

@@ -133,7 +133,7 @@ def test_changed_marks_and_holds_alone_are_restored(based: Node) -> None:
     one = based.packages()
     based.offer(Pkg("tool", "2.0"))
     based.succeed("UPDATE", "v2")
-    based.hand.hold("app")
+    based.hand.hold("app", "tool")
     based.hand.mark("auto", "useold")
     based.hand.unhold("heldpkg")
     based.succeed("UPDATE", "v1")

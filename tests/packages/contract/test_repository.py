@@ -1,5 +1,9 @@
 """What a bad repository gets: the update fails before anything changes, and is run again when the repository is well."""
 
+import os
+import shutil
+import subprocess
+from pathlib import Path
 from typing import Iterator
 
 import pytest
@@ -56,3 +60,39 @@ def test_a_restore_from_the_archive_needs_no_repository_at_all(based: Node, serv
     server.requests.clear()
     based.succeed("UPDATE", "v2")
     assert server.requests == []
+
+
+@pytest.fixture(scope="session")
+def keyring(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A directory with a key to sign packages with, and its public half as key.asc."""
+    directory = tmp_path_factory.mktemp("k")
+    directory.chmod(0o700)
+    environment = {**os.environ, "GNUPGHOME": str(directory)}
+    who = "Demo <demo@example.org>"
+    make = ["gpg", "--batch", "--quiet", "--passphrase", "", "--quick-generate-key", who, "rsa2048", "sign", "never"]
+    subprocess.run(make, env=environment, check=True, capture_output=True)
+    public = subprocess.run(["gpg", "--armor", "--export", who], env=environment, check=True, capture_output=True).stdout
+    (directory / "key.asc").write_bytes(public)
+    yield directory
+    subprocess.run(["gpgconf", "--kill", "all"], env=environment, check=False)
+
+
+def test_only_signed_packages_are_taken_where_the_repository_is_to_be_checked(based: Node, keyring: Path) -> None:
+    """apt checks the index (test_faults_repository); rpm checks each package, with a key that lies on the node."""
+    if based.hand.suffix != "rpm":
+        return
+    one = based.packages()
+    based.offer(Pkg("tool", "2.0"))
+    key = based.directory / "key.asc"
+    shutil.copy(keyring / "key.asc", key)
+    based.hand.use(gpgcheck="1", gpgkey=key.as_uri())
+    failed = based.fail("UPDATE", "v2")
+    assert "is not signed (repository demo, gpgcheck=1)" in failed.complaint
+    assert based.packages() == one
+
+    files = [str(path) for path in based.repository.directory.glob("tool-*.rpm")]
+    sign = ["rpmsign", "--define", "_gpg_name demo@example.org", "--define", f"__gpg {shutil.which('gpg')}", "--addsign", *files]
+    subprocess.run(sign, check=True, capture_output=True, env={**os.environ, "GNUPGHOME": str(keyring)})
+    based.hand.publish()
+    done = based.succeed("CREATE", "v2")
+    assert done.changes == {"tool": ("1.0-1", "2.0-1")}
