@@ -1,10 +1,11 @@
 """The operations stop and start through the hook: what is stopped, when, and how it comes back. The private root's systemd is a program."""
 
-from typing import Any, Iterator
+import subprocess
+from typing import Any, Iterator, List
 
 import pytest
 
-from packages.node import Node, wait_until
+from packages.node import PATIENCE, Node, wait_until
 from packages.services import Services
 
 DB, WEB = "db.service", "web.service"
@@ -115,6 +116,17 @@ def test_what_systemd_says_of_the_units_counts_and_not_the_exit_status(node: Nod
     services.behave(DB, "liar")
     result = node.succeed(**stop())
     assert "exit status 1; but every unit is as it was asked for" in result.body["deploy_stderr"]
+
+
+@pytest.mark.parametrize("command", [["status"], ["history"], ["history", "--json"]])
+def test_the_command_tells_of_it(node: Node, services: Services, command: List[str]) -> None:
+    node.succeed(**stop("v1", "CREATE"))
+    node.succeed(**stop("v2"))
+    argv = [node.hand.python, "-m", "os_update_agent", *command]
+    done = subprocess.run(argv, env=node.environment(), capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "v2" in done.stdout and "Traceback" not in done.stderr
+    assert command == ["status"] or "stop" in done.stdout
 
 
 def test_units_are_needed_and_checked(node: Node, services: Services) -> None:
