@@ -94,7 +94,7 @@ def _collectors(collect_config: Path) -> Tuple[str, ...]:
 
 def _collected(collect_config: Path, collectors: Tuple[str, ...]) -> Any:
     """What the collectors fetch. Only they are asked: of the others ec2 waits ten seconds for nothing, and local dies of some locales."""
-    import shutil  # late, as what starts processes: a delivery of nothing new does not come here
+    import shutil  # late, as what starts processes: not every delivery comes here
     import tempfile
 
     from os_update_agent.node.run import run_to_file
