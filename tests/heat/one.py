@@ -9,6 +9,8 @@ from heat.server import Server
 
 TEMPLATE = str(Path(__file__).resolve().parent / "templates/one-server.yaml")
 ENVIRONMENT = str(Path(__file__).resolve().parents[2] / "hooks/templates/environment.yaml")
+# The other way to poll and to report; else both go through Heat's API.
+CFN = {"signal_transport": "CFN_SIGNAL", "config_transport": "POLL_SERVER_CFN"}
 V1, V2, V3 = "2026-11-22T10:00:00Z", "2026-11-22T11:00:00Z", "2026-11-22T12:00:00Z"
 
 

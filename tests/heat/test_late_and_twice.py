@@ -9,7 +9,7 @@ import requests
 from heat.client import inputs, wait_until
 from heat.conftest import NewOne
 from heat.lab import Lab
-from heat.one import V1, V2, V3
+from heat.one import CFN, V1, V2, V3
 from os_update_agent.demo.repository import Deb
 from packages.node import VERSIONS_TWO
 
@@ -22,7 +22,7 @@ def no_url_is_valid(lab: Lab) -> Iterator[None]:
 
 def test_a_late_result_finishes_neither_the_rollback_nor_the_next_update(new_one: NewOne) -> None:
     """Heat addresses a signal by the resource's name: what comes after the timeout would finish whatever is in progress under it."""
-    back, on = new_one("back", rollback=True), new_one("on")
+    back, on = new_one("back", rollback=True), new_one("on", **CFN)
     before = back.server.apt.state()
     for one in (back, on):
         one.server.offer_two()

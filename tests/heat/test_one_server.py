@@ -6,7 +6,7 @@ import pytest
 
 from heat.client import wait_until
 from heat.conftest import NewOne
-from heat.one import V1, V2, V3
+from heat.one import CFN, V1, V2, V3
 from os_update_agent.demo.repository import Deb
 from packages.node import VERSIONS_ONE, VERSIONS_TWO
 
@@ -47,7 +47,7 @@ def test_a_value_goes_in_and_comes_back(new_one: NewOne, signal_transport: str, 
 
 
 def test_a_failing_package_is_told_and_undone_and_the_same_value_can_be_tried_again(new_one: NewOne) -> None:
-    one = new_one()
+    one = new_one(**CFN)
     stack, server = one.stack, one.server
     before = server.apt.state()
     server.offer_two()
@@ -71,10 +71,10 @@ def test_a_failing_package_is_told_and_undone_and_the_same_value_can_be_tried_ag
     assert server.apt.state() == before
 
 
-@pytest.mark.parametrize("options", [{}, KEEP], ids=["undone", "left-as-it-is"])
-def test_a_rollback_of_the_server_that_failed(new_one: NewOne, options: Dict[str, Any]) -> None:
+@pytest.mark.parametrize(("options", "ways"), [({}, {}), (KEEP, CFN)], ids=["undone", "left-as-it-is"])
+def test_a_rollback_of_the_server_that_failed(new_one: NewOne, options: Dict[str, Any], ways: Dict[str, str]) -> None:
     """It arrives as CREATE, because Heat replaces a failed deployment; where the agent has left the failure, it is what restores."""
-    one = new_one(rollback=True, options=options)
+    one = new_one(rollback=True, options=options, **ways)
     stack, server = one.stack, one.server
     before, digest = server.apt.state(), stack.output("state_digest")
     server.offer_two()
@@ -94,7 +94,7 @@ def test_a_rollback_of_the_server_that_failed(new_one: NewOne, options: Dict[str
 
 
 def test_a_cancelled_update_comes_to_its_end_and_is_rolled_back(new_one: NewOne) -> None:
-    one = new_one()
+    one = new_one(**CFN)
     stack, server = one.stack, one.server
     before = server.apt.state()
     server.offer_two()
