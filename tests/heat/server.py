@@ -41,6 +41,7 @@ class Server(Guest):
         self.apt = AptRoot(self.root)
         self.use_source(self.repository.source_line())
         self.process: Optional[subprocess.Popen[bytes]] = None
+        self._holding = self.directory / "steps"
 
     def credentials(self) -> str:
         """What cloud-init writes into a server that Heat has made."""
@@ -107,16 +108,17 @@ class Server(Guest):
 
     # --- updates in their middle
 
-    def hold(self) -> None:
-        """The next update stops before its transaction, and waits to be let go."""
-        write(self.directory / "steps/pre-update.d/10-hold", HOLD.format(held=self._held, go=self._go), 0o755)
+    def hold(self, place: str = "pre-update.d") -> None:
+        """The next update stops before its transaction, or in health.d behind it, and waits to be let go."""
+        self._holding = self.directory / f"steps/{place}/10-hold"
+        write(self._holding, HOLD.format(held=self._held, go=self._go), 0o755)
 
     def wait_until_held(self) -> None:
         wait_until(self._held.exists, f"{self.directory} to begin an update", self.tail)
 
     def let_go(self) -> None:
         """The update that is held goes on, and the ones after it are not held."""
-        (self.directory / "steps/pre-update.d/10-hold").unlink()
+        self._holding.unlink()
         self._go.touch()
 
     @property
