@@ -16,6 +16,7 @@ import pytest
 from os_update_agent.demo.receiver import Receiver
 from os_update_agent.demo.repository import Deb
 from os_update_agent.demo.scene import Scene
+from os_update_agent.demo.stage import AptStage
 from os_update_agent.ledger import Ledger
 
 AGENT = Path(__file__).parents[2] / "agent"
@@ -71,7 +72,9 @@ def slow(scene: Scene) -> Path:
     """A new version of webapp whose configuration goes on when the file that is returned is there. It runs on this very machine."""
     gate = scene.directory / "gate"
     wait = f"n=0; while [ ! -e {gate} ] && [ $n -lt 1200 ]; do sleep 0.1; n=$((n + 1)); done"
-    scene.publish(Deb("webapp", "3.0-1", scripts={"postinst": wait}))
+    assert isinstance(scene.stage, AptStage)
+    scene.stage.repository.add(Deb("webapp", "3.0-1", scripts={"postinst": wait}))
+    scene.stage.repository.publish()
     return gate
 
 
