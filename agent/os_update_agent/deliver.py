@@ -93,7 +93,7 @@ def _policy(site: Site, deployment: Deployment) -> Policy:
         return Policy(key=deployment.key)
 
 
-def by_hand(site: Site, policy: Policy, *, state: Optional[int] = None, watch: Watch = lambda run: None) -> Outcome:
+def by_hand(site: Site, policy: Policy, *, state: Optional[int] = None, watch: Optional[Watch] = None) -> Outcome:
     """The same for an operator at the command line, who is not signalled. ``state`` is one to restore whatever the table says.
 
     ``watch`` is shown the run while it is at work. Raises LedgerError, Busy, CommandFailed, NoLongerWatched; a run that fails is an

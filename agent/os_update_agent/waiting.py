@@ -8,7 +8,7 @@ import logging
 import os
 import sys
 import time
-from typing import Callable
+from typing import Callable, Optional
 
 from os_update_agent import decision
 from os_update_agent.conclusion import store
@@ -26,6 +26,8 @@ from os_update_agent.wording import logged
 log = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.05
+LONGEST_POLL_SECONDS = 1.0
+WATCHED_SECONDS = 0.2
 START_SECONDS = 20.0
 WORKER_STARTS = 5
 GOING_DOWN_SECONDS = 1.0
@@ -35,7 +37,7 @@ GOING_DOWN_SECONDS = 1.0
 Watch = Callable[[Run], None]
 
 
-def see_through(site: Site, config_id: str, policy: Policy, watch: Watch = lambda run: None) -> None:
+def see_through(site: Site, config_id: str, policy: Policy, watch: Optional[Watch] = None) -> None:
     """Return when the delivery has its answer in the ledger; join the worker that is at it, or start one.
 
     Raises Busy when no worker has taken it up within the policy's lock_timeout (it is withdrawn then), CommandFailed and AgentError
@@ -43,18 +45,20 @@ def see_through(site: Site, config_id: str, policy: Policy, watch: Watch = lambd
     """
     if _at_once(site, config_id):
         return
-    end = time.monotonic() + policy.lock_timeout
+    begun = time.monotonic()
+    end = begun + policy.lock_timeout
     workers = _Workers(site)
     while True:
         delivery = site.ledger.delivery(config_id)
         if delivery is None or delivery.finished is not None:
             return
-        run = site.ledger.run(delivery.run) if delivery.run is not None else None
-        if run is not None:
+        run = site.ledger.run(delivery.run) if watch is not None and delivery.run is not None else None
+        if watch is not None and run is not None:
             watch(run)
         if not workers.start_where_none_is(lambda: _is_answered(site, config_id)) and delivery.started is None and time.monotonic() > end:
             _withdraw(site, config_id, policy)
-        time.sleep(POLL_SECONDS)
+        # Who looks often has soon used more processor time than what is waited for; a hundredth of it is no wait for anybody.
+        time.sleep(min(max(POLL_SECONDS, (time.monotonic() - begun) / 100), LONGEST_POLL_SECONDS if watch is None else WATCHED_SECONDS))
 
 
 def finish_open(site: Site) -> None:

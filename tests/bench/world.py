@@ -16,15 +16,17 @@ from packages.aptroot import AptRoot
 TESTS = Path(__file__).resolve().parents[1]
 AGENT = TESTS.parent / "agent"
 HOOK = TESTS.parent / "hooks" / "package-update"
-FILES, BYTES, STAYING = 20, 10_000, 60
+FILES, BYTES, STAYING = 40, 25_000, 60
+MANY = 100
 OLD, NEW = "1.0-1", "2.0-1"
 
 
 class World:
-    """``changing`` packages have a newer version after add(NEW); 60 others stay."""
+    """``changing`` packages of 40 files and 1 MB have a newer version after add(NEW); 60 others stay. Many are smaller: 200 kB."""
 
     def __init__(self, base: Path, changing: int) -> None:
         self.base = base
+        self.bytes = BYTES if changing < MANY else BYTES // 5
         self.node = base / "node"
         self.names = [f"changing{number:03}" for number in range(changing)]
         self.repository = Repository(base / "repository")
@@ -54,8 +56,8 @@ class World:
     def add(self, version: str) -> None:
         chance = random.Random(version)
         for name in self.names:
-            files = {f"usr/share/{name}/{number}": chance.randbytes(BYTES) for number in range(FILES)}
-            self.repository.add(Deb(name, version, files=files, scripts={"postinst": "exit 0"}, installed_size=FILES * BYTES // 1024))
+            files = {f"usr/share/{name}/{number}": chance.randbytes(self.bytes) for number in range(FILES)}
+            self.repository.add(Deb(name, version, files=files, scripts={"postinst": "exit 0"}, installed_size=FILES * self.bytes // 1024))
         self.repository.publish()
 
     def keep(self, name: str) -> None:

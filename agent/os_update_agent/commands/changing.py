@@ -35,7 +35,7 @@ def rollback(settings: Settings, arguments: argparse.Namespace) -> int:
 def _watched(site: Site, arguments: argparse.Namespace, policy: Policy, state: Optional[int] = None) -> int:
     watcher = Watcher(site)
     try:
-        outcome = by_hand(site, policy, state=state, watch=watcher if not arguments.quiet else lambda run: None)
+        outcome = by_hand(site, policy, state=state, watch=None if arguments.quiet else watcher)
     finally:
         watcher.close()
     return tell(arguments, outcome)
