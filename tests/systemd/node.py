@@ -65,12 +65,12 @@ RESTARTS = "systemctl --system daemon-reload; systemctl restart os-collect-confi
 CAREFUL = "set +e\n[ -d /run/systemd/system ] && systemctl --system daemon-reload\nsystemctl enable --quiet {unit}\nexit 0\n"
 
 
-def collect_config(version: str, postinst: str) -> Deb:
+def collect_config(version: str, postinst: str, **fields: str) -> Deb:
     files = {
         "usr/bin/os-collect-config": COLLECT.format(version=version),
         "usr/lib/systemd/system/os-collect-config.service": COLLECT_UNIT,
     }
-    return Deb("os-collect-config", version, files=files, scripts={"postinst": postinst})
+    return Deb("os-collect-config", version, fields=fields, files=files, scripts={"postinst": postinst})
 
 
 def daemon(version: str, program: bytes) -> Deb:

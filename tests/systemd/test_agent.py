@@ -71,7 +71,7 @@ def test_an_update_of_os_collect_config_that_restarts_it_is_survived(node: Node)
 
 def test_a_power_cut_in_the_transaction_is_taken_up_at_boot_before_deployments_are_served(node: Node) -> None:
     # What is restarted in the middle of that boot is the service that has to wait for the agent.
-    node.offer_two(collect_config("2", RESTARTS))
+    node.offer_two(collect_config("2", RESTARTS, Depends="slow (>= 2)"))
     node.hold_transaction()
     config_id = node.deliver("UPDATE", "v2")
     node.wait_for_transaction()
