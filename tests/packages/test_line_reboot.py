@@ -9,6 +9,7 @@ import pytest
 
 from os_update_agent import update
 from os_update_agent.conclusion import outcome_of
+from os_update_agent.ledger import Ledger
 from os_update_agent.model import Outcome, Run
 from os_update_agent.phases import activation, names
 from os_update_agent.policy import Policy
@@ -170,11 +171,12 @@ def test_a_private_root_without_a_machine_is_not_rebooted(machine: Machine) -> N
     assert "is not the root of this machine" in machine.outcome(run).stderr
 
 
+class CutOff(BaseException):
+    """The worker ends here."""
+
+
 def cut_off_in_reboot(machine: Machine, asked: int) -> Run:
     """A run whose worker has ended after it had asked so often."""
-
-    class CutOff(BaseException):
-        pass
 
     site = machine.site
 
@@ -214,3 +216,40 @@ def test_a_worker_that_has_asked_twice_before_its_end_asks_no_third_time(machine
     run = update.perform(machine.site, update.taken_up(cut_off))
     assert run.undone and "the reboot did not happen" in run.failure
     assert machine.ran() == ["post-update.d"]
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_worker_may_end_at_any_of_its_writes_and_the_machine_is_booted_once_in_each_direction(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    """One run that is cut off at each of its writes behind the transaction, and taken up again each time."""
+    machine.node.step("health.d/20-sick", "exit 1")
+    before = machine.node.packages()
+    save, seen = Ledger.save_run, set()
+
+    def cut_off_once_at_each(ledger: Ledger, run: Run) -> None:
+        where = (run.phase, run.reboots_asked, run.rebooted, run.undone, run.left, run.after)
+        # Who ends twice between writing the order down and giving it has given none, and cannot know that.
+        is_left_out = run.phase in (names.TRANSACT, names.VERIFY) or (run.phase, run.reboots_asked) == (names.REBOOT, 2)
+        is_new = run.begun and not is_left_out and where not in seen
+        seen.add(where)
+        if is_new and moment == "before":
+            raise CutOff
+        save(ledger, run)
+        if is_new:
+            raise CutOff
+
+    monkeypatch.setattr(Ledger, "save_run", cut_off_once_at_each)
+    run, ends = machine.begin("v2", reboot="always"), 0
+    while not run.finished:
+        try:
+            run = update.perform(machine.site, run if not ends else update.taken_up(run))
+        except CutOff:
+            ends += 1
+            run = machine.site.ledger.runs(limit=1)[0]
+        assert ends < 40
+    assert ends > 8
+    assert run.rebooted == ("forth", "back") and run.undone
+    assert machine.node.packages() == before
+    ran = machine.ran()
+    assert ran.count("machine") == 2 and ran[-1] == "post-update.d"
