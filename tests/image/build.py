@@ -1,6 +1,7 @@
 """The image of the tests, built once from this checkout by elements/build and kept: python -m image.build
 
-It holds the agent, the test-element of heat-config-package-update (which must pass, or there is no image), and nothing of this machine.
+It holds the agent, the test-element of heat-config-package-update (which must pass, or there is no image), another hook of heat-agents,
+and nothing of this machine.
 """
 
 import fcntl

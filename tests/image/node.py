@@ -41,14 +41,16 @@ class Node:
         self.repository.add(*debs)
         self.repository.publish()
 
-    def deployment(self, value: str, action: str, options: Optional[Mapping[str, Any]] = None) -> Json:
+    def deployment(
+        self, value: str, action: str, options: Optional[Mapping[str, Any]] = None, *, group: str = "package-update", config: str = ""
+    ) -> Json:
         """A delivery as Heat makes it, with a config id and a signal URL of its own."""
         config_id = str(uuid.uuid4())
         added = {
             "deploy_server_id": "fcdbf267-58ec-478f-8cb1-293d8197c1ef",
             "deploy_action": action,
             "deploy_stack_id": "web/68c97fbe-e752-4cfc-a202-4c8af197d157",
-            "deploy_resource_name": "update",
+            "deploy_resource_name": group,
             "deploy_signal_transport": "CFN_SIGNAL",
             "deploy_signal_id": f"{self.machine.url}v1/signal/{config_id}?Signature={SECRET}",
             "deploy_signal_verb": "POST",
@@ -56,10 +58,10 @@ class Node:
         trigger = {"name": "update_after_time", "type": "String", "value": value}
         return {
             "id": config_id,
-            "name": "update",
-            "group": "package-update",
+            "name": group,
+            "group": group,
             "creation_time": "2026-11-22T09:56:42Z",
-            "config": "",
+            "config": config,
             "options": dict(options or {}),
             "inputs": [trigger, *({"name": name, "type": "String", "value": text} for name, text in added.items())],
             "outputs": [{"name": name, "type": "String", "error_output": False} for name in OUTPUTS],
@@ -91,4 +93,9 @@ class Node:
     def hook(self, deployment: Json) -> Json:
         """The hook's answer to a deployment that is given to it by hand."""
         answer: Json = json.loads(self.machine.run("/usr/libexec/heat-config/hooks/package-update", stdin=json.dumps(deployment)).stdout)
+        return answer
+
+    def status(self) -> Json:
+        """What the agent says of the node."""
+        answer: Json = json.loads(self.machine.run("os-update-agent", "status", "--json").stdout)
         return answer

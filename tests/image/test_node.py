@@ -9,7 +9,7 @@ import pytest
 from image.build import Built
 from image.node import BOOT_OPTIONS, SECRET, Node
 from os_update_agent.demo.repository import Deb
-from systemd.machine import Machine
+from systemd.machine import Machine, wait_for
 
 FIRST, SECOND = "2026-11-01T02:00:00Z", "2026-11-08T02:00:00Z"
 
@@ -79,6 +79,21 @@ def test_the_whole_chain_by_itself_and_everybodys_eyes(node: Node) -> None:
     assert [path for path in holders if node.machine.run("stat", "-c", "%a", path).stdout != "600\n"] == []
     assert [path for path in holders if "os-update-agent" in path] == []
     assert SECRET not in node.machine.run("journalctl", "--no-pager").stdout
+    assert node.status()["readable_by_all"] == []
+
+
+def test_the_result_of_another_hook_goes_through_the_outbox(node: Node) -> None:
+    """Heat is down when the result comes: heat-config-notify would have lost it."""
+    node.machine.answer(503)
+    node.machine.boot()
+    deployment = node.deployment("", "CREATE", group="script", config="#!/bin/sh\necho done by a script\n")
+    node.deliver(deployment)
+    assert "done by a script" in node.signal(deployment)["deploy_stdout"]
+    wait_for(lambda: len(node.signals(deployment)) > 1, "a second try")
+    assert len(node.status()["signals"]["owed"]) == 1
+    node.machine.answer(200)
+    wait_for(lambda: node.status()["signals"]["owed"] == [], "a signal that is taken")
+    assert "/usr/libexec/os-update-agent/heat-config-notify" in node.machine.run("journalctl", "--no-pager").stdout
 
 
 def test_a_node_that_reboots_in_the_middle_goes_on_and_tells_heat_once(node: Node) -> None:
