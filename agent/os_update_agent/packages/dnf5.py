@@ -9,11 +9,11 @@ from typing import Callable, Sequence
 
 from os_update_agent.node.lock import wait_until_free
 from os_update_agent.packages import dnf5_record
+from os_update_agent.packages.dnf_settings import read_settings
 from os_update_agent.packages.rpm_backend import RpmBackend
 
 # The second one is that of dnf 5.2 and older.
 _LOCKS = ("var/lib/dnf/system-repo.lock", "run/dnf/rpmtransaction.lock")
-_STATE = "usr/lib/sysimage/libdnf5"
 
 
 class Dnf5(RpmBackend):
@@ -25,14 +25,11 @@ class Dnf5(RpmBackend):
         wait_until_free([*(self.root / lock for lock in _LOCKS), self._rpm_lock], timeout=self.lock_timeout)
 
     def _marks(self) -> Callable[[str, str], str]:
-        return dnf5_record.marks(self._record)
+        return dnf5_record.marks(read_settings(self.root).state)
 
     def _record_files(self) -> Sequence[Path]:
-        return list(self._record.glob("*"))
+        settings = read_settings(self.root)
+        return [path for place in {settings.state, settings.history} for path in place.glob("*")]
 
     def _is_unfinished(self) -> bool:
-        return dnf5_record.is_unfinished(self._record)
-
-    @property
-    def _record(self) -> Path:
-        return self.root / _STATE
+        return dnf5_record.is_unfinished(read_settings(self.root).history)

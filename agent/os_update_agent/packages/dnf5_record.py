@@ -46,9 +46,9 @@ def marks(state: Path) -> Callable[[str, str], str]:
     return mark_of
 
 
-def is_unfinished(state: Path) -> bool:
+def is_unfinished(history: Path) -> bool:
     """Has the last transaction no end? Then dnf is at work just now, or it was killed. Raises PackageError."""
-    return any(number == _STARTED for (number,) in rows(state / "transaction_history.sqlite", _LAST))
+    return any(number == _STARTED for (number,) in rows(history / "transaction_history.sqlite", _LAST))
 
 
 def _grouped(text: str) -> FrozenSet[str]:

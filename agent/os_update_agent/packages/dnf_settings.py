@@ -8,7 +8,8 @@ from typing import Tuple
 from os_update_agent.errors import PackageError
 
 DNF_CONF = "etc/dnf/dnf.conf"
-# What dnf 4 has built in; the file's own list comes on top of it.
+_STATE = "/usr/lib/sysimage/libdnf5"
+# What dnf has built in; the file's own list comes on top of it.
 INSTALL_ONLY = (
     *("kernel", "kernel-PAE", "installonlypkg(kernel)", "installonlypkg(kernel-module)", "installonlypkg(vm)"),
     "multiversion(kernel)",
@@ -17,11 +18,16 @@ INSTALL_ONLY = (
 
 @dataclass(frozen=True)
 class DnfSettings:
-    """Absolute paths; ``install_only`` are names or provides of which several versions may be installed."""
+    """Absolute paths; ``install_only`` are names or provides of which several versions may be installed.
+
+    ``cache`` and ``persistent`` are dnf 4's; ``state`` (reasons) and ``history`` (transactions) are dnf 5's.
+    """
 
     cache: Path
     persistent: Path
     install_only: Tuple[str, ...]
+    state: Path
+    history: Path
 
 
 def read_settings(root: Path) -> DnfSettings:
@@ -41,4 +47,6 @@ def read_settings(root: Path) -> DnfSettings:
         root / setting("cachedir", "/var/cache/dnf").lstrip("/"),
         root / setting("persistdir", "/var/lib/dnf").lstrip("/"),
         tuple(dict.fromkeys((*INSTALL_ONLY, *own))),
+        root / setting("system_state_dir", _STATE).lstrip("/"),
+        root / setting("transaction_history_dir", _STATE).lstrip("/"),
     )

@@ -31,7 +31,10 @@ def test_there_and_back_is_exact_in_versions_marks_and_holds(based: Node) -> Non
     assert there.changes["oldname"] == ("1.0-1", None)
     assert there.changes["epochy"] == ("9.0-1", "1:1.0-1")
     assert there.body["restorable"] is True
-    assert "extra" in based.hand.auto() and "app" not in based.hand.auto()
+    # What the agent reads of the marks is what the package manager itself says of them.
+    auto = based.hand.auto()
+    assert {package.name for package in based.recorded("v2").packages if package.mark == "auto"} == auto
+    assert "extra" in auto and "app" not in auto
 
     back = based.succeed("UPDATE", "v1")
     assert based.packages() == one
