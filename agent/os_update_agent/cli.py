@@ -143,7 +143,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     try:
         return command(Settings() if command in _WITHOUT_SETTINGS else load(arguments.config), arguments)
     except AgentError as error:
-        print(f"os-update-agent: {error}", file=sys.stderr)
+        print(f"os-update-agent: {error}\nnext: {error.advice}", file=sys.stderr)
         return error.exit_status
     except BrokenPipeError:
         return 1

@@ -14,10 +14,14 @@ class AgentError(Exception):
     """Something went wrong that the operator can understand: the text is one sentence that names what and where."""
 
     exit_status = 1
+    # What to do next, for somebody at a terminal.
+    advice = "'os-update-agent status' says how the node stands"
 
 
 class UsageError(AgentError):
     """The command was called in a way that makes no sense here."""
+
+    advice = "'os-update-agent COMMAND --help' says what can be given; nothing was done"
 
     exit_status = 2
 
@@ -39,6 +43,8 @@ class BadDeployment(AgentError):
 class BadOption(BadDeployment):
     """An option, from a file, a template or an input, is unknown or has a value that it cannot have."""
 
+    advice = "mend it there; agent.conf.sample and 'os-update-agent man' tell what can be said; nothing was done"
+
 
 class CommandFailed(AgentError):
     """A program ended with an exit status that its caller did not expect, or could not be started."""
@@ -46,6 +52,8 @@ class CommandFailed(AgentError):
 
 class PackageError(AgentError):
     """The package manager, the package database or a repository stands in the way."""
+
+    advice = "'os-update-agent plan' looks at it without changing anything; 'os-update-agent history' names the log"
 
 
 class NotRestorable(PackageError):
@@ -55,15 +63,21 @@ class NotRestorable(PackageError):
 class LedgerError(AgentError):
     """The ledger cannot be read or written."""
 
+    advice = "look at the file and at the space on its disk; no package is touched while it cannot be used"
+
 
 class Busy(AgentError):
     """Somebody else holds a lock; trying later helps (EX_TEMPFAIL)."""
+
+    advice = "try again later: 'os-update-agent status' says who is at work"
 
     exit_status = 75
 
 
 class NoLongerWatched(AgentError):
     """Somebody has pressed Ctrl-C: the command ends, and what it has begun goes on (128 + SIGINT)."""
+
+    advice = "'os-update-agent history' names the log"
 
     exit_status = 130
 

@@ -24,17 +24,18 @@ def main() -> None:
     parser.add_argument("result", nargs="?", type=Path, default=RESULT, help="where the figures go as JSON")
     parser.add_argument("--quick", action="store_true", help="small sizes and one round: does it all work?")
     parser.add_argument("--only", metavar="WORD", help="only the sections with this word in their name")
+    parser.add_argument("--rounds", type=int, metavar="N", help="how often each thing is done (5; 3 for 300 packages)")
     options = parser.parse_args()
     quick: bool = options.quick
-    rounds = 1 if quick else 5
+    rounds: int = options.rounds or (1 if quick else 5)
     sections: List[Section] = [
-        ("idle", lambda base: line.idle(base, 1 if quick else 7)),
+        ("idle", lambda base: line.idle(base, rounds)),
         ("changes-1", lambda base: line.changes(base, 1, rounds)),
         ("changes-30", lambda base: line.changes(base, 30 if not quick else 5, rounds)),
-        *([] if quick else [("changes-300", lambda base: line.changes(base, 300, 3))]),
+        *([] if quick else [("changes-300", lambda base: line.changes(base, 300, min(3, rounds)))]),
         ("whole", lambda base: line.whole(base, rounds)),
         ("growth", lambda base: growth.rows(base, (200, 800), (10, 100), (50, 500)) if quick else growth.rows(base)),
-        ("dnf", lambda base: _dnf(base, quick)),
+        ("dnf", lambda base: _dnf(base, quick, rounds)),
     ]
     rows: List[Row] = []
     for name, section in sections:
@@ -49,13 +50,13 @@ def main() -> None:
     options.result.write_text(json.dumps({"machine": machine, "rows": [row.as_json() for row in rows]}, indent=1) + "\n", encoding="utf-8")
 
 
-def _dnf(base: Path, quick: bool) -> Iterator[Row]:
+def _dnf(base: Path, quick: bool, rounds: int) -> Iterator[Row]:
     """bench_dnf.py measures by itself, in turns; here its figures become rows."""
     if not shutil.which("dnf"):
         return
     result = base / "dnf.json"
     program = Path(__file__).with_name("bench_dnf.py")
-    options = ["--repeats", "1", "--small"] if quick else ["--repeats", "5"]
+    options = ["--repeats", str(rounds), *(["--small"] if quick else [])]
     subprocess.run([sys.executable, str(program), str(result), *options], check=True, stdout=subprocess.DEVNULL)
     found = json.loads(result.read_text(encoding="utf-8"))
     for what, seconds in found["seconds"].items():

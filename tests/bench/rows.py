@@ -22,7 +22,8 @@ class Row:
         """The ratio to a peer that was measured in the same round; the goal is at most ``times`` it and ``plus`` seconds more."""
         goal = f"<= {times:g} x {beside}" + (f" + {plus:g} s" if plus else "")
         met = self.figures.seconds <= times * other.seconds + plus
-        return replace(self, ratio=self.figures.seconds / other.seconds, beside=beside, goals=(*self.goals, (goal, met)))
+        note = f"cpu {self.figures.cpu / other.cpu:.2f}x" if self.figures.cpu and other.cpu else self.note
+        return replace(self, ratio=self.figures.seconds / other.seconds, beside=beside, note=note, goals=(*self.goals, (goal, met)))
 
     def within(self, seconds: float, goal: str) -> "Row":
         return replace(self, goals=(*self.goals, (goal, self.figures.seconds <= seconds)))

@@ -153,6 +153,8 @@ def test_a_wrong_option_is_named_and_nothing_is_done(scene: Scene, command: Comm
     ):
         status, _, err = command(*argv)
         assert status == 2 and words in err, argv
+        # argparse has its own way to say what is right.
+        assert "\nnext: " in err or err.startswith("usage: "), argv
     assert scene.state() == before
 
 
