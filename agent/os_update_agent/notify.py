@@ -10,9 +10,10 @@ import logging
 from typing import Any, TextIO
 
 from os_update_agent.conclusion import request_of
-from os_update_agent.errors import BadDeployment, UsageError
+from os_update_agent.errors import BadDeployment, LedgerError, UsageError
 from os_update_agent.heat.deployment import parse
 from os_update_agent.heat.metadata import overtaken_on_arrival
+from os_update_agent.heat.signal import DELIVERED, send
 from os_update_agent.model import Delivery, Deployment
 from os_update_agent.outbox import Patience, deliver_signal
 from os_update_agent.settings import Settings
@@ -28,20 +29,26 @@ _TRIMMED = ("deploy_stdout", "deploy_stderr")
 def notify(settings: Settings, path: str, stdin: TextIO, patience: float) -> int:
     """Send a hook's result. Returns 0 when it is taken or not waited for, 1 when it is still owed or refused.
 
-    Raises UsageError for a file that is no delivery; LedgerError.
+    Raises UsageError for a file that is no delivery.
     """
     deployment = _deployment(path)
     if deployment.signal.transport == "NO_SIGNAL":
         return 0
-    site = open_site(settings)
     if overtaken_on_arrival(deployment.id):
         log.warning(logged(deployment=deployment.id, signal="superseded", why="a newer deployment of the same resource has come"))
         return 0
-    request = request_of(deployment)
-    delivery = Delivery(deployment.id, deployment.key, "", deployment.action, site.clock(), request=request)
-    site.ledger.receive_answered(delivery, _body(stdin.read()), request.signal)
-    deliver_signal(site, deployment.id, Patience(patience))
-    return 0 if all(signal.standing in ("delivered", "superseded") for signal in site.ledger.signals(deployment.id)) else 1
+    body = _body(stdin.read())
+    try:
+        site = open_site(settings)
+        delivery = Delivery(deployment.id, deployment.key, "", deployment.action, site.clock(), request=request_of(deployment))
+        site.ledger.receive_answered(delivery, body, deployment.signal)
+        deliver_signal(site, deployment.id, Patience(patience))
+        return 0 if all(signal.standing in ("delivered", "superseded") for signal in site.ledger.signals(deployment.id)) else 1
+    except LedgerError as error:
+        # No memory, no outbox: another hook's result is sent all the same, once.
+        answer = send(deployment.signal, body, ca_certificate=settings.ca_certificate)
+        log.error("%s; signal %s: %s", error, answer.verdict, answer.reason)
+        return 0 if answer.verdict == DELIVERED else 1
 
 
 def _deployment(path: str) -> Deployment:
