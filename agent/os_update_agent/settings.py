@@ -60,6 +60,10 @@ class Settings:
         return self.run / "worker.lock"
 
     @property
+    def start_lock(self) -> Path:
+        return self.run / "start.lock"
+
+    @property
     def outbox_lock(self) -> Path:
         return self.run / "outbox.lock"
 

@@ -14,7 +14,7 @@ from os_update_agent import decision
 from os_update_agent.conclusion import store
 from os_update_agent.errors import AgentError, Busy
 from os_update_agent.model import Run
-from os_update_agent.node.lock import is_held, node_holder, node_lock
+from os_update_agent.node.lock import is_held, node_holder, node_lock, short_lock
 from os_update_agent.phases import names
 from os_update_agent.policy import Policy
 from os_update_agent.report import outcome_of_error
@@ -115,13 +115,19 @@ class _Workers:
             # It goes on after the boot; a worker that is started now would die in the middle.
             time.sleep(GOING_DOWN_SECONDS)
             return True
-        if self.starts == WORKER_STARTS:
-            raise AgentError(f"the worker ended {self.starts} times without a result; see {settings.worker_log}")
-        self.starts += 1
-        name = _start_worker(self.site)
-        end = time.monotonic() + START_SECONDS
-        while time.monotonic() < end and not (is_held(settings.worker_lock) or is_over() or has_ended(settings, name)):
-            time.sleep(POLL_SECONDS / 2)
+        # One caller at a time: hundreds that find nobody at work must not start hundreds of workers.
+        with short_lock(settings.start_lock):
+            if is_held(settings.worker_lock):
+                return False
+            if is_over():
+                return True
+            if self.starts == WORKER_STARTS:
+                raise AgentError(f"the worker ended {self.starts} times without a result; see {settings.worker_log}")
+            self.starts += 1
+            name = _start_worker(self.site)
+            end = time.monotonic() + START_SECONDS
+            while time.monotonic() < end and not (is_held(settings.worker_lock) or is_over() or has_ended(settings, name)):
+                time.sleep(POLL_SECONDS / 2)
         return True
 
 

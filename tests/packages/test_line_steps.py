@@ -1,8 +1,13 @@
 """The operator's own steps around an update, and what may end it early: health, a deadline, another operation than update."""
 
 import hashlib
+import time
+from dataclasses import replace
 
+from os_update_agent import update
 from os_update_agent.demo.repository import Deb
+from os_update_agent.phases import names
+from os_update_agent.policy import Policy
 from packages.node import VERSIONS_ONE, Node
 
 TWO = Deb("tool", "2.0-1")
@@ -114,3 +119,17 @@ def test_a_failing_pre_step_changes_nothing_and_the_node_is_brought_back(based: 
     assert "pre-update.d/10-drain ended with exit status 7: the cluster says no" in failed.complaint
     assert "nothing was changed" in failed.complaint
     assert based.history().current == "v1"
+
+
+def test_a_transaction_that_was_begun_is_not_cut_by_its_deadline(based: Node) -> None:
+    """The clock jumps over the deadline while the node leaves; what follows is the transaction."""
+    based.step("pre-update.d/10-drain")
+    based.offer(TWO)
+    ran = based.directory / "ran"
+    site = replace(based.site(), clock=lambda: time.time() + (10_000.0 if ran.exists() else 0.0))
+    run = update.begin(site, Policy(value="v2", key="k", deadline=5000.0), names.UPDATE, config_id="by-hand")
+    done = update.perform(site, run)
+    site.ledger.close()
+    assert done.finished is not None and done.finished - done.started > 5000.0
+    assert done.reached and not done.failure
+    assert based.versions()["tool"] == "2.0-1"
