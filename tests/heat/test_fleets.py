@@ -1,0 +1,350 @@
+"""The templates that users copy, unchanged, on a real Heat with several servers: who hears what, how many at once, and what comes back.
+
+Heat mostly waits, so the scenes play at the same time; each test is one of them.
+"""
+
+import os
+import subprocess
+import uuid
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterator, List, Sequence, Set
+
+import pytest
+
+from heat.client import Heat, Stack, wait_until
+from heat.fleet import ONE, THREE, TWO, FileServer, Fleet, Heard, Release, peak
+from heat.lab import Lab
+
+HERE = Path(__file__).resolve().parent
+TEMPLATES = HERE.parents[1] / "hooks/templates"
+ENVIRONMENTS = [str(TEMPLATES / name) for name in ("environment.yaml", "environment-deployed-servers.yaml")]
+V1, V2, V3 = "2026-11-22T10:00:00Z", "2026-11-22T11:00:00Z", "2026-11-22T12:00:00Z"
+AT_ONCE = 4
+PATIENCE = 600.0
+
+
+class Scene:
+    """A fleet, and the stack that updates it."""
+
+    def __init__(self, lab: Lab, directory: Path, release: Release, name: str) -> None:
+        self.heat = Heat(lab)
+        self.fleet = Fleet(lab, directory, release)
+        self.name = f"{name}-{uuid.uuid4().hex[:6]}"
+        self.stacks: List[Stack] = []
+        self.stack: Stack
+
+    def servers(self, count: int) -> Dict[str, str]:
+        """Machines that a stack of their own holds, and that poll: their ids by their names, server0, server1 ..."""
+        made = self.heat.create(f"{self.name}-servers", str(HERE / "templates/servers.yaml"), count=count)
+        self.stacks.append(made)
+        servers = {f"server{number}": server for number, server in enumerate(made.output("servers"))}
+        for name, server in servers.items():
+            self.fleet.join(name, server)
+        return servers
+
+    def create(self, template: str, *, makes: int = 0, **parameters: Any) -> None:
+        """The stack of a shipped template, complete: its first value is the baseline everywhere. ``makes`` servers are its own."""
+        parameters = {"update_after_time": V1, **parameters}
+        self.stack = self.heat.create(self.name, str(TEMPLATES / template), environments=ENVIRONMENTS, wait=False, **parameters)
+        self.stacks.append(self.stack)
+        if makes:
+            self.fleet.join_all(self.stack, makes)
+        self.wait_for("CREATE_COMPLETE")
+        for member in self.fleet.members.values():
+            member.offer(2)
+
+    def update(self, value: str, *statuses: str, rollback: bool = False, **parameters: Any) -> List[Heard]:
+        """Deliver a value and wait for the stack's end. What was heard meanwhile."""
+        self.fleet.forget()
+        self.stack.update(rollback=rollback, update_after_time=value, **parameters)
+        self.wait_for(*statuses)
+        return self.fleet.heard
+
+    def wait_for(self, *statuses: str) -> None:
+        try:
+            self.stack.wait_for(*statuses, patience=PATIENCE)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.fleet.story()}") from None
+
+    def story(self) -> str:
+        return f"{self.stack.story()}\n{self.fleet.story()}"
+
+    def versions(self) -> List[Dict[str, str]]:
+        return [member.versions() for member in self.fleet.members.values()]
+
+    def end(self) -> None:
+        for stack in reversed(self.stacks):
+            stack.delete()
+        self.fleet.__exit__()
+
+
+def told(heard: List[Heard], value: str) -> Dict[str, str]:
+    """The action with which each member heard the value."""
+    return {one.member: one.action for one in heard if one.value == value}
+
+
+def fails_in_the_middle(scene: Scene, order: List[str], batch: int = 2) -> None:
+    """Four servers, one at a time, in this order; the third is not well. What a rollback gives to each, and that a second try works."""
+    members = scene.fleet.members
+    assert scene.versions() == [ONE] * 4
+    members[order[2]].be_ill()
+    heard = scene.update(V2, "ROLLBACK_COMPLETE", rollback=True)
+    forward = [one for one in heard if one.value == V2]
+    assert [one.member for one in forward] == order[:3], scene.story()
+    assert peak(forward) == 1
+    assert told(heard, V1) == {order[0]: "UPDATE", order[1]: "UPDATE", order[2]: "CREATE"}, scene.story()
+    assert scene.versions() == [ONE] * 4
+
+    members[order[2]].be_well()
+    heard = scene.update(V2, "UPDATE_COMPLETE", batch=batch)
+    assert sorted(one.member for one in heard) == sorted(members), scene.story()
+    assert peak(heard) <= batch
+    assert scene.versions() == [TWO] * 4
+
+
+def deployment_group(scene: Scene) -> None:
+    scene.create("rolling-deployment-group.yaml", servers=scene.servers(4))
+    fails_in_the_middle(scene, ["server3", "server2", "server1", "server0"])
+    said = scene.stack.output("stdouts")
+    # Where it was reached before the rollback, its state is restored.
+    assert [said[name].partition(" '")[0] for name in sorted(said)] == ["updated to", "updated to", "restored", "restored"]
+
+
+def resource_group(scene: Scene) -> None:
+    scene.create("rolling-resource-group.yaml", makes=4, count=4)
+    fails_in_the_middle(scene, sorted(scene.fleet.members, reverse=True))
+
+
+def autoscaled_servers(scene: Scene) -> None:
+    scene.create("autoscaled-servers.yaml", makes=4, desired_capacity=4)
+    by_id = {member.server: name for name, member in scene.fleet.members.items()}
+    fails_in_the_middle(scene, [by_id[server] for _, server in sorted(scene.stack.output("servers").items(), reverse=True)])
+
+
+def autoscaling_group(scene: Scene) -> None:
+    """Heat says ROLLBACK_COMPLETE and has put back nothing: the template's header says so."""
+    scene.create("rolling-autoscaling-group.yaml", makes=4, desired_capacity=4)
+    heard = scene.update(V2, "UPDATE_COMPLETE")
+    order = [one.member for one in heard]
+    assert sorted(order) == sorted(scene.fleet.members) and peak(heard) == 1, scene.story()
+    assert scene.versions() == [TWO] * 4
+
+    for member in scene.fleet.members.values():
+        member.offer(3)
+    scene.fleet.members[order[2]].be_ill(once=True)
+    heard = scene.update(V3, "ROLLBACK_COMPLETE", rollback=True)
+    assert [str(one) for one in heard] == [*(f"{name}:UPDATE:{V3}" for name in order[:3]), f"{order[2]}:CREATE:{V3}"], scene.story()
+    versions = scene.fleet.versions()
+    assert [versions[name] for name in order] == [THREE, THREE, THREE, TWO]
+
+
+def one_by_one(scene: Scene) -> None:
+    """A chain keeps its order in the rollback too, and so does a way back by hand."""
+    ids = list(scene.servers(4).values())
+    scene.create("one-by-one.yaml", servers=",".join(ids))
+    order = ["server0", "server1", "server2", "server3"]
+    members = scene.fleet.members
+    members["server2"].be_ill()
+    heard = scene.update(V2, "ROLLBACK_COMPLETE", rollback=True)
+    assert [str(one) for one in heard] == [
+        *(f"server{number}:UPDATE:{V2}" for number in range(3)),
+        *(f"server{number}:UPDATE:{V1}" for number in range(2)),
+        f"server2:CREATE:{V1}",
+    ], scene.story()
+    assert peak(heard) == 1
+    assert scene.versions() == [ONE] * 4
+
+    members["server2"].be_well()
+    for value, versions in ((V2, TWO), (V1, ONE)):
+        heard = scene.update(value, "UPDATE_COMPLETE")
+        assert [one.member for one in heard] == order, scene.story()
+        assert peak(heard) == 1
+        assert scene.versions() == [versions] * 4
+
+
+def roles_in_order(scene: Scene) -> None:
+    ids = scene.servers(4)
+    roles = {"first": ["server0", "server1"], "second": ["server2"], "third": ["server3"]}
+    scene.create("roles-in-order.yaml", batch=2, **{role: {name: ids[name] for name in those} for role, those in roles.items()})
+    role_of = {name: role for role, those in roles.items() for name in those}
+
+    def order(heard: List[Heard]) -> List[str]:
+        return list(dict.fromkeys(role_of[one.member] for one in heard))
+
+    heard = scene.update(V2, "UPDATE_COMPLETE")
+    assert order(heard) == ["first", "second", "third"], scene.story()
+    assert peak(heard) <= 2
+    assert scene.versions() == [TWO] * 4
+
+    scene.fleet.members["server2"].use_source("deb [trusted=yes] http://127.0.0.1:9 ./")
+    heard = scene.update(V3, "ROLLBACK_COMPLETE", rollback=True, reverse=True)
+    assert [str(one) for one in heard if one.value == V3] == [f"server3:UPDATE:{V3}", f"server2:UPDATE:{V3}"], scene.story()
+    assert told(heard, V2) == {"server2": "CREATE", "server3": "UPDATE"}, scene.story()
+    assert order([one for one in heard if one.value == V2]) == ["second", "third"]
+    assert scene.versions() == [TWO] * 4
+
+    scene.fleet.members["server2"].offer(2)
+    heard = scene.update(V3, "UPDATE_COMPLETE", reverse=True)
+    assert order(heard) == ["third", "second", "first"], scene.story()
+
+
+def phases(scene: Scene) -> None:
+    """Forward; and the database step fails: what every phase does then."""
+    ids = scene.servers(3)
+    directory = scene.fleet.directory
+    calls = directory / "database"
+    fuse = directory / "fuse"
+    scene.create(
+        "phases.yaml",
+        clients={"server0": ids["server0"]},
+        servers={name: ids[name] for name in ("server1", "server2")},
+        database_server=ids["server1"],
+        units="web.service",
+        database_upgrade=f"echo upgrade >> {calls}; test ! -e {fuse}",
+        database_back=f"echo back >> {calls}",
+        database_record=f"{directory}/record/database",
+    )
+    servers = [scene.fleet.members[name] for name in ("server1", "server2")]
+    assert [member.services.calls() for member in servers] == [[], []] and not calls.exists()
+
+    fuse.touch()
+    heard = scene.update(V2, "ROLLBACK_COMPLETE", rollback=True)
+    assert names_by_phase(heard, V2) == [{"server0"}, {"server1", "server2"}, {"server1", "server2"}, {"server1"}], scene.story()
+    assert names_by_phase(heard, V1) == [{"server0"}, {"server1", "server2"}, {"server1", "server2"}, {"server1"}], scene.story()
+    assert [member.services.calls() for member in servers] == [["stop -- web.service", "start -- web.service"]] * 2
+    assert [member.services.state("web.service") for member in servers] == ["active"] * 2
+    assert calls.read_text(encoding="utf-8") == "upgrade\n"
+    assert scene.versions() == [ONE] * 3
+
+    fuse.unlink()
+    heard = scene.update(V2, "UPDATE_COMPLETE")
+    five = [{"server0"}, {"server1", "server2"}, {"server1", "server2"}, {"server1"}, {"server1", "server2"}]
+    assert names_by_phase(heard, V2) == five, scene.story()
+    assert [member.services.calls() for member in servers] == [["stop -- web.service", "start -- web.service"]] * 2
+    assert scene.versions() == [TWO] * 3
+
+    heard = scene.update(V1, "UPDATE_COMPLETE")
+    assert names_by_phase(heard, V1) == five, scene.story()
+    assert calls.read_text(encoding="utf-8") == "upgrade\nupgrade\nback\n"
+    assert [member.services.state("web.service") for member in servers] == ["active"] * 2
+    assert [member.services.calls() for member in servers] == [["start -- web.service"] * 2] * 2
+    assert scene.versions() == [ONE] * 3
+
+
+def names_by_phase(heard: List[Heard], value: str) -> List[Set[str]]:
+    """The members of each phase, which a value has to go through one after the other: a phase that comes twice is two phases."""
+    found: List[Set[str]] = []
+    last = ""
+    for one in heard:
+        if one.value == value:
+            if one.config != last:
+                found.append(set())
+            found[-1].add(one.member)
+            last = one.config
+    return found
+
+
+def prefetch_then_roll(scene: Scene) -> None:
+    """In the serial phase no package file is asked for; what was fetched for a value that fails is not fetched again."""
+    with FileServer(scene.fleet.release) as served:
+        scene.create("prefetch-then-roll.yaml", servers=scene.servers(4))
+        for member in scene.fleet.members.values():
+            member.use_source(*served.lines())
+        heard = scene.update(V2, "UPDATE_COMPLETE")
+        fetches = [one for one in heard if one.config == "80-package-download"]
+        updates = [one for one in heard if one.config == "90-package-update"]
+        assert len(fetches) == len(updates) == 4 and peak(updates) == 1, scene.story()
+        serial = min(one.begin for one in updates)
+        assert max(one.end for one in fetches) <= serial
+        assert [request for request in served.files() if request.moment >= serial] == []
+        assert len([request for request in served.files() if "2.0-1" in request.path]) == 8
+        assert scene.versions() == [TWO] * 4
+
+        served.close()
+        heard = scene.update(V1, "UPDATE_COMPLETE")
+        assert scene.versions() == [ONE] * 4
+
+
+def seed(scene: Scene) -> None:
+    """Only updates are delivered; a moment that is older than the first one is known for the state before it."""
+    (server,) = scene.servers(1).values()
+    scene.create("seed.yaml", server=server)
+    assert scene.fleet.heard == []
+    assert [str(one) for one in scene.update(V2, "UPDATE_COMPLETE")] == [f"server0:UPDATE:{V2}"]
+    assert scene.versions() == [TWO]
+    scene.update(V1, "UPDATE_COMPLETE")
+    assert scene.versions() == [ONE]
+    # What it cannot do, and its header says: the retry after a failure is not delivered, and Heat is content.
+    scene.fleet.members["server0"].be_ill()
+    scene.update(V3, "UPDATE_FAILED")
+    assert scene.versions() == [ONE]
+    assert scene.update(V3, "UPDATE_COMPLETE") == []
+
+
+def update_packages(scene: Scene) -> None:
+    """The script that drives a stack: to the end; and until its check fails, when it cancels and tells what has become of it."""
+    scene.create("one-by-one.yaml", servers=",".join(scene.servers(2).values()))
+    fuse, go = scene.fleet.directory / "fuse", scene.fleet.directory / "go"
+    environment = {"PAUSE": "1", "PATIENCE": "3600", "CHECK": f"test ! -e {fuse}"}
+
+    def drive(value: str) -> "subprocess.Popen[str]":
+        script = f". {scene.heat.lab.directory}/openrc; exec {TEMPLATES}/update-packages.sh {scene.name} {value}"
+        return subprocess.Popen(
+            ["sh", "-c", script], env={**os.environ, **environment}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+
+    out, err = (process := drive(V2)).communicate(timeout=PATIENCE)
+    assert process.returncode == 0, out + err
+    assert f"{scene.name} is updated to {V2}" in out
+    assert scene.versions() == [TWO] * 2
+
+    for member in scene.fleet.members.values():
+        member.offer(3)
+    scene.fleet.members["server0"].step("pre-update.d/10-hold", f"while [ ! -e {go} ]; do sleep 0.2; done")
+    fuse.touch()
+    scene.fleet.forget()
+    process = drive(V3)
+    wait_until(lambda: scene.stack.status == "ROLLBACK_IN_PROGRESS", "the script to cancel", scene.story, PATIENCE)
+    go.touch()
+    out, err = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 1, out + err
+    assert "cancelling: the check has failed" in err and "ROLLBACK_COMPLETE" in err
+    assert [str(one) for one in scene.fleet.heard] == [f"server0:UPDATE:{V3}", f"server0:UPDATE:{V2}"], scene.story()
+    assert scene.versions() == [TWO] * 2
+
+
+SCENES: Sequence[Callable[[Scene], None]] = (
+    phases,
+    roles_in_order,
+    deployment_group,
+    resource_group,
+    one_by_one,
+    autoscaled_servers,
+    autoscaling_group,
+    prefetch_then_roll,
+    seed,
+    update_packages,
+)
+
+
+@pytest.fixture(scope="session")
+def played(request: pytest.FixtureRequest, lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dict[str, "Future[None]"]]:
+    """The scenes that this run of the tests asks for, at the same time."""
+    wanted = {item.callspec.params["scene"].__name__ for item in request.session.items if "played" in getattr(item, "fixturenames", ())}
+    release = Release(tmp_path_factory.mktemp("release"))
+
+    def play(scene: Callable[[Scene], None]) -> None:
+        stage = Scene(lab, tmp_path_factory.mktemp(scene.__name__), release, scene.__name__.replace("_", "-"))
+        try:
+            scene(stage)
+        finally:
+            stage.end()
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        yield {scene.__name__: pool.submit(play, scene) for scene in SCENES if scene.__name__ in wanted}
+
+
+@pytest.mark.parametrize("scene", SCENES, ids=[scene.__name__ for scene in SCENES])
+def test_a_template_does_what_its_header_says(played: Dict[str, "Future[None]"], scene: Callable[[Scene], None]) -> None:
+    played[scene.__name__].result()
