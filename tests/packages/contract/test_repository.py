@@ -77,10 +77,9 @@ def keyring(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     subprocess.run(["gpgconf", "--kill", "all"], env=environment, check=False)
 
 
+@pytest.mark.parametrize("template", ["dnf4", "dnf5"], indirect=True, scope="session")
 def test_only_signed_packages_are_taken_where_the_repository_is_to_be_checked(based: Node, keyring: Path) -> None:
     """apt checks the index (test_faults_repository); rpm checks each package, with a key that lies on the node."""
-    if based.hand.suffix != "rpm":
-        return
     one = based.packages()
     based.offer(Pkg("tool", "2.0"))
     key = based.directory / "key.asc"
