@@ -70,3 +70,11 @@ class SmallDisk:
 
     def remove(self) -> None:
         _do("umount", str(self.mount_point))
+
+
+def unmount_all(directory: Path) -> None:
+    """Whatever a failed trial has left mounted below the directory."""
+    for line in Path("/proc/mounts").read_text(encoding="utf-8").splitlines():
+        place = line.split()[1]
+        if place.startswith(f"{directory}/"):
+            _do("umount", place)

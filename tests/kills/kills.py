@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Counter, Dict, Iterator, List, Sequence, Tuple
 
+from kills.disk import unmount_all
 from kills.nodes import KINDS, SCENARIOS, World
 from kills.nursery import Nursery
 from kills.trials import EVERYTHING, POWER, WORKER, Trial
@@ -33,8 +34,11 @@ def world_of(kind: str) -> Iterator[World]:
     where = MEMORY if MEMORY.is_dir() else None
     with tempfile.TemporaryDirectory(prefix="kills-", dir=where) as scratch, Receiver() as receiver, Nursery() as nursery:
         world = World(Path(scratch).resolve(), KINDS[kind], receiver, nursery)
-        world.prepare()
-        yield world
+        try:
+            world.prepare()
+            yield world
+        finally:
+            unmount_all(world.directory)
 
 
 def rounds(way: Sequence[str], when: str) -> Tuple[Tuple[Tuple[str, str], ...], ...]:

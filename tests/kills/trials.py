@@ -14,7 +14,6 @@ from kills.death import AFTER, BEFORE, Death
 from kills.nodes import FAILING, RESTORE, VALUES, World
 from os_update_agent.ledger import Ledger
 from os_update_agent.model import Delivery, PackageState, Run, diff
-from os_update_agent.node.lock import is_held
 from os_update_agent.packages.state import visible
 
 # What dies: the worker alone, whose package manager goes on without it; all processes of the node; or all of them with the power.
@@ -100,8 +99,8 @@ class Trial:
         self.story.append(f"the hook in phase {phase}")
         # The worker that it has left goes on alone to the end; where none was left, whoever comes next takes the delivery up.
         end = time.monotonic() + PATIENCE
-        while is_held(self.node.settings.worker_lock) and time.monotonic() < end:
-            time.sleep(0.02)
+        while self.node.others() and time.monotonic() < end:
+            time.sleep(0.05)
         ledger.close()
         return self.end(config_id)
 
