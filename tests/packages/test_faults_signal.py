@@ -65,7 +65,7 @@ def test_a_server_that_is_down_leaves_the_result_owed_and_the_work_done(based: N
     done = based.succeed("UPDATE", "v2", deploy_signal_id=refusing_url())
     assert based.versions()["tool"] == "2.0-1"
     assert based.signals()[done.id].standing == "owed"
-    assert "it is kept and sent by the next run or by 'os-update-agent resume'" in done.stderr
+    assert 'signal=owed why="no answer: ConnectionError" next="os-update-agent resume"' in done.stderr
     assert SIGNATURE not in done.stderr
 
 
