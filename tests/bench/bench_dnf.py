@@ -8,7 +8,8 @@ Four things are done in turns on copies of one and the same private root, each f
   restore  the hook is delivered the first value again, whose packages no repository needs to have
            bare: dnf -y history undo last, from a repository that still has everything; and
            bare: dnf -y --disablerepo=* downgrade FILE..., with the files at hand
-The packages are of ordinary size: 40 files, 1 MB, a scriptlet; 100 others stay. With --small they are as good as empty and 30 others
+The packages are of ordinary size: 40 files, 1 MB, a scriptlet; 100 others stay, and a second repository, all of it newer than what the
+node has seen, lists 4000 that are not installed. With --small they are as good as empty and 30 others
 stay, which leaves little but what the agent costs by itself. Processor time is that of all processes: on a busy machine it tells more
 than the clock.
 """
@@ -16,6 +17,8 @@ than the clock.
 import argparse
 import contextlib
 import ctypes
+import gzip
+import hashlib
 import json
 import os
 import resource
@@ -52,11 +55,12 @@ BARE = {
 
 @dataclass(frozen=True)
 class Size:
-    """How many packages stay; how many files one that changes has, and how many bytes each."""
+    """How many packages stay; how many files one that changes has, how many bytes each; the size of the other repository."""
 
     staying: int
     files: int
     bytes: int
+    others: int
 
     def rpm(self, name: str, version: str, *, is_large: bool) -> Rpm:
         content = (lambda: os.urandom(self.bytes)) if is_large else (lambda: name.encode())
@@ -64,7 +68,55 @@ class Size:
         return Rpm(name, version, files=files, scripts={"post": "return 0"})
 
 
-ORDINARY, SMALL = Size(100, 40, 25_000), Size(30, 1, 100)
+ORDINARY, SMALL = Size(100, 40, 25_000, 4000), Size(30, 1, 100, 0)
+
+
+def write_catalogue(directory: Path, count: int, version: str) -> str:
+    """A repository with the metadata of ``count`` packages that nobody installs, as a distribution has them. Returns its .repo section."""
+    names = [f"other{number:05}" for number in range(count)]
+    made = {"primary": "http://linux.duke.edu/metadata/common", "filelists": "http://linux.duke.edu/metadata/filelists"}
+    entries = []
+    shutil.rmtree(directory, ignore_errors=True)
+    (directory / "repodata").mkdir(parents=True)
+    for kind, namespace in made.items():
+        packages = "".join((_primary if kind == "primary" else _filelists)(name, version) for name in names)
+        root = "metadata" if kind == "primary" else kind
+        rpm_namespace = ' xmlns:rpm="http://linux.duke.edu/metadata/rpm"' if kind == "primary" else ""
+        text = f'<?xml version="1.0"?>\n<{root} xmlns="{namespace}"{rpm_namespace} packages="{count}">\n{packages}</{root}>\n'
+        content = gzip.compress(text.encode(), mtime=0)
+        (directory / f"repodata/{kind}.xml.gz").write_bytes(content)
+        entries.append(
+            f'<data type="{kind}"><checksum type="sha256">{hashlib.sha256(content).hexdigest()}</checksum>'
+            f'<location href="repodata/{kind}.xml.gz"/><timestamp>1</timestamp><size>{len(content)}</size></data>'
+        )
+    repomd = f'<?xml version="1.0"?>\n<repomd xmlns="http://linux.duke.edu/metadata/repo"><revision>{version}</revision>{"".join(entries)}</repomd>'
+    (directory / "repodata/repomd.xml").write_text(repomd, encoding="utf-8")
+    return f"[others]\nname=others\nbaseurl={directory.as_uri()}\nenabled=1\ngpgcheck=0\n"
+
+
+def _primary(name: str, version: str) -> str:
+    entries = "".join(f'<rpm:entry name="{name}({number})" flags="EQ" epoch="0" ver="{version}"/>' for number in range(8))
+    needs = "".join(f'<rpm:entry name="other{number:05}"/>' for number in range(8))
+    return (
+        f'<package type="rpm"><name>{name}</name><arch>noarch</arch><version epoch="0" ver="{version}" rel="1"/>'
+        f'<checksum type="sha256" pkgid="YES">{_id(name, version)}</checksum><summary>one of many</summary>'
+        f"<description>One of the many packages that a distribution has and that are not installed on this node.</description>"
+        f'<packager/><url>https://example.org/{name}</url><time file="1" build="1"/><size package="1" installed="1" archive="1"/>'
+        f'<location href="{name}.rpm"/><format><rpm:license>MIT</rpm:license><rpm:vendor/><rpm:group/><rpm:buildhost/>'
+        f'<rpm:sourcerpm>{name}.src.rpm</rpm:sourcerpm><rpm:header-range start="1" end="2"/>'
+        f"<rpm:provides>{entries}</rpm:provides><rpm:requires>{needs}</rpm:requires><file>/usr/bin/{name}</file></format></package>\n"
+    )
+
+
+def _filelists(name: str, version: str) -> str:
+    files = "".join(f"<file>/usr/share/{name}/{number}</file>" for number in range(30))
+    return (
+        f'<package pkgid="{_id(name, version)}" name="{name}" arch="noarch"><version epoch="0" ver="{version}" rel="1"/>{files}</package>\n'
+    )
+
+
+def _id(name: str, version: str) -> str:
+    return hashlib.sha256(f"{name} {version}".encode()).hexdigest()
 
 
 class World:
@@ -78,7 +130,8 @@ class World:
         self.repository = Repository(base / "repository")
         self.repository.add(*(size.rpm(name, "1.0", is_large=False) for name in fixed))
         self.offer("1.0")
-        self.root = make_root(self.node / "root", repositories=[self.repository.section()])
+        sections = [self.repository.section(), *([write_catalogue(base / "others", size.others, "1.0")] if size.others else [])]
+        self.root = make_root(self.node / "root", repositories=sections)
         for name in ("state", "log", "run", "steps"):
             (self.node / name).mkdir(mode=0o700)
         (base / "home").mkdir()
@@ -97,6 +150,8 @@ class World:
     def offer(self, version: str) -> None:
         self.repository.add(*(self.size.rpm(name, version, is_large=True) for name in NAMES))
         self.repository.publish()
+        if self.size.others:
+            write_catalogue(self.base / "others", self.size.others, version)
 
     def keep(self, name: str) -> None:
         shutil.copytree(self.node, self.base / name, symlinks=True)
