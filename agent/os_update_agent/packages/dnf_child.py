@@ -42,7 +42,9 @@ class Child:
 
         A worker that has ended is an error; another one has to be made then (``is_alive``).
         """
-        self._said.truncate(0)
+        # The place to write at is shared with the worker.
+        self._said.seek(0)
+        self._said.truncate()
         try:
             # The file itself goes along with the request: whatever becomes of us, the log of the transaction is complete.
             socket.send_fds(self._socket, [b"!"], [(output or self._said).fileno()])

@@ -5,6 +5,7 @@ print goes to the file, which is nobody's data; the answer is one line of JSON: 
 """
 
 import array
+import contextlib
 import json
 import os
 import signal
@@ -112,6 +113,9 @@ def serve(descriptor: int, desk: Desk) -> None:
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
         # rpm finishes its transaction and dies then; dnf would be left without its record. No SIG_IGN: scriptlets would inherit it.
         signal.signal(number, lambda *_: None)
+    with contextlib.suppress(Exception):
+        # Imported while the first request is thought of; what is wrong with it is told to whoever asks.
+        desk.actions()
     try:
         while True:
             request = _received(link)
