@@ -23,8 +23,13 @@ def kept_states(history: History, keep: int) -> Tuple[int, ...]:
 
 
 def keep_of(ledger: Ledger, key: str, defaults: Mapping[str, object]) -> int:
-    """How many values of the key stay restorable: as its last delivery said; 0 where that switched the archive off."""
+    """How many values of the key stay restorable: as its last delivery said; 0 where that switched the archive off.
+
+    A key that only downloads, assesses, stops or starts restores no packages: its baseline would hold the oldest files for ever.
+    """
     policy = ledger.last_policy(key) or defaults
+    if policy.get("operation", "update") != "update" and all(one.reached_run is None for one in ledger.history(key).records):
+        return 0
     return 0 if policy.get("archive") == "off" else int(str(policy.get("keep", Policy().keep)))
 
 

@@ -6,6 +6,7 @@ from typing import Any, Iterator, List
 import pytest
 
 from packages.node import PATIENCE, Node, wait_until
+from packages.scene import Pkg
 from packages.services import Services
 
 DB, WEB = "db.service", "web.service"
@@ -177,3 +178,15 @@ def test_the_rollback_of_a_failed_download_needs_no_repository(node: Node) -> No
     node.use_sources("deb [trusted=yes] http://127.0.0.1:9 ./")
     node.fail("UPDATE", "v2", operation="download")
     node.succeed("CREATE", "v1", operation="download")
+
+
+def test_the_baseline_of_a_stop_keeps_no_package_files(node: Node, services: Services) -> None:
+    """It is never restored, and would hold the files of the first release for ever."""
+    node.succeed(**stop("v1", "CREATE", resource="stop"))
+    node.succeed("CREATE", "v1", keep=1)
+    node.offer_two()
+    node.succeed("UPDATE", "v2", keep=1)
+    assert "app 1.0-1" in node.kept()
+    node.offer(Pkg("app", "3.0"))
+    node.succeed("UPDATE", "v3", keep=1)
+    assert "app 2.0-1" in node.kept() and "app 1.0-1" not in node.kept()
