@@ -25,7 +25,7 @@ from packages.scene import INSTALLED, ONE, TWO, VERSIONS_ONE, VERSIONS_TWO, Pkg
 CHECKOUT = Path(__file__).parents[2]
 HOOK = CHECKOUT / "hooks/package-update"
 # Nothing here takes so long: who waits longer waits for something that never comes.
-PATIENCE = 60.0
+PATIENCE = 240.0
 
 STACK, SERVER, RESOURCE = "web/68c97fbe", "fcdbf267", "update"
 SIGNATURE = "c2VjcmV0LW9mLXRoZS1zaWduYWw"

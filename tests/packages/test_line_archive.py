@@ -157,3 +157,11 @@ def test_pruning_keeps_what_the_kept_states_need_and_nothing_else(based: Node) -
     based.succeed("UPDATE", "v3", keep=2)
     assert based.versions()["tool"] == "3.0-1"
     assert {**based.versions(), "tool": "1.0-1"} == VERSIONS_ONE
+
+
+def test_archive_off_says_what_cannot_be_undone(based: Node) -> None:
+    based.offer(Deb("tool", "2.0-1"))
+    based.withdraw("1.0-1", "tool")
+    done = based.succeed("UPDATE", "v2", archive="off")
+    assert done.body["restorable"] is False
+    assert "cannot be undone for: tool:" in done.told

@@ -59,9 +59,3 @@ def test_archive_off_keeps_nothing_and_restores_from_the_repository(based: Node)
     assert based.kept() == {}
     based.succeed("UPDATE", "v1", archive="off")
     assert based.packages() == one
-
-
-def test_archive_off_says_what_cannot_be_undone(unrestorable: Node) -> None:
-    done = unrestorable.succeed("UPDATE", "v2", archive="off")
-    assert done.body["restorable"] is False
-    assert "tool:" in done.told
