@@ -81,19 +81,8 @@ def _build(directory: Path) -> None:
         # A builder's own settings: none of them may be found in the image.
         "SECRET_OF_THE_BUILDER": CANARY,
     }
-    argv = [
-        str(ELEMENTS / "build"),
-        "-r",
-        RELEASE,
-        "-t",
-        "tar",
-        "-w",
-        str(directory),
-        "-o",
-        str(directory / "image"),
-        "hook-works",
-        "measure",
-    ]
+    options = ["-r", RELEASE, "-t", "tar", "-w", str(directory), "-o", str(directory / "image")]
+    argv = [str(ELEMENTS / "build"), *options, "hook-works", "measure", "heat-config-script"]
     # The tests of the chain have unpacked the same release; it is not fetched twice.
     release = chain.scripts(chain.directory()).parent
     if release.is_dir() and not (directory / release.name).exists():
