@@ -23,7 +23,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("result", nargs="?", type=Path, default=RESULT, help="where the figures go as JSON")
     parser.add_argument("--quick", action="store_true", help="small sizes and one round: does it all work?")
-    parser.add_argument("--only", metavar="WORD", help="only the sections with this word in their name")
+    parser.add_argument("--only", metavar="SECTION", help="idle, changes-1, changes-30, changes-300, whole, growth or dnf")
     parser.add_argument("--rounds", type=int, metavar="N", help="how often each thing is done (5; 3 for 300 packages)")
     options = parser.parse_args()
     quick: bool = options.quick
@@ -39,7 +39,7 @@ def main() -> None:
     ]
     rows: List[Row] = []
     for name, section in sections:
-        if options.only is None or options.only in name:
+        if options.only in (None, name):
             with tempfile.TemporaryDirectory(prefix=f"bench-{name}-") as directory:
                 print(f"... {name}", file=sys.stderr, flush=True)
                 rows += section(Path(directory))
