@@ -5,70 +5,30 @@ unless APT::Update::Error-Mode says otherwise; `install name=version` makes a pa
 nothing may be asked, so configuration files are decided by --force-conf*; output goes to a file, never to a pipe.
 """
 
-import os
 import re
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
-from functools import lru_cache
+from contextlib import nullcontext
 from pathlib import Path
-from typing import IO, ContextManager, Dict, FrozenSet, Iterator, List, Mapping, Optional, Sequence, Tuple
+from typing import IO, ContextManager, Dict, FrozenSet, List, Mapping, Optional, Sequence, Tuple
 
-from os_update_agent.errors import Busy, CommandFailed, PackageError
+from os_update_agent.errors import PackageError
 from os_update_agent.model import Change, HeldBack, Identity, Package, PackageState, Selection, Slot, Transaction
 from os_update_agent.node.lock import wait_until_free
-from os_update_agent.node.run import Completed, run, run_to_file
+from os_update_agent.node.run import run, run_to_file
 from os_update_agent.packages import apt_parse
+from os_update_agent.packages.apt_calls import AptCalls, exact, native_architecture, plain
 from os_update_agent.packages.apt_candidates import candidates
 from os_update_agent.packages.apt_parse import Simulation
 from os_update_agent.packages.apt_preferences import added_preferences
-from os_update_agent.packages.progress import STATUS_FILE
 from os_update_agent.packages.repack import repack
 from os_update_agent.packages.selection import is_security
 
-_ENVIRONMENT = {
-    "DEBIAN_FRONTEND": "noninteractive",
-    "DEBIAN_PRIORITY": "critical",
-    "APT_LISTCHANGES_FRONTEND": "none",
-    "APT_LISTBUGS_FRONTEND": "none",
-    "NEEDRESTART_SUSPEND": "1",
-    "NEEDRESTART_MODE": "l",
-}
-_CONFIG_FILES = {
-    "keep": (("--force-confdef", "--force-confold"), {"UCF_FORCE_CONFFOLD": "1"}),
-    "replace": (("--force-confnew",), {"UCF_FORCE_CONFFNEW": "1"}),
-}
-# A way back may need all of these; a way forward none.
-_FORCED = ("--allow-downgrades", "--allow-change-held-packages", "--allow-remove-essential")
-_LOCKED = "Could not get lock"
 _NOT_REFRESHED = re.compile(r"^[EW]: (Failed to fetch|Some index files failed|GPG error|An error occurred during the signature)", re.M)
 _NETWORK = ("-o", "Acquire::Retries=3", "-o", "Acquire::http::Timeout=30", "-o", "Acquire::https::Timeout=30")
 
-_PRIVATE_ROOT = """\
-Dir "{root}/";
-Dir::State::status "{root}/var/lib/dpkg/status";
-Dir::Bin::dpkg "/usr/bin/dpkg";
-Dir::Log "{root}/var/log/apt";
-Dir::Etc::trustedparts "{root}/etc/apt/trusted.gpg.d";
-DPkg::Run-Directory "/";
-DPkg::Chroot-Directory "/";
-DPkg::Options {{ {dpkg_options} }};
-APT::Sandbox::User "root";
-Acquire::Languages "none";
-"""
 
+class Apt(AptCalls):
+    """apt and dpkg on a root."""
 
-@dataclass
-class Apt:
-    """apt and dpkg on ``root``. ``archive`` is where package files are downloaded to, ``work`` holds generated settings.
-
-    ``lock_timeout`` (seconds) bounds the waiting for each of the package manager's locks; then Busy names the holder.
-    """
-
-    root: Path
-    archive: Path
-    work: Path
-    lock_timeout: float = 600.0
-    config_files: str = "keep"
     name = "apt"
     repacks = True
 
@@ -87,7 +47,7 @@ class Apt:
             auto = frozenset()
         except OSError as error:
             raise PackageError(f"{marks} cannot be read: {error.strerror}") from error
-        return apt_parse.parse_installed(text, auto, _native_architecture())
+        return apt_parse.parse_installed(text, auto, native_architecture())
 
     def wait(self) -> None:
         """Wait until no apt or dpkg is at work, perhaps one that has lost its caller. Raises Busy that names the holder."""
@@ -136,7 +96,7 @@ class Apt:
         asked = list(packages)
         missing: List[Package] = []
         while asked:
-            done = self._run(["apt-get", "-q", "-q", "download", "--print-uris", *map(_exact, asked)], ok=None)
+            done = self._run(["apt-get", "-q", "-q", "download", "--print-uris", *map(exact, asked)], ok=None)
             gone = apt_parse.parse_unavailable(done.stderr, asked)
             missing += gone
             sizes = apt_parse.parse_uris(done.stdout)
@@ -153,7 +113,7 @@ class Apt:
         """What the index says that packages will take on the disk: KiB. What it does not know is left out."""
         if not packages:
             return {}
-        return apt_parse.parse_installed_sizes(self._run(["apt-cache", "show", *map(_exact, packages)], ok=None).stdout)
+        return apt_parse.parse_installed_sizes(self._run(["apt-cache", "show", *map(exact, packages)], ok=None).stdout)
 
     def installed_sizes(self, files: Sequence[Path]) -> Dict[Identity, int]:
         """What package files will take on the disk: (name, architecture, version) -> KiB."""
@@ -175,7 +135,7 @@ class Apt:
         """All files of installed packages."""
         if not packages:
             return frozenset()
-        return frozenset(self._query("--listfiles", *map(_plain, packages)).stdout.splitlines())
+        return frozenset(self._query("--listfiles", *map(plain, packages)).stdout.splitlines())
 
     def asks_for_boot(self, since: float) -> Tuple[str, ...]:
         """Nothing that dpkg knows of: Debian's packages leave their wish below /run themselves."""
@@ -208,7 +168,7 @@ class Apt:
             return
         with self._status() as status:
             options = ["-o", "APT::Sandbox::User=root", "-o", f"APT::Status-Fd={status.fileno()}"]
-            argv = ["apt-get", "-q", *_NETWORK, *options, "download", *map(_exact, packages)]
+            argv = ["apt-get", "-q", *_NETWORK, *options, "download", *map(exact, packages)]
             done = run(argv, ok=None, env=self._environment(), cwd=self.archive, pass_fds=[status.fileno()])
         if done.returncode:
             raise PackageError(f"packages cannot be fetched: {apt_parse.first_error(done.stderr)}")
@@ -244,129 +204,17 @@ class Apt:
     def purge(self, packages: Sequence[Package], output: IO[bytes]) -> None:
         """Drop the left-over configuration of packages that are gone."""
         if packages:
-            run_to_file(self._dpkg("--purge", *map(_plain, packages)), output, ok=None, env=self._environment())
+            run_to_file(self._dpkg("--purge", *map(plain, packages)), output, ok=None, env=self._environment())
 
     def mark(self, packages: Sequence[Package], mark: str) -> None:
-        self._run(["apt-mark", "-q", "-q", mark, *map(_plain, packages)])
+        self._run(["apt-mark", "-q", "-q", mark, *map(plain, packages)])
 
     def hold(self, packages: Sequence[Package]) -> None:
         """Set the selections of the packages as their rows have them."""
-        lines = "".join(f"{_plain(package)} {package.want}\n" for package in packages)
+        lines = "".join(f"{plain(package)} {package.want}\n" for package in packages)
         self.wait()
         run(self._dpkg("--set-selections"), stdin=lines, env=self._environment())
 
     def session(self) -> ContextManager[None]:
         """Nothing: no process of apt's outlives what it was asked for."""
         return nullcontext()
-
-    # --- how the tools are called
-
-    @contextmanager
-    def _status(self) -> Iterator[IO[bytes]]:
-        """Where apt tells how far it is, for whoever watches. A file: apt ends halfway when the reader of a pipe dies."""
-        with open(self.work / STATUS_FILE, "w+b", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
-            yield file
-
-    def _apt_get(self, arguments: Sequence[str], output: IO[bytes]) -> Tuple[str, ...]:
-        with self._status() as status:
-            argv = ["apt-get", "-q", "-y", "-o", f"APT::Status-Fd={status.fileno()}", *arguments]
-            start = output.tell()
-            done = run_to_file(argv, output, ok=None, env=self._environment(), pass_fds=[status.fileno()])
-            status.seek(0)
-            failures = apt_parse.parse_failures(status.read().decode("utf-8", "replace"))
-        if not done.returncode:
-            return ()
-        said = _read_from(output, start)
-        if _LOCKED in said:
-            raise Busy(f"the package manager is locked: {apt_parse.first_error(said)}")
-        return failures or (apt_parse.first_error(said),)
-
-    def _install(self, transaction: Transaction, *, forced: bool) -> Tuple[str, ...]:
-        options = [
-            *("-o", f"DPkg::Lock::Timeout={max(1, int(self.lock_timeout))}", "-o", "Dpkg::Use-Pty=0"),
-            *("-o", f"Dir::Cache::archives={self.archive}/", "-o", "APT::Sandbox::User=root"),
-            "--no-install-recommends",
-        ]
-        for option in _CONFIG_FILES[self.config_files][0]:
-            options += ["-o", f"Dpkg::Options::={option}"]
-        if forced:
-            options += _FORCED
-        if transaction.reinstalls:
-            options.append("--reinstall")
-        if transaction.mends:
-            # Without it apt refuses whatever is asked while an unpacked package waits for one that is not there yet.
-            options.append("--fix-broken")
-        return (*options, "install", *transaction.files, *(f"{_plain(package)}-" for package in transaction.remove))
-
-    def _patient(self, argv: Sequence[str], *, locks: Sequence[Path]) -> Completed:
-        """Run argv when nobody holds the locks; apt itself waits for dpkg's lock only, and fails at once for the others."""
-        for _ in range(10):
-            wait_until_free(locks, timeout=self.lock_timeout)
-            done = self._run(argv, ok=None)
-            if not (done.returncode and _LOCKED in done.stderr):
-                return done
-        raise Busy(apt_parse.first_error(done.stderr))
-
-    def _run(self, argv: Sequence[str], *, ok: Optional[Sequence[int]] = (0,), cwd: Optional[Path] = None) -> Completed:
-        return run(argv, ok=ok, env=self._environment(), cwd=cwd)
-
-    def _query(self, *arguments: str) -> Completed:
-        try:
-            return run(["dpkg-query", f"--admindir={self._in_root('var/lib/dpkg')}", *arguments], env=_ENVIRONMENT)
-        except CommandFailed as error:
-            raise PackageError(f"the package database cannot be read: {error}") from error
-
-    def _dpkg(self, *arguments: str) -> List[str]:
-        options = [*self._root_options(), *_CONFIG_FILES[self.config_files][0]]
-        return ["dpkg", *options, *arguments]
-
-    def _environment(self) -> Mapping[str, str]:
-        environment = {**_ENVIRONMENT, **_CONFIG_FILES[self.config_files][1]}
-        if self._is_private:
-            environment["APT_CONFIG"] = str(self._apt_config())
-        return environment
-
-    @property
-    def _is_private(self) -> bool:
-        return self.root != Path("/")
-
-    def _in_root(self, path: str) -> Path:
-        return self.root / path
-
-    def _root_options(self) -> Tuple[str, ...]:
-        if not self._is_private:
-            return ()
-        options = [f"--root={self.root}", f"--log={self._in_root('var/log/dpkg.log')}"]
-        if os.geteuid() != 0:
-            options += ["--force-not-root", "--force-bad-path"]
-        if not self._in_root("bin/sh").exists():
-            options += ["--force-script-chrootless", "--force-bad-path"]
-        return tuple(dict.fromkeys(options))
-
-    def _apt_config(self) -> Path:
-        """Settings that keep apt inside a private root. They must be read before apt reads /etc/apt, so they are a file."""
-        text = _PRIVATE_ROOT.format(root=self.root, dpkg_options=" ".join(f'"{option}";' for option in self._root_options()))
-        path = self.work / "apt.conf"
-        if not path.exists() or path.read_text(encoding="utf-8") != text:
-            path.write_text(text, encoding="utf-8")
-        return path
-
-
-@lru_cache(maxsize=1)
-def _native_architecture() -> str:
-    return run(["dpkg", "--print-architecture"]).stdout.strip()
-
-
-def _plain(package: Package) -> str:
-    """dpkg's and apt's spelling of an installed package; architecture "all" is never spelled."""
-    return package.name if package.arch == "all" else f"{package.name}:{package.arch}"
-
-
-def _exact(package: Package) -> str:
-    return f"{_plain(package)}={package.version}"
-
-
-def _read_from(output: IO[bytes], start: int) -> str:
-    with open(output.name, "rb") as file:
-        file.seek(start)
-        return file.read().decode("utf-8", "replace")

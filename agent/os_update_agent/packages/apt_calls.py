@@ -1,0 +1,168 @@
+"""How apt-get, dpkg and dpkg-query are called: the environment, the options of a private root, and what an exit status means."""
+
+import os
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import IO, Iterator, List, Mapping, Optional, Sequence, Tuple
+
+from os_update_agent.errors import Busy, CommandFailed, PackageError
+from os_update_agent.model import Package, Transaction
+from os_update_agent.node.lock import wait_until_free
+from os_update_agent.node.run import Completed, run, run_to_file
+from os_update_agent.packages import apt_parse
+from os_update_agent.packages.progress import STATUS_FILE
+
+_ENVIRONMENT = {
+    "DEBIAN_FRONTEND": "noninteractive",
+    "DEBIAN_PRIORITY": "critical",
+    "APT_LISTCHANGES_FRONTEND": "none",
+    "APT_LISTBUGS_FRONTEND": "none",
+    "NEEDRESTART_SUSPEND": "1",
+    "NEEDRESTART_MODE": "l",
+}
+_CONFIG_FILES = {
+    "keep": (("--force-confdef", "--force-confold"), {"UCF_FORCE_CONFFOLD": "1"}),
+    "replace": (("--force-confnew",), {"UCF_FORCE_CONFFNEW": "1"}),
+}
+# A way back may need all of these; a way forward none.
+_FORCED = ("--allow-downgrades", "--allow-change-held-packages", "--allow-remove-essential")
+LOCKED = "Could not get lock"
+
+_PRIVATE_ROOT = """\
+Dir "{root}/";
+Dir::State::status "{root}/var/lib/dpkg/status";
+Dir::Bin::dpkg "/usr/bin/dpkg";
+Dir::Log "{root}/var/log/apt";
+Dir::Etc::trustedparts "{root}/etc/apt/trusted.gpg.d";
+DPkg::Run-Directory "/";
+DPkg::Chroot-Directory "/";
+DPkg::Options {{ {dpkg_options} }};
+APT::Sandbox::User "root";
+Acquire::Languages "none";
+"""
+
+
+@dataclass
+class AptCalls:
+    """The tools on ``root``. ``archive`` is where package files are downloaded to, ``work`` holds generated settings.
+
+    ``lock_timeout`` (seconds) bounds the waiting for each of the package manager's locks; then Busy names the holder.
+    """
+
+    root: Path
+    archive: Path
+    work: Path
+    lock_timeout: float = 600.0
+    config_files: str = "keep"
+
+    @contextmanager
+    def _status(self) -> Iterator[IO[bytes]]:
+        """Where apt tells how far it is, for whoever watches. A file: apt ends halfway when the reader of a pipe dies."""
+        with open(self.work / STATUS_FILE, "w+b", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+            yield file
+
+    def _apt_get(self, arguments: Sequence[str], output: IO[bytes]) -> Tuple[str, ...]:
+        with self._status() as status:
+            argv = ["apt-get", "-q", "-y", "-o", f"APT::Status-Fd={status.fileno()}", *arguments]
+            start = output.tell()
+            done = run_to_file(argv, output, ok=None, env=self._environment(), pass_fds=[status.fileno()])
+            status.seek(0)
+            failures = apt_parse.parse_failures(status.read().decode("utf-8", "replace"))
+        if not done.returncode:
+            return ()
+        said = _read_from(output, start)
+        if LOCKED in said:
+            raise Busy(f"the package manager is locked: {apt_parse.first_error(said)}")
+        return failures or (apt_parse.first_error(said),)
+
+    def _install(self, transaction: Transaction, *, forced: bool) -> Tuple[str, ...]:
+        options = [
+            *("-o", f"DPkg::Lock::Timeout={max(1, int(self.lock_timeout))}", "-o", "Dpkg::Use-Pty=0"),
+            *("-o", f"Dir::Cache::archives={self.archive}/", "-o", "APT::Sandbox::User=root"),
+            "--no-install-recommends",
+        ]
+        for option in _CONFIG_FILES[self.config_files][0]:
+            options += ["-o", f"Dpkg::Options::={option}"]
+        if forced:
+            options += _FORCED
+        if transaction.reinstalls:
+            options.append("--reinstall")
+        if transaction.mends:
+            # Without it apt refuses whatever is asked while an unpacked package waits for one that is not there yet.
+            options.append("--fix-broken")
+        return (*options, "install", *transaction.files, *(f"{plain(package)}-" for package in transaction.remove))
+
+    def _patient(self, argv: Sequence[str], *, locks: Sequence[Path]) -> Completed:
+        """Run argv when nobody holds the locks; apt itself waits for dpkg's lock only, and fails at once for the others."""
+        for _ in range(10):
+            wait_until_free(locks, timeout=self.lock_timeout)
+            done = self._run(argv, ok=None)
+            if not (done.returncode and LOCKED in done.stderr):
+                return done
+        raise Busy(apt_parse.first_error(done.stderr))
+
+    def _run(self, argv: Sequence[str], *, ok: Optional[Sequence[int]] = (0,), cwd: Optional[Path] = None) -> Completed:
+        return run(argv, ok=ok, env=self._environment(), cwd=cwd)
+
+    def _query(self, *arguments: str) -> Completed:
+        try:
+            return run(["dpkg-query", f"--admindir={self._in_root('var/lib/dpkg')}", *arguments], env=_ENVIRONMENT)
+        except CommandFailed as error:
+            raise PackageError(f"the package database cannot be read: {error}") from error
+
+    def _dpkg(self, *arguments: str) -> List[str]:
+        options = [*self._root_options(), *_CONFIG_FILES[self.config_files][0]]
+        return ["dpkg", *options, *arguments]
+
+    def _environment(self) -> Mapping[str, str]:
+        environment = {**_ENVIRONMENT, **_CONFIG_FILES[self.config_files][1]}
+        if self._is_private:
+            environment["APT_CONFIG"] = str(self._apt_config())
+        return environment
+
+    @property
+    def _is_private(self) -> bool:
+        return self.root != Path("/")
+
+    def _in_root(self, path: str) -> Path:
+        return self.root / path
+
+    def _root_options(self) -> Tuple[str, ...]:
+        if not self._is_private:
+            return ()
+        options = [f"--root={self.root}", f"--log={self._in_root('var/log/dpkg.log')}"]
+        if os.geteuid() != 0:
+            options += ["--force-not-root", "--force-bad-path"]
+        if not self._in_root("bin/sh").exists():
+            options += ["--force-script-chrootless", "--force-bad-path"]
+        return tuple(dict.fromkeys(options))
+
+    def _apt_config(self) -> Path:
+        """Settings that keep apt inside a private root. They must be read before apt reads /etc/apt, so they are a file."""
+        text = _PRIVATE_ROOT.format(root=self.root, dpkg_options=" ".join(f'"{option}";' for option in self._root_options()))
+        path = self.work / "apt.conf"
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            path.write_text(text, encoding="utf-8")
+        return path
+
+
+@lru_cache(maxsize=1)
+def native_architecture() -> str:
+    return run(["dpkg", "--print-architecture"]).stdout.strip()
+
+
+def plain(package: Package) -> str:
+    """dpkg's and apt's spelling of an installed package; architecture "all" is never spelled."""
+    return package.name if package.arch == "all" else f"{package.name}:{package.arch}"
+
+
+def exact(package: Package) -> str:
+    return f"{plain(package)}={package.version}"
+
+
+def _read_from(output: IO[bytes], start: int) -> str:
+    with open(output.name, "rb") as file:
+        file.seek(start)
+        return file.read().decode("utf-8", "replace")
