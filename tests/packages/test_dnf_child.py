@@ -4,6 +4,7 @@ import os
 import signal
 import time
 
+from os_update_agent.model import Selection
 from packages.test_dnf_backend import World, release, two, world
 
 __all__ = ["release", "two", "world"]
@@ -35,3 +36,18 @@ def test_a_child_whose_parent_is_gone_ends_by_itself(world: World) -> None:
         assert time.monotonic() < end
         time.sleep(0.02)
     assert child._process.returncode == 0
+
+
+def test_what_the_child_keeps_locks_nobody_out_and_is_dropped_when_it_is_no_longer_true(two: World) -> None:
+    backend = two.backend()
+    with backend.session():
+        backend.refresh()
+        planned = {change.name for change in backend.candidates(backend.capture(), Selection())[0]}
+        assert {"app", "epochy"} <= planned
+        two.dnf("upgrade", "epochy")
+        changes, _ = backend.candidates(backend.capture(), Selection())
+        assert {change.name for change in changes} == planned - {"epochy"}
+        new = [change.after for change in changes if change.after]
+        assert set(backend.available(new)[0]) == set(new)
+        two.dnf("upgrade")
+        assert backend.candidates(backend.capture(), Selection()) == ((), ())
