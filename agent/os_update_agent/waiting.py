@@ -78,8 +78,11 @@ def leave_open(site: Site, *, until_whole: bool = False) -> None:
         return not any(map(is_half_done, site.ledger.open_runs()))
 
     workers = _Workers(site)
-    if site.ledger.owed() or _is_open(site):
+    if _is_open(site):
         workers.start_where_none_is(lambda: not _is_open(site))
+    elif site.ledger.owed():
+        # It only sends, and may have to try for long: nobody waits for that.
+        _start_worker(site)
     while until_whole and not is_whole():
         workers.start_where_none_is(is_whole)
         time.sleep(POLL_SECONDS)
