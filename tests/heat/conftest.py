@@ -16,6 +16,7 @@ NewStack = Callable[..., Stack]
 NewOne = Callable[..., One]
 
 
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the mark in the same hook.
 def pytest_collection_modifyitems(items: List[pytest.Item]) -> None:
     """One worker runs all tests that need Heat: there is one lab."""
     for item in items:
