@@ -8,6 +8,7 @@ def image() -> Built:
     return built()
 
 
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the mark in the same hook.
 def pytest_collection_modifyitems(items: "list[pytest.Item]") -> None:
     """One image, one process: the others would only wait for it."""
     for item in items:
