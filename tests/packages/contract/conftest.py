@@ -1,9 +1,12 @@
 """Every test in this folder is run once for each package manager, through the same front door."""
 
+from pathlib import Path
+from typing import Iterator
+
 import pytest
 
 from packages import sid
-from packages.node import HANDS, Template
+from packages.node import HANDS, Node, Template
 
 
 @pytest.fixture(scope="session", params=HANDS)
@@ -16,3 +19,20 @@ def template(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
         except sid.Impossible as why:
             pytest.skip(f"NOTHING IS TESTED WITH DNF 5: {why}")
     return Template.made_in(tmp_path_factory.mktemp(kind), kind)
+
+
+@pytest.fixture(scope="session")
+def based_template(tmp_path_factory: pytest.TempPathFactory, template: Template) -> Template:
+    """One of this folder's own: pytest would hand us the cached one of the tests with apt, whatever ``template`` is."""
+    directory = tmp_path_factory.mktemp(f"based-{template.kind}") / "node"
+    with Node(directory, template) as node:
+        node.succeed("CREATE", "v1")
+    return template.advanced(directory)
+
+
+@pytest.fixture
+def based(tmp_path: Path, template: Template, based_template: Template) -> Iterator[Node]:
+    """A node that has recorded release one as its baseline "v1"."""
+    assert based_template.kind == template.kind
+    with Node(tmp_path / "node", based_template) as node:
+        yield node
