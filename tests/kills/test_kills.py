@@ -6,8 +6,9 @@ four; then come random moments, and the hook.
 
 import os
 import random
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Iterator, List, Mapping, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Mapping, Sequence, Tuple
 
 import pytest
 
@@ -36,9 +37,26 @@ def in_each_world(cases: Mapping[str, Sequence[Tuple[Any, ...]]]) -> List[Any]:
 
 
 @pytest.fixture(scope="module")
-def world(request: pytest.FixtureRequest) -> Iterator[World]:
-    with world_of(request.param) as world:
-        yield world
+def worlds() -> Iterator[Dict[str, World]]:
+    with ExitStack() as stack:
+        yield _Worlds(stack)
+
+
+class _Worlds(Dict[str, World]):
+    """Made when they are asked for, and once."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        super().__init__()
+        self._stack = stack
+
+    def __missing__(self, kind: str) -> World:
+        self[kind] = self._stack.enter_context(world_of(kind))
+        return self[kind]
+
+
+@pytest.fixture
+def world(request: pytest.FixtureRequest, worlds: Dict[str, World]) -> World:
+    return worlds[request.param]
 
 
 @pytest.mark.parametrize("world, when, victim", in_each_world(WAYS), indirect=["world"])
