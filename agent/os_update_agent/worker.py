@@ -1,6 +1,7 @@
 """The worker: a process of its own that takes unfinished deliveries to their end. Started by deliver; its output is a log file."""
 
 import logging
+import os
 import sys
 from typing import Optional, Sequence
 
@@ -17,6 +18,7 @@ def main(argv: Sequence[str] = ()) -> int:
     """Work until nothing is unfinished. Returns 0, or 1 when the ledger cannot be used. ``argv`` may name this worker for its caller."""
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     settings: Optional[Settings] = None
+    os.umask(0o077)
     try:
         settings = load()
         if argv:

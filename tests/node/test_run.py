@@ -87,6 +87,16 @@ def test_children_speak_the_c_locale_and_get_what_they_are_told(monkeypatch: pyt
     assert environment({"LC_ALL": "C"})["LC_ALL"] == "C"
 
 
+def test_what_children_write_is_not_as_private_as_what_we_write(output: IO[bytes]) -> None:
+    before = os.umask(0o077)
+    try:
+        assert run(["sh", "-c", "umask"]).stdout == "0022\n"
+        run_to_file(["sh", "-c", "umask"], output)
+    finally:
+        os.umask(before)
+    assert text(output) == "0022\n"
+
+
 def test_a_process_may_have_a_directory_of_its_own(tmp_path: Path) -> None:
     assert run(["pwd", "-P"], cwd=tmp_path).stdout.strip() == str(tmp_path.resolve())
 

@@ -67,3 +67,13 @@ def test_each_result_is_signalled_once_with_the_bytes_that_the_hook_prints(node:
         assert request.body.decode() == result.stdout
         assert (request.method, request.headers["content-type"]) == ("POST", "application/json")
     assert {signal.standing for signal in node.signals().values()} == {"delivered"}
+
+
+def test_all_that_the_worker_leaves_is_its_owners(based: Node) -> None:
+    based.offer_two()
+    based.succeed("UPDATE", "v2")
+    again = based.succeed("UPDATE", "v2")
+    assert "was open to others" not in again.stderr
+    files = [path for place in (based.run, based.log) for path in place.rglob("*") if path.is_file()]
+    assert files
+    assert [str(path) for path in files if path.stat().st_mode & 0o077] == []

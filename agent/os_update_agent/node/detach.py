@@ -99,7 +99,6 @@ def _service(argv: Sequence[str], unit: str, output: Path, environment: Optional
         "IgnoreOnIsolate": "yes",
         "StandardOutput": f"append:{output}",
         "StandardError": "inherit",
-        "UMask": "0077",
     }
     if environment is not None:
         properties["EnvironmentFile"] = str(environment)

@@ -16,6 +16,8 @@ log = logging.getLogger(__name__)
 
 # Parsers read the C locale only, and nothing may stop to ask a question.
 BASE_ENVIRONMENT = {"LC_ALL": "C.UTF-8", "LANGUAGE": ""}
+# Ours keeps our files private; what a package manager and its hooks write is for everybody who may read it otherwise.
+UMASK = 0o022
 TAIL_LINES = 5
 
 
@@ -60,6 +62,7 @@ def run(
             env=environment(env),
             cwd=cwd,
             pass_fds=pass_fds,
+            umask=UMASK,
             encoding="utf-8",
             errors="replace",
             check=False,
@@ -114,6 +117,7 @@ def start(
             stderr=subprocess.STDOUT if errors else subprocess.DEVNULL,
             env=environment(env),
             pass_fds=pass_fds,
+            umask=UMASK,
             # Ctrl-C and a hang-up of the terminal are not for the package manager.
             start_new_session=True,
         )
