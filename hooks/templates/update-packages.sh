@@ -8,8 +8,9 @@
 # 7200), PAUSE (seconds between two looks, 15), CHECK (a shell command that must succeed at each look, such as
 # "curl -fsS -m 10 -o /dev/null https://web.example/").
 #
-# Exit status: 0 updated, 1 failed or cancelled (the stack's status is printed), 2 wrong usage.
-# Limits: the servers that are at work when the stack is cancelled come to their end first.
+# Exit status: 0 updated, 1 failed, cancelled or given up (the stack's status is printed), 2 wrong usage.
+# Limits: the servers that are at work when the stack is cancelled come to their end first. A stack that cannot be shown 20 times in a row
+# is given up; Heat goes on with what was begun.
 set -eu
 
 if [ $# -lt 1 ] || [ $# -gt 2 ]; then
@@ -21,17 +22,24 @@ value=${2:-$(date -u +%Y-%m-%dT%H:%M:%SZ)}
 end=$(($(date +%s) + ${PATIENCE:-7200}))
 
 give_up() {
-    echo "$stack is not updated to $value: $(openstack stack show -f value -c stack_status -c stack_status_reason "$stack")" >&2
+    says=$(openstack stack show -f value -c stack_status -c stack_status_reason "$stack") || says="it cannot be shown"
+    echo "$stack is not updated to $value: $says" >&2
     exit 1
 }
 
 openstack stack update --existing --rollback enabled --parameter "${PARAMETER:-update_after_time}=$value" -f value -c id "$stack"
 cancelled=
 failed=
+misses=0
 while :; do
     sleep "${PAUSE:-15}"
-    # The API may be busy for a moment: the next look tells.
-    status=$(openstack stack show -f value -c stack_status "$stack") || continue
+    # The API may be busy for a moment: the next look tells. The stack may also be gone.
+    if ! status=$(openstack stack show -f value -c stack_status "$stack"); then
+        misses=$((misses + 1))
+        [ "$misses" -lt 20 ] || give_up
+        continue
+    fi
+    misses=0
     case $status in
     UPDATE_COMPLETE)
         echo "$stack is updated to $value"

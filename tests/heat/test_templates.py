@@ -1,10 +1,13 @@
-"""Every shipped template is one that a real Heat takes, with the environment that is shipped with it."""
+"""Every shipped template is one that a real Heat takes, with the environment that is shipped with it; and the scripts in them."""
 
+import os
+import subprocess
 import uuid
 from pathlib import Path
 from typing import Any, Dict, Iterator
 
 import pytest
+import yaml
 from heatclient.common import template_utils
 from keystoneauth1 import session
 from keystoneauth1.identity import v3
@@ -53,3 +56,36 @@ def test_heat_says_what_is_wrong_with_a_template(heat: Heat, tmp_path: Path) -> 
     wrong.write_text(text.replace("{get_resource: config}", "{get_resource: confg}"), encoding="utf-8")
     with pytest.raises(Exception, match="confg"):
         validated(heat, str(wrong), "environment.yaml")
+
+
+def test_the_database_goes_back_one_upgrade_after_the_other(tmp_path: Path) -> None:
+    """Phase 4 of phases.yaml, as hook-script runs it; its own phase tests go one upgrade forth and back."""
+    phases = yaml.safe_load((TEMPLATES / "phases.yaml").read_text(encoding="utf-8"))
+    script = phases["resources"]["database_config"]["properties"]["config"]
+    calls, fuse = tmp_path / "calls", tmp_path / "fuse"
+    given = {"upgrade": f"echo upgrade >> {calls}", "back": f"test ! -e {fuse} && echo back >> {calls}", "record": f"{tmp_path}/record"}
+
+    def deliver(value: str, action: str = "UPDATE") -> str:
+        environment = {**os.environ, **given, "update_after_time": value, "deploy_action": action}
+        status = subprocess.run(["sh", "-c", script], env=environment, capture_output=True, timeout=60, check=False).returncode
+        said = calls.read_text(encoding="utf-8").split() if calls.exists() else []
+        calls.unlink(missing_ok=True)
+        return " ".join([*said, "failed" if status else "done"])
+
+    assert [deliver("v1", "CREATE"), deliver("v2"), deliver("v3")] == ["done", "upgrade done", "upgrade done"]
+    fuse.touch()
+    assert deliver("v1") == "failed"
+    fuse.unlink()
+    assert [deliver("v1", "CREATE"), deliver("v1"), deliver("v3")] == ["back back done", "done", "upgrade done"]
+
+
+def test_the_script_gives_up_a_stack_that_cannot_be_shown(tmp_path: Path) -> None:
+    """Somebody has deleted it meanwhile, say: it must not be asked for for ever."""
+    openstack = tmp_path / "openstack"
+    openstack.write_text(f'#!/bin/sh\necho "$2" >> {tmp_path}/calls\n[ "$2" = update ]\n', encoding="utf-8")
+    openstack.chmod(0o755)
+    environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "PAUSE": "0"}
+    argv = [str(TEMPLATES / "update-packages.sh"), "web", "v2"]
+    done = subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1 and "web is not updated to v2: it cannot be shown" in done.stderr
+    assert (tmp_path / "calls").read_text(encoding="utf-8").split() == ["update", *["show"] * 21]
