@@ -113,7 +113,7 @@ def _on_a_line(history: History, action: str, value: str, operation: str, line: 
     if value in line.values and switches and not line.is_reached:
         return Decision(line.kind, "this was tried before and not reached: it is tried again")
     if value in line.values and switches:
-        return Decision(NOTHING, f"{operation} was done for this value already")
+        return Decision(NOTHING, "this is the current value already, so no service is touched")
     return Decision(operation, f"{operation} only: packages stay as they are")
 
 

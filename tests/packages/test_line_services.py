@@ -51,7 +51,7 @@ def test_a_value_that_was_rolled_back_stops_again_when_it_is_tried_again(node: N
 def test_the_same_value_again_does_nothing(node: Node, services: Services) -> None:
     node.succeed(**stop("v2"))
     services.set(DB, "active")
-    assert "done for this value already" in node.succeed(**stop("v2")).told
+    assert "this is the current value already" in node.succeed(**stop("v2")).told
     assert services.state(DB) == "active"
 
 
