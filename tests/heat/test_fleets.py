@@ -8,7 +8,7 @@ import subprocess
 import uuid
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Sequence, Set
+from typing import Any, Callable, Dict, Iterator, List, Sequence, Set, Tuple
 
 import pytest
 
@@ -74,9 +74,11 @@ class Scene:
         return [member.versions() for member in self.fleet.members.values()]
 
     def end(self) -> None:
-        for stack in reversed(self.stacks):
-            stack.delete()
-        self.fleet.__exit__()
+        try:
+            for stack in reversed(self.stacks):
+                stack.delete()
+        finally:
+            self.fleet.__exit__()
 
 
 def told(heard: List[Heard], value: str) -> Dict[str, str]:
@@ -246,24 +248,44 @@ def names_by_phase(heard: List[Heard], value: str) -> List[Set[str]]:
 
 
 def prefetch_then_roll(scene: Scene) -> None:
-    """In the serial phase no package file is asked for; what was fetched for a value that fails is not fetched again."""
+    """In the serial phase no package file is asked for, and in no rollback: in a try that fails in the middle, and in the next one."""
     with FileServer(scene.fleet.release) as served:
         scene.create("prefetch-then-roll.yaml", servers=scene.servers(4))
-        for member in scene.fleet.members.values():
+        members = scene.fleet.members
+        for member in members.values():
             member.use_source(*served.lines())
-        heard = scene.update(V2, "UPDATE_COMPLETE")
-        fetches = [one for one in heard if one.config == "80-package-download"]
-        updates = [one for one in heard if one.config == "90-package-update"]
-        assert len(fetches) == len(updates) == 4 and peak(updates) == 1, scene.story()
-        serial = min(one.begin for one in updates)
-        assert max(one.end for one in fetches) <= serial
-        assert [request for request in served.files() if request.moment >= serial] == []
+
+        def rolled(heard: List[Heard]) -> List[str]:
+            """The members that were updated, after all had fetched; from then on nothing was asked for."""
+            fetches, updates = (of_config(heard, V2, name) for name in ("80-package-download", "90-package-update"))
+            assert len(fetches) == 4 and peak(updates) == 1, scene.story()
+            serial = min(one.begin for one in updates)
+            assert max(one.end for one in fetches) <= serial
+            assert [request for request in served.files() if request.moment >= serial] == []
+            return [one.member for one in updates]
+
+        order = ["server3", "server2", "server1", "server0"]
+        members["server1"].be_ill()
+        heard = scene.update(V2, "ROLLBACK_COMPLETE", rollback=True)
+        assert rolled(heard) == order[:3], scene.story()
         assert len([request for request in served.files() if "2.0-1" in request.path]) == 8
+        assert told(of_config(heard, V1, "80-package-download"), V1) == dict.fromkeys(members, "UPDATE"), scene.story()
+        back = {"server3": "UPDATE", "server2": "UPDATE", "server1": "CREATE"}
+        assert told(of_config(heard, V1, "90-package-update"), V1) == back, scene.story()
+        assert scene.versions() == [ONE] * 4
+
+        members["server1"].be_well()
+        assert sorted(rolled(scene.update(V2, "UPDATE_COMPLETE"))) == sorted(order), scene.story()
         assert scene.versions() == [TWO] * 4
 
         served.close()
-        heard = scene.update(V1, "UPDATE_COMPLETE")
+        scene.update(V1, "UPDATE_COMPLETE")
         assert scene.versions() == [ONE] * 4
+
+
+def of_config(heard: List[Heard], value: str, config: str) -> List[Heard]:
+    """Those of one deployment's name and one value."""
+    return [one for one in heard if (one.value, one.config) == (value, config)]
 
 
 def seed(scene: Scene) -> None:
@@ -294,8 +316,15 @@ def update_packages(scene: Scene) -> None:
             ["sh", "-c", script], env={**os.environ, **environment}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
 
-    out, err = (process := drive(V2)).communicate(timeout=PATIENCE)
-    assert process.returncode == 0, out + err
+    def end_of(process: "subprocess.Popen[str]") -> Tuple[int, str, str]:
+        try:
+            out, err = process.communicate(timeout=PATIENCE)
+        finally:
+            process.kill()
+        return process.returncode, out, err
+
+    status, out, err = end_of(drive(V2))
+    assert status == 0, out + err
     assert f"{scene.name} is updated to {V2}" in out
     assert scene.versions() == [TWO] * 2
 
@@ -305,10 +334,16 @@ def update_packages(scene: Scene) -> None:
     fuse.touch()
     scene.fleet.forget()
     process = drive(V3)
-    wait_until(lambda: scene.stack.status == "ROLLBACK_IN_PROGRESS", "the script to cancel", scene.story, PATIENCE)
-    go.touch()
-    out, err = process.communicate(timeout=PATIENCE)
-    assert process.returncode == 1, out + err
+    try:
+        wait_until(lambda: scene.stack.status == "ROLLBACK_IN_PROGRESS", "the script to cancel", scene.story, PATIENCE)
+    except BaseException:
+        process.kill()
+        raise
+    finally:
+        # Else the server holds on, and its fleet cannot end.
+        go.touch()
+    status, out, err = end_of(process)
+    assert status == 1, out + err
     assert "cancelling: the check has failed" in err and "ROLLBACK_COMPLETE" in err
     assert [str(one) for one in scene.fleet.heard] == [f"server0:UPDATE:{V3}", f"server0:UPDATE:{V2}"], scene.story()
     assert scene.versions() == [TWO] * 2
