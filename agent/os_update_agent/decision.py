@@ -5,7 +5,7 @@ Heat replaces a failed deployment and delivers the replacement as CREATE, and it
 """
 
 from dataclasses import dataclass
-from typing import Iterable, List, Optional, Tuple
+from typing import FrozenSet, Iterable, List, Optional, Tuple
 
 from os_update_agent.model import History, Run
 from os_update_agent.order import is_older_than_all
@@ -41,12 +41,18 @@ class Decision:
 class Line:
     """The values that an operation other than update has come through and not gone back from, the oldest first.
 
-    ``kind`` is that of the last run, and ``is_reached`` whether it did what it was to do; both are about the last value.
+    ``kind`` is that of the last run, and ``is_reached`` whether it did what it was to do; both are about the last value. ``idle`` are
+    those of the values whose runs failed before they touched anything.
     """
 
     values: Tuple[str, ...] = ()
     kind: str = ""
     is_reached: bool = True
+    idle: FrozenSet[str] = frozenset()
+
+    def is_idle_since(self, value: str) -> bool:
+        behind = self.values[self.values.index(value) + 1 :] if value in self.values else self.values
+        return all(one in self.idle for one in behind)
 
 
 def line_of(history: History, runs: Iterable[Run], operation: str) -> Line:
@@ -54,12 +60,17 @@ def line_of(history: History, runs: Iterable[Run], operation: str) -> Line:
     kinds = (STOP, START) if operation == STOP else (operation,)
     values: List[str] = [record.value for record in history.records if record.is_reached and record.reached_run is None]
     line = Line(tuple(values))
+    idle: FrozenSet[str] = frozenset()
     for run in runs:
         if run.kind in kinds:
+            if run.begun or run.reached:
+                idle -= {run.value}
+            elif run.value not in values:
+                idle |= {run.value}
             if run.value in values:
                 del values[values.index(run.value) :]
             values.append(run.value)
-            line = Line(tuple(values), run.kind, run.reached)
+            line = Line(tuple(values), run.kind, run.reached, idle)
     return line
 
 
@@ -108,7 +119,11 @@ def _on_a_line(history: History, action: str, value: str, operation: str, line: 
     if action == "CREATE" and not history.is_known and not line.values:
         return Decision(BASELINE, "first delivery: the installed packages are the baseline of this value")
     switches = operation in (STOP, START)
-    if value in line.values[:-1] or is_older_than_all(value, line.values):
+    is_back = value in line.values[:-1] or is_older_than_all(value, line.values)
+    if is_back and switches and line.is_idle_since(value):
+        # What stood in the way of the newer value would stand in the way of a start too, and fail the rollback for nothing.
+        return Decision(NOTHING, "an old value is back, and no service was touched since")
+    if is_back:
         return Decision(START if switches else BACK, f"an old value is back: {_BACK[operation]}")
     if value in line.values and switches and not line.is_reached:
         return Decision(line.kind, "this was tried before and not reached: it is tried again")

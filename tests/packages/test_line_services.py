@@ -78,6 +78,19 @@ def test_an_unknown_unit_is_named_and_nothing_is_touched(node: Node, services: S
     assert (services.state(WEB), services.calls()) == (before, [])
 
 
+def test_the_rollback_of_a_stop_that_touched_nothing_touches_nothing(node: Node, services: Services) -> None:
+    """It would fail for the same reason, and the stack's rollback with it."""
+    node.succeed(**stop("v1", "CREATE", units="wbe"))
+    for _ in range(2):
+        node.fail(**stop("v2", units="wbe"))
+        node.succeed(**stop("v1", "CREATE", units="wbe"))
+    assert services.calls() == []
+    node.succeed(**stop("v2"))
+    node.fail(**stop("v1", units="wbe"))
+    node.succeed(**stop("v1", "CREATE"))
+    assert services.calls() == ["stop -- db.service web.service", "start -- db.service web.service"]
+
+
 def test_a_stop_that_fails_starts_again_what_was_running(node: Node, services: Services) -> None:
     services.set("idle.service", "inactive")
     services.behave(DB, "stuck")

@@ -213,8 +213,13 @@ def test_a_moment_before_the_line_is_a_way_back() -> None:
     assert decide(NEW, "UPDATE", "2026-11-25", operation="stop", line=stopped).do == STOP
 
 
-def run(value: str, kind: str = STOP, *, reached: bool = True) -> Run:
-    return Run(1, "key", value, kind, "finished", 1.0, finished=2.0, reached=reached)
+def run(value: str, kind: str = STOP, *, reached: bool = True, begun: bool = True) -> Run:
+    return Run(1, "key", value, kind, "finished", 1.0, finished=2.0, reached=reached, begun=begun)
+
+
+def idle(value: str, kind: str = STOP) -> Run:
+    """It has failed before it touched anything."""
+    return run(value, kind, reached=False, begun=False)
 
 
 BASED = history(reached("v1", 1), current="v1")
@@ -231,6 +236,22 @@ BASED = history(reached("v1", 1), current="v1")
 ])  # fmt: skip
 def test_the_line_is_what_was_gone_through_and_not_gone_back_from(runs: List[Run], expected: Line) -> None:
     assert line_of(BASED, runs, "stop") == expected
+
+
+@pytest.mark.parametrize(("runs", "value", "expected"), [
+    ([idle("v2")], "v1", NOTHING),
+    ([idle("v2")], "v2", STOP),
+    ([idle("v2"), idle("v3")], "v1", NOTHING),
+    ([run("v2"), idle("v3")], "v2", NOTHING),
+    ([run("v2"), idle("v3")], "v1", START),
+    ([idle("v2"), run("v2", reached=False)], "v1", START),
+    ([run("v2", reached=False), idle("v2")], "v1", START),
+    ([run("v2"), idle("v1", START)], "v1", START),
+    ([idle("v2"), run("v1", START), run("v2", reached=False)], "v1", START),
+    ([run("v2"), run("v1", START), idle("v2")], "v1", NOTHING),
+])  # fmt: skip
+def test_nothing_is_started_where_nothing_was_stopped(runs: List[Run], value: str, expected: str) -> None:
+    assert decide(BASED, "CREATE", value, operation="stop", line=line_of(BASED, runs, "stop")).do == expected
 
 
 def test_a_value_that_an_update_has_reached_is_on_no_other_line() -> None:
