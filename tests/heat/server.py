@@ -96,7 +96,8 @@ class Server(Guest):
     def _daemon(self) -> List[str]:
         """os-collect-config as its service runs it, but for the directories and a shorter pause."""
         argv = [one for one in self.collect_argv() if one != "--one-time"]
-        return [*argv[: -len(self.collectors)], "--polling-interval", "1", *self.collectors]
+        # It would poll for ever if the tests were killed.
+        return ["setpriv", "--pdeathsig", "KILL", *argv[: -len(self.collectors)], "--polling-interval", "1", *self.collectors]
 
     def _end_workers(self) -> None:
         """A worker outlives os-collect-config, as it is meant to."""

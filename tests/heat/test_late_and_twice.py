@@ -26,19 +26,19 @@ def test_a_late_result_finishes_neither_the_rollback_nor_the_next_update(new_one
     before = back.server.apt.state()
     for one in (back, on):
         one.server.offer_two()
-        # Behind the transaction: the rollback has only a minute too, and waits for the rest of this update.
+        # Behind the transaction: the rollback has only a minute too, and waits for the rest of this update. So it is let go first.
         one.server.hold("health.d")
         one.update(V2, timeout=1)
     for one in (back, on):
         one.server.wait_until_held()
-    on.stack.wait_for("UPDATE_FAILED")
     wait_until(lambda: back.stack.status == "ROLLBACK_IN_PROGRESS", "the rollback", back.stack.story)
+    back.wait_for_delivery("CREATE", V1)
+    back.server.let_go()
+    on.stack.wait_for("UPDATE_FAILED")
     on.server.offer(Deb("tool", "3.0-1"))
     on.update(V3, timeout=30)
-    back.wait_for_delivery("CREATE", V1)
     on.wait_for_delivery("CREATE", V3)
-    for one in (back, on):
-        one.server.let_go()
+    on.server.let_go()
 
     back.stack.wait_for("ROLLBACK_COMPLETE")
     assert back.server.apt.state() == before
