@@ -110,7 +110,7 @@ class Deliveries(Database):
             db.execute(
                 "INSERT OR REPLACE INTO outbox (config_id, address, target, body, standing, tries, updated, last_answer)"
                 " VALUES (?, ?, ?, ?, ?, 0, ?, '')",
-                (config_id, _address(target), secret, body, "superseded" if newer else "owed", now),
+                (config_id, _address(target) or "", secret, body, "superseded" if newer else "owed", now),
             )
         return bool(changed)
 
@@ -140,7 +140,10 @@ class Deliveries(Database):
         return tuple(_as_signal(*row) for row in rows)
 
 
-def _address(target: SignalTarget) -> str:
+def _address(target: SignalTarget) -> Optional[str]:
+    """Under which name Heat takes the signal. None outside of any stack: such a deployment has a URL of its own."""
+    if not (target.stack_id and target.resource_name):
+        return None
     return json.dumps([target.stack_id, target.resource_name])
 
 
