@@ -17,7 +17,7 @@ def keep(directory: Path) -> None:
     """Make the reserve where it is not there and the disk has ample room. Where that cannot be done there is none."""
     path = directory / NAME
     with contextlib.suppress(OSError):
-        if path.exists() or _free(directory) < 2 * (RESERVE_BYTES + NEEDED_BYTES):
+        if (path.exists() and path.stat().st_size == RESERVE_BYTES) or _free(directory) < 2 * (RESERVE_BYTES + NEEDED_BYTES):
             return
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
