@@ -85,6 +85,8 @@ def _finish_orphan(site: Site, run: Run) -> None:
         raise
     except AgentError as error:
         log.error(logged(run=run.id, phase=run.phase, stopped=error))
+    except Exception as error:
+        log.critical(logged(run=run.id, phase=run.phase, bug=bug(error)))
 
 
 def work(site: Site, delivery: Delivery) -> None:
