@@ -121,15 +121,29 @@ def test_a_failing_pre_step_changes_nothing_and_the_node_is_brought_back(based: 
     assert based.history().current == "v1"
 
 
-def test_a_transaction_that_was_begun_is_not_cut_by_its_deadline(based: Node) -> None:
-    """The clock jumps over the deadline while the node leaves; what follows is the transaction."""
+def test_a_deadline_that_passes_while_the_node_leaves_stops_before_the_transaction(based: Node) -> None:
     based.step("pre-update.d/10-drain")
+    based.step("post-update.d/10-back")
     based.offer(TWO)
     ran = based.directory / "ran"
     site = replace(based.site(), clock=lambda: time.time() + (10_000.0 if ran.exists() else 0.0))
     run = update.begin(site, Policy(value="v2", key="k", deadline=5000.0), names.UPDATE, config_id="by-hand")
     done = update.perform(site, run)
     site.ledger.close()
+    assert "deadline is 5000 s" in done.failure and not done.begun
+    assert based.versions() == VERSIONS_ONE
+    assert [line.split()[0] for line in based.ran()] == ["pre-update.d/10-drain", "post-update.d/10-back"]
+
+
+def test_a_transaction_that_was_begun_is_not_cut_by_its_deadline(based: Node) -> None:
+    """The clock jumps over the deadline as soon as the ledger says that the transaction is begun."""
+    based.offer(TWO)
+    ledger = based.site().ledger
+    site = replace(based.site(), clock=lambda: time.time() + 10_000.0 * any(run.begun for run in ledger.runs()))
+    run = update.begin(site, Policy(value="v2", key="k", deadline=5000.0), names.UPDATE, config_id="by-hand")
+    done = update.perform(site, run)
+    site.ledger.close()
+    ledger.close()
     assert done.finished is not None and done.finished - done.started > 5000.0
     assert done.reached and not done.failure
     assert based.versions()["tool"] == "2.0-1"

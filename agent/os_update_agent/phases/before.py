@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Mapping, Sequence, Tuple
 
-from os_update_agent.errors import AgentError, NotRestorable, PackageError
+from os_update_agent.errors import NotRestorable, PackageError
 from os_update_agent.model import Package, PackageState, Run, diff
 from os_update_agent.packages.state import broken, is_torn, transaction, unmet, visible
 from os_update_agent.phases.names import ASSESS, CAPTURE, CHECK, DOWNLOAD, FETCH, LEAVE, PLAN, RECORD, REFRESH, RESTORE, RETURN, UPDATE
@@ -87,7 +87,7 @@ def fetch(work: Work) -> Run:
         return replace(run, after=run.before, phase=RECORD)
     work.transition.check_space(before, target)
     work.transition.rehearse(before, target, forced=run.kind == RESTORE)
-    _check_deadline(work)
+    work.check_deadline()
     return replace(run, phase=LEAVE)
 
 
@@ -110,14 +110,6 @@ def _try_refresh(work: Work) -> None:
         work.backend.refresh()
     except PackageError as error:
         work.say(f"the index was not refreshed: {error}")
-
-
-def _check_deadline(work: Work) -> None:
-    """Law 4: a deadline is checked before the transaction, never inside it."""
-    deadline = work.policy.deadline
-    late = work.site.clock() - work.run.started
-    if deadline is not None and late > deadline:
-        raise AgentError(f"too late: {late:.0f} s have passed and deadline is {deadline:g} s; the transaction was not started")
 
 
 def _labels(packages: Sequence[Package]) -> Tuple[str, ...]:

@@ -22,6 +22,9 @@ def leave(work: Work) -> Run:
 
 def transact(work: Work) -> Run:
     was_cut_off = work.run.begun
+    if not was_cut_off:
+        # Once more: to leave may have taken long, and the machine may have been off meanwhile.
+        work.check_deadline()
     work.run = replace(work.run, begun=True)
     work.site.ledger.begin_change(work.run)
     complaints = work.transition.go(work.state(work.run.target), forced=work.run.kind == RESTORE)

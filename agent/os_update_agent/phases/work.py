@@ -61,6 +61,16 @@ class Work:
             raise AgentError(f"run {self.run.id} is in phase {self.run.phase} without the state that this needs")
         return self.site.ledger.state(number)
 
+    def check_deadline(self) -> None:
+        """Law 4: a deadline is checked before the transaction, never inside it. It counts from the delivery, as Heat's timeout does.
+
+        Raises AgentError.
+        """
+        delivery, deadline = self.site.ledger.delivery(self.run.config_id), self.policy.deadline
+        late = self.site.clock() - (delivery.received if delivery is not None else self.run.started)
+        if deadline is not None and late > deadline:
+            raise AgentError(f"too late: {late:.0f} s have passed and deadline is {deadline:g} s; the transaction was not started")
+
     def wait_for_boot(self) -> None:
         """After a boot in the middle of the run: what the operator's steps look at must have been started."""
         if self.systemctl is None or self.site.boot_id() == self.run.boot_id:
