@@ -17,7 +17,7 @@ from os_update_agent.conclusion import facts_of
 from os_update_agent.errors import BUG_STATUS, AgentError, LedgerError, bug
 from os_update_agent.model import Run
 from os_update_agent.phases import activation, before, end, outside, switching
-from os_update_agent.phases.names import CHECK, FINISHED, REBOOT, RECORD, RESTART, RETURN, TRANSACT, UNDO, VERIFY
+from os_update_agent.phases.names import CHECK, FINISHED, LEAVE, REBOOT, RECORD, RESTART, RETURN, TRANSACT, UNDO, VERIFY
 from os_update_agent.phases.work import Phase, Work, noted
 from os_update_agent.policy import Policy
 from os_update_agent.site import Site, make_private
@@ -26,6 +26,7 @@ from os_update_agent.wording import logged
 log = logging.getLogger(__name__)
 
 CUT_OFF_AT_MOST = 2
+STILL_OUTSIDE = "the node may still be outside; the next run ends with post-update.d again"
 _PHASES: Mapping[str, Phase] = {**before.PHASES, **outside.PHASES, **activation.PHASES, **end.PHASES}
 
 
@@ -55,7 +56,8 @@ def begin(site: Site, policy: Policy, kind: str, *, config_id: str, state: Optio
 def taken_up(run: Run) -> Run:
     """A run that was cut off, as it goes on: anew where nothing was touched yet, for the node may have changed meanwhile.
 
-    A transaction that was cut off again and again is not tried for ever: it is undone, and an undo that is cut off is given up.
+    What was cut off again and again is not tried for ever: a transaction is undone, an undo is given up, and so are the operator's steps,
+    for one that boots the machine would boot it without end. Only the record, which changes nothing, is always tried again.
     """
     if run.phase == REBOOT:
         # That it was cut off is what was asked for.
@@ -67,8 +69,12 @@ def taken_up(run: Run) -> Run:
         return replace(run, phase=RETURN, undone=False)
     if times > CUT_OFF_AT_MOST and run.phase == RESTART and run.undone:
         return replace(run, phase=RETURN)
-    if times > CUT_OFF_AT_MOST and run.begun and run.phase != RETURN:
-        failure = run.failure or f"it was cut off {times} times in phase {run.phase}"
+    failure = run.failure or f"it was cut off {times} times in phase {run.phase}"
+    if times > CUT_OFF_AT_MOST and run.phase == LEAVE:
+        return replace(run, phase=RETURN, failure=failure, status=run.status or 1)
+    if times > CUT_OFF_AT_MOST and run.phase == RETURN:
+        return noted(replace(run, phase=RECORD, failure=failure, status=run.status or 1), STILL_OUTSIDE)
+    if times > CUT_OFF_AT_MOST and run.begun and run.phase != RECORD:
         back = Policy.from_json(run.policy).on_failure == "restore"
         return replace(run, phase=UNDO if back else RETURN, failure=failure, status=run.status or 1)
     return replace(run, phase=run.phase if run.left or run.begun or run.failure else CHECK)
@@ -131,7 +137,7 @@ def _failed(work: Work, phase: str, why: str, status: int) -> Run:
     if phase in (RESTART, REBOOT) and run.undone is not None:
         return noted(replace(run, phase=RETURN), f"after the undo: {why}")
     if phase == RETURN:
-        return noted(replace(run, phase=RECORD), "the node may still be outside; the next run ends with post-update.d again")
+        return noted(replace(run, phase=RECORD), STILL_OUTSIDE)
     if phase == RECORD:
         return replace(run, phase=FINISHED, finished=work.site.clock(), reached=False)
     if phase == TRANSACT and run.begun:

@@ -23,8 +23,8 @@ from os_update_agent.demo.receiver import Receiver
 CALLER = "caller"
 # Files in memory: an fsync costs nothing there, and no process is told from another by what it costs.
 MEMORY = Path("/dev/shm")
-# In these phases two deaths are taken up again, and the third one ends in an undo.
-BEGUN = ("transact", "verify", "health", "undo", "record")
+# In these phases two deaths are taken up again, and at the third one the phase is given up.
+BEGUN = ("leave", "transact", "verify", "health", "undo", "return", "record")
 DEATHS_IN_A_PHASE = 2
 
 

@@ -3,7 +3,11 @@
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from os_update_agent import update
+from os_update_agent.conclusion import changed_by
+from os_update_agent.demo.repository import Deb
 from os_update_agent.ledger import Ledger
 from os_update_agent.model import Delivery, Output, Request, Run, SignalTarget
 from os_update_agent.phases import names
@@ -38,6 +42,50 @@ def test_a_run_that_was_cut_off_before_anything_was_touched_begins_anew() -> Non
 def test_a_run_that_had_failed_goes_on_to_its_end_and_not_to_a_new_beginning() -> None:
     failed = run(phase=names.RECORD, failure="the index cannot be refreshed")
     assert update.taken_up(failed).phase == names.RECORD
+
+
+def cut_off_again(cut_off: Run, times: int) -> Run:
+    """As it is taken up after that many ends in the same phase."""
+    for _ in range(times):
+        cut_off = update.taken_up(cut_off)
+    return cut_off
+
+
+@pytest.mark.parametrize("phase, begun, then", [(names.LEAVE, False, names.RETURN), (names.RETURN, True, names.RECORD)])
+def test_a_step_of_the_operator_that_boots_the_machine_does_not_boot_it_without_end(phase: str, begun: bool, then: str) -> None:
+    left = run(phase=phase, left=True, begun=begun)
+    assert cut_off_again(left, 2).phase == phase
+    given_up = cut_off_again(left, 3)
+    assert given_up.phase == then and given_up.failure == f"it was cut off 3 times in phase {phase}" and given_up.status == 1
+
+
+def test_a_run_whose_record_is_cut_off_changes_no_package_any_more() -> None:
+    assert cut_off_again(run(phase=names.RECORD, left=True, returned=True, begun=True), 4).phase == names.RECORD
+
+
+def test_a_run_that_gives_up_tells_what_is_installed_then(based: Node) -> None:
+    """It was cut off in its transaction again and again, is to keep what it did, and nobody had looked at that yet."""
+    based.offer(Deb("tool", "2.0-1"))
+    site = based.site()
+    before = site.ledger.put_state(site.backend(Policy()).capture())
+    policy = Policy(key="k", value="v2", on_failure="keep").as_json()
+    based.succeed("UPDATE", "v2")
+    note = f"the run was cut off in phase {names.TRANSACT} and taken up again"
+    cut_off = run(phase=names.TRANSACT, begun=True, before=before, target=before, policy=policy, notes=(note, note))
+    done = update.perform(site, update.taken_up(site.ledger.open_run(cut_off)))
+    assert [change.name for change in changed_by(site, done)] == ["tool"]
+    site.ledger.close()
+
+
+def test_deployments_outside_of_any_stack_do_not_overtake_each_other(tmp_path: Path) -> None:
+    """`openstack software deployment create` names neither stack nor resource; each has a URL of its own."""
+    ledger = Ledger(tmp_path / "state/ledger.sqlite")
+    target = SignalTarget("TEMP_URL_SIGNAL", verb="PUT", secret={"url": "http://127.0.0.1/x"})
+    for config_id in ("a", "b"):
+        ledger.receive_answered(Delivery(config_id, "k", "v", "CREATE", 1.0, request=Request(target)), "{}", target)
+    assert not ledger.is_overtaken("a")
+    assert [signal.standing for signal in ledger.signals()] == ["owed", "owed"]
+    ledger.close()
 
 
 def test_the_files_of_a_run_that_is_cut_off_are_not_pruned(based: Node) -> None:

@@ -13,7 +13,7 @@ from os_update_agent.retention import prune
 
 def record(work: Work) -> Run:
     """The truth goes into the history: reached, unchanged, or somewhere in between."""
-    run, ledger = restart_callers(work), work.site.ledger
+    run, ledger = _looked_at(work, restart_callers(work)), work.site.ledger
     now = work.site.clock()
     reached = not run.failure
     if run.leads_to_value:
@@ -26,6 +26,16 @@ def record(work: Work) -> Run:
             ledger.record_current(run.key, run.departing)
     work.say("=== finished")
     return replace(run, reached=reached, finished=now, phase=FINISHED)
+
+
+def _looked_at(work: Work, run: Run) -> Run:
+    """What a run that failed has left behind: one that gave up, or whose undo failed, has not looked since."""
+    if not run.failure or not run.begun or run.undone:
+        return run
+    try:
+        return replace(run, after=work.site.ledger.put_state(work.backend.capture()))
+    except AgentError as error:
+        return noted(run, f"what is installed now could not be read: {error}")
 
 
 def _cleaned_up(work: Work, run: Run) -> Run:
