@@ -112,6 +112,20 @@ def deployment_group(scene: Scene) -> None:
     # Where it was reached before the rollback, its state is restored.
     assert [said[name].partition(" '")[0] for name in sorted(said)] == ["updated to", "updated to", "restored", "restored"]
 
+    # Without a rollback the same value again goes on where it has stopped.
+    members = scene.fleet.members
+    for member in members.values():
+        member.offer(3)
+    members["server1"].be_ill()
+    heard = scene.update(V3, "UPDATE_FAILED", batch=1)
+    assert [str(one) for one in heard] == [f"server{number}:UPDATE:{V3}" for number in (3, 2, 1)], scene.story()
+    versions = scene.fleet.versions()
+    assert [versions[f"server{number}"] for number in (3, 2, 1, 0)] == [THREE, THREE, TWO, TWO]
+    members["server1"].be_well()
+    heard = scene.update(V3, "UPDATE_COMPLETE")
+    assert [str(one) for one in heard] == [f"server1:CREATE:{V3}", f"server0:UPDATE:{V3}"], scene.story()
+    assert scene.versions() == [THREE] * 4
+
 
 def resource_group(scene: Scene) -> None:
     scene.create("rolling-resource-group.yaml", makes=4, count=4)
