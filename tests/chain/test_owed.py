@@ -114,7 +114,7 @@ def test_a_delivery_that_is_superseded_when_it_arrives_is_not_run(world: World) 
     late, replacement = older(world.heat.deployment(V2, "UPDATE")), world.heat.deployment(V1, "CREATE")
     world.node.deliver(late, replacement)
     said = world.node.poll()
-    assert f"the newer deployment {replacement['id']} of the same resource has come: this one is not run" in said
+    assert f'run=none why="the newer deployment {replacement["id"]} of the same resource has come"' in said
     assert [V1 in result["deploy_stdout"] for result in server.taken] == [True]
     assert world.apt.state() == before
     assert json.loads(agent(world, "history", "--json"))["runs"] == []

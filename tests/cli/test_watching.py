@@ -29,6 +29,12 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
         yield Scene(tmp_path, receiver)
 
 
+def _as_a_shell_starts_it() -> None:
+    os.close(os.open(os.ttyname(0), os.O_RDWR))
+    # Whoever was started in the background has inherited that Ctrl-C is not for him.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Terminal:
     """A command on a pseudo-terminal of its own, which is its controlling one: what is typed there can interrupt it."""
 
@@ -38,7 +44,7 @@ class Terminal:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "os_update_agent", "--config", str(scene.agent_conf), *argv],
             stdin=slave, stdout=slave, stderr=slave, start_new_session=True,
-            preexec_fn=lambda: os.close(os.open(os.ttyname(0), os.O_RDWR)),
+            preexec_fn=_as_a_shell_starts_it,
             env={**os.environ, "PYTHONPATH": str(AGENT), "COLUMNS": "100"},
         )  # fmt: skip
         os.close(slave)

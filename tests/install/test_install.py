@@ -152,6 +152,7 @@ def test_what_is_in_the_way_is_named_before_anything_is_changed(root: Path, caps
     assert cli.main(["install-hook", "--root", str(root)]) == 1
     assert capsys.readouterr().err == (
         f"os-update-agent: /{HOOK}: something else is there already; move it away and run the command again\n"
+        "next: 'os-update-agent status' says how the node stands\n"
     )
     assert tree(root) == before
 
@@ -186,7 +187,8 @@ def test_where_only_the_old_places_are_the_old_places_are_taken(root: Path, caps
 def test_nonsense_is_refused_by_name(root: Path, capsys: pytest.CaptureFixture[str], argv: List[str], text: str) -> None:
     before = tree(root)
     assert cli.main(["install-hook", "--root", str(root), *argv]) == 2
-    assert capsys.readouterr().err == f"os-update-agent: {text}\n"
+    told = f"os-update-agent: {text}\nnext: 'os-update-agent COMMAND --help' says what can be given; nothing was done\n"
+    assert capsys.readouterr().err == told
     assert tree(root) == before
 
 

@@ -60,19 +60,23 @@ class Trial:
 
     def any_death(self) -> Death:
         chance = self.random.random()
+        longest = self.world.longest[self.scenario]
         if chance < 0.6:
-            return Death(inside=self.random.uniform(0.0, 1.0))
+            return Death(inside=self.random.uniform(0.0, longest))
         if chance < 0.8:
             return Death(number=self.random.randint(1, len(self.world.way[self.scenario])), when=self.random.choice([BEFORE, AFTER]))
-        return Death(delay=self.random.uniform(0.0, 1.5))
+        return Death(delay=self.random.uniform(0.0, 1.5 * longest))
 
     def life(self, death: Death) -> bool:
         """One life of a worker. Did it end by that death?"""
         status = self.node.run_worker(death)
         if status not in (0, -signal.SIGKILL):
             self.story.append(f"a worker ended with {status}")
+        longest = self.world.longest
         if status != -signal.SIGKILL:
+            longest[self.scenario] = max(0.05, 0.7 * longest[self.scenario])
             return False
+        longest[self.scenario] = min(1.5, 1.1 * longest[self.scenario])
         self.kills += 1
         _, when, name = self.node.writes()[-1].split(" ", 2)
         self.died_at.append((name, when))

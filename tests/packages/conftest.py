@@ -6,30 +6,33 @@ import pytest
 from os_update_agent.demo.repository import missing_tools
 from packages.node import Node, Template
 
+# The tests with apt. The folder contract/ has nodes of every package manager, under names of its own: pytest keeps a session's
+# fixture by its name and its parameter, and would hand one folder's to the other.
+
 
 @pytest.fixture(scope="session")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Template:
+def apt_template(tmp_path_factory: pytest.TempPathFactory) -> Template:
     assert missing_tools() == []
     return Template.made_in(tmp_path_factory.mktemp("template"), "apt")
 
 
 @pytest.fixture
-def node(tmp_path: Path, template: Template) -> Iterator[Node]:
+def node(tmp_path: Path, apt_template: Template) -> Iterator[Node]:
     """A node that stands at release one; Heat has told it nothing yet."""
-    with Node(tmp_path / "node", template) as node:
+    with Node(tmp_path / "node", apt_template) as node:
         yield node
 
 
 @pytest.fixture(scope="session")
-def based_template(tmp_path_factory: pytest.TempPathFactory, template: Template) -> Template:
+def based_apt_template(tmp_path_factory: pytest.TempPathFactory, apt_template: Template) -> Template:
     directory = tmp_path_factory.mktemp("based") / "node"
-    with Node(directory, template) as node:
+    with Node(directory, apt_template) as node:
         node.succeed("CREATE", "v1")
-    return template.advanced(directory)
+    return apt_template.advanced(directory)
 
 
 @pytest.fixture
-def based(tmp_path: Path, based_template: Template) -> Iterator[Node]:
+def based(tmp_path: Path, based_apt_template: Template) -> Iterator[Node]:
     """A node that has recorded release one as its baseline "v1"."""
-    with Node(tmp_path / "node", based_template) as node:
+    with Node(tmp_path / "node", based_apt_template) as node:
         yield node

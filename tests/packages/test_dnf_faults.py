@@ -20,8 +20,19 @@ CHANGED = {"tool": ("1.0-1", "2.0-1")}
 
 
 @pytest.fixture(scope="session")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Template:
-    return Template.made_in(tmp_path_factory.mktemp("dnf4"), "dnf4")
+def based_dnf4_template(tmp_path_factory: pytest.TempPathFactory) -> Template:
+    template = Template.made_in(tmp_path_factory.mktemp("dnf4"), "dnf4")
+    directory = tmp_path_factory.mktemp("based-dnf4") / "node"
+    with Node(directory, template) as node:
+        node.succeed("CREATE", "v1")
+    return template.advanced(directory)
+
+
+@pytest.fixture
+def based(tmp_path: Path, based_dnf4_template: Template) -> Iterator[Node]:
+    """A node with dnf 4 that has recorded release one as its baseline "v1"."""
+    with Node(tmp_path / "node", based_dnf4_template) as node:
+        yield node
 
 
 def assert_untouched(node: Node, failed: Result) -> None:

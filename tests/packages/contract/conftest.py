@@ -23,11 +23,17 @@ def template(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 
 @pytest.fixture(scope="session")
 def based_template(tmp_path_factory: pytest.TempPathFactory, template: Template) -> Template:
-    """One of this folder's own: pytest would hand us the cached one of the tests with apt, whatever ``template`` is."""
     directory = tmp_path_factory.mktemp(f"based-{template.kind}") / "node"
     with Node(directory, template) as node:
         node.succeed("CREATE", "v1")
     return template.advanced(directory)
+
+
+@pytest.fixture
+def node(tmp_path: Path, template: Template) -> Iterator[Node]:
+    """A node that stands at release one; Heat has told it nothing yet."""
+    with Node(tmp_path / "node", template) as node:
+        yield node
 
 
 @pytest.fixture
