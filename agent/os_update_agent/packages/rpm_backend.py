@@ -199,7 +199,10 @@ class RpmBackend:
         """Complete an interrupted transaction: what the record says should have come is installed, what should have gone goes."""
         self.wait()
         if self.interrupted():
-            self._ask("complete", output, native=_native_architecture(), archive=str(self.archive))
+            try:
+                self._ask("complete", output, native=_native_architecture(), archive=str(self.archive))
+            finally:
+                self._dismiss()
 
     def settle(self, output: IO[bytes]) -> None:
         """The same as repair: only forward leaves the files on the disk as the database says; the way back starts from there."""
@@ -215,6 +218,9 @@ class RpmBackend:
             return dnf_parse.as_complaints(self._ask("transact", output, **_asked(transaction, _native_architecture(), forced)))
         except PackageError as error:
             return (str(error),)
+        finally:
+            # It may have replaced the dnf, rpm or Python that the worker runs: what it has not loaded yet would be of another version.
+            self._dismiss()
 
     def purge(self, packages: Sequence[Package], output: IO[bytes]) -> None:
         """Nothing: rpm leaves no configuration behind that its database knows of."""
