@@ -1,10 +1,14 @@
 """The child that speaks dnf's API: how it ends, what is told of it then, and that the next request gets another one."""
 
+import json
 import os
 import signal
+import socket
 import time
 
-from os_update_agent.model import Selection
+from os_update_agent.model import Selection, Transaction
+from os_update_agent.packages.rpm_backend import _asked, _native_architecture
+from os_update_agent.packages.transition import Transition
 from packages.test_dnf_backend import World, release, two, world
 
 __all__ = ["release", "two", "world"]
@@ -51,3 +55,38 @@ def test_what_the_child_keeps_locks_nobody_out_and_is_dropped_when_it_is_no_long
         assert set(backend.available(new)[0]) == set(new)
         two.dnf("upgrade")
         assert backend.candidates(backend.capture(), Selection()) == ((), ())
+
+
+def test_a_transaction_that_nobody_waits_for_any_more_is_not_begun(two: World) -> None:
+    """The agent was killed while dnf resolved it: the next agent has found no lock and may be at work by now."""
+    one = two.state()
+    new = next(change.after for change in two.plan()[0] if change.name == "epochy")
+    assert new is not None and two.archive.obtain([new]) == ()
+    todo = Transaction(install=(new,), files=tuple(map(str, two.archive.files([new]))))
+    request = {"action": "transact", "root": str(two.root), "comment": "", **_asked(todo, _native_architecture(), True)}
+    child = two.backend()._worker()
+    child.close.detach()
+    with two.log.open("ab", buffering=0) as output:
+        socket.send_fds(child._socket, [b"!"], [output.fileno()])
+        child._socket.sendall(json.dumps(request).encode() + b"\n")
+        child._socket.close()
+    assert child._process.wait(60) == 0
+    assert two.state() == one
+    assert not two.backend().interrupted()
+    # It is the very request that works where somebody waits for it.
+    with two.log.open("ab", buffering=0) as output:
+        assert two.backend().transact(todo, output, forced=True) == ()
+    assert two.versions()["epochy"] == new.version
+
+
+def test_after_a_transaction_another_child_is_asked(two: World) -> None:
+    """It may have replaced dnf itself."""
+    one = two.state()
+    assert two.update() == ()
+    backend = two.backend()
+    with backend.session(), two.log.open("ab", buffering=0) as output:
+        child = backend._worker()
+        assert Transition(backend, two.archive, two.root, output).go(one, forced=True) == ()
+        assert not child.is_alive and child._process.returncode == 0
+        assert backend._worker() is not child
+    assert two.state().digest == one.digest

@@ -1,7 +1,5 @@
 """One strict transaction from local files: exactly what the request names comes and goes, or nothing at all. Runs in the worker."""
 
-import contextlib
-import os
 import sys
 from typing import Any, Dict, List, Set, Tuple
 
@@ -10,8 +8,8 @@ import dnf.callback  # type: ignore
 import libdnf  # type: ignore
 import rpm  # type: ignore
 
-from os_update_agent.packages.complaints import as_line
 from os_update_agent.packages.dnf4_base import Refused, Request, fill, install_only, number, row, slot, versions
+from os_update_agent.packages.dnf_link import check_wanted, say
 
 Effect = Set[Tuple[str, ...]]
 
@@ -34,6 +32,7 @@ def transact(base: Any, request: Request) -> Dict[str, List[str]]:
     for item in base.transaction:
         if item.action in dnf.transaction.FORWARD_ACTIONS:
             item.reason = reasons[tuple(row(item.pkg))]
+    _insist(base, request)
     display = Display()
     try:
         base.do_transaction(display=display)
@@ -42,6 +41,18 @@ def transact(base: Any, request: Request) -> Dict[str, List[str]]:
     failed = [item for item in base.transaction if item.state == libdnf.transaction.TransactionItemState_ERROR]
     complaints = display.errors + [f"{item.pkg} was not processed" for item in failed]
     return {"complaints": complaints, "said": display.said}
+
+
+def _insist(base: Any, request: Request) -> None:
+    """Look for whoever wants it where dnf calls its plugins: under its lock, after all checks, and before anything is written."""
+    plugins = base._plugins
+    run_pre_transaction = plugins.run_pre_transaction
+
+    def checked() -> None:
+        check_wanted(request)
+        run_pre_transaction()
+
+    plugins.run_pre_transaction = checked
 
 
 def mark(base: Any, request: Request) -> None:
@@ -126,7 +137,4 @@ class Display(dnf.callback.TransactionProgress):  # type: ignore
         if str(message) in self.errors:
             return
         self.errors.append(str(message))
-        print(as_line(str(message)))
-        sys.stdout.flush()
-        with contextlib.suppress(OSError):
-            os.fsync(sys.stdout.fileno())
+        say(str(message))

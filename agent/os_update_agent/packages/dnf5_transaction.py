@@ -24,7 +24,7 @@ from os_update_agent.packages.dnf5_base import (
     spec,
     versions,
 )
-from os_update_agent.packages.dnf_link import Locked
+from os_update_agent.packages.dnf_link import Locked, check_wanted, say
 from os_update_agent.packages.rpm_completion import compared, provided_by
 
 Effect = Set[Tuple[str, ...]]
@@ -47,6 +47,8 @@ def transact(base: Any, request: Request) -> Dict[str, List[str]]:
     if (comes, goes) != planned:
         differing = (comes ^ planned[0]) | (goes ^ planned[1])
         raise Refused("dnf would not do exactly what was planned: {}".format(", ".join(" ".join(item) for item in sorted(differing))))
+    # Just before its lock is taken: libdnf5 takes that together with the rest.
+    check_wanted(request)
     return run(transaction, request)
 
 
@@ -87,7 +89,7 @@ def run(transaction: Any, request: Request) -> Dict[str, List[str]]:
     if result != _RESULTS.TransactionRunResult_SUCCESS and not (problems or display.errors):
         problems.append(_RESULTS.transaction_result_to_string(result) or f"dnf ended with the result {result}")
     for line in problems:
-        print(line)
+        say(line)
     return {"complaints": [*display.errors, *problems], "said": display.said}
 
 
@@ -203,7 +205,7 @@ class Display(libdnf5.rpm.TransactionCallbacks):  # type: ignore
 
     def _complain(self, line: str) -> None:
         self.errors.append(line)
-        self._print(line)
+        say(line)
 
     def _print(self, line: str) -> None:
         print(line)

@@ -14,7 +14,12 @@ import sys
 import traceback
 from typing import Any, Callable, Dict, Optional
 
+from os_update_agent.packages.complaints import as_line
+
 Request = Dict[str, Any]
+
+# Where a request has the socket that it came through.
+_LINK = "link"
 
 READING = ("refresh", "candidates", "available", "fetch")
 
@@ -105,6 +110,29 @@ def slot(name: str, arch: str, native: str) -> str:
     return name if arch in (native, "noarch") else f"{name}.{arch}"
 
 
+def say(complaint: str) -> None:
+    """Print the complaint into the log, onto the disk where that is one."""
+    print(as_line(complaint))
+    sys.stdout.flush()
+    with contextlib.suppress(OSError):
+        os.fsync(sys.stdout.fileno())
+
+
+def check_wanted(request: Request) -> None:
+    """Asked just before a transaction, under dnf's lock where that can be: is whoever wants it still there? Raises Refused.
+
+    Else the agent was killed while this was thought of, and the next one may have looked before the lock was taken, and gone on.
+    """
+    try:
+        is_there = bool(request[_LINK].recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
+    except BlockingIOError:
+        is_there = True
+    except OSError:
+        is_there = False
+    if not is_there:
+        raise Refused("the agent that wanted this transaction is gone")
+
+
 def serve(descriptor: int, desk: Desk) -> None:
     """Answer one request after the other, until nobody is at the other end of the socket any more."""
     # Scriptlets must not inherit it: one that leaves a process behind would keep it open.
@@ -121,7 +149,7 @@ def serve(descriptor: int, desk: Desk) -> None:
             request = _received(link)
             if request is None:
                 return
-            answer = desk.answer(request)
+            answer = desk.answer({**request, _LINK: link})
             sys.stdout.flush()
             link.sendall(json.dumps(answer).encode() + b"\n")
     except OSError:

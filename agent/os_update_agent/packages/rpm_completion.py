@@ -12,8 +12,7 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Set
 
 import rpm  # type: ignore
 
-from os_update_agent.packages.complaints import as_line
-from os_update_agent.packages.dnf_link import Refused, slot
+from os_update_agent.packages.dnf_link import Refused, say, slot
 
 Identity = Tuple[str, ...]
 
@@ -129,8 +128,7 @@ class _Callback:
         elif reason in (rpm.RPMCALLBACK_SCRIPT_ERROR, rpm.RPMCALLBACK_UNPACK_ERROR, rpm.RPMCALLBACK_CPIO_ERROR):
             problem = f"rpm: {os.path.basename(key) if isinstance(key, str) else key} failed"
             self.problems.append(problem)
-            print(as_line(problem))
-            sys.stdout.flush()
+            say(problem)
         return None
 
 

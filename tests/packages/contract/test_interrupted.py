@@ -56,6 +56,26 @@ def test_what_was_cut_off_goes_back_exactly(stuck: Node) -> None:
     assert stuck.hand.faults() == ""
 
 
+def test_a_complaint_that_only_the_log_heard_is_a_failure_all_the_same(based: Node) -> None:
+    """The agent alone is killed; its package manager goes on, and a script of it fails."""
+    one = based.packages()
+    based.hand.add(Pkg("tool", "2.0", waits=True, fails="broken here"))
+    based.offer_two()
+    deployment = based.deployment("UPDATE", "v2")
+    running = based.start_with(deployment)
+    try:
+        wait_until(based.hand.is_waiting, "the script")
+        based.kill(set(based.processes()) - set(based.package_managers()))
+        running.process.wait()
+    finally:
+        based.hand.let_go()
+    wait_until(lambda: not based.processes(), "the end of all processes")
+    failed = based.start_with(deployment).wait()
+    assert failed.status and "tool" in failed.complaint
+    assert based.packages() == one
+    assert based.hand.faults() == ""
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_a_package_manager_that_is_ended_alone_leaves_one_state_or_the_other(stuck: Node, number: int) -> None:
     one = stuck.packages()
