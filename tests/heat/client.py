@@ -1,7 +1,7 @@
 """The operator's hand on Heat: stacks as the openstack command makes, updates and cancels them, and what they say of themselves."""
 
 import time
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Set
 
 from heatclient import exc
 from heatclient.client import Client
@@ -73,6 +73,30 @@ class Stack:
         """Like ``openstack stack cancel``; without rollback like ``--no-rollback``."""
         actions = self.api.actions
         (actions.cancel_update if rollback else actions.cancel_without_rollback)(self.name)
+
+    def underway(self) -> Set[str]:
+        """The ids of the stacks below this one that are in progress."""
+        stacks = list(self.api.stacks.list(show_nested=True))
+        below = {str(self.api.stacks.get(self.name, resolve_outputs=False).id)}
+        found: Set[str] = set()
+        while True:
+            new = {str(one.id): str(one.stack_status) for one in stacks if one.parent in below and one.id not in below}
+            if not new:
+                return found
+            below.update(new)
+            found.update(id for id, status in new.items() if status.endswith("IN_PROGRESS"))
+
+    def wait_until_cancelled(self, underway: Set[str]) -> None:
+        """Wait until a cancel has reached the stacks that were ``underway`` when it came.
+
+        Where the server answers before that, Heat may take the new update of such a stack for the one that is to be cancelled.
+        """
+
+        def have_heard() -> bool:
+            events = self.api.events.list(self.name, nested_depth=4)
+            return underway <= {one.physical_resource_id for one in events if one.resource_status_reason == "Stack UPDATE cancelled"}
+
+        wait_until(have_heard, f"the cancel of stack {self.name} to reach {underway}", self.story)
 
     def wait_for(self, *statuses: str, patience: float = PATIENCE) -> str:
         """Wait until the stack is no longer in progress, or has one of these statuses; fails when it ends with another one.

@@ -344,11 +344,13 @@ def update_packages(scene: Scene) -> None:
 
     for member in scene.fleet.members.values():
         member.offer(3)
-    scene.fleet.members["server0"].step("pre-update.d/10-hold", f"while [ ! -e {go} ]; do sleep 0.2; done")
-    fuse.touch()
+    held = scene.fleet.directory / "held"
+    scene.fleet.members["server0"].step("pre-update.d/10-hold", f"touch {held}; while [ ! -e {go} ]; do sleep 0.2; done")
     scene.fleet.forget()
     process = drive(V3)
     try:
+        wait_until(held.exists, "the first server to be at work", scene.story, PATIENCE)
+        fuse.touch()
         wait_until(lambda: scene.stack.status == "ROLLBACK_IN_PROGRESS", "the script to cancel", scene.story, PATIENCE)
     except BaseException:
         process.kill()

@@ -4,7 +4,7 @@ from typing import Any, Dict
 
 import pytest
 
-from heat.client import wait_until
+from heat.client import Stack, wait_until
 from heat.conftest import NewOne
 from heat.one import CFN, V1, V2, V3
 from os_update_agent.demo.repository import Deb
@@ -101,13 +101,39 @@ def test_a_cancelled_update_comes_to_its_end_and_is_rolled_back(new_one: NewOne)
     server.hold()
     one.update(V2)
     server.wait_until_held()
+    underway = stack.underway()
     stack.cancel()
-    wait_until(lambda: stack.status == "ROLLBACK_IN_PROGRESS", "the rollback", stack.story)
+    stack.wait_until_cancelled(underway)
+    assert stack.status == "ROLLBACK_IN_PROGRESS"
     server.let_go()
     stack.wait_for("ROLLBACK_COMPLETE")
     assert [(item["action"], item["value"]) for item in one.listed()] == [("UPDATE", V1)]
     assert server.apt.state() == before
     assert V1 in stack.output("restored_from")
+
+
+def test_a_rollback_that_heat_itself_cancels_is_mended_by_the_old_value(new_one: NewOne) -> None:
+    """Heat may do so when the answer comes in the moment of a cancel; the README tells what to do then."""
+    one = new_one()
+    stack, server = one.stack, one.server
+    before = server.apt.state()
+    server.offer_two()
+    server.hold()
+    one.update(V2)
+    server.wait_until_held()
+    underway = stack.underway()
+    (nested,) = underway
+    stack.cancel()
+    stack.wait_until_cancelled(underway)
+    wait_until(lambda: stack.underway() == underway, "the rollback of the stack below", stack.story)
+    Stack(stack.heat, nested).cancel(rollback=False)
+    stack.wait_for("ROLLBACK_FAILED")
+    assert "Stack UPDATE cancelled" in stack.reason
+    server.let_go()
+    one.update(V1)
+    stack.wait_for("UPDATE_COMPLETE")
+    assert server.apt.state() == before
+    assert [(item["action"], item["value"]) for item in one.listed()] == [("UPDATE", V1)]
 
 
 def test_an_update_that_is_cancelled_without_rollback_goes_on_and_the_next_value_waits_for_it(new_one: NewOne) -> None:
@@ -118,8 +144,11 @@ def test_an_update_that_is_cancelled_without_rollback_goes_on_and_the_next_value
     server.hold()
     one.update(V2)
     server.wait_until_held()
+    underway = stack.underway()
     stack.cancel(rollback=False)
     stack.wait_for("UPDATE_FAILED")
+    stack.wait_until_cancelled(underway)
+    wait_until(lambda: stack.resource("update").resource_status == "UPDATE_FAILED", "Heat to wait no longer", stack.story)
     assert server.apt.state() == before
     one.update(V3)
     server.let_go()

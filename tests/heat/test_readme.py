@@ -9,7 +9,7 @@ from typing import Any, Dict, Iterator, List
 import pytest
 import yaml
 
-from heat.client import Heat, Stack, wait_until
+from heat.client import Heat, Stack
 from heat.conftest import NewServer
 from heat.lab import Lab
 from packages.node import VERSIONS_ONE, VERSIONS_TWO
@@ -96,8 +96,11 @@ def test_the_template_and_the_commands_of_the_readme(operator: Operator, new_ser
     server.hold()
     named_stack.update(update_timestamp="third")
     server.wait_until_held()
+    underway = named_stack.underway()
+    assert len(underway) == 1
     operator.types("stack cancel")
-    wait_until(lambda: named_stack.status == "ROLLBACK_IN_PROGRESS", "the rollback", named_stack.story)
+    named_stack.wait_until_cancelled(underway)
+    assert named_stack.status == "ROLLBACK_IN_PROGRESS"
     server.let_go()
     named_stack.wait_for("ROLLBACK_COMPLETE")
     assert server.versions() == VERSIONS_ONE

@@ -5,12 +5,16 @@ program of this kind any more, and heat-engine forks, so that it would need a me
 """
 
 import os
+import resource
 import signal
 import socket
 import sys
 import threading
 import time
 import types
+
+# See keystone_wsgi.py.
+MANY = {"connection_limit": 4000, "asyncore_use_poll": True}
 
 
 def main(configuration: str, api: int, cfn: int) -> None:
@@ -40,6 +44,7 @@ def main(configuration: str, api: int, cfn: int) -> None:
 
 def _configure(configuration: str) -> None:
     """What Heat's own programs do when they start."""
+    resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
     import oslo_i18n
     from heat.common import config, messaging
     from heat.engine import template
@@ -66,7 +71,7 @@ def _serve(name: str, descriptor: int) -> None:
     listening = [socket.socket(fileno=descriptor)]
     application = config.load_paste_app(name)
     server = waitress.create_server(
-        application, sockets=listening, threads=12, ident=name, channel_timeout=300, clear_untrusted_proxy_headers=True
+        application, sockets=listening, threads=12, ident=name, channel_timeout=300, clear_untrusted_proxy_headers=True, **MANY
     )
     threading.Thread(target=server.run, name=name, daemon=True).start()
 
