@@ -22,6 +22,7 @@ from os_update_agent.demo.repository import Deb
 from os_update_agent.demo.rpm_repository import Rpm
 from os_update_agent.ledger import Ledger
 from os_update_agent.model import Delivery, Output, PackageState, Request, SignalTarget
+from os_update_agent.node.lock import is_held
 from os_update_agent.packages.apt import Apt
 from os_update_agent.packages.backend import Backend
 from os_update_agent.packages.dnf import Dnf4
@@ -35,6 +36,7 @@ UPDATE, FAILING, RESTORE = "update", "failing", "restore"
 SCENARIOS = (UPDATE, FAILING, RESTORE)
 VALUES = {UPDATE: "v2", FAILING: "v3", RESTORE: "v1"}
 SIGNATURE = "c2VjcmV0LW9mLXRoZS1zaWduYWw"
+LOCK_SECONDS = 60.0
 
 _SLOW = "i=0; while [ $i -lt 3 ]; do sleep 0.05; i=$((i+1)); done"
 _SLOW_LUA = "local t = os.clock(); while os.clock() - t < 0.1 do end"
@@ -257,6 +259,10 @@ class Node:
         return config_id, process
 
     def run_worker(self, death: Optional[Death] = None) -> int:
+        # Who was killed has no name in /proc any more while he still holds his files; a worker that finds the lock held just leaves.
+        end = time.monotonic() + LOCK_SECONDS
+        while is_held(self.settings.worker_lock) and time.monotonic() < end:
+            time.sleep(0.01)
         return self.nursery.run(self.environment, death, self.output, self.note)
 
     # --- what is there
