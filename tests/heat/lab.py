@@ -142,6 +142,8 @@ class Lab:
         environment = {key: value for key, value in os.environ.items() if not key.startswith("OS_") and not key.lower().endswith("_proxy")}
         # Ours has another package of the name heat.
         environment.pop("PYTHONPATH", None)
+        # mariadbd names its temporary tables by its process id, which another one may have in a namespace of its own.
+        environment["TMPDIR"] = str(self.directory / "run")
         environment.update({"HEAT_PACING": self.pacing} if self.pacing else {})
         with self._log(name).open("ab") as log:
             return subprocess.Popen(
