@@ -1,3 +1,5 @@
+import os
+import subprocess
 from pathlib import Path
 from typing import Iterator
 
@@ -36,3 +38,18 @@ def based(tmp_path: Path, based_apt_template: Template) -> Iterator[Node]:
     """A node that has recorded release one as its baseline "v1"."""
     with Node(tmp_path / "node", based_apt_template) as node:
         yield node
+
+
+@pytest.fixture(scope="session")
+def keyring(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A directory with a key to sign packages with, and its public half as key.asc."""
+    directory = tmp_path_factory.mktemp("k")
+    directory.chmod(0o700)
+    environment = {**os.environ, "GNUPGHOME": str(directory)}
+    who = "Demo <demo@example.org>"
+    make = ["gpg", "--batch", "--quiet", "--passphrase", "", "--quick-generate-key", who, "rsa2048", "sign", "never"]
+    subprocess.run(make, env=environment, check=True, capture_output=True)
+    public = subprocess.run(["gpg", "--armor", "--export", who], env=environment, check=True, capture_output=True).stdout
+    (directory / "key.asc").write_bytes(public)
+    yield directory
+    subprocess.run(["gpgconf", "--kill", "all"], env=environment, check=False)

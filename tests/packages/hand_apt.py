@@ -1,10 +1,10 @@
 """The operator's hand on a private root of apt and dpkg."""
 
 import os
-import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Dict, FrozenSet, List, Sequence, Tuple
 
@@ -20,28 +20,8 @@ _WAITS = 'touch "$DPKG_ROOT/run/waits"; i=0; while [ ! -e "$DPKG_ROOT/run/go" ] 
 def as_deb(pkg: Any) -> Deb:
     if isinstance(pkg, Deb):
         return pkg
-    fields = {
-        "Depends": pkg.requires,
-        "Provides": pkg.provides,
-        "Breaks": pkg.breaks,
-        "Conflicts": pkg.obsoletes,
-        "Replaces": pkg.obsoletes,
-    }
-    script = (_WAITS if pkg.waits else "") + (f"\necho '{pkg.fails}' >&2; exit 3" if pkg.fails else "")
-    return Deb(
-        pkg.name,
-        pkg.evr,
-        fields={name: ", ".join(map(_relation, given)) for name, given in fields.items() if given},
-        files={path.lstrip("/"): content for path, content in pkg.files.items()},
-        conffiles=[path.lstrip("/") for path in pkg.configs],
-        scripts={"postinst": script} if script else {},
-    )
-
-
-def _relation(text: str) -> str:
-    """ "app < 2.0" is "app (<< 2.0)" to dpkg."""
-    match = re.fullmatch(r"(\S+) ([<>]=?|=) (\S+)", text)
-    return f"{match[1]} ({match[2] * 2 if match[2] in '<>' else match[2]} {match[3]})" if match else text
+    deb = repository.as_deb(pkg)
+    return replace(deb, scripts={"postinst": f"{_WAITS}\n{deb.scripts.get('postinst', '')}"}) if pkg.waits else deb
 
 
 class AptHand(Hand):

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar, Dict, FrozenSet, List, Mapping, Sequence, Tuple
@@ -31,19 +32,8 @@ end
 def as_rpm(pkg: Any) -> Rpm:
     if isinstance(pkg, Rpm):
         return pkg
-    script = (WAITS if pkg.waits else "") + (f'error("{pkg.fails}")' if pkg.fails else "")
-    return Rpm(
-        pkg.name,
-        pkg.version,
-        epoch=pkg.epoch,
-        requires=pkg.requires,
-        provides=pkg.provides,
-        conflicts=pkg.breaks,
-        obsoletes=pkg.obsoletes,
-        files=pkg.files,
-        configs=pkg.configs,
-        scripts={"post": script} if script else {},
-    )
+    rpm = rpm_repository.as_rpm(pkg)
+    return replace(rpm, scripts={"post": f"{WAITS}{rpm.scripts.get('post', '')}"}) if pkg.waits else rpm
 
 
 @lru_cache(maxsize=1)

@@ -1,33 +1,16 @@
 """Packages of a made-up release, said once for every package manager: what a scene is played with."""
 
-from dataclasses import dataclass, field
-from typing import Dict, Mapping, Tuple, Union
+from dataclasses import dataclass
+from typing import Dict, Union
+
+from os_update_agent.demo import pkg
 
 
 @dataclass(frozen=True)
-class Pkg:
-    """A package that becomes a .deb or an .rpm of the native architecture, and of release 1.
+class Pkg(pkg.Pkg):
+    """``waits``: the script after the installation waits until somebody lets it go, before it fails, if it does."""
 
-    Relations are spelled as rpm does ("libapp1 >= 2.0"). What ``obsoletes`` another one takes its place: on a Debian node it conflicts
-    with it and replaces it. ``files`` maps absolute paths to their content, ``configs`` lists those that are configuration.
-    ``fails`` is what its script after the installation says before it fails, ``waits``: that script waits until somebody lets it go.
-    """
-
-    name: str
-    version: str
-    epoch: str = ""
-    requires: Tuple[str, ...] = ()
-    provides: Tuple[str, ...] = ()
-    breaks: Tuple[str, ...] = ()
-    obsoletes: Tuple[str, ...] = ()
-    files: Mapping[str, Union[str, bytes]] = field(default_factory=dict)
-    configs: Tuple[str, ...] = ()
-    fails: str = ""
     waits: bool = False
-
-    @property
-    def evr(self) -> str:
-        return f"{self.epoch}:{self.version}-1" if self.epoch else f"{self.version}-1"
 
 
 def version_file(name: str, text: str) -> Dict[str, Union[str, bytes]]:

@@ -474,21 +474,6 @@ def test_an_unsigned_package_is_refused_where_the_repository_is_to_be_checked(tw
     assert not list((two.directory / "archive").glob("*.rpm"))
 
 
-@pytest.fixture(scope="session")
-def keyring(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A directory with a key to sign packages with, and its public half as key.asc."""
-    directory = tmp_path_factory.mktemp("k")
-    directory.chmod(0o700)
-    environment = {**os.environ, "GNUPGHOME": str(directory)}
-    who = "Demo <demo@example.org>"
-    make = ["gpg", "--batch", "--quiet", "--passphrase", "", "--quick-generate-key", who, "rsa2048", "sign", "never"]
-    subprocess.run(make, env=environment, check=True, capture_output=True)
-    public = subprocess.run(["gpg", "--armor", "--export", who], env=environment, check=True, capture_output=True).stdout
-    (directory / "key.asc").write_bytes(public)
-    yield directory
-    subprocess.run(["gpgconf", "--kill", "all"], env=environment)
-
-
 @pytest.mark.parametrize("local", [True, False])
 def test_a_signed_package_is_taken_with_a_key_that_lies_on_the_node(two: World, keyring: Path, local: bool) -> None:
     before = two.state()

@@ -62,21 +62,6 @@ def test_a_restore_from_the_archive_needs_no_repository_at_all(based: Node, serv
     assert server.requests == []
 
 
-@pytest.fixture(scope="session")
-def keyring(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A directory with a key to sign packages with, and its public half as key.asc."""
-    directory = tmp_path_factory.mktemp("k")
-    directory.chmod(0o700)
-    environment = {**os.environ, "GNUPGHOME": str(directory)}
-    who = "Demo <demo@example.org>"
-    make = ["gpg", "--batch", "--quiet", "--passphrase", "", "--quick-generate-key", who, "rsa2048", "sign", "never"]
-    subprocess.run(make, env=environment, check=True, capture_output=True)
-    public = subprocess.run(["gpg", "--armor", "--export", who], env=environment, check=True, capture_output=True).stdout
-    (directory / "key.asc").write_bytes(public)
-    yield directory
-    subprocess.run(["gpgconf", "--kill", "all"], env=environment, check=False)
-
-
 @pytest.mark.parametrize("template", ["dnf4", "dnf5"], indirect=True, scope="session")
 def test_only_signed_packages_are_taken_where_the_repository_is_to_be_checked(based: Node, keyring: Path) -> None:
     """apt checks the index (test_faults_repository); rpm checks each package, with a key that lies on the node."""
