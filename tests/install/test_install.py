@@ -5,14 +5,14 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
-from typing import Dict, List
+from typing import Callable, Dict, List
 
 import pytest
 
 from os_update_agent import cli
 from os_update_agent.errors import UsageError
 from os_update_agent.install import place, target
-from os_update_agent.install.layout import File, Link, Places, layout
+from os_update_agent.install.layout import File, Link, Places, layout, sealed
 
 HOOK = "usr/libexec/heat-config/hooks/package-update"
 
@@ -90,14 +90,60 @@ def test_what_was_damaged_is_renewed_and_nothing_else(root: Path, capsys: pytest
     said(capsys, "--root", str(root))
     once = tree(root)
     (root / "var/lib/os-update-agent").chmod(0o755)
-    (root / "etc/logrotate.d/os-update-agent").write_text("")
+    (root / "usr/libexec/os-update-agent/heat-config-notify").write_text("")
 
     again = said(capsys, "--root", str(root))
     assert tree(root) == once
     assert [line for line in again if line.startswith("renewed")] == [
         "renewed: /var/lib/os-update-agent",
-        "renewed: /etc/logrotate.d/os-update-agent",
+        "renewed: /usr/libexec/os-update-agent/heat-config-notify",
     ]
+
+
+CONFIGURATION = (
+    "etc/logrotate.d/os-update-agent",
+    "etc/tmpfiles.d/os-update-agent.conf",
+    "etc/systemd/system/os-update-agent-resume.timer",
+)
+
+
+@pytest.mark.parametrize("path", CONFIGURATION)
+@pytest.mark.parametrize("edit", [lambda text: text + "# mine\n", lambda text: text.partition("\n")[2]])
+def test_configuration_that_was_edited_stays_and_is_named(
+    root: Path, capsys: pytest.CaptureFixture[str], path: str, edit: Callable[[str], str]
+) -> None:
+    said(capsys, "--root", str(root))
+    file = root / path
+    file.write_text(edited := edit(file.read_text()))
+
+    assert f"left, it was edited: /{path}" in said(capsys, "--root", str(root))
+    assert file.read_text() == edited
+    assert f"left: /{path}" in said(capsys, "--root", str(root), "--remove")
+    assert file.read_text() == edited
+
+
+def test_configuration_that_an_older_version_has_written_is_renewed(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said(capsys, "--root", str(root))
+    once = tree(root)
+    (root / CONFIGURATION[0]).write_text(sealed("# what an older version wrote\n"))
+    assert f"renewed: /{CONFIGURATION[0]}" in said(capsys, "--root", str(root))
+    assert tree(root) == once
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o077])
+def test_the_modes_do_not_depend_on_the_callers_umask(root: Path, capsys: pytest.CaptureFixture[str], umask: int) -> None:
+    before = set(tree(root))
+    previous = os.umask(umask)
+    try:
+        said(capsys, "--root", str(root))
+    finally:
+        os.umask(previous)
+    # To switch units on is systemctl's work.
+    made = {path: line.split()[0] for path, line in tree(root).items() if path not in before and ".wants" not in path}
+    private = {"var/lib/os-update-agent", "var/log/os-update-agent"}
+    directories = {path: mode for path, mode in made.items() if (root / path).is_dir() and not (root / path).is_symlink()}
+    assert {mode for path, mode in directories.items() if path not in private} == {"0755"}
+    assert {directories[path] for path in private} == {"0700"}
 
 
 def test_a_dry_run_changes_nothing_and_says_what_a_run_says(root: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -48,6 +48,23 @@ def test_a_value_of_several_lines_is_one_value() -> None:
     assert settings.parse(text, "agent.conf").root == Path("/")
 
 
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        (b'{"a": "\xff"}', "are not UTF-8: the byte 0xff at offset 7 must be part of a character"),
+        (b'{"a": ', "are no JSON: Expecting value: line 1 column 7 (char 6)"),
+        (b"[]", "are a JSON list; they must be a map"),
+    ],
+)
+@pytest.mark.parametrize("locale", ["C", "C.UTF-8"])
+def test_metadata_that_cannot_be_read_are_named_in_a_sentence(given: bytes, text: str, locale: str) -> None:
+    argv = [sys.executable, "-m", "os_update_agent.install.render", "/nowhere/agent.conf"]
+    environment = {"PYTHONPATH": str(chain.CHECKOUT / "agent"), "LC_ALL": locale}
+    done = subprocess.run(argv, input=given, env=environment, capture_output=True)
+    assert done.returncode == 1 and done.stdout == b""
+    assert done.stderr.decode() == f"agent.conf is not rendered: the metadata on standard input {text}\n"
+
+
 class Applied:
     """A node's os-apply-config with the one template, below a directory."""
 
@@ -79,6 +96,11 @@ def test_os_apply_config_writes_it_and_takes_it_away_again(tmp_path: Path) -> No
     assert settings.parse(rendered, "agent.conf").defaults["keep"] == "3"
     assert node.render({KEY: WANTED}) == rendered
     assert node.render({}) is None
+
+
+def test_half_a_character_in_the_metadata_does_not_stop_the_chain(tmp_path: Path) -> None:
+    rendered = Applied(tmp_path).render({KEY: {"defaults": {"exclude": "\udc80"}}})
+    assert rendered is not None and "exclude = \\udc80\n" in rendered
 
 
 def test_os_apply_config_leaves_an_operators_file(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 All paths are absolute and mean the node's own root; whoever puts the things there adds the directory that stands for it.
 """
 
+import hashlib
 from dataclasses import dataclass
 from typing import Mapping, Tuple, Union
 
@@ -21,12 +22,14 @@ class Directory:
 
 @dataclass(frozen=True)
 class File:
-    """A file with all its content. ``others_win``: when it is there already, whatever it holds, it stays."""
+    """A file with all its content. ``others_win``: when it is there already, whatever it holds, it stays. ``is_config``: what an
+    operator has changed in it stays; its text must be ``sealed``."""
 
     path: str
     text: str
     mode: int = 0o644
     others_win: bool = False
+    is_config: bool = False
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,21 @@ class Link:
 
     path: str
     target: str
+
+
+# The first line of a file that an operator may change; what follows it in one word.
+_SEAL = "# Written by os-update-agent install-hook, which renews it while it is unchanged and leaves it when it was edited: "
+
+
+def sealed(text: str) -> str:
+    """The text of a configuration file below a line that tells later whether it was changed."""
+    return f"{_SEAL}{hashlib.sha256(text.encode()).hexdigest()}\n{text}"
+
+
+def is_edited(content: bytes) -> bool:
+    """Is this not, to the letter, what some version of the agent has written as ``sealed``?"""
+    first, _, rest = content.partition(b"\n")
+    return first != f"{_SEAL}{hashlib.sha256(rest).hexdigest()}".encode()
 
 
 Item = Union[Directory, File, Link]
@@ -56,7 +74,7 @@ def layout(places: Places, programs: str, texts: Mapping[str, str]) -> Tuple[Ite
     ``programs`` is the directory of the agent's own programs; ``texts`` are the files that come with the package, by their names.
     """
     filled = {name: text.replace("@PROGRAMS@", programs) for name, text in texts.items()}
-    units = tuple(File(f"{places.units}/{name}", text) for name, text in sorted(filled.items()) if is_unit(name))
+    units = tuple(_config(f"{places.units}/{name}", text) for name, text in sorted(filled.items()) if is_unit(name))
     return (
         Directory("/etc/os-update-agent"),
         File("/etc/os-update-agent/agent.conf.sample", texts["agent.conf.sample"]),
@@ -66,14 +84,18 @@ def layout(places: Places, programs: str, texts: Mapping[str, str]) -> Tuple[Ite
         Link(f"/usr/local/bin/{COMMAND}", f"{programs}/{COMMAND}"),
         File("/usr/local/share/man/man8/os-update-agent.8", texts["os-update-agent.8"]),
         File("/usr/local/share/bash-completion/completions/os-update-agent", texts["completion.bash"]),
-        File("/etc/logrotate.d/os-update-agent", filled["logrotate"]),
-        File("/etc/tmpfiles.d/os-update-agent.conf", filled["tmpfiles.conf"]),
+        _config("/etc/logrotate.d/os-update-agent", filled["logrotate"]),
+        _config("/etc/tmpfiles.d/os-update-agent.conf", filled["tmpfiles.conf"]),
         File("/usr/libexec/os-update-agent/heat-config-notify", filled["heat-config-notify"], 0o755),
         *units,
         *_refresh(places, filled),
         *_templates(places, filled),
         Link(f"{places.hooks}/{HOOK}", f"{programs}/{HOOK}"),
     )
+
+
+def _config(path: str, text: str) -> File:
+    return File(path, sealed(text), is_config=True)
 
 
 def is_unit(name: str) -> bool:

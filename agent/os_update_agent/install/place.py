@@ -1,18 +1,19 @@
 """Puts the items of a layout under a root, or takes them away, and looks what is there. Twice is as good as once."""
 
+import contextlib
 import os
 import stat
 from pathlib import Path
 
 from os_update_agent.errors import AgentError
-from os_update_agent.install.layout import Directory, File, Item, Link
+from os_update_agent.install.layout import Directory, File, Item, Link, is_edited
 
 # What may stand at an item's place.
-MISSING, RIGHT, OTHER = "missing", "right", "other"
+MISSING, RIGHT, OTHER, EDITED = "missing", "right", "other", "edited"
 
 
 def standing(root: Path, item: Item) -> str:
-    """What is at the item's place: nothing, the item as it should be, or something else. Raises AgentError."""
+    """What is at the item's place: nothing, the item as it should be, an operator's version of it, or something else. Raises AgentError."""
     path = place(root, item)
     try:
         found = path.lstat()
@@ -21,10 +22,14 @@ def standing(root: Path, item: Item) -> str:
         elif isinstance(item, Directory):
             # An operator may have closed it further.
             is_right = stat.S_ISDIR(found.st_mode) and not stat.S_IMODE(found.st_mode) & ~item.mode
+        elif not stat.S_ISREG(found.st_mode):
+            is_right = False
         elif item.others_win:
-            is_right = stat.S_ISREG(found.st_mode)
+            is_right = True
+        elif item.is_config and is_edited(path.read_bytes()):
+            return EDITED
         else:
-            is_right = stat.S_ISREG(found.st_mode) and stat.S_IMODE(found.st_mode) == item.mode and path.read_bytes() == item.text.encode()
+            is_right = stat.S_IMODE(found.st_mode) == item.mode and path.read_bytes() == item.text.encode()
     except FileNotFoundError:
         return MISSING
     except OSError as error:
@@ -47,7 +52,7 @@ def put(root: Path, item: Item) -> None:
     path = place(root, item)
     staging = path.with_name(f".{path.name}.new")
     try:
-        path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        _make_parents(path)
         if isinstance(item, Directory):
             path.mkdir(mode=item.mode, exist_ok=True)
             path.chmod(item.mode)
@@ -78,6 +83,15 @@ def place(root: Path, item: Item) -> Path:
     if os.path.commonpath((real_root, real)) != real_root:
         raise AgentError(f"{path.parent} leads to {real}, which is outside of {root}: run the command inside that root (chroot)")
     return path
+
+
+def _make_parents(path: Path) -> None:
+    """The directories above the path that are not there yet, for everybody to read, whatever the caller's umask is."""
+    missing = [parent for parent in path.parents if not parent.exists()]
+    for parent in reversed(missing):
+        with contextlib.suppress(FileExistsError):
+            parent.mkdir(mode=0o755)
+            parent.chmod(0o755)
 
 
 def _write(path: Path, item: File) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Mapping
 
 KEY = "os-update-agent"
+COMPLAINT = "agent.conf is not rendered: the metadata on standard input"
 MARK = f"# Written by os-apply-config from the metadata key {KEY}: what is changed here is lost.\n"
 
 
@@ -44,8 +45,22 @@ def _line(value: Any) -> str:
 def main() -> int:
     file = Path(sys.argv[1])
     present = file.read_text(encoding="utf-8", errors="replace") if file.exists() else ""
-    sys.stdout.buffer.write(agent_conf(json.load(sys.stdin), present).encode())
+    # Half a surrogate pair, which JSON can hold and UTF-8 cannot, is written as it was escaped.
+    sys.stdout.buffer.write(agent_conf(_metadata(sys.stdin.buffer.read()), present).encode(errors="backslashreplace"))
     return 0
+
+
+def _metadata(given: bytes) -> Mapping[str, Any]:
+    """Ends the program with a sentence where the metadata cannot be read."""
+    try:
+        metadata = json.loads(given.decode())
+    except UnicodeDecodeError as error:
+        sys.exit(f"{COMPLAINT} are not UTF-8: the byte 0x{given[error.start]:02x} at offset {error.start} must be part of a character")
+    except json.JSONDecodeError as error:
+        sys.exit(f"{COMPLAINT} are no JSON: {error}")
+    if not isinstance(metadata, dict):
+        sys.exit(f"{COMPLAINT} are a JSON {type(metadata).__name__}; they must be a map")
+    return metadata
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Makes a node one that heat-config can update: os-update-agent install-hook, by hand or in the install step of the element.
 
-Nothing of an operator's is overwritten: a file where a link of ours belongs is an error that names it, and agent.conf is never touched.
+Nothing of an operator's is overwritten: a file where a link of ours belongs is an error that names it, agent.conf is never touched, and
+what is configuration is left once it was edited.
 """
 
 import shutil
@@ -73,6 +74,9 @@ def install(target: Target, say: Say, *, dry_run: bool = False) -> None:
         if standing == place.RIGHT:
             say(f"as it should be: {item.path}")
             continue
+        if standing == place.EDITED:
+            say(f"left, it was edited: {item.path}")
+            continue
         if not dry_run:
             place.put(target.root, item)
         say(f"{'made' if standing == place.MISSING else 'renewed'}: {item.path}")
@@ -87,7 +91,7 @@ def remove(target: Target, say: Say, *, dry_run: bool = False) -> None:
         shared = isinstance(item, Directory) or (isinstance(item, File) and item.others_win)
         if standing == place.MISSING:
             continue
-        if standing == place.OTHER or shared:
+        if standing in (place.OTHER, place.EDITED) or shared:
             say(f"left: {item.path}")
             continue
         if not dry_run:
