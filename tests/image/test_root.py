@@ -56,6 +56,12 @@ def test_nothing_of_ours_can_be_written_by_others(image: Built) -> None:
     assert [path for path in open_ones if path.name != "dib-init-system"] == []
 
 
+def test_os_collect_config_has_a_command_from_the_first_boot_on(image: Built) -> None:
+    """Without one it prints the metadata, and what is secret in them, into the journal, and no deployment is ever served."""
+    assert (image.root / "etc/os-collect-config.conf").read_text() == "[DEFAULT]\ncommand = os-refresh-config\n"
+    assert mode(image, "/etc/os-collect-config.conf") == "0600 0:0"
+
+
 def test_the_services_start_at_boot(image: Built) -> None:
     assert enabled(image, "os-collect-config.service")
     assert enabled(image, "os-update-agent-resume.service")

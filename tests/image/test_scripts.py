@@ -1,6 +1,8 @@
 """The scripts of the elements that run outside of the chroot, by themselves."""
 
+import fcntl
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -99,3 +101,17 @@ def test_nonsense_is_refused_before_anything_is_made(tmp_path: Path, option: str
     done = subprocess.run([str(ELEMENTS / "build"), option, "-w", str(tmp_path / "work")], capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 2 and text in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_second_build_in_one_directory_waits_and_says_so(tmp_path: Path) -> None:
+    with (tmp_path / "build.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        argv = [str(ELEMENTS / "build"), "-t", "tar", "-w", str(tmp_path), "-o", str(tmp_path / "image")]
+        waiting = subprocess.Popen(argv, stderr=subprocess.PIPE, text=True, cwd=tmp_path, start_new_session=True)
+        try:
+            assert waiting.stderr is not None
+            assert waiting.stderr.readline() == f"elements/build: another build is at work in {tmp_path}; waiting for its end\n"
+            assert [path.name for path in tmp_path.iterdir()] == ["build.lock"]
+        finally:
+            os.killpg(waiting.pid, signal.SIGKILL)
+            waiting.communicate()
