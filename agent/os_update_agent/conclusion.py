@@ -48,7 +48,8 @@ def facts_of(site: Site, run: Run) -> str:
     """A run in one line for the log. Raises LedgerError."""
     end = {} if run.finished is None else {"seconds": f"{run.finished - run.started:.1f}"}
     counts = {"changed": len(changed_by(site, run)), "held_back": len(run.held_back)}
-    return logged(run=run.id, kind=run.kind, value=run.value, result=run.result, **counts, **end, log=run.log)
+    why = {"why": run.failure} if run.failure else {}
+    return logged(run=run.id, kind=run.kind, value=run.value, result=run.result, **counts, **end, **why, log=run.log)
 
 
 def store(site: Site, config_id: str, request: Request, outcome: Outcome, *, unless_started: bool = False) -> bool:
@@ -75,8 +76,9 @@ def aftermath(site: Site, config_id: str) -> str:
     if run is None or not (run.begun or run.left):
         return NOTHING_CHANGED
     if run.finished is not None:
-        return f"run {run.id} has ended before that ({run.result}): 'os-update-agent status' on the node tells"
-    return f"run {run.id} is cut off in phase {run.phase}: 'os-update-agent resume', or the next delivery, finishes or undoes it"
+        return f"run {run.id} has ended before that ({run.result}): 'os-update-agent status' on the node tells; log on the node: {run.log}"
+    end = f"finishes or undoes it; log on the node: {run.log or site.run_log(run.id)}"
+    return f"run {run.id} is cut off in phase {run.phase}: 'os-update-agent resume', or the next delivery, {end}"
 
 
 def request_of(deployment: Deployment) -> Request:

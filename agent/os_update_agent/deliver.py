@@ -9,7 +9,7 @@ from typing import Optional
 
 from os_update_agent import decision
 from os_update_agent import policy as policies
-from os_update_agent.conclusion import aftermath, encoded, facts_of, request_of, store
+from os_update_agent.conclusion import aftermath, encoded, request_of, store
 from os_update_agent.errors import BUG_STATUS, AgentError, BadDeployment, LedgerError, NoLongerWatched, bug
 from os_update_agent.heat.copies import forget_signal
 from os_update_agent.heat.metadata import overtaken_on_arrival
@@ -152,7 +152,7 @@ def _answer(site: Site, deployment: Deployment, outcome: Optional[Outcome], sign
         stored = ledger.delivery(config_id)
         run = ledger.run(stored.run) if stored and stored.run is not None else None
         if run is not None:
-            log.info(facts_of(site, run))
+            log.info(logged(deployment=config_id, run=run.id, result=run.result, log=run.log))
         if signals:
             deliver_signal(site, config_id, Patience(patience))
         if site.settings.metrics is not None:

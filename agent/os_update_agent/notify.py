@@ -47,7 +47,7 @@ def notify(settings: Settings, path: str, stdin: TextIO, patience: float) -> int
     except LedgerError as error:
         # No memory, no outbox: another hook's result is sent all the same, once.
         answer = send(deployment.signal, body, ca_certificate=settings.ca_certificate)
-        log.error("%s; signal %s: %s", error, answer.verdict, answer.reason)
+        log.error(logged(deployment=deployment.id, ledger=error, signal=answer.verdict, answer=answer.reason))
         return 0 if answer.verdict == DELIVERED else 1
 
 

@@ -18,7 +18,7 @@ from os_update_agent.node.lock import node_lock, try_lock
 from os_update_agent.outbox import Patience, send_owed
 from os_update_agent.phases import names
 from os_update_agent.policy import Policy
-from os_update_agent.report import outcome_of_baseline, outcome_of_error, outcome_of_nothing, shown
+from os_update_agent.report import outcome_of_baseline, outcome_of_error, outcome_of_nothing
 from os_update_agent.site import Site
 from os_update_agent.wording import logged
 
@@ -119,7 +119,7 @@ def _outcome(site: Site, delivery: Delivery) -> Outcome:
         return outcome_of_nothing("a newer deployment of the same resource has come", delivery.value)
     policy = Policy.from_json(delivery.policy)
     what = decision_for(site, delivery, policy)
-    log.info(logged(deployment=delivery.config_id, action=delivery.action, value=shown(policy.value), do=what.do, why=what.reason))
+    log.info(logged(deployment=delivery.config_id, action=delivery.action, value=policy.value, do=what.do, why=what.reason))
     return carry_out(site, policy, what, delivery.config_id)
 
 

@@ -90,6 +90,7 @@ def perform(site: Site, run: Run) -> Run:
         # dpkg and apt write through their own descriptor: ours has to know where the file ends.
         output.seek(0, os.SEEK_END)
         work = Work(site, run, output)
+        work.say(logged(run=run.id, kind=run.kind, value=run.value, key=run.key, deployment=run.config_id, phase=run.phase))
         try:
             with work.backend.session():
                 while work.run.phase != FINISHED:
@@ -97,7 +98,9 @@ def perform(site: Site, run: Run) -> Run:
         except LedgerError as error:
             _return_unrecorded(work, error)
             raise
-    log.info(facts_of(site, work.run))
+        facts = facts_of(site, work.run)
+        work.say(facts)
+        log.info(facts)
     return work.run
 
 
@@ -112,7 +115,7 @@ def _return_unrecorded(work: Work, error: LedgerError) -> None:
 def _step(work: Work) -> None:
     """Do the phase that the run is in and write down what comes next."""
     phase = work.run.phase
-    log.info("run=%d phase=%s", work.run.id, phase)
+    log.info(logged(run=work.run.id, phase=phase))
     work.enter(phase)
     try:
         run = (switching.PHASES if work.run.switches_services else _PHASES)[phase](work)
@@ -123,13 +126,13 @@ def _step(work: Work) -> None:
         run = _failed(work, phase, str(error), error.exit_status)
     except Exception as error:
         # A bug must not leave the node half-done, and must still be reported as a failure.
-        log.critical(logged(run=work.run.id, phase=phase, bug=bug(error)))
         run = _failed(work, phase, bug(error), BUG_STATUS)
     work.save(run)
 
 
 def _failed(work: Work, phase: str, why: str, status: int) -> Run:
     """The run after a phase failed: undone where a transaction was begun and the policy asks for it, brought back in any case."""
+    log.error(logged(run=work.run.id, phase=phase, failed=why, log=work.run.log))
     work.say(f"failed: {why}")
     run = replace(work.run, failure=work.run.failure or why, status=work.run.status or status)
     if phase == UNDO:

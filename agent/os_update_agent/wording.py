@@ -6,6 +6,7 @@ from typing import FrozenSet, List, Optional, Sequence, Tuple
 from os_update_agent.model import Change, Package, Slot
 
 NAMED_AT_MOST = 10
+_LOGGED_AT_MOST = 1000
 
 
 def named(names: Sequence[str]) -> str:
@@ -23,10 +24,13 @@ def described(change: Change) -> str:
 
 
 def logged(**facts: object) -> str:
-    """A fact for the journal as key=value; a value with blanks or quotes in it is quoted, and none can begin a line of its own."""
+    """A fact for the journal as key=value; a value with blanks or quotes in it is quoted, a very long one is cut, and none
+    can begin a line of its own.
+    """
     words = []
     for name, value in facts.items():
         text = str(value)
+        text = text if len(text) <= _LOGGED_AT_MOST else f"{text[:_LOGGED_AT_MOST]}..."
         plain = text and text.isprintable() and not set(text) & set(" \"'\\=")
         words.append(f"{name}={text if plain else json.dumps(text, ensure_ascii=False)}")
     return " ".join(words)

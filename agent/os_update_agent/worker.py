@@ -1,4 +1,4 @@
-"""The worker: a process of its own that takes unfinished deliveries to their end. Started by deliver; its output is a log file."""
+"""The worker: a process of its own that takes unfinished deliveries to their end. Started by whoever waits for one."""
 
 import logging
 import os
@@ -6,6 +6,7 @@ import sys
 from typing import Optional, Sequence
 
 from os_update_agent.errors import AgentError
+from os_update_agent.node import journal
 from os_update_agent.resume import resume
 from os_update_agent.settings import Settings, load
 from os_update_agent.site import note_end, open_site, worker_unit
@@ -16,7 +17,7 @@ log = logging.getLogger(__name__)
 
 def main(argv: Sequence[str] = ()) -> int:
     """Work until nothing is unfinished. Returns 0, or 1 when the ledger cannot be used. ``argv`` may name this worker for its caller."""
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    logging.basicConfig(level=logging.INFO, handlers=journal.handlers())
     settings: Optional[Settings] = None
     os.umask(0o077)
     try:

@@ -239,5 +239,21 @@ def test_what_decides_opens_nothing_and_prints_nothing(module: str) -> None:
     assert not calls & {"open", "print", "input", "exec", "eval", "__import__"}
 
 
+def test_every_line_of_a_log_is_made_of_keys_and_values() -> None:
+    """logged() makes one line of key=value of whatever it is given; facts_of() is one of its callers."""
+    wrong = []
+    for module, tree in modules().items():
+        for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
+            function = call.func
+            if not (isinstance(function, ast.Attribute) and isinstance(function.value, ast.Name)):
+                continue
+            if function.value.id == "log" and function.attr in ("debug", "info", "warning", "error", "critical", "exception", "log"):
+                (said,) = call.args
+                maker = said.func if isinstance(said, ast.Call) else said
+                if not (isinstance(maker, ast.Name) and maker.id in ("logged", "facts")):
+                    wrong.append(f"{module}, line {call.lineno}")
+    assert wrong == []
+
+
 def test_a_name_in_the_house_is_a_module_that_can_be_found() -> None:
     assert all(importlib.util.find_spec(f"{PACKAGE}.{name}") for name in FLOORS if name != "__init__")

@@ -6,6 +6,7 @@ from typing import Mapping, Optional, Sequence
 
 from os_update_agent.errors import CommandFailed
 from os_update_agent.node.run import run, run_to_file
+from os_update_agent.wording import logged
 
 SYSTEMD = Path("/run/systemd/system")
 # Tells what is started here which service its caller belongs to.
@@ -35,7 +36,8 @@ def start(argv: Sequence[str], *, unit: str, output: Path, environment: Mapping[
     """Start argv and return at once. Its output goes to the end of a file, for its owner's eyes only; its input is closed.
 
     Where systemd runs it gets a transient service of its own (systemd-run(1)): a process that merely left its session stays in its
-    caller's control group and is killed with it. Elsewhere it gets a session of its own and no parent (setsid(1), --fork).
+    caller's control group and is killed with it; its standard error goes to the journal then. Elsewhere it gets a session of its own
+    and no parent (setsid(1), --fork).
     ``work`` is a private directory, for the environment: it may hold a proxy's password, and an argument list is no place for that.
     The program may remove its UNIT.env there.
 
@@ -52,7 +54,7 @@ def start(argv: Sequence[str], *, unit: str, output: Path, environment: Mapping[
                 run(_service(argv, unit, output, file_of_it))
                 return
             except CommandFailed as error:
-                file.write(f"no transient service, a session instead: {error}\n".encode())
+                file.write(f"{logged(service=unit, started='as a session', why=error)}\n".encode())
                 file.flush()
         run_to_file(["setsid", "--fork", *argv], file, env=environment)
 
@@ -98,7 +100,9 @@ def _service(argv: Sequence[str], unit: str, output: Path, environment: Optional
         "After": "dbus.service network.target",
         "IgnoreOnIsolate": "yes",
         "StandardOutput": f"append:{output}",
-        "StandardError": "inherit",
+        # One line for each fact: see the module journal.
+        "StandardError": "journal",
+        "SyslogIdentifier": "os-update-agent",
     }
     if environment is not None:
         properties["EnvironmentFile"] = str(environment)

@@ -7,6 +7,8 @@ import stat
 from pathlib import Path
 from typing import Iterable
 
+from os_update_agent.wording import logged
+
 log = logging.getLogger(__name__)
 
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
@@ -19,7 +21,7 @@ def close_files(files: Iterable[Path]) -> None:
             found = os.lstat(path)
             # Never through a link, and never what belongs to another user.
             if stat.S_ISREG(found.st_mode) and found.st_mode & _OTHERS and found.st_uid == os.geteuid():
-                log.warning("%s was open to others (mode %04o): closed", path, stat.S_IMODE(found.st_mode))
+                log.warning(logged(path=path, mode=f"{stat.S_IMODE(found.st_mode):04o}", closed="yes", why="it was open to others"))
                 os.chmod(path, stat.S_IMODE(found.st_mode) & ~_OTHERS, follow_symlinks=True)
 
 
@@ -30,7 +32,7 @@ def close_directory(directory: Path, *, is_ours: bool) -> None:
         if not stat.S_ISDIR(found.st_mode) or not found.st_mode & _OTHERS:
             return
         if is_ours and found.st_uid == os.geteuid():
-            log.warning("%s was open to others (mode %04o): closed", directory, stat.S_IMODE(found.st_mode))
+            log.warning(logged(path=directory, mode=f"{stat.S_IMODE(found.st_mode):04o}", closed="yes", why="it was open to others"))
             os.chmod(directory, 0o700)
         else:
-            log.warning("%s is open to others: give os-update-agent a directory of its own, with mode 0700", directory)
+            log.warning(logged(path=directory, closed="no", why="it is open to others", next="give os-update-agent its own, mode 0700"))

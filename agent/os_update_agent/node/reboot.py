@@ -9,6 +9,7 @@ from typing import FrozenSet, Iterable, List, Optional, Tuple
 
 from os_update_agent.errors import CommandFailed
 from os_update_agent.node import run
+from os_update_agent.wording import logged
 
 log = logging.getLogger(__name__)
 
@@ -101,7 +102,7 @@ def _all_stale_services() -> Tuple[str, ...]:
         try:
             return parse_needrestart(run.run(["needrestart", "-b", "-r", "l"]).stdout)
         except CommandFailed as error:
-            log.warning("looking for replaced code without needrestart: %s", error)
+            log.warning(logged(needrestart="not used", why=error, instead="/proc"))
     return replaced_in(Path("/proc"))
 
 

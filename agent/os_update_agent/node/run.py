@@ -1,6 +1,5 @@
 """The only module that starts a process: no shell, a closed standard input, the C locale, exit statuses that the caller allows."""
 
-import logging
 import os
 import signal
 import subprocess
@@ -11,8 +10,6 @@ from pathlib import Path
 from typing import IO, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from os_update_agent.errors import CommandFailed
-
-log = logging.getLogger(__name__)
 
 # Parsers read the C locale only, and nothing may stop to ask a question.
 BASE_ENVIRONMENT = {"LC_ALL": "C.UTF-8", "LANGUAGE": ""}
@@ -53,7 +50,6 @@ def run(
     Raises CommandFailed.
     """
     argv = tuple(argv)
-    log.debug("run %s", argv)
     try:
         process = subprocess.run(
             argv,
@@ -108,7 +104,6 @@ def start(
     errors: bool = True,
 ) -> "subprocess.Popen[bytes]":
     """Start argv with its outputs going to a file, and do not wait for it. Raises CommandFailed."""
-    log.debug("run %s", argv)
     try:
         return subprocess.Popen(
             argv,

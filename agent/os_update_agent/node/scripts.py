@@ -11,6 +11,7 @@ from typing import IO, Dict, List, Mapping
 
 from os_update_agent.errors import AgentError, CommandFailed
 from os_update_agent.node import run
+from os_update_agent.wording import logged
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +37,7 @@ def run_steps(directory: Path, *, environment: Mapping[str, str], output: IO[byt
     for step in _steps(directory, output):
         label = _shown(f"{directory.name}/{step.name}")
         _say(output, f"--- {label}")
-        log.info("step=%s", step)
+        log.info(logged(step=step))
         start = os.fstat(output.fileno()).st_size
         try:
             returncode = run.run_to_file([str(step)], output, ok=None, env=environment, timeout=timeout).returncode
@@ -75,7 +76,7 @@ def _steps(directory: Path, output: IO[bytes]) -> List[Path]:
             continue
         if not step.is_file() or not os.access(step, os.X_OK):
             _say(output, f"--- {directory.name}/{name}: skipped, it is not an executable file")
-            log.warning('step=%s skipped=yes why="it is not an executable file"', step)
+            log.warning(logged(step=step, skipped="yes", why="it is not an executable file"))
             continue
         _check_owner(step)
         steps.append(step)

@@ -17,6 +17,7 @@ from os_update_agent.ledger import Ledger
 from os_update_agent.model import ArchiveEntry, Identity, Package
 from os_update_agent.packages.backend import Backend
 from os_update_agent.packages.space import free_bytes
+from os_update_agent.wording import logged
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +78,7 @@ class Archive:
         for package in packages:
             entry = entries.get(package.identity)
             if self._is_there(entry) and entry is not None and not self._is_sound(entry):
-                log.warning("%s is damaged and dropped from the archive", entry.file)
+                log.warning(logged(archive=entry.file, dropped="yes", why="it is damaged"))
                 self._drop(entry)
 
     def _is_sound(self, entry: ArchiveEntry) -> bool:

@@ -19,6 +19,7 @@ from typing import Dict, FrozenSet, Iterator, Optional, Set, Tuple
 from os_update_agent.errors import CommandFailed, PackageError
 from os_update_agent.model import Package
 from os_update_agent.node import run
+from os_update_agent.wording import logged
 
 log = logging.getLogger(__name__)
 
@@ -167,7 +168,7 @@ def _fill(tree: Path, root: Path, package: Package, database: _Database) -> Set[
         except FileNotFoundError as error:
             # An administrator may delete configuration files, and an image leave out documentation.
             if path in database.conffiles or path.startswith(_EXCLUDED):
-                log.info("%s: %s is not on the disk and so not packed", package.label, path)
+                log.info(logged(package=package.label, path=path, packed="no", why="it is not on the disk"))
                 continue
             raise PackageError(f"{package.label} cannot be packed again: {path} is missing") from error
         target = tree / path.lstrip("/")

@@ -24,7 +24,6 @@ def record(work: Work) -> Run:
             ledger.record_current(run.key, None)
         else:
             ledger.record_current(run.key, run.departing)
-    work.say("=== finished")
     return replace(run, reached=reached, finished=now, phase=FINISHED)
 
 

@@ -62,7 +62,6 @@ def record(work: Work) -> Run:
     run = work.run
     if not run.failure:
         work.site.ledger.record_current(run.key, run.value)
-    work.say("=== finished")
     return replace(run, reached=not run.failure, finished=work.site.clock(), phase=FINISHED)
 
 

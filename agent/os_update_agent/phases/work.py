@@ -12,6 +12,7 @@ from os_update_agent.node.reboot import is_booting
 from os_update_agent.node.scripts import run_steps, step_environment
 from os_update_agent.packages.transition import Transition
 from os_update_agent.policy import Policy
+from os_update_agent.report import when
 from os_update_agent.site import Site
 
 BOOT_SECONDS = 600.0
@@ -46,7 +47,7 @@ class Work:
                 os.dup2(nowhere.fileno(), self.output.fileno(), inheritable=False)
 
     def enter(self, phase: str) -> None:
-        self.say(f"{_ENTERED}{phase}")
+        self.say(f"{when(self.site.clock())} {_ENTERED}{phase}")
 
     def said_in(self, phase: str) -> str:
         """What the run's log holds since the run came to the phase for the first time; nothing where it cannot be read."""
