@@ -7,16 +7,15 @@ from typing import TYPE_CHECKING, Callable, Optional, Sequence
 
 from os_update_agent import __version__, commands
 from os_update_agent.errors import AgentError
+from os_update_agent.manual import EXIT_STATUS
+from os_update_agent.node.journal import Dated
 from os_update_agent.settings import Settings, load
 
 Command = Callable[[Settings, argparse.Namespace], int]
 if TYPE_CHECKING:
     Verbs = argparse._SubParsersAction[argparse.ArgumentParser]
 
-_EPILOG = """\
-exit status: 0 done; 1 failed (whether it was undone is said); 2 wrong usage; 75 busy, try later;
-plan --detailed-exitcode: 100 when there are updates.
-"""
+_EPILOG = "exit status:\n" + "".join(f"  {status:<4} {meaning}\n" for status, meaning in EXIT_STATUS)
 # They look at no node: a broken agent.conf must not keep anybody from reading the manual or from installing.
 _WITHOUT_SETTINGS = (commands.demo, commands.man, commands.complete, commands.install_hook)
 
@@ -45,7 +44,7 @@ def _reading(verbs: "Verbs") -> None:
     status = _add(verbs, "status", commands.status)
     _json(status)
     plan = _add(verbs, "plan", commands.plan)
-    plan.add_argument("value", nargs="?", metavar="VALUE", help="a recorded value: what the way back to it would do")
+    plan.add_argument("value", nargs="?", metavar="VALUE", help="a value that was reached: what the way back to it would do")
     plan.add_argument("--no-refresh", action="store_true", help="use the package index as it is")
     plan.add_argument("--detailed-exitcode", action="store_true", help="exit with 100 when there are changes")
     _options(plan)
@@ -138,7 +137,9 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run one command. Returns its exit status; a usage error of argparse ends with 2."""
     arguments = build_parser().parse_args(argv)
     level = logging.INFO if arguments.verbose else logging.ERROR
-    logging.basicConfig(stream=sys.stderr, level=level, format="%(asctime)s %(levelname)s %(message)s")
+    to_error = logging.StreamHandler(sys.stderr)
+    to_error.setFormatter(Dated())
+    logging.basicConfig(level=level, handlers=[to_error])
     command: Command = arguments.command
     try:
         return command(Settings() if command in _WITHOUT_SETTINGS else load(arguments.config), arguments)

@@ -10,7 +10,7 @@ from typing import Optional
 from os_update_agent import decision
 from os_update_agent import policy as policies
 from os_update_agent.conclusion import aftermath, encoded, request_of, store
-from os_update_agent.errors import BUG_STATUS, AgentError, BadDeployment, LedgerError, NoLongerWatched, bug
+from os_update_agent.errors import AgentError, BadDeployment, Bug, LedgerError, NoLongerWatched, bug
 from os_update_agent.heat.copies import forget_signal
 from os_update_agent.heat.metadata import overtaken_on_arrival
 from os_update_agent.heat.outcome import encode
@@ -42,7 +42,7 @@ def deliver(settings: Settings, deployment: Deployment, *, signals: bool = True)
     try:
         policy = _policy(site, deployment)
     except BadDeployment as error:
-        return _answer(site, deployment, outcome_of_error(str(error), error.exit_status), signals, signal_patience(settings.defaults))
+        return _answer(site, deployment, outcome_of_error(error), signals, signal_patience(settings.defaults))
     except LedgerError as error:
         return _without_ledger(settings, deployment, error, signals)
     newer = overtaken_on_arrival(deployment.id) if signals else None
@@ -63,11 +63,11 @@ def deliver(settings: Settings, deployment: Deployment, *, signals: bool = True)
     except LedgerError as error:
         return _without_ledger(settings, deployment, error, signals, changed=True)
     except AgentError as error:
-        outcome = outcome_of_error(str(error), error.exit_status, aftermath(site, deployment.id))
+        outcome = outcome_of_error(error, aftermath(site, deployment.id))
     except Exception as error:
         # A bug must still reach Heat, which waits.
         log.critical(logged(deployment=deployment.id, bug=bug(error)))
-        outcome = outcome_of_error(bug(error), BUG_STATUS, aftermath(site, deployment.id))
+        outcome = outcome_of_error(Bug(bug(error)), aftermath(site, deployment.id))
     return _answer(site, deployment, outcome, signals, policy.signal_timeout)
 
 
@@ -126,7 +126,7 @@ def _no_longer_watched(site: Site, config_id: str) -> NoLongerWatched:
 
 def refuse(settings: Optional[Settings], error: BadDeployment) -> str:
     """The answer to a delivery that cannot be used, told to whoever can be told. Without settings there is no ledger to keep it in."""
-    outcome = outcome_of_error(str(error), error.exit_status)
+    outcome = outcome_of_error(error)
     if error.deployment is None:
         return encode(outcome, ())
     if settings is None or not error.deployment.id:
@@ -159,7 +159,7 @@ def _answer(site: Site, deployment: Deployment, outcome: Optional[Outcome], sign
             from os_update_agent.metrics import publish  # late: most nodes have no collector
 
             publish(site)
-        return stored.body if stored and stored.body else encode(outcome_of_error("no result was stored", BUG_STATUS), deployment.outputs)
+        return stored.body if stored and stored.body else encode(outcome_of_error(Bug("no result was stored")), deployment.outputs)
     except AgentError as error:
         # The ledger, or the lock of the signals: Heat waits in any case.
         return _without_ledger(site.settings, deployment, error, signals, outcome)
@@ -179,7 +179,7 @@ def _without_ledger(
     ``changed``: a run may have begun, and the ledger cannot tell.
     """
     aftermath = "what has become of the packages is not known before the ledger can be read again" if changed else NOTHING_CHANGED
-    body = encoded(request_of(deployment), outcome or outcome_of_error(str(error), error.exit_status, aftermath))
+    body = encoded(request_of(deployment), outcome or outcome_of_error(error, aftermath))
     if signals and overtaken_on_arrival(deployment.id) is None:
         answer = send(deployment.signal, body, ca_certificate=settings.ca_certificate)
         if answer.verdict == DELIVERED and deployment.id:

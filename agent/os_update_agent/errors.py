@@ -34,6 +34,7 @@ class BadDeployment(AgentError):
     """
 
     exit_status = 2
+    advice = "correct the template or its parameters: the next update of the stack delivers it again"
 
     def __init__(self, message: str, *, deployment: Optional["Deployment"] = None) -> None:
         super().__init__(message)
@@ -43,7 +44,7 @@ class BadDeployment(AgentError):
 class BadOption(BadDeployment):
     """An option, from a file, a template or an input, is unknown or has a value that it cannot have."""
 
-    advice = "mend it there; agent.conf.sample and 'os-update-agent man' tell what can be said; nothing was done"
+    advice = "mend it there: agent.conf.sample and 'os-update-agent man' tell what can be said"
 
 
 class CommandFailed(AgentError):
@@ -80,6 +81,13 @@ class NoLongerWatched(AgentError):
     advice = "'os-update-agent history' names the log"
 
     exit_status = 130
+
+
+class Bug(AgentError):
+    """An exception that nobody has expected."""
+
+    exit_status = BUG_STATUS
+    advice = "report it with the log of the run; 'os-update-agent status' says how the node stands"
 
 
 def bug(error: BaseException) -> str:

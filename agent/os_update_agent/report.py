@@ -5,6 +5,7 @@ from datetime import datetime, timezone
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from os_update_agent.activation import BACK, FORTH
+from os_update_agent.errors import AgentError
 from os_update_agent.model import Change, Outcome, Run
 from os_update_agent.wording import described, named
 
@@ -12,6 +13,7 @@ SHOWN_VALUE = 80
 SHOWN_CHANGES = 200
 
 NOTHING_CHANGED = "nothing was changed"
+AGAIN = "when the cause is mended, the same value is another try"
 OUTPUTS = ("changes", "held_back", "state_digest", "restored_from", "restorable", "reboot_required", "services_to_restart")
 
 _DONE = {"update": "updated to", "restore": "restored", "download": "downloaded for", "assess": "assessed for"}
@@ -62,8 +64,8 @@ def outcome_of_switch(run: Run, log_tail: str) -> Outcome:
         aftermath = "the services are left as they are"
     else:
         aftermath = "not everything that was running before runs again"
-    lines = [f"{run.kind} for {shown(run.value)} failed: {run.failure}", aftermath, *run.notes, f"full log on the node: {run.log}"]
-    text = "\n".join(lines) + "\n"
+    lines = [f"{run.kind} for {shown(run.value)} failed: {run.failure}", aftermath, *run.notes, f"next: {AGAIN}"]
+    text = "\n".join([*lines, f"full log on the node: {run.log}"]) + "\n"
     return Outcome(run.status or 1, "", f"{text}\n{log_tail}\n" if log_tail else text, outputs)
 
 
@@ -77,9 +79,9 @@ def outcome_of_baseline(value: str, digest: str, count: int) -> Outcome:
     return Outcome(0, text, "", no_changes(digest))
 
 
-def outcome_of_error(message: str, status: int, aftermath: str = NOTHING_CHANGED) -> Outcome:
-    """A delivery that could not be used or brought to its end, and what that means for the node."""
-    return Outcome(status or 1, "", f"{message}; {aftermath}\n", no_changes(""))
+def outcome_of_error(error: AgentError, aftermath: str = NOTHING_CHANGED) -> Outcome:
+    """A delivery that could not be used or brought to its end, what that means for the node, and what to do next."""
+    return Outcome(error.exit_status or 1, "", f"{error}; {aftermath}\nnext: {error.advice}\n", no_changes(""))
 
 
 def no_changes(digest: str) -> Dict[str, Any]:
@@ -163,8 +165,7 @@ def _remarks(run: Run) -> List[str]:
 
 def _failure(run: Run, facts: Facts) -> str:
     lines = [f"{_TRIED[run.kind]} {shown(run.value)} failed: {run.failure}", _aftermath(run, facts)]
-    lines += run.notes
-    lines.append(f"full log on the node: {run.log}")
+    lines += [*run.notes, f"next: {_next(run)}", f"full log on the node: {run.log}"]
     if facts.log_tail:
         lines += ["", facts.log_tail]
     return "\n".join(lines) + "\n"
@@ -177,7 +178,16 @@ def _aftermath(run: Run, facts: Facts) -> str:
         return f"the {run.kind} was undone: the node has the packages that it had before"
     if run.undone is None:
         return f"the node is left as it is ({_count(facts.changes)} changed)"
-    return f"the {run.kind} could not be undone: {_count(facts.changes)} not as before; run 'os-update-agent status' on the node"
+    return f"the {run.kind} could not be undone: {_count(facts.changes)} not as before"
+
+
+def _next(run: Run) -> str:
+    if run.undone is False and run.departing is not None:
+        value = shown(run.departing)
+        return f"on the node 'os-update-agent diff now VALUE' shows what differs, and 'rollback VALUE' tries again; VALUE is {value}"
+    if run.undone is False:
+        return "on the node 'os-update-agent status' says how it stands"
+    return AGAIN
 
 
 def _notes(run: Run) -> str:

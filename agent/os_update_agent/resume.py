@@ -11,7 +11,7 @@ from typing import Optional, Tuple
 from os_update_agent import decision
 from os_update_agent.conclusion import aftermath, outcome_of, store
 from os_update_agent.decision import Decision, decide, line_of
-from os_update_agent.errors import BUG_STATUS, AgentError, LedgerError, bug
+from os_update_agent.errors import AgentError, Bug, LedgerError, bug
 from os_update_agent.heat.copies import forget_signal
 from os_update_agent.model import Delivery, Outcome, OwedSignal, Request, Run, SignalTarget
 from os_update_agent.node.lock import node_lock, try_lock
@@ -98,11 +98,11 @@ def work(site: Site, delivery: Delivery) -> None:
     except LedgerError:
         raise
     except AgentError as error:
-        outcome = outcome_of_error(str(error), error.exit_status, aftermath(site, delivery.config_id))
+        outcome = outcome_of_error(error, aftermath(site, delivery.config_id))
     except Exception as error:
         # A bug must still reach Heat, which waits.
         log.critical(logged(deployment=delivery.config_id, bug=bug(error)))
-        outcome = outcome_of_error(bug(error), BUG_STATUS, aftermath(site, delivery.config_id))
+        outcome = outcome_of_error(Bug(bug(error)), aftermath(site, delivery.config_id))
     store(site, delivery.config_id, delivery.request or NOBODY, outcome)
     if site.ledger.is_overtaken(delivery.config_id):
         # heat-config-notify would send it under the newer deployment's name.

@@ -1,10 +1,12 @@
 """Which package files stay: those of every state that is kept, and nothing else."""
 
+from pathlib import Path
 from typing import FrozenSet, Iterable, Mapping, Optional, Set, Tuple
 
 from os_update_agent.ledger import Ledger
-from os_update_agent.model import History, Identity
-from os_update_agent.packages.archive import Archive
+from os_update_agent.model import History, Identity, diff
+from os_update_agent.packages.archive import Archive, missing
+from os_update_agent.packages.state import visible
 from os_update_agent.policy import Policy
 
 
@@ -31,6 +33,22 @@ def keep_of(ledger: Ledger, key: str, defaults: Mapping[str, object]) -> int:
     if policy.get("operation", "update") != "update" and all(one.reached_run is None for one in ledger.history(key).records):
         return 0
     return 0 if policy.get("archive") == "off" else int(str(policy.get("keep", Policy().keep)))
+
+
+def at_hand(ledger: Ledger, archive: Path, history: History, keep: int) -> FrozenSet[int]:
+    """The kept states that the node can go to with the files that really lie in the archive, from where its newest run has left it."""
+    current = history.record(history.current) if history.current is not None else None
+    runs = ledger.runs(history.key, limit=1)
+    here = current.state if current is not None else runs[0].after or runs[0].before if runs else None
+    if here is None:
+        return frozenset()
+    now = ledger.state(here)
+
+    def is_at_hand(number: int) -> bool:
+        changes = visible(diff(now, ledger.state(number)))
+        return not missing(archive, ledger, [change.after for change in changes if change.after])
+
+    return frozenset(number for number in {here, *kept_states(history, keep)} if is_at_hand(number))
 
 
 def prune(

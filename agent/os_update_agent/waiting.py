@@ -191,4 +191,4 @@ def give_up(site: Site, config_id: str, why: AgentError) -> bool:
     delivery = site.ledger.delivery(config_id)
     if delivery is None or delivery.request is None:
         return False
-    return store(site, config_id, delivery.request, outcome_of_error(str(why), why.exit_status), unless_started=True)
+    return store(site, config_id, delivery.request, outcome_of_error(why), unless_started=True)

@@ -23,6 +23,14 @@ def described(change: Change) -> str:
     return f"{change.name}: {change.before.version} -> {change.after.version if change.after else 'removed'}"
 
 
+def amount(count: int) -> str:
+    """Bytes for a person, in the units that apt and dnf count in."""
+    for unit, least in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if abs(count) >= least:
+            return f"{count / least:.1f} {unit}"
+    return f"{count} B"
+
+
 def logged(**facts: object) -> str:
     """A fact for the journal as key=value; a value with blanks or quotes in it is quoted, a very long one is cut, and none
     can begin a line of its own.

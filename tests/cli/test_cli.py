@@ -14,6 +14,7 @@ from os_update_agent.demo.scene import BROKEN, FIRST, NOVEMBER, SECOND, THIRD, S
 
 AGENT = Path(__file__).parents[2] / "agent"
 Command = Callable[..., Tuple[int, str, str]]
+AT_REST = "at work: nobody\nowed to Heat: nothing\nreboot required: no\n"
 
 
 @pytest.fixture
@@ -55,7 +56,7 @@ def document(out: str, command: str = "") -> Any:
 
 
 def test_without_a_command_the_status_is_told(command: Command) -> None:
-    assert command() == command("status") == (0, "nothing has been recorded on this node yet\nat work: nobody\n", "")
+    assert command() == command("status") == (0, f"nothing has been recorded on this node yet\n{AT_REST}", "")
 
 
 def test_by_hand_a_node_goes_forth_and_back_as_by_heat(scene: Scene, command: Command) -> None:
@@ -82,7 +83,11 @@ def test_by_hand_a_node_goes_forth_and_back_as_by_heat(scene: Scene, command: Co
     scene.withdraw(*(deb for deb in NOVEMBER if deb.name == "webapp"))
     scene.publish(*BROKEN)
     status, out, err = command("update", "v3")
-    assert status == 1 and "the update was undone" in err
+    # The end of the log is for Heat: here the file is named, and what to do next.
+    assert status == 1 and "the update was undone" in err and "Setting up" not in err
+    *_, advice, log = err.splitlines()
+    assert advice == "next: when the cause is mended, the same value is another try"
+    assert log == f"full log on the node: {scene.directory}/log/000002.log" and "Setting up" in Path(log.rpartition(" ")[2]).read_text()
     assert scene.state() == reached
 
     status, out, _ = command("rollback", SECOND)
@@ -103,7 +108,7 @@ def test_heat_and_hand_share_one_history(scene: Scene, command: Command) -> None
     assert "plan" not in out
 
     status, out, _ = command("plan", FIRST)
-    assert status == 0 and f"the way back to '{FIRST}':" in out and "webapp: 2.0-1 -> 1.0-1" in out
+    assert status == 0 and f"the way back to '{FIRST}' would change:" in out and "webapp: 2.0-1 -> 1.0-1" in out
 
     assert command("rollback", FIRST)[0] == 0
     assert scene.state().digest == baseline.digest
@@ -184,7 +189,7 @@ def test_what_is_owed_is_told_and_sent_by_resume(scene: Scene, command: Command)
     assert status == 1 and "still owed" in out
     scene.receiver.answer(200)
     assert command("resume") == (0, "nothing is owed\n", "")
-    assert "owed" not in command("status")[1]
+    assert command("status")[1].endswith(AT_REST)
 
 
 def test_prune_drops_the_files_that_no_kept_value_needs(scene: Scene, command: Command, tmp_path: Path) -> None:
@@ -193,10 +198,21 @@ def test_prune_drops_the_files_that_no_kept_value_needs(scene: Scene, command: C
     scene.deliver("UPDATE", SECOND)
     scene.deliver("UPDATE", THIRD)
     archive = tmp_path / "state/archive"
+
+    def files_of(value: str) -> str:
+        """What the history says of the files of a value."""
+        match = re.search(rf"'{value}' .* (\w+|-) +\S+$", command("history")[1], re.MULTILINE)
+        assert match
+        return match[1]
+
     assert any(archive.glob("webapp_1.0-1_*.deb"))
+    assert command("prune", "--keep", "0")[0] == 2 and any(archive.glob("webapp_1.0-1_*.deb"))
+    assert files_of(FIRST) == "kept"
     status, out, _ = command("prune", "--keep", "1")
     assert status == 0 and "files" in out
     assert not any(archive.glob("webapp_1.0-1_*.deb")) and any(archive.glob("webapp_2.0-1_*.deb"))
+    # What the history promises is looked for in the archive.
+    assert files_of(FIRST) == "pruned" and files_of(SECOND) == "kept"
 
 
 def test_two_keys_have_to_be_told_apart(scene: Scene, command: Command) -> None:

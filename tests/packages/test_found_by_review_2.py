@@ -90,7 +90,7 @@ def test_by_hand_the_options_of_the_deployment_count_too(based: Node) -> None:
 
     plan = command(based, "plan", "v1")
     assert plan.returncode == 0, plan.stderr
-    assert "the way back to 'v1':" in plan.stdout and "libapp1: 1.5-1 -> 1.0-1" in plan.stdout
+    assert "the way back to 'v1' would change:" in plan.stdout and "libapp1: 1.5-1 -> 1.0-1" in plan.stdout
     assert "tool" not in plan.stdout
     back = command(based, "rollback", "v1")
     assert back.returncode == 0, back.stderr

@@ -5,6 +5,7 @@ from typing import Any, Mapping
 
 import pytest
 
+from os_update_agent.errors import AgentError, BadOption
 from os_update_agent.model import Change, HeldBack, Outcome, Package, Run
 from os_update_agent.report import (
     SHOWN_CHANGES,
@@ -122,10 +123,7 @@ def test_what_an_operator_has_to_know_is_told() -> None:
     ({"left": True}, "nothing was changed"),
     ({"begun": True, "undone": True}, "the {kind} was undone: the node has the packages that it had before"),
     ({"begun": True, "undone": None}, "the node is left as it is (3 packages changed)"),
-    (
-        {"begun": True, "undone": False},
-        "the {kind} could not be undone: 3 packages not as before; run 'os-update-agent status' on the node",
-    ),
+    ({"begun": True, "undone": False}, "the {kind} could not be undone: 3 packages not as before"),
 ])  # fmt: skip
 @pytest.mark.parametrize("kind", ["update", "restore", "download", "assess"])
 def test_every_failure_says_what_happened_to_the_node(changed: Mapping[str, Any], fate: str, kind: str) -> None:
@@ -134,6 +132,18 @@ def test_every_failure_says_what_happened_to_the_node(changed: Mapping[str, Any]
     assert outcome.status_code == 1
     assert outcome.stderr.splitlines()[:2] == [f"{name} 'v2' failed: app: cannot bind to port 80", fate.format(kind=kind)]
     assert "full log on the node: /var/log/agent/000007.log" in outcome.stderr
+
+
+@pytest.mark.parametrize(("changed", "step"), [
+    ({}, "when the cause is mended, the same value is another try"),
+    ({"begun": True, "undone": True}, "when the cause is mended, the same value is another try"),
+    ({"begun": True, "undone": False, "departing": "v1"}, "shows what differs, and 'rollback VALUE' tries again; VALUE is 'v1'"),
+    ({"begun": True, "undone": False}, "'os-update-agent status' says how it stands"),
+])  # fmt: skip
+def test_every_failure_ends_with_the_next_step_and_the_log(changed: Mapping[str, Any], step: str) -> None:
+    *_, advice, log = run_outcome(FAILED, **changed).stderr.splitlines()
+    assert advice.startswith("next: ") and advice.endswith(step)
+    assert log == "full log on the node: /var/log/agent/000007.log"
 
 
 def test_a_failure_tells_plan_notes_and_the_end_of_the_log() -> None:
@@ -151,7 +161,9 @@ def test_a_failure_before_there_was_a_plan() -> None:
 @pytest.mark.parametrize(("status", "told"), [(0, 1), (1, 1), (75, 75), (70, 70)])
 def test_a_failure_never_has_the_status_of_a_success(status: int, told: int) -> None:
     assert run_outcome(FAILED, status=status).status_code == told
-    assert outcome_of_error("bad", status).status_code == told
+    error = AgentError("bad")
+    error.exit_status = status
+    assert outcome_of_error(error).status_code == told
 
 
 def test_nothing_to_do_says_why() -> None:
@@ -167,14 +179,14 @@ def test_a_baseline_says_that_nothing_was_changed() -> None:
     assert (outcome.status_code, outcome.outputs["state_digest"]) == (0, "abc")
 
 
-def test_an_error_says_that_nothing_was_changed() -> None:
-    assert outcome_of_error("keep is 'many'; it must be a number", 2) == Outcome(
-        2, "", "keep is 'many'; it must be a number; nothing was changed\n", no_changes("")
-    )
+def test_an_error_says_that_nothing_was_changed_and_what_to_do() -> None:
+    error = BadOption("keep is 'many'; it must be a number")
+    assert outcome_of_error(error) == Outcome(2, "", f"{error}; nothing was changed\nnext: {BadOption.advice}\n", no_changes(""))
 
 
 @pytest.mark.parametrize("outcome", [
-    run_outcome(REACHED), run_outcome(FAILED), outcome_of_nothing("x", "v"), outcome_of_baseline("v", "d", 1), outcome_of_error("x", 1),
+    run_outcome(REACHED), run_outcome(FAILED), outcome_of_nothing("x", "v"), outcome_of_baseline("v", "d", 1),
+    outcome_of_error(AgentError("x")),
 ])  # fmt: skip
 def test_every_outcome_has_every_output_and_no_error_output(outcome: Outcome) -> None:
     assert set(outcome.outputs) == OUTPUTS

@@ -7,6 +7,7 @@ from typing import Optional, Sequence, Tuple
 from os_update_agent import views
 from os_update_agent.deliver import BY_HAND
 from os_update_agent.errors import AgentError, UsageError
+from os_update_agent.heat.outcome import complaint
 from os_update_agent.model import History, Outcome, PackageState, Record
 from os_update_agent.policy import Policy
 from os_update_agent.policy import by_hand as policy_by_hand
@@ -74,12 +75,13 @@ def answer(arguments: argparse.Namespace, document: views.Document, text: str) -
 
 
 def tell(arguments: argparse.Namespace, outcome: Outcome) -> int:
-    """Print an outcome; the exit status is 0, 1, or that of "busy"."""
+    """Print an outcome, without the end of the log, which is named; the exit status is 0, 1, or that of "busy"."""
     if getattr(arguments, "json", False):
         print(views.as_json({"status_code": outcome.status_code, "stdout": outcome.stdout, "stderr": outcome.stderr, **outcome.outputs}))
     else:
         sys.stdout.write(outcome.stdout)
         sys.stdout.flush()
-        sys.stderr.write(outcome.stderr)
+        said = complaint(outcome.stderr)
+        sys.stderr.write(f"{said}\n" if said else "")
     known: Sequence[int] = (0, 75)
     return outcome.status_code if outcome.status_code in known else AgentError.exit_status

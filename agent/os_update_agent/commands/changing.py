@@ -14,6 +14,7 @@ from os_update_agent.report import shown
 from os_update_agent.retention import prune
 from os_update_agent.settings import Settings
 from os_update_agent.site import Site, open_site
+from os_update_agent.wording import amount
 
 
 def update(settings: Settings, arguments: argparse.Namespace) -> int:
@@ -44,8 +45,8 @@ def _watched(site: Site, arguments: argparse.Namespace, policy: Policy, state: O
 def prune_now(settings: Settings, arguments: argparse.Namespace) -> int:
     """drop package files that no kept state needs"""
     site = open_site(settings)
-    policy = policy_by_hand("", HAND_KEY, settings.defaults, **({"keep": arguments.keep} if arguments.keep else {}))
+    policy = policy_by_hand("", HAND_KEY, settings.defaults, keep=arguments.keep)
     with node_lock(settings.lock, doing="prune by hand", timeout=policy.lock_timeout):
-        files, size = prune(site.ledger, site.archive(site.backend(policy)), policy, keep=arguments.keep and policy.keep)
-    print(f"{files} files, {size / 1e6:.1f} MB dropped")
+        files, size = prune(site.ledger, site.archive(site.backend(policy)), policy, keep=arguments.keep)
+    print(f"{files} files, {amount(size)} dropped")
     return 0

@@ -1,10 +1,10 @@
 """The verbs that read: each takes the settings and its arguments, prints its answer and returns the exit status."""
 
 import argparse
-from typing import Dict, List, Tuple
+from typing import Dict, FrozenSet, List, Tuple
 
 from os_update_agent import views
-from os_update_agent.commands.asked import HAND_KEY, answer, histories, key_of, policy_of, record_of, state_of
+from os_update_agent.commands.asked import answer, histories, key_of, policy_of, record_of, state_of
 from os_update_agent.conclusion import changed_by
 from os_update_agent.decision import decide
 from os_update_agent.foresight import forecast
@@ -14,9 +14,8 @@ from os_update_agent.node.lock import node_holder
 from os_update_agent.packages.state import visible
 from os_update_agent.planning import aim_of_restore, aim_of_update
 from os_update_agent.policy import Policy
-from os_update_agent.policy import by_hand as policy_by_hand
 from os_update_agent.report import shown
-from os_update_agent.retention import keep_of, kept_states
+from os_update_agent.retention import at_hand, keep_of
 from os_update_agent.settings import Settings
 from os_update_agent.site import Site, open_site
 
@@ -44,7 +43,7 @@ def status(settings: Settings, arguments: argparse.Namespace) -> int:
 
 def _ahead(site: Site, known: History) -> List[views.Ahead]:
     """For the values reached last, the current one included, and for a new one."""
-    kept = kept_states(known, keep_of(site.ledger, known.key, site.settings.defaults))
+    kept = _kept(site, known)
     current = known.record(known.current) if known.current is not None else None
     found = []
     for record in [record for record in known.records if record.is_reached][-SHOWN_AHEAD:]:
@@ -53,6 +52,10 @@ def _ahead(site: Site, known: History) -> List[views.Ahead]:
             packages = len(visible(diff(site.ledger.state(current.state), site.ledger.state(record.state))))
         found.append(views.Ahead(record.value, decide(known, "UPDATE", record.value).do, packages, record.state in kept))
     return [*found, views.Ahead(None, "update")]
+
+
+def _kept(site: Site, known: History) -> FrozenSet[int]:
+    return at_hand(site.ledger, site.settings.archive, known, keep_of(site.ledger, known.key, site.settings.defaults))
 
 
 def plan(settings: Settings, arguments: argparse.Namespace) -> int:
@@ -65,13 +68,13 @@ def plan(settings: Settings, arguments: argparse.Namespace) -> int:
     if record is not None and record.is_reached and record.state is not None:
         before = backend.capture()
         aim = aim_of_restore(site.ledger, policy, before, record.state)
-        title = f"the way back to {shown(policy.value)}:"
+        title = f"the way back to {shown(policy.value)}"
     else:
         if not arguments.no_refresh:
             backend.refresh()
         before = backend.capture()
         aim = aim_of_update(backend, policy, before)
-        title = "an update would change:"
+        title = f"an update to {shown(policy.value)}" if policy.value else "an update"
     found = forecast(site, policy, backend, before, aim)
     document = views.plan_document(title, found, policy.archive)
     answer(arguments, document, views.plan_text(document, found.changes))
@@ -81,9 +84,9 @@ def plan(settings: Settings, arguments: argparse.Namespace) -> int:
 def history(settings: Settings, arguments: argparse.Namespace) -> int:
     """the values that were tried and reached, and the runs"""
     site = open_site(settings)
-    keep = policy_by_hand("", HAND_KEY, settings.defaults).keep
+    known = histories(site, arguments.key)
     runs = [(run, len(changed_by(site, run))) for run in site.ledger.runs(arguments.key, arguments.limit)]
-    document = views.history_document(histories(site, arguments.key), runs, keep)
+    document = views.history_document(known, runs, {one.key: _kept(site, one) for one in known})
     return answer(arguments, document, views.history_text(document))
 
 
@@ -92,11 +95,10 @@ def show(settings: Settings, arguments: argparse.Namespace) -> int:
     site = open_site(settings)
     known = site.ledger.history(key_of(site, arguments.key))
     record = record_of(known, arguments.value)
-    keep = policy_by_hand("", HAND_KEY, settings.defaults).keep
     run = site.ledger.run(record.run) if record.run else None
     changes: Tuple[Change, ...] = changed_by(site, run) if run else ()
     state = site.ledger.state(record.state) if record.state is not None else None
-    values: List[Dict[str, object]] = views.history_document([known], (), keep)["keys"][0]["values"]
+    values: List[Dict[str, object]] = views.history_document([known], (), {known.key: _kept(site, known)})["keys"][0]["values"]
     entry = next(value for value in values if value["value"] == record.value)
     document = views.show_document(run, entry, state, changes)
     return answer(arguments, document, views.show_text(document, changes))

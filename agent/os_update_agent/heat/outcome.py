@@ -43,12 +43,12 @@ def encode(outcome: Outcome, declared: Sequence[Output], *, full_text: str = "",
     }
     flagged = [output.name for output in declared if output.error_output and output.name not in _OWN_KEYS]
     plain = [output.name for output in declared if output.name not in (*flagged, *_OWN_KEYS)]
-    errors = {flagged[0]: _head(_complaint(stderr) or f"The status code is {code}.", ERROR_LIMIT)} if code != 0 and flagged else {}
+    errors = {flagged[0]: _head(complaint(stderr) or f"The status code is {code}.", ERROR_LIMIT)} if code != 0 and flagged else {}
     values = {name: _plain(outcome.outputs.get(name, ""), clean) for name in plain}
     return _assembled(body, values, errors, full_text)
 
 
-def _complaint(stderr: str) -> str:
+def complaint(stderr: str) -> str:
     """What an error output says, and Heat in the stack's status reason: not the log's end, which comes after an empty line."""
     return stderr.strip().partition("\n\n")[0].strip()
 

@@ -17,7 +17,7 @@ from os_update_agent.ledger import Ledger
 from os_update_agent.model import ArchiveEntry, Identity, Package
 from os_update_agent.packages.backend import Backend
 from os_update_agent.packages.space import free_bytes
-from os_update_agent.wording import logged
+from os_update_agent.wording import amount, logged
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +26,20 @@ _AT_ONCE = 8
 
 REPOSITORY = "repository"
 REPACK = "repack"
+
+
+def missing(directory: Path, ledger: Ledger, packages: Sequence[Package]) -> Tuple[Package, ...]:
+    """Which of the packages have no file in the directory of the size that the ledger says."""
+    entries = ledger.archive_entries()
+    found = [(package, entries.get(package.identity)) for package in packages]
+    return tuple(package for package, entry in found if entry is None or not _is_there(directory, entry))
+
+
+def _is_there(directory: Path, entry: ArchiveEntry) -> bool:
+    try:
+        return (directory / entry.file).stat().st_size == entry.size
+    except OSError:
+        return False
 
 
 class Archive:
@@ -51,14 +65,7 @@ class Archive:
 
     def missing(self, packages: Sequence[Package]) -> Tuple[Package, ...]:
         """Which of the packages have no file here of the size that the ledger says."""
-        entries = self._ledger.archive_entries()
-        return tuple(package for package in packages if not self._is_there(entries.get(package.identity)))
-
-    def _is_there(self, entry: Optional[ArchiveEntry]) -> bool:
-        try:
-            return entry is not None and (self.directory / entry.file).stat().st_size == entry.size
-        except OSError:
-            return False
+        return missing(self.directory, self._ledger, packages)
 
     def obtain(self, packages: Sequence[Package]) -> Tuple[Package, ...]:
         """See that sound files are here, from the repositories where they are not. Returns what nobody has. Raises PackageError."""
@@ -77,7 +84,7 @@ class Archive:
         entries = self._ledger.archive_entries()
         for package in packages:
             entry = entries.get(package.identity)
-            if self._is_there(entry) and entry is not None and not self._is_sound(entry):
+            if entry is not None and _is_there(self.directory, entry) and not self._is_sound(entry):
                 log.warning(logged(archive=entry.file, dropped="yes", why="it is damaged"))
                 self._drop(entry)
 
@@ -168,7 +175,9 @@ class Archive:
     def _room_for(self, size: int) -> None:
         free = free_bytes(self.directory)
         if size > free:
-            raise PackageError(f"not enough space for the package files: {_mb(size)} are needed, {_mb(free)} are free in {self.directory}")
+            raise PackageError(
+                f"not enough space for the package files: {amount(size)} are needed, {amount(free)} are free in {self.directory}"
+            )
 
 
 def _checksum(path: Path, *, sync: bool = False) -> str:
@@ -190,7 +199,3 @@ def _sync_directory(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _mb(size: int) -> str:
-    return f"{size / 1e6:.1f} MB"

@@ -6,6 +6,7 @@ from typing import List, Mapping, Sequence, Tuple
 
 from os_update_agent.errors import PackageError
 from os_update_agent.model import Change, Identity
+from os_update_agent.wording import amount
 
 KIB = 1024
 # dpkg's own journal, logs and what maintainer scripts write.
@@ -48,9 +49,7 @@ def check_space(root: Path, needed: int, boot: int, ours: Path) -> None:
     for path, size in needs:
         free = free_bytes(path)
         if size > free:
-            raise PackageError(
-                f"not enough space in {path}: {size / 1e6:.1f} MB are needed for the transaction, {free / 1e6:.1f} MB are free"
-            )
+            raise PackageError(f"not enough space in {path}: {amount(size)} are needed for the transaction, {amount(free)} are free")
 
 
 def boot_need(root: Path, new_kernels: int, boot_bytes: int) -> int:

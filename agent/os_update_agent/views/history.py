@@ -1,21 +1,21 @@
 """What happened here: the values of each key, and the runs."""
 
-from typing import List, Sequence, Tuple
+from typing import Collection, List, Mapping, Sequence, Tuple
 
 from os_update_agent.model import History, Run
 from os_update_agent.report import shown, when
-from os_update_agent.retention import kept_states
 from os_update_agent.views.base import Document, run_document, table
 
+SHOWN_WHY = 100
 
-def history_document(histories: Sequence[History], runs: Sequence[Tuple[Run, int]], keep: int) -> Document:
-    """``runs`` come with how many packages each has changed."""
-    keys = [_key_document(history, keep) for history in histories]
+
+def history_document(histories: Sequence[History], runs: Sequence[Tuple[Run, int]], kept: Mapping[str, Collection[int]]) -> Document:
+    """``runs`` come with how many packages each has changed; ``kept`` are for each key the states whose package files are here."""
+    keys = [_key_document(history, kept[history.key]) for history in histories]
     return {"keys": keys, "runs": [run_document(run, changed) for run, changed in runs]}
 
 
-def _key_document(history: History, keep: int) -> Document:
-    kept = kept_states(history, keep)
+def _key_document(history: History, kept: Collection[int]) -> Document:
     return {
         "key": history.key,
         "current": history.current,
@@ -33,6 +33,11 @@ def _key_document(history: History, keep: int) -> Document:
     }
 
 
+def _why(failure: str) -> str:
+    line = failure.partition("\n")[0]
+    return line if len(failure) <= SHOWN_WHY else f"{line[:SHOWN_WHY]}..."
+
+
 def history_text(document: Document) -> str:
     if not document["keys"]:
         return "nothing has been recorded on this node yet"
@@ -48,9 +53,9 @@ def history_text(document: Document) -> str:
     if document["runs"]:
         runs: List[Sequence[str]] = [("RUN", "KIND", "VALUE", "STARTED", "SECONDS", "RESULT", "CHANGED", "HELD", "WHY")]
         for run in document["runs"]:
-            why = run["failure"].splitlines()[0][:100] if run["failure"] else ""
-            took = "-" if run["seconds"] is None else f"{run['seconds']:.0f}"
+            took = "-" if run["seconds"] is None else f"{run['seconds']:.1f}"
             counts = (str(run["changed"]), str(len(run["held_back"])))
+            why = _why(run["failure"])
             runs.append((str(run["run"]), run["kind"], shown(run["value"]), run["started"], took, run["result"], *counts, why))
         lines += table(runs)
     return "\n".join(lines).rstrip()

@@ -5,7 +5,7 @@ from typing import Iterable, List, Sequence
 from os_update_agent.foresight import Forecast
 from os_update_agent.model import Change, Package
 from os_update_agent.views.base import Document, held_documents
-from os_update_agent.wording import described, named
+from os_update_agent.wording import amount, described, named
 
 _GROUPS = (("change", "changed"), ("install", "new"), ("remove", "removed"))
 
@@ -32,7 +32,7 @@ def plan_document(title: str, found: Forecast, archive: str) -> Document:
 def plan_text(document: Document, changes: Sequence[Change]) -> str:
     """The document for a person; ``changes`` are its own, in full."""
     security = {change["name"] for change in document["changes"] if change["security"]}
-    lines = [document["what"]]
+    lines = [f"{document['what']} would change{':' if changes else ' nothing'}"]
     for kind, word in _GROUPS:
         group = [change for change in changes if change.kind == kind]
         if group:
@@ -46,8 +46,8 @@ def plan_text(document: Document, changes: Sequence[Change]) -> str:
 
 def _consequences(document: Document) -> List[str]:
     disk = document["disk_bytes"]
-    grows = "not known before the download" if disk is None else f"{disk / 1e6:+.1f} MB"
-    lines = [f"download: {document['download_bytes'] / 1e6:.1f} MB; on the disk: {grows}"]
+    grows = "not known before the download" if disk is None else f"{'+' if disk > 0 else ''}{amount(disk)}"
+    lines = [f"download: {amount(document['download_bytes'])}; on the disk: {grows}"]
     if document["removes_foreign"]:
         lines.append(f"would remove what no run of the agent installed: {named(document['removes_foreign'])}")
     lines.append(f"reboot: {'expected, for ' + named(document['reboot_expected']) if document['reboot_expected'] else 'not expected'}")

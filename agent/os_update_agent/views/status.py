@@ -72,18 +72,24 @@ def status_text(document: Document) -> str:
     if last:
         counts = f"{last['changed']} changed, {len(last['held_back'])} held back"
         lines.append(f"last run: {last['kind']} {shown(last['value'])}, started {last['started']}: {last['result']}, {counts}")
-        lines += [f"  {line}" for line in (last["failure"], f"log: {last['log']}") if line]
+        lines += [f"  {line}" for line in (last["failure"], *last["notes"], f"log: {last['log']}") if line]
     lines.append(f"at work: {document['at_work'] or 'nobody'}")
     for run in document["open_runs"]:
-        lines.append(f"open: run {run['run']} ({run['kind']} {shown(run['value'])}) is in phase {run['phase']}")
+        lines.append(
+            f"open: run {run['run']} ({run['kind']} {shown(run['value'])}) is in phase {run['phase']}; log: {run['log'] or 'none yet'}"
+        )
+        if not document["at_work"]:
+            lines.append("  nobody is at it: 'os-update-agent resume' finishes or undoes it")
     for standing, advice in (
         ("owed", "'os-update-agent resume' tries again"),
         ("refused", "Heat does not take it: 'openstack stack resource signal' tells it by hand"),
     ):
         for signal in document["signals"][standing]:
             lines.append(f"signal {standing}: deployment {signal['deployment']}: {signal['last_answer'] or 'not tried yet'}; {advice}")
+    if not document["signals"]["owed"]:
+        lines.append("owed to Heat: nothing")
     if document["signals"]["superseded"]:
         lines.append(f"signals dropped because a newer delivery came: {len(document['signals']['superseded'])}")
-    lines += [f"reboot required: {reason}" for reason in document["reboot_required"]]
+    lines += [f"reboot required: {reason}" for reason in document["reboot_required"]] or ["reboot required: no"]
     lines += [f"readable by all: {path} holds secrets of Heat's signals: give it mode 0600" for path in document["readable_by_all"]]
     return "\n".join(lines)
