@@ -9,11 +9,11 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Callable, Iterator, List, Tuple
+from typing import Callable, Dict, Iterator, List, Tuple
 
 from bench import growth, line
 from bench.measuring import Figures
-from bench.rows import Row, table
+from bench.rows import Row, goals, table
 
 RESULT = Path(__file__).resolve().parents[2] / ".test-venv/bench.json"
 Section = Tuple[str, Callable[[Path], Iterator[Row]]]
@@ -37,17 +37,21 @@ def main() -> None:
         ("growth", lambda base: growth.rows(base, (200, 800), (10, 100), (50, 500)) if quick else growth.rows(base)),
         ("dnf", lambda base: _dnf(base, quick, rounds)),
     ]
+    machine = {"cores": os.cpu_count() or 1, "system": _system(), "python": platform.python_version()}
     rows: List[Row] = []
+    loads: Dict[str, float] = {}
+    print("medians on {cores} cores, {system}, Python {python}".format(**machine))
     for name, section in sections:
         if options.only in (None, name):
             with tempfile.TemporaryDirectory(prefix=f"bench-{name}-") as directory:
-                print(f"... {name}", file=sys.stderr, flush=True)
-                rows += section(Path(directory))
-    cores, load = os.cpu_count() or 1, os.getloadavg()[0]
-    machine = {"cores": cores, "system": _system(), "python": platform.python_version(), "load": round(load, 2)}
-    print("medians on {cores} cores, {system}, Python {python}, load {load}".format(**machine))
-    print(table(rows))
-    options.result.write_text(json.dumps({"machine": machine, "rows": [row.as_json() for row in rows]}, indent=1) + "\n", encoding="utf-8")
+                found = list(section(Path(directory)))
+            rows += found
+            loads[name] = round(os.getloadavg()[0], 2)
+            # What is measured is told and kept, whatever becomes of the next section.
+            print(f"\n{table(found)}", flush=True)
+            document = {"machine": machine, "load": loads, "rows": [row.as_json() for row in rows]}
+            options.result.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    print(f"\n{goals(rows)}; load after each section: {', '.join(f'{name} {load:g}' for name, load in loads.items())}")
 
 
 def _dnf(base: Path, quick: bool, rounds: int) -> Iterator[Row]:
@@ -59,14 +63,11 @@ def _dnf(base: Path, quick: bool, rounds: int) -> Iterator[Row]:
     options = ["--repeats", str(rounds), *(["--small"] if quick else [])]
     subprocess.run([sys.executable, str(program), str(result), *options], check=True, stdout=subprocess.DEVNULL)
     found = json.loads(result.read_text(encoding="utf-8"))
-    for what, seconds in found["seconds"].items():
-        row = Row("dnf 4, 30 packages", what, Figures(seconds, 0.0, 0.0))
-        for pair in found["ratios"]:
-            ours, _, theirs = pair.partition(" / ")
-            if ours == what and row.ratio is None:
-                peer = Figures(found["seconds"][theirs], 0.0, 0.0)
-                row = row.against(peer, theirs, 1.10, 0.3)
-        yield row
+    measured = {what: Figures(*columns, 0.0) for what, columns in found["medians"].items()}
+    for what, figures in measured.items():
+        row = Row("dnf 4, 30 packages", what, figures)
+        peer = next((pair.partition(" / ")[2] for pair in found["ratios"] if pair.startswith(f"{what} / ")), None)
+        yield row if peer is None else row.against(measured[peer], peer, 1.15)
 
 
 def _system() -> str:

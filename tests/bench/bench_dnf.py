@@ -247,20 +247,22 @@ def main(arguments: Optional[Sequence[str]] = None) -> None:
     adopt_orphans()
     with tempfile.TemporaryDirectory(prefix="bench-dnf-") as directory:
         figures = measure(Path(directory), size, options.repeats)
-    document: Dict[str, object] = {"repeats": options.repeats, "small": options.small}
+    medians: Dict[str, List[float]] = {}
+    ratios: Dict[str, List[float]] = {}
     print(f"medians of {options.repeats}, {CHANGING} of {CHANGING + size.staying} packages change, Python {sys.version.split()[0]}")
     print(f"  {'':70}{'clock':>12}{'processor':>12}")
     for what, taken in figures.items():
         columns = [statistics.median(column) for column in zip(*taken)]
-        document[what] = columns
+        medians[what] = columns
         print(f"  {what:70}" + "".join(f"{seconds * 1000:9.0f} ms" for seconds in columns))
     for kind, peers in BARE.items():
         for what in peers:
             pairs = zip(zip(*figures[HOOKS[kind]]), zip(*figures[what]))
             columns = [statistics.median(our / their for our, their in zip(ours, theirs)) for ours, theirs in pairs]
-            document[f"{HOOKS[kind]} / {what}"] = columns
+            ratios[f"{HOOKS[kind]} / {what}"] = columns
             print(f"  {HOOKS[kind] + ' / ' + what:70}" + "".join(f"{ratio:10.2f} x" for ratio in columns))
     if options.result:
+        document = {"repeats": options.repeats, "small": options.small, "medians": medians, "ratios": ratios}
         options.result.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
 
 

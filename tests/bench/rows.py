@@ -50,8 +50,12 @@ def table(rows: Sequence[Row]) -> str:
         lines.append(
             f"  {row.what:52} {_time(figures.seconds)} {cpu} {peak} {ratio}  {'; '.join(filter(None, (row.note, missed)))}".rstrip()
         )
-    goals = [met for row in rows for _, met in row.goals]
-    return "\n".join([*lines, "", f"{sum(goals)} of {len(goals)} goals met"]).lstrip("\n")
+    return "\n".join(lines).lstrip("\n")
+
+
+def goals(rows: Sequence[Row]) -> str:
+    met = [met for row in rows for _, met in row.goals]
+    return f"{sum(met)} of {len(met)} goals met"
 
 
 def _time(seconds: float) -> str:

@@ -11,7 +11,14 @@ import pytest
 TESTS = Path(__file__).parents[1]
 
 
-@pytest.mark.parametrize(("section", "rows"), [("changes-1", {"update", "restore"}), ("growth", {"200", "800", "10", "100", "50", "500"})])
+@pytest.mark.parametrize(
+    ("section", "rows"),
+    [
+        ("changes-1", {"update", "restore"}),
+        ("growth", {"200", "800", "10", "100", "50", "500"}),
+        ("dnf", {"the hook, a new value", "the hook, back to the first value"}),
+    ],
+)
 def test_a_section_gives_a_table_and_a_file(tmp_path: Path, section: str, rows: "set[str]") -> None:
     result = tmp_path / "bench.json"
     done = subprocess.run(
