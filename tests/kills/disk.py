@@ -8,7 +8,9 @@ has confirmed (no lying write cache), and of ext4 as distributions mount it (dat
 
 import shutil
 import subprocess
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Iterator
 
 SIZE = "24M"
 # Seconds: ext4 would commit its journal every five.
@@ -70,6 +72,17 @@ class SmallDisk:
 
     def remove(self) -> None:
         _do("umount", str(self.mount_point))
+
+
+@contextmanager
+def shared(directory: Path) -> Iterator[None]:
+    """What is mounted below the directory shows also in other mount namespaces, if they are slaves of ours."""
+    _do("mount", "--bind", str(directory), str(directory))
+    try:
+        _do("mount", "--make-shared", str(directory))
+        yield
+    finally:
+        _do("umount", str(directory))
 
 
 def unmount_all(directory: Path) -> None:

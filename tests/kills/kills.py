@@ -1,7 +1,7 @@
 """Kills the agent, again and again, and looks whether the promise holds: python -m kills.kills NUMBER SEED
 
-Each trial takes a copy of a prepared node of apt or dnf with one delivery (an update, one that fails, a restore), and ends what is at work
-on it with SIGKILL: the worker at each of its durable writes, just before or just after the commit, or at a random moment of its
+Each trial takes a copy of a prepared node of apt, dnf 4 or dnf 5 with one delivery (an update, one that fails, a restore), and ends what
+is at work on it with SIGKILL: the worker at each of its durable writes, just before or just after the commit, or at a random moment of its
 transaction; alone, or with all other processes of the node, or with the power; or the hook that waits for it. What takes the delivery up
 again is killed as well, now and then. At last it is left alone; what must be true then is in Trial.end.
 """
@@ -9,16 +9,17 @@ again is killed as well, now and then. At last it is left alone; what must be tr
 import random
 import sys
 import tempfile
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Counter, Dict, Iterator, List, Sequence, Tuple
 
-from kills.disk import unmount_all
+from kills.disk import shared, unmount_all
 from kills.nodes import KINDS, SCENARIOS, World
 from kills.nursery import Nursery
 from kills.trials import EVERYTHING, POWER, WORKER, Trial
 from os_update_agent.demo.receiver import Receiver
+from packages import sid
 
 CALLER = "caller"
 # Files in memory: an fsync costs nothing there, and no process is told from another by what it costs.
@@ -30,15 +31,19 @@ DEATHS_IN_A_PHASE = 2
 
 @contextmanager
 def world_of(kind: str) -> Iterator[World]:
-    """Prepared nodes of "apt" or "dnf", in a directory of their own."""
+    """Prepared nodes of "apt", "dnf" or "dnf5", in a directory of their own. Raises sid.Impossible where there cannot be one."""
     where = MEMORY if MEMORY.is_dir() else None
-    with tempfile.TemporaryDirectory(prefix="kills-", dir=where) as scratch, Receiver() as receiver, Nursery() as nursery:
-        world = World(Path(scratch).resolve(), KINDS[kind], receiver, nursery)
-        try:
-            world.prepare()
-            yield world
-        finally:
-            unmount_all(world.directory)
+    own = KINDS[kind]
+    with ExitStack() as stack:
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kills-", dir=where))).resolve()
+        # The nursery may be in a mount namespace of its own.
+        stack.enter_context(shared(directory))
+        stack.callback(unmount_all, directory)
+        receiver = stack.enter_context(Receiver())
+        nursery = stack.enter_context(Nursery(own.wrapper, own.python))
+        world = World(directory, own, receiver, nursery)
+        world.prepare()
+        yield world
 
 
 def rounds(way: Sequence[str], when: str) -> Tuple[Tuple[Tuple[str, str], ...], ...]:
@@ -88,10 +93,16 @@ def survive(number: int, seed: int) -> Tally:
     """Kill ``number`` times, over all kinds, scenarios and ways to die; prints what did not survive."""
     chance = random.Random(seed)
     tally = Tally(number)
-    with world_of("apt") as apt, world_of("dnf") as dnf:
+    with ExitStack() as stack:
+        worlds = [stack.enter_context(world_of(kind)) for kind in ("apt", "dnf")]
+        # The transaction of dnf takes several times as long.
+        worlds.insert(0, worlds[0])
+        try:
+            worlds.append(stack.enter_context(world_of("dnf5")))
+        except sid.Impossible as why:
+            print(f"NOTHING IS KILLED WITH DNF 5: {why}", flush=True)
         while tally.left > 0:
-            # The transaction of dnf takes several times as long.
-            world = chance.choice([apt, apt, dnf])
+            world = chance.choice(worlds)
             how = chance.choice([WORKER, EVERYTHING, EVERYTHING, POWER, CALLER])
             own = random.Random(chance.random())
             for complaint in tally.count(*one_trial(world, chance.choice(SCENARIOS), how, own, tally.left)):

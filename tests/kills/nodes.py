@@ -1,4 +1,4 @@
-"""Small nodes for the kill tests: a private root of apt or dnf, the agent's own directories beside it, and one delivery to be done."""
+"""Small nodes for the kill tests: a private root of apt or a dnf, the agent's own directories beside it, and one delivery to be done."""
 
 import contextlib
 import json
@@ -10,7 +10,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, List, Optional, Union
+from typing import Dict, List, Optional, Tuple, Type, Union
 
 from kills.death import Death
 from kills.disk import Disk, SmallDisk
@@ -26,8 +26,12 @@ from os_update_agent.node.lock import is_held
 from os_update_agent.packages.apt import Apt
 from os_update_agent.packages.backend import Backend
 from os_update_agent.packages.dnf import Dnf4
+from os_update_agent.packages.dnf5 import Dnf5
+from os_update_agent.packages.rpm_backend import RpmBackend
 from os_update_agent.policy import Policy
 from os_update_agent.settings import Settings, load
+from packages import sid
+from packages.hand_rpm import Dnf5Hand, DnfHand
 
 HOOK = AGENT.parent / "hooks/package-update"
 STACK, SERVER = "stack/1", "server"
@@ -82,6 +86,9 @@ class Kind:
     """What the package managers do not have in common: how a root and the repositories are made, and how one looks at it."""
 
     name: str
+    # Put before a command that has to run where the package manager is, and the Python that the agent runs under there.
+    wrapper: Tuple[str, ...] = ()
+    python: str = sys.executable
 
     def prepare(self, directory: Path, root: Path) -> None:
         """Make a root that has the old packages, and in ``directory`` the repositories of all scenarios."""
@@ -133,22 +140,20 @@ class AptKind(Kind):
 
 
 class DnfKind(Kind):
+    """dnf 4."""
+
     name = "dnf"
+    backend_type: Type[RpmBackend] = Dnf4
+    hand_type: Type[DnfHand] = DnfHand
 
     def prepare(self, directory: Path, root: Path) -> None:
-        repository = rpms.Repository(directory / "repository")
-        repository.add(*OLD_RPMS)
-        repository.publish()
-        rpms.make_root(root, repositories=[repository.section()])
-        home = directory / "home"
-        home.mkdir()
-        (home / ".rpmmacros").write_text(f"%_dbpath {rpms.DATABASE}\n", encoding="utf-8")
-        own = ["-c", f"{root}/etc/dnf/dnf.conf", f"--installroot={root}", "--setopt=cachedir=/var/cache/dnf", "--noplugins"]
-        argv = ["dnf", "-q", "-y", "--releasever=1", *own, "install", *INSTALLED]
-        done = subprocess.run(argv, env={**os.environ, "HOME": str(home)}, capture_output=True, text=True, timeout=180)
-        assert done.returncode == 0, done.stdout + done.stderr
-        repository.add(*NEW_RPMS)
-        repository.publish()
+        hand = self.hand_type(directory)
+        hand.root = root
+        hand.add(*OLD_RPMS)
+        hand.publish()
+        hand.make(*INSTALLED)
+        hand.add(*NEW_RPMS)
+        hand.publish()
         # An rpm cannot be rebuilt from what is installed, so the old one must be offered to be kept.
         for scenario, new in ((RESTORE, ()), (FAILING, (OLD_RPMS[-1], BROKEN_RPM))):
             own_repository = rpms.Repository(directory / f"repository-{scenario}")
@@ -160,15 +165,29 @@ class DnfKind(Kind):
         (root / "etc/yum.repos.d/demo.repo").write_text(section, encoding="utf-8")
 
     def backend(self, root: Path, work: Path) -> Backend:
-        return Dnf4(root, work, work)
+        return self.backend_type(root, work, work)
 
     def unsound(self, root: Path) -> str:
-        argv = ["rpm", "--root", str(root), "--dbpath", rpms.DATABASE, "-Va", "--noconfig"]
-        done = subprocess.run(argv, capture_output=True, text=True, timeout=60)
-        return done.stdout + done.stderr
+        return self.hand_type(root.parent).faults()
 
 
-KINDS = {kind.name: kind for kind in (AptKind(), DnfKind())}
+class Dnf5Kind(DnfKind):
+    """dnf 5, which lives in a root of Debian sid; so does everything that works on its nodes."""
+
+    name = "dnf5"
+    backend_type = Dnf5
+    hand_type = Dnf5Hand
+
+    @property
+    def wrapper(self) -> Tuple[str, ...]:
+        return sid.enter()
+
+    @property
+    def python(self) -> str:
+        return Dnf5Hand.python
+
+
+KINDS = {kind.name: kind for kind in (AptKind(), DnfKind(), Dnf5Kind())}
 
 
 @dataclass
@@ -255,7 +274,8 @@ class Node:
         delivery = self.directory / f"{config_id}.json"
         delivery.write_text(json.dumps({**head, "inputs": inputs, "outputs": outputs}), encoding="utf-8")
         with delivery.open("rb") as stdin, self.output.open("ab") as output:
-            process = subprocess.Popen([sys.executable, str(HOOK)], env=self.environment, stdin=stdin, stdout=output, stderr=output)
+            argv = [*self.kind.wrapper, self.kind.python, str(HOOK)]
+            process = subprocess.Popen(argv, env=self.environment, stdin=stdin, stdout=output, stderr=output)
         return config_id, process
 
     def run_worker(self, death: Optional[Death] = None) -> int:

@@ -4,13 +4,14 @@ A line of JSON on its standard input, {"environment", "death", "output", "note"}
 has ended. What runs is os_update_agent.worker.main in a process of its own; only the imports are already done.
 """
 
+import contextlib
 import json
 import os
 import select
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, Mapping, Optional
+from typing import Any, Mapping, Optional, Sequence
 
 from kills.death import Death, Doom
 from os_update_agent import worker
@@ -22,12 +23,17 @@ LIMIT = 180.0
 
 
 class Nursery:
-    """Use as a context manager; one worker at a time."""
+    """Use as a context manager; one worker at a time.
+
+    ``wrapper`` is put before the command, to run it where the package manager is, under the ``python`` of that place.
+    """
+
+    def __init__(self, wrapper: Sequence[str] = (), python: str = sys.executable) -> None:
+        self._argv = [*wrapper, python, "-m", "kills.nursery"]
 
     def __enter__(self) -> "Nursery":
         environment = {**os.environ, "PYTHONPATH": f"{AGENT}:{TESTS}"}
-        argv = [sys.executable, "-m", "kills.nursery"]
-        self._process = subprocess.Popen(argv, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self._process = subprocess.Popen(self._argv, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -67,11 +73,14 @@ def _beget(request: Mapping[str, Any]) -> int:
 
 
 def main() -> int:
-    # What a worker imports only when it sends, or signs.
-    import keystoneauth1.identity
+    # What a worker imports only when it sends, or signs; a place need not have the latter.
     import requests
 
-    assert requests and keystoneauth1
+    with contextlib.suppress(ImportError):
+        import keystoneauth1.identity
+
+        assert keystoneauth1
+    assert requests
     for line in sys.stdin:
         print("status", _beget(json.loads(line)), flush=True)
     return 0

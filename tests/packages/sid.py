@@ -46,8 +46,11 @@ def root() -> Path:
 
 
 def enter() -> Tuple[str, ...]:
-    """What stands before a command that is to run in the root. Raises Impossible."""
-    return ("unshare", "--mount", "--propagation", "private", "sh", "-c", _ENTER, "sh", str(root()), tempfile.gettempdir(), str(CHECKOUT))
+    """What stands before a command that is to run in the root. Raises Impossible.
+
+    What is mounted here later shows there as well, where that is shared; nothing shows the other way round.
+    """
+    return ("unshare", "--mount", "--propagation", "slave", "sh", "-c", _ENTER, "sh", str(root()), tempfile.gettempdir(), str(CHECKOUT))
 
 
 def _make(directory: Path) -> None:
