@@ -1,6 +1,6 @@
-"""What an update and a restore of 30 packages take with dnf 4, through the hook's process and with the bare dnf commands.
+"""What an update and a restore of 30 packages take with dnf 4 or dnf 5, through the hook's process and with the bare dnf commands.
 
-python tests/bench/bench_dnf.py [RESULT.json] [--repeats N]
+python tests/bench/bench_dnf.py [RESULT.json] [--repeats N] [--backend dnf5]
 
 Four things are done in turns on copies of one and the same private root, each from the same state, so that the machine's moods meet all:
   update   the hook is delivered a new value
@@ -11,7 +11,7 @@ Four things are done in turns on copies of one and the same private root, each f
 The packages are of ordinary size: 40 files, 1 MB, a scriptlet; 100 others stay, and a second repository, all of it newer than what the
 node has seen, lists 4000 that are not installed. With --small they are as good as empty and 30 others
 stay, which leaves little but what the agent costs by itself. Processor time is that of all processes: on a busy machine it tells more
-than the clock.
+than the clock. dnf 5 and what speaks to it, bare or not, run in a root of Debian sid, which is entered anew for each command.
 """
 
 import argparse
@@ -37,7 +37,8 @@ AGENT = TESTS.parent / "agent"
 HOOK = TESTS.parent / "hooks" / "package-update"
 sys.path[:0] = [str(AGENT), str(TESTS)]
 
-from os_update_agent.demo.rpm_repository import DATABASE, Repository, Rpm, make_root  # noqa: E402
+from os_update_agent.demo.rpm_repository import Repository, Rpm  # noqa: E402
+from packages.hand_rpm import Dnf5Hand, DnfHand  # noqa: E402
 
 CHANGING, REPEATS = 30, 7
 NAMES = [f"changing{number:02}" for number in range(CHANGING)]
@@ -51,6 +52,7 @@ BARE = {
         "bare: dnf downgrade FILE...": ["--disablerepo=*", *STRICT, "downgrade"],
     },
 }
+HANDS = {"dnf": DnfHand, "dnf5": Dnf5Hand}
 
 
 @dataclass(frozen=True)
@@ -122,25 +124,24 @@ def _id(name: str, version: str) -> str:
 class World:
     """A repository, a private root and the agent's directories below ``base``; what is below "node" can be kept and put back."""
 
-    def __init__(self, base: Path, size: Size) -> None:
+    def __init__(self, base: Path, size: Size, backend: str) -> None:
         self.base = base
         self.size = size
         fixed = [f"staying{number:03}" for number in range(size.staying)]
         self.node = base / "node"
-        self.repository = Repository(base / "repository")
+        self.hand = HANDS[backend](base)
+        self.hand.root = self.root = self.node / "root"
+        self.repository: Repository = self.hand.repository
         self.repository.add(*(size.rpm(name, "1.0", is_large=False) for name in fixed))
         self.offer("1.0")
-        sections = [self.repository.section(), *([write_catalogue(base / "others", size.others, "1.0")] if size.others else [])]
-        self.root = make_root(self.node / "root", repositories=sections)
+        self.hand.make(*NAMES, *fixed)
+        if size.others:
+            self.hand.use_sections(self.repository.section(), write_catalogue(base / "others", size.others, "1.0"))
         for name in ("state", "log", "run", "steps"):
             (self.node / name).mkdir(mode=0o700)
-        (base / "home").mkdir()
-        # So that the bare dnf finds the database where the agent's does.
-        (base / "home/.rpmmacros").write_text(f"%_dbpath {DATABASE}\n", encoding="utf-8")
         self.settings = base / "agent.conf"
         paths = "".join(f"{name} = {self.node / name}\n" for name in ("state", "log", "run", "steps"))
-        self.settings.write_text(f"[node]\nroot = {self.root}\nbackend = dnf\n[paths]\n{paths}", encoding="utf-8")
-        self.dnf("install", *NAMES, *fixed)
+        self.settings.write_text(f"[node]\nroot = {self.root}\nbackend = {backend}\n[paths]\n{paths}", encoding="utf-8")
         self.count = 0
         # An installed agent has its bytecode; this makes it once, away from the source.
         inherited = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
@@ -160,16 +161,10 @@ class World:
         shutil.rmtree(self.node)
         subprocess.run(["cp", "-a", str(self.base / name), str(self.node)], check=True)
 
-    def dnf(self, *arguments: str) -> None:
-        own = ["-c", f"{self.root}/etc/dnf/dnf.conf", f"--installroot={self.root}", "--setopt=cachedir=/var/cache/dnf", "--noplugins"]
-        environment = {**os.environ, "HOME": str(self.base / "home"), "LC_ALL": "C.UTF-8"}
-        argv = ["dnf", "-q", "-y", "--releasever=1", *own, *arguments]
-        done = subprocess.run(argv, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stdout + done.stderr
-
     def bare(self, arguments: Sequence[str]) -> None:
         files = [str(self.repository.directory / Rpm(name, "1.0").file) for name in NAMES] if arguments[-1] == "downgrade" else []
-        self.dnf(*arguments, *files)
+        words = [word for argument in arguments for word in (self.hand.REFRESHED if argument == "--refresh" else [argument])]
+        self.hand.dnf(*words, *files)
 
     def deliver(self, action: str, value: str) -> None:
         """One delivery through the hook's process, which has to succeed."""
@@ -183,14 +178,14 @@ class World:
             "inputs": [{"name": name, "type": "String", "value": value} for name, value in told.items()],
             "outputs": [{"name": name} for name in ("changes", "held_back", "state_digest", "restored_from")],
         }  # fmt: skip
-        argv = [sys.executable, str(HOOK)]
+        argv = [*self.hand.wrapper, self.hand.python, str(HOOK)]
         done = subprocess.run(argv, input=json.dumps(deployment), env=self.environment, capture_output=True, text=True, check=True)
         answer = json.loads(done.stdout)
         assert answer["deploy_status_code"] == 0, answer
 
     def has(self, version: str) -> bool:
-        argv = ["rpm", "--root", str(self.root), "--dbpath", DATABASE, "-q", "--queryformat", "%{version}\n", *NAMES]
-        return subprocess.run(argv, check=True, capture_output=True, text=True).stdout.split() == [version] * CHANGING
+        versions = self.hand.versions()
+        return {versions[name] for name in NAMES} == {f"{version}-1"}
 
 
 def adopt_orphans() -> None:
@@ -211,9 +206,9 @@ def timed(action: Callable[[], object]) -> Tuple[float, float]:
     return taken, after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
 
 
-def measure(base: Path, size: Size, repeats: int) -> Dict[str, List[Tuple[float, float]]]:
+def measure(base: Path, size: Size, repeats: int, backend: str = "dnf") -> Dict[str, List[Tuple[float, float]]]:
     """What each repeat has taken, as ``timed`` tells it, by what was done."""
-    world = World(base, size)
+    world = World(base, size, backend)
     world.deliver("CREATE", "v1")
     world.offer("2.0")
     world.keep("old")
@@ -241,28 +236,28 @@ def main(arguments: Optional[Sequence[str]] = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("result", nargs="?", type=Path, help="also write the figures as JSON into this file")
     parser.add_argument("--repeats", type=int, default=REPEATS)
+    parser.add_argument("--backend", choices=sorted(HANDS), default="dnf", help="dnf is dnf 4; dnf5 needs a root of Debian sid")
     parser.add_argument("--small", action="store_true", help="packages that are as good as empty")
     options = parser.parse_args(arguments)
     size = SMALL if options.small else ORDINARY
     adopt_orphans()
     with tempfile.TemporaryDirectory(prefix="bench-dnf-") as directory:
-        figures = measure(Path(directory), size, options.repeats)
-    medians: Dict[str, List[float]] = {}
+        figures = measure(Path(directory), size, options.repeats, options.backend)
+    # (seconds on the clock, seconds of processor time), medians; ratios are those of each repeat.
+    medians = {what: [statistics.median(column) for column in zip(*taken)] for what, taken in figures.items()}
     ratios: Dict[str, List[float]] = {}
-    print(f"medians of {options.repeats}, {CHANGING} of {CHANGING + size.staying} packages change, Python {sys.version.split()[0]}")
-    print(f"  {'':70}{'clock':>12}{'processor':>12}")
-    for what, taken in figures.items():
-        columns = [statistics.median(column) for column in zip(*taken)]
-        medians[what] = columns
-        print(f"  {what:70}" + "".join(f"{seconds * 1000:9.0f} ms" for seconds in columns))
     for kind, peers in BARE.items():
         for what in peers:
             pairs = zip(zip(*figures[HOOKS[kind]]), zip(*figures[what]))
-            columns = [statistics.median(our / their for our, their in zip(ours, theirs)) for ours, theirs in pairs]
-            ratios[f"{HOOKS[kind]} / {what}"] = columns
-            print(f"  {HOOKS[kind] + ' / ' + what:70}" + "".join(f"{ratio:10.2f} x" for ratio in columns))
+            ratios[f"{HOOKS[kind]} / {what}"] = [statistics.median(our / their for our, their in zip(*pair)) for pair in pairs]
+    print(f"medians of {options.repeats}, {options.backend}, {CHANGING} of {CHANGING + size.staying} packages change")
+    print(f"  {'':70}{'clock':>12}{'processor':>12}")
+    for what, columns in medians.items():
+        print(f"  {what:70}" + "".join(f"{seconds * 1000:9.0f} ms" for seconds in columns))
+    for what, columns in ratios.items():
+        print(f"  {what:70}" + "".join(f"{ratio:10.2f} x" for ratio in columns))
     if options.result:
-        document = {"repeats": options.repeats, "small": options.small, "medians": medians, "ratios": ratios}
+        document = {"repeats": options.repeats, "backend": options.backend, "small": options.small, "medians": medians, "ratios": ratios}
         options.result.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
 
 

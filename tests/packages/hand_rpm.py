@@ -66,7 +66,7 @@ class DnfHand(Hand):
     index = "repodata"
     python = sys.executable
     program = "dnf"
-    _REFRESHED: Sequence[str] = ("--refresh",)
+    REFRESHED: Sequence[str] = ("--refresh",)
     _MARKS: ClassVar[Mapping[str, Sequence[str]]] = {"auto": ("mark", "remove"), "manual": ("mark", "install")}
     # How dnf calls a package that is there for others.
     _AUTO = "dependency"
@@ -121,10 +121,10 @@ class DnfHand(Hand):
         self.install(*names)
 
     def install(self, *names: str) -> None:
-        self.dnf(*self._REFRESHED, "install", *names)
+        self.dnf(*self.REFRESHED, "install", *names)
 
     def start_installing(self, *names: str) -> "subprocess.Popen[bytes]":
-        argv = self.dnf_argv(*self._REFRESHED, "install", *names)
+        argv = self.dnf_argv(*self.REFRESHED, "install", *names)
         return subprocess.Popen(argv, env=self.environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def remove(self, *names: str) -> None:
@@ -207,7 +207,7 @@ class Dnf5Hand(DnfHand):
     python = "/usr/bin/python3"
     program = "dnf5"
     # --refresh is not enough for a repository on the disk.
-    _REFRESHED = ("--setopt=metadata_expire=0",)
+    REFRESHED = ("--setopt=metadata_expire=0",)
     _MARKS: ClassVar[Mapping[str, Sequence[str]]] = {"auto": ("mark", "dependency"), "manual": ("mark", "user")}
 
     @property
