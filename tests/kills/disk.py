@@ -8,6 +8,7 @@ has confirmed (no lying write cache), and of ext4 as distributions mount it (dat
 
 import shutil
 import subprocess
+import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Iterator
@@ -15,6 +16,8 @@ from typing import Iterator
 SIZE = "24M"
 # Seconds: ext4 would commit its journal every five.
 COMMIT = 3600
+# Seconds that processes which were killed may take to let go of their files.
+PATIENCE = 60.0
 
 
 class Disk:
@@ -48,10 +51,18 @@ class Disk:
         self._mount()
 
     def remove(self) -> None:
-        _do("umount", str(self.mount_point))
+        _unmount(self.mount_point)
 
     def _mount(self) -> None:
         _do("mount", "-t", "ext4", "-o", f"loop,commit={COMMIT}", str(self.image), str(self.mount_point))
+
+
+def _unmount(mount_point: Path) -> None:
+    """Who was killed has no name in /proc any more while he still holds his files."""
+    end = time.monotonic() + PATIENCE
+    while subprocess.run(["umount", str(mount_point)], capture_output=True).returncode and time.monotonic() < end:
+        time.sleep(0.02)
+    assert not mount_point.is_mount(), f"{mount_point} was still busy after {PATIENCE:g} s"
 
 
 def _do(*argv: str) -> None:
@@ -71,7 +82,7 @@ class SmallDisk:
         (self.mount_point / "filler").unlink(missing_ok=True)
 
     def remove(self) -> None:
-        _do("umount", str(self.mount_point))
+        _unmount(self.mount_point)
 
 
 @contextmanager
@@ -82,7 +93,7 @@ def shared(directory: Path) -> Iterator[None]:
         _do("mount", "--make-shared", str(directory))
         yield
     finally:
-        _do("umount", str(directory))
+        _unmount(directory)
 
 
 def unmount_all(directory: Path) -> None:
@@ -90,4 +101,4 @@ def unmount_all(directory: Path) -> None:
     for line in Path("/proc/mounts").read_text(encoding="utf-8").splitlines():
         place = line.split()[1]
         if place.startswith(f"{directory}/"):
-            _do("umount", place)
+            _unmount(Path(place))
