@@ -62,7 +62,7 @@ def _unmount(mount_point: Path) -> None:
     end = time.monotonic() + PATIENCE
     while subprocess.run(["umount", str(mount_point)], capture_output=True).returncode and time.monotonic() < end:
         time.sleep(0.02)
-    assert not mount_point.is_mount(), f"{mount_point} was still busy after {PATIENCE:g} s"
+    assert f" {mount_point} " not in Path("/proc/mounts").read_text(encoding="utf-8"), f"{mount_point} was still busy after {PATIENCE:g} s"
 
 
 def _do(*argv: str) -> None:
