@@ -13,9 +13,9 @@ def complete(base: Any, request: Request) -> Dict[str, Any]:
     """Finish what dnf's record and the package database show as begun. Answers what could not be finished."""
     fill(base, repositories=False)
     comes, goes, reasons = _begun(base)
-    comes, goes = due(comes, goes, _installed(base, request["native"]), request["native"])
+    todo = due(comes, goes, _installed(base, request["native"]), request["native"])
     several = {pkg.name for pkg in install_only(base)}
-    problems = run(base.conf.installroot, several, files_of(comes, base.conf.cachedir, request["archive"]), goes)
+    problems = run(base.conf.installroot, several, todo, files_of(todo.comes, base.conf.cachedir, request["archive"]))
     base.reset(sack=True, goal=True)
     fill(base, repositories=False)
     for pkg in base.sack.query().installed():

@@ -31,10 +31,10 @@ def complete(base: Any, request: Request) -> Dict[str, Any]:
     """Finish what dnf's record and the package database show as begun. Answers what could not be finished."""
     fill(base, repositories=False)
     begun, ended, reasons = _begun(base)
-    comes, goes = due(begun, ended, _installed(base, request["native"]), request["native"])
+    todo = due(begun, ended, _installed(base, request["native"]), request["native"])
     config = base.get_config()
-    files = files_of(comes, _inside(config.cachedir, config.installroot), request["archive"])
-    problems = run_by_rpm(str(config.installroot), set(several(base)), files, goes)
+    files = files_of(todo.comes, _inside(config.cachedir, config.installroot), request["archive"])
+    problems = run_by_rpm(str(config.installroot), set(several(base)), todo, files)
     _close_record(request, reasons, is_unfinished=bool(begun or ended))
     return {"problems": problems}
 

@@ -2,7 +2,7 @@
 
 Measured: after a kill "dnf upgrade" and "dnf distro-sync" end with 0 and leave both versions, and "history undo" makes the database
 right and leaves the new files on the disk; only forward is clean. So what the record says should have come is installed (again), and
-what should have gone goes.
+what should have gone goes; but nothing goes for a successor that is not there and whose file nobody has.
 """
 
 import glob
@@ -28,9 +28,26 @@ class Installed(NamedTuple):
     is_obsoleted: bool
 
 
-def due(
-    comes: Sequence[Identity], goes: Sequence[Identity], installed: Sequence[Installed], native: str
-) -> Tuple[List[Identity], List[Identity]]:
+class Due(NamedTuple):
+    """What an unfinished transaction has still to bring and to take, from what is installed."""
+
+    comes: List[Identity]
+    goes: List[Identity]
+    installed: Sequence[Installed]
+    native: str
+
+    def erasable(self, files: Mapping[Identity, str]) -> List[Identity]:
+        """What may go when no more than ``files`` can come: all, or where not all can come, what has a successor."""
+        there = {found.identity for found in self.installed}
+        present = {identity for identity in self.comes if identity in there or identity in files}
+        if len(present) == len(set(self.comes)):
+            return self.goes
+        places = {slot(name, arch, self.native) for name, arch, _ in present}
+        obsoleted = {found.identity for found in self.installed if found.is_obsoleted}
+        return [identity for identity in self.goes if slot(identity[0], identity[1], self.native) in places or identity in obsoleted]
+
+
+def due(comes: Sequence[Identity], goes: Sequence[Identity], installed: Sequence[Installed], native: str) -> Due:
     """What has to come and to go to complete an unfinished transaction that was to bring ``comes`` and take ``goes``.
 
     Where something else is by now the record is an old story. What the record does not tell are places with two versions, where the
@@ -53,19 +70,19 @@ def due(
         old += [found.identity for found in several if found.identity not in wanted]
     if doubled:
         old += [found.identity for found in installed if found.is_obsoleted and found.identity not in wanted]
-    return wanted, list(dict.fromkeys([*goes, *old]))
+    return Due(wanted, list(dict.fromkeys([*goes, *old])), installed, native)
 
 
-def run(root: str, several: Set[str], install: Mapping[Identity, str], goes: Sequence[Identity]) -> List[str]:
+def run(root: str, several: Set[str], todo: Due, files: Mapping[Identity, str]) -> List[str]:
     """One rpm transaction. Where its dependencies are not met only what should have gone is erased. Returns what went wrong.
 
     ``several`` are the names of which more than one version may be installed.
     """
-    complete = _transaction(root, several, install, goes)
+    complete = _transaction(root, several, files, todo.erasable(files))
     problems = [str(problem) for problem in complete.check()]
     if problems:
         del complete
-        complete = _transaction(root, several, {}, goes)
+        complete = _transaction(root, several, {}, todo.erasable({}))
     complete.order()
     callback = _Callback()
     failed = complete.run(callback, "")
