@@ -124,8 +124,16 @@ class DnfHand(Hand):
         self.dnf(*self.REFRESHED, "install", *names)
 
     def start_installing(self, *names: str) -> "subprocess.Popen[bytes]":
-        argv = self.dnf_argv(*self.REFRESHED, "install", *names)
-        return subprocess.Popen(argv, env=self.environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        return self._start("install", *names)
+
+    def start_upgrading(self) -> "subprocess.Popen[bytes]":
+        """Everything that is not held."""
+        return self._start("upgrade", "--setopt=installonly_limit=0", *(f"--exclude={name}" for name in self.locked()))
+
+    def _start(self, *arguments: str) -> "subprocess.Popen[bytes]":
+        argv = self.dnf_argv(*self.REFRESHED, *arguments)
+        nothing = subprocess.DEVNULL
+        return subprocess.Popen(argv, env=self.environment(), stdin=nothing, stdout=nothing, stderr=nothing)
 
     def remove(self, *names: str) -> None:
         self.dnf("remove", "--noautoremove", *names)

@@ -1,9 +1,10 @@
-"""Faults that dnf 4 and rpm have in their own way, seen through the hook: nothing is half done, the truth is told, the next one works.
+"""Faults that rpm and both dnfs have in their own way, seen through the hook: nothing is half done, the truth is told, the next works.
 
 What every package manager has (a repository that is down or spoilt, a kill in the middle, an old version that is gone) is in contract.
 """
 
 import os
+import signal
 import subprocess
 import time
 from contextlib import contextmanager
@@ -13,25 +14,28 @@ from typing import Iterator
 import pytest
 
 from os_update_agent.demo.rpm_repository import Rpm
+from packages import sid
 from packages.hand_rpm import WAITS
-from packages.node import VERSIONS_ONE, Node, Result, Template, wait_until
+from packages.node import VERSIONS_ONE, VERSIONS_TWO, Node, Result, Template, wait_until
 
 CHANGED = {"tool": ("1.0-1", "2.0-1")}
 
 
-@pytest.fixture(scope="session")
-def based_dnf4_template(tmp_path_factory: pytest.TempPathFactory) -> Template:
-    template = Template.made_in(tmp_path_factory.mktemp("dnf4"), "dnf4")
-    directory = tmp_path_factory.mktemp("based-dnf4") / "node"
+@pytest.fixture(scope="session", params=["dnf4", "dnf5"])
+def based_dnf_template(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Template:
+    if request.param == "dnf5":
+        sid.needed()
+    template = Template.made_in(tmp_path_factory.mktemp(request.param), request.param)
+    directory = tmp_path_factory.mktemp(f"based-{request.param}") / "node"
     with Node(directory, template) as node:
         node.succeed("CREATE", "v1")
     return template.advanced(directory)
 
 
 @pytest.fixture
-def based(tmp_path: Path, based_dnf4_template: Template) -> Iterator[Node]:
-    """A node with dnf 4 that has recorded release one as its baseline "v1"."""
-    with Node(tmp_path / "node", based_dnf4_template) as node:
+def based(tmp_path: Path, based_dnf_template: Template) -> Iterator[Node]:
+    """A node that has recorded release one as its baseline "v1"."""
+    with Node(tmp_path / "node", based_dnf_template) as node:
         yield node
 
 
@@ -102,19 +106,12 @@ def test_a_damaged_database_stops_everything_before_it_is_made_worse(based: Node
 @contextmanager
 def another_dnf(node: Node, package: str) -> Iterator["subprocess.Popen[bytes]"]:
     """The operator's own dnf is in the middle of a transaction, until it is let go."""
-    hand = node.hand
-    process = subprocess.Popen(
-        hand.dnf_argv("upgrade", package),  # type: ignore[attr-defined]
-        env=hand.environment(),  # type: ignore[attr-defined]
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    process = node.hand.start_installing(package)
     try:
-        wait_until(lambda: (node.root / "run/waits").exists(), "the other dnf's scriptlet")
+        wait_until(node.hand.is_waiting, "the other dnf's scriptlet")
         yield process
     finally:
-        (node.root / "run/go").touch()
+        node.hand.let_go()
         process.wait()
 
 
@@ -134,11 +131,45 @@ def test_another_dnf_that_takes_too_long_is_named_and_left_alone(based: Node) ->
     based.offer(Rpm("tool", "2.0", scripts={"post": WAITS}), Rpm("epochy", "9.1"))
     with another_dnf(based, "tool") as other:
         failed = based.fail("UPDATE", "v2", lock_timeout=1)
-        assert f"is held by dnf (process {other.pid}); waited 1 s" in failed.complaint
+        assert f"is held by {based.hand.program} (process {other.pid}); waited 1 s" in failed.complaint
         assert "nothing was changed" in failed.complaint
         assert other.poll() is None
     assert other.returncode == 0 and based.versions()["epochy"] == "9.0-1"
     assert based.succeed("UPDATE", "v3").changes == {"epochy": ("9.0-1", "9.1-1")}
+
+
+@pytest.mark.parametrize(
+    ("script", "number", "value"),
+    [("pre", signal.SIGKILL, "v1"), ("post", signal.SIGKILL, "v3"), ("preun", signal.SIGKILL, "v1"), ("post", signal.SIGTERM, "v1")],
+)
+def test_another_dnf_that_was_ended_in_the_middle_is_completed(based: Node, script: str, number: int, value: str) -> None:
+    """The operator's own. dnf 5 gives up on SIGTERM as well, and leaves both versions. What had not come yet, from a repository on the
+    disk, is nowhere in dnf's cache: nothing may go for it."""
+    one = based.packages()
+    old, new = ({script: WAITS}, {}) if script == "preun" else ({}, {script: WAITS})
+    based.offer(Rpm("tool", "1.5", scripts=old))
+    based.succeed("UPDATE", "v2")
+    based.offer_two()
+    based.offer(Rpm("tool", "2.0", scripts=new))
+    process = based.hand.start_upgrading()
+    try:
+        wait_until(based.hand.is_waiting, "the other dnf's scriptlet")
+        process.send_signal(number)
+        if number == signal.SIGKILL:
+            process.wait()
+    finally:
+        based.hand.let_go()
+    process.wait()
+    if number == signal.SIGKILL:
+        assert based.hand.faults() != ""
+    based.succeed("UPDATE", value)
+    assert based.hand.faults() == ""
+    if value == "v1":
+        assert based.packages() == one
+        based.succeed("UPDATE", "v3")
+    assert based.versions() == {**VERSIONS_TWO, "tool": "2.0-1"}
+    based.succeed("UPDATE", "v1")
+    assert based.packages() == one and based.hand.faults() == ""
 
 
 @pytest.fixture
@@ -193,8 +224,9 @@ def test_two_requests_of_one_run_share_one_dnf(based: Node) -> None:
 
 
 def _is_worker(path: Path, root: Path) -> bool:
+    """Of either dnf."""
     try:
         words = path.read_bytes().split(b"\0")
     except OSError:
         return False
-    return any(word.endswith(b"dnf4_worker.py") for word in words) and str(root).encode() in words
+    return any(word.endswith((b"dnf4_worker.py", b"dnf5_worker.py")) for word in words) and str(root).encode() in words

@@ -46,7 +46,7 @@ def test_a_repository_that_is_down_stops_the_update(based: Node, options: dict) 
     assert based.versions() == VERSIONS_ONE and based.history().current == "v1"
 
 
-@pytest.mark.parametrize("fault", ["404", "corrupt"])
+@pytest.mark.parametrize("fault", ["404", "cut", "corrupt"])
 def test_a_package_that_cannot_be_had_stops_the_update(based: Node, server: FaultyServer, fault: str) -> None:
     server.faults["tool_2.0" if based.hand.kind == "apt" else "tool-2.0"] = fault
     assert_fails_and_is_run_again(based, server, "packages cannot be fetched: ")
