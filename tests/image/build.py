@@ -1,7 +1,7 @@
 """The image of the tests, built once from this checkout by elements/build and kept: python -m image.build
 
 It holds the agent, the test-element of heat-config-package-update (which must pass, or there is no image), another hook of heat-agents,
-and nothing of this machine.
+and nothing of this machine. OS_UPDATE_AGENT_IMAGE_RELEASE=bookworm makes it one of Debian 12, for all tests of this folder.
 """
 
 import fcntl
@@ -19,7 +19,7 @@ from chain import install as chain
 CHECKOUT = Path(__file__).resolve().parents[2]
 ELEMENTS = CHECKOUT / "elements"
 OURS = CHECKOUT / "tests/image/elements"
-RELEASE = "trixie"
+RELEASE = os.environ.get("OS_UPDATE_AGENT_IMAGE_RELEASE", "trixie")
 # What the image is made of; the caches of the build are kept whatever changes here.
 SOURCES = ("agent", "hooks", "elements", "setup.py", "tests/image/elements", "tests/image/build.py")
 # A secret of whoever builds: it must be nowhere in the image.
@@ -43,7 +43,7 @@ def work() -> Path:
 
 def built() -> Built:
     """The image of this very checkout, built when it is not there. Raises AssertionError with the end of the log."""
-    directory = work()
+    directory = work() / RELEASE
     directory.mkdir(parents=True, exist_ok=True)
     with (directory / "lock").open("a+", encoding="utf-8") as file:
         # One of several test processes builds; the others wait.
@@ -81,12 +81,12 @@ def _build(directory: Path) -> None:
         # A builder's own settings: none of them may be found in the image.
         "SECRET_OF_THE_BUILDER": CANARY,
     }
-    options = ["-r", RELEASE, "-t", "tar", "-w", str(directory), "-o", str(directory / "image")]
+    options = ["-r", RELEASE, "-t", "tar", "-w", str(work()), "-o", str(directory / "image")]
     argv = [str(ELEMENTS / "build"), *options, "hook-works", "measure", "heat-config-script"]
     # The tests of the chain have unpacked the same release; it is not fetched twice.
     release = chain.scripts(chain.directory()).parent
-    if release.is_dir() and not (directory / release.name).exists():
-        shutil.copytree(release, directory / release.name)
+    if release.is_dir() and not (work() / release.name).exists():
+        shutil.copytree(release, work() / release.name)
     with (directory / "build.log").open("wb") as log:
         done = subprocess.run(argv, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     text = (directory / "build.log").read_text(encoding="utf-8", errors="replace")
