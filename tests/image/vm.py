@@ -9,6 +9,7 @@ when something goes wrong.
 """
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -135,7 +136,9 @@ def _prove(cloud: Cloud, kernel: List[Path], guest: Guest, steps: Steps) -> None
     told = _boot(guest, cloud, 1)
     assert "10.0.2.15/" in told["addresses"], told
     assert told["root_mb"] > 5000, f"the root file system has not grown to its disk: {told}"
-    steps.done(f"the first boot has ended: kernel {told['kernel']}, {told['addresses']}, failed units: {told['failed'] or 'none'}")
+    assert told["failed"] == "", told
+    card, address = re.findall(r"\d+: (\S+) +inet (\S+)", told["addresses"])[0]
+    steps.done(f"the first boot has ended: kernel {told['kernel']}, {card} has {address}, a root of {told['root_mb']} MB")
 
     for deb in kernel:
         shutil.copy(deb, repository.directory)
