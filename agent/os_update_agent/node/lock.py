@@ -84,6 +84,26 @@ def wait_until_free(paths: Iterable[Path], *, timeout: float) -> None:
         raise Busy(f"{path} is held by {process_name(pid)} (process {pid}); waited {timeout:g} s")
 
 
+@contextmanager
+def record_locked(path: Path) -> Iterator[bool]:
+    """Hold a record lock on the file (apt's, dpkg's and dnf 5's kind) meanwhile, or not: False where somebody else does.
+
+    A process has such a lock once: it goes when the process closes the file anywhere.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o660)
+    try:
+        try:
+            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Who held it may have removed the file, as dnf 5.2 does.
+            is_ours = os.path.samestat(os.fstat(descriptor), path.stat())
+        except (BlockingIOError, PermissionError, FileNotFoundError):
+            is_ours = False
+        yield is_ours
+    finally:
+        os.close(descriptor)
+
+
 def holder(path: Path) -> int:
     """The process id that holds a record lock on the file, 0 where nobody does (fcntl(2), F_GETLK)."""
     try:

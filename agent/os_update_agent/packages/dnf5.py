@@ -1,7 +1,8 @@
 """The backend of dnf 5: its own record and locks, and libdnf5 in a child that runs under the system's own Python (dnf5_worker).
 
 Laws of dnf 5 that decide the shape (dnf5(8), dnf5.conf(5), dnf5-system-state(7), and measured): `--store` downloads everything before
-it tells a plan, the API does not; exit_on_lock is not kept by the command; a polite request to end leaves a transaction halfway.
+it tells a plan, the API does not; the command takes dnf's lock, and waits for it whatever exit_on_lock says, the API takes none; a polite
+request to end leaves a transaction halfway.
 """
 
 from pathlib import Path
@@ -12,9 +13,6 @@ from os_update_agent.packages import dnf5_record
 from os_update_agent.packages.dnf_settings import read_settings
 from os_update_agent.packages.rpm_backend import RpmBackend
 
-# The second one is that of dnf 5.2 and older.
-_LOCKS = ("var/lib/dnf/system-repo.lock", "run/dnf/rpmtransaction.lock")
-
 
 class Dnf5(RpmBackend):
     """dnf 5 and rpm."""
@@ -22,7 +20,7 @@ class Dnf5(RpmBackend):
     program = "dnf5_worker.py"
 
     def wait(self) -> None:
-        wait_until_free([*(self.root / lock for lock in _LOCKS), self._rpm_lock], timeout=self.lock_timeout)
+        wait_until_free([*read_settings(self.root).locks, self._rpm_lock], timeout=self.lock_timeout)
 
     def _marks(self) -> Callable[[str, str], str]:
         return dnf5_record.marks(read_settings(self.root).state)

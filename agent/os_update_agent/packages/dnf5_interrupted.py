@@ -1,6 +1,6 @@
 """Completing a transaction of dnf 5 that was ended halfway: what its record says was begun. Runs in the worker."""
 
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, List, NamedTuple
 
 import libdnf5  # type: ignore
 
@@ -12,14 +12,15 @@ from os_update_agent.packages.dnf5_base import (
     installed,
     is_inbound,
     is_outbound,
+    number,
     query,
-    resolved,
     row,
     several,
     slot,
-    spec,
+    word,
 )
-from os_update_agent.packages.dnf5_transaction import run
+from os_update_agent.packages.dnf5_record import HALFWAY
+from os_update_agent.packages.dnf5_transaction import GROUP, group_of, locked, set_reasons
 from os_update_agent.packages.rpm_completion import Identity, Installed, due, files_of
 from os_update_agent.packages.rpm_completion import run as run_by_rpm
 
@@ -27,36 +28,60 @@ _STARTED = libdnf5.transaction.TransactionState_STARTED
 _COMMENT = "os-update-agent: the end of an interrupted transaction"
 
 
+class Begun(NamedTuple):
+    """What the last transaction of the record was to bring and to take, where it has no end; and the reasons that are to be set."""
+
+    comes: List[Identity]
+    goes: List[Identity]
+    reasons: Dict[Identity, int]
+    is_unfinished: bool
+
+
 def complete(base: Any, request: Request) -> Dict[str, Any]:
     """Finish what dnf's record and the package database show as begun. Answers what could not be finished."""
-    fill(base, repositories=False)
-    begun, ended, reasons = _begun(base)
-    todo = due(begun, ended, _installed(base, request["native"]), request["native"])
-    config = base.get_config()
-    files = files_of(todo.comes, _inside(config.cachedir, config.installroot), request["archive"])
-    problems = run_by_rpm(str(config.installroot), set(several(base)), todo, files)
-    _close_record(request, reasons, is_unfinished=bool(begun or ended))
-    return {"problems": problems}
+    with locked(request):
+        fill(base, repositories=False)
+        begun = _begun(base)
+        todo = due(begun.comes, begun.goes, _installed(base, request["native"]), request["native"])
+        config = base.get_config()
+        files = files_of(todo.comes, _inside(config.cachedir, config.installroot), request["archive"])
+        problems = run_by_rpm(str(config.installroot), set(several(base)), todo, files)
+        _close_record(request, begun)
+        return {"problems": problems}
 
 
 def _inside(path: str, root: str) -> str:
     return path if root == "/" or path.startswith(root) else root.rstrip("/") + path
 
 
-def _begun(base: Any) -> Tuple[List[Identity], List[Identity], Dict[Identity, int]]:
-    """What the last transaction of the record was to bring and to take, where it has no end."""
-    comes, goes, reasons = [], [], {}  # type: List[Identity], List[Identity], Dict[Identity, int]
-    last = max(base.get_transaction_history().list_all_transactions(), key=lambda transaction: transaction.get_id(), default=None)
-    if last is None or last.get_state() != _STARTED:
-        return comes, goes, reasons
+def _begun(base: Any) -> Begun:
+    begun = Begun([], [], {}, False)
+    transactions = sorted(base.get_transaction_history().list_all_transactions(), key=lambda transaction: transaction.get_id())
+    # Those of ours that were to close the record of one and have no end themselves: it is still the one before.
+    while transactions and transactions[-1].get_state() == _STARTED and _is_closing(transactions[-1]):
+        transactions.pop()
+        begun = begun._replace(is_unfinished=True)
+    last = transactions[-1] if transactions else None
+    if last is None:
+        return begun
+    if last.get_state() != _STARTED:
+        if not last.get_comment().startswith(HALFWAY):
+            return begun
+        name, arch, version, reason = last.get_comment()[len(HALFWAY) :].split()
+        return begun._replace(reasons={(name, arch, version): number(reason)}, is_unfinished=True)
     for item in last.get_packages():
         identity = (item.get_name(), item.get_arch(), evr(item))
         if is_inbound(item):
-            comes.append(identity)
-            reasons[identity] = item.get_reason()
+            begun.comes.append(identity)
+            begun.reasons[identity] = item.get_reason()
         elif is_outbound(item):
-            goes.append(identity)
-    return comes, goes, reasons
+            begun.goes.append(identity)
+    return begun._replace(is_unfinished=True)
+
+
+def _is_closing(transaction: Any) -> bool:
+    comment = str(transaction.get_comment())
+    return comment == _COMMENT or comment.startswith(HALFWAY)
 
 
 def _installed(base: Any, native: str) -> List[Installed]:
@@ -82,32 +107,27 @@ def _installed(base: Any, native: str) -> List[Installed]:
     ]
 
 
-def _close_record(request: Request, reasons: Dict[Identity, int], is_unfinished: bool) -> None:
+def _close_record(request: Request, begun: Begun) -> None:
     """Give what has come its reason. That is a transaction with an end, so that the interrupted one is no longer the last."""
-    request = {**request, "comment": _COMMENT}
     base = dnf5_base.opened(request)
-    try:
-        fill(base, repositories=False)
-        there = {tuple(row(pkg)): pkg.get_reason() for pkg in installed(base)}
-        wanted = {identity: reason for identity, reason in reasons.items() if identity in there and there[identity] != reason}
-        if not wanted and there and is_unfinished:
-            # Nothing to set: dnf writes no record of nothing, so a reason goes there and back.
-            identity, reason = next(iter(sorted(there.items())))
-            _set(base, request, {identity: _OTHER if reason != _OTHER else libdnf5.transaction.TransactionItemReason_USER})
+    fill(base, repositories=False)
+    there = {tuple(row(pkg)): pkg.get_reason() for pkg in installed(base)}
+    wanted = {identity: reason for identity, reason in begun.reasons.items() if there.get(identity, reason) != reason}
+    # A group that came to no end is not written down: its packages are nobody's.
+    wanted = {identity: reason for identity, reason in wanted.items() if reason != GROUP or group_of(base, identity[0])}
+    if not wanted and begun.is_unfinished:
+        # Nothing to set: dnf writes no record of nothing, so a reason goes there and back; never a group's, which would forget it.
+        identity, reason = min((pair for pair in there.items() if pair[1] != GROUP), default=((), 0))
+        if identity:
+            comment = HALFWAY + " ".join((*identity, word(reason)))
+            set_reasons(base, {**request, "comment": comment}, {identity: _OTHER if reason != _OTHER else _USER})
             wanted = {identity: reason}
-    finally:
-        del base
+    # What has run a transaction runs no other one; and none of its packages may outlive a Base.
+    del base
     if wanted:
         again = dnf5_base.opened(request)
         fill(again, repositories=False)
-        _set(again, request, wanted)
+        set_reasons(again, {**request, "comment": _COMMENT}, wanted)
 
 
-_OTHER = libdnf5.transaction.TransactionItemReason_DEPENDENCY
-
-
-def _set(base: Any, request: Request, reasons: Dict[Identity, int]) -> None:
-    goal = libdnf5.base.Goal(base)
-    for identity, reason in reasons.items():
-        goal.add_rpm_reason_change(spec(identity), reason, "", libdnf5.base.GoalJobSettings())
-    run(resolved(goal), request)
+_USER, _OTHER = libdnf5.transaction.TransactionItemReason_USER, libdnf5.transaction.TransactionItemReason_DEPENDENCY

@@ -24,8 +24,10 @@ _TABLE = re.compile(
 _GROUPED = re.compile(r"\bpackages *= *\[(?P<names>[^\]]*)\]")
 _NAME = re.compile(r'"([^"]+)"')
 
+# The comment of a transaction of ours that another one takes back at once; behind it is what that one sets.
+HALFWAY = "os-update-agent: set back in a moment: "
 _STARTED = 1
-_LAST = "SELECT state_id FROM trans ORDER BY id DESC LIMIT 1"
+_LAST = "SELECT state_id, comment FROM trans ORDER BY id DESC LIMIT 1"
 
 
 def marks(state: Path) -> Callable[[str, str], str]:
@@ -48,7 +50,8 @@ def marks(state: Path) -> Callable[[str, str], str]:
 
 def is_unfinished(history: Path) -> bool:
     """Has the last transaction no end? Then dnf is at work just now, or it was killed. Raises PackageError."""
-    return any(number == _STARTED for (number,) in rows(history / "transaction_history.sqlite", _LAST))
+    last = rows(history / "transaction_history.sqlite", _LAST)
+    return any(state == _STARTED or str(comment or "").startswith(HALFWAY) for state, comment in last)
 
 
 def _grouped(text: str) -> FrozenSet[str]:

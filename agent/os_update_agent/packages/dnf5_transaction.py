@@ -4,10 +4,13 @@ import json
 import os
 import sys
 import tempfile
-from typing import Any, Dict, List, Set, Tuple
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, Dict, Iterator, List, Mapping, Set, Tuple
 
 import libdnf5  # type: ignore
 
+from os_update_agent.node.lock import record_locked
 from os_update_agent.packages.dnf5_base import (
     Refused,
     Request,
@@ -25,12 +28,13 @@ from os_update_agent.packages.dnf5_base import (
     versions,
 )
 from os_update_agent.packages.dnf_link import Locked, check_wanted, say
-from os_update_agent.packages.rpm_completion import compared, provided_by
+from os_update_agent.packages.dnf_settings import read_settings
+from os_update_agent.packages.rpm_completion import Identity, compared, provided_by
 
 Effect = Set[Tuple[str, ...]]
 
 _RESULTS = libdnf5.base.Transaction
-_GROUP = number("group")
+GROUP = number("group")
 
 
 def effect(base: Any, request: Request) -> Dict[str, Any]:
@@ -42,42 +46,59 @@ def effect(base: Any, request: Request) -> Dict[str, Any]:
 
 def transact(base: Any, request: Request) -> Dict[str, List[str]]:
     """Run it. The answer lists what dnf and rpm say went wrong: a failing scriptlet need not fail a transaction."""
-    transaction, planned = _resolve(base, request)
-    comes, goes = _outcome(transaction)
-    if (comes, goes) != planned:
-        differing = (comes ^ planned[0]) | (goes ^ planned[1])
-        raise Refused("dnf would not do exactly what was planned: {}".format(", ".join(" ".join(item) for item in sorted(differing))))
-    # Just before its lock is taken: libdnf5 takes that together with the rest.
-    check_wanted(request)
-    return run(transaction, request)
+    with locked(request):
+        transaction, planned = _resolve(base, request)
+        comes, goes = _outcome(transaction)
+        if (comes, goes) != planned:
+            differing = (comes ^ planned[0]) | (goes ^ planned[1])
+            raise Refused("dnf would not do exactly what was planned: {}".format(", ".join(" ".join(item) for item in sorted(differing))))
+        return run(transaction, request)
 
 
 def mark(base: Any, request: Request) -> None:
     """Set the reasons of installed packages, as `dnf mark` does."""
-    fill(base, repositories=False)
+    with locked(request):
+        fill(base, repositories=False)
+        set_reasons(base, request, dict.fromkeys(map(tuple, request["packages"]), number(request["reason"])))
+
+
+def set_reasons(base: Any, request: Request, reasons: Mapping[Identity, int]) -> None:
+    """Set the reasons of installed packages, under dnf's lock. Raises Refused."""
     goal = libdnf5.base.Goal(base)
-    settings = libdnf5.base.GoalJobSettings()
-    reason = number(request["reason"])
-    for identity in request["packages"]:
-        group = _group_of(base, identity[0]) if reason == _GROUP else ""
-        goal.add_rpm_reason_change(spec(identity), reason, group, settings)
+    for identity, reason in reasons.items():
+        group = group_of(base, identity[0]) if reason == GROUP else ""
+        if reason == GROUP and not group:
+            raise Refused(f"{identity[0]} cannot be marked as installed by a group: no installed group has it")
+        goal.add_rpm_reason_change(spec(identity), reason, group, libdnf5.base.GoalJobSettings())
     complaints = run(resolved(goal), request)["complaints"]
     if complaints:
         raise Refused("; ".join(complaints))
 
 
-def _group_of(base: Any, name: str) -> str:
-    """The installed group that a package belongs to: dnf writes it down there. Raises Refused."""
+@contextmanager
+def locked(request: Request) -> Iterator[None]:
+    """dnf's own lock, which its command takes and its API does not. Raises Locked, and Refused where whoever wants this is gone.
+
+    Asked under the lock: who takes over waits for it before he looks at the packages. Held until the end: dnf 5.2 lets go of it itself
+    then, for a process has a record lock once, however often it takes it.
+    """
+    with ExitStack() as stack:
+        for path in read_settings(Path(request["root"])).locks:
+            if not stack.enter_context(record_locked(path)):
+                raise Locked("another dnf is at work")
+        check_wanted(request)
+        yield
+
+
+def group_of(base: Any, name: str) -> str:
+    """The installed group that a package belongs to, where dnf writes it down; "" where there is none."""
     groups = libdnf5.comps.GroupQuery(base)
     groups.filter_installed(True)
-    for group in groups:
-        if any(member.get_name() == name for member in group.get_packages()):
-            return str(group.get_groupid())
-    raise Refused(f"{name} cannot be marked as installed by a group: no installed group has it")
+    return next((str(group.get_groupid()) for group in groups if any(member.get_name() == name for member in group.get_packages())), "")
 
 
 def run(transaction: Any, request: Request) -> Dict[str, List[str]]:
-    """Run a resolved transaction, under the comment of the request. Raises Locked."""
+    """Run a resolved transaction, under dnf's lock and the comment of the request. Raises Locked."""
     display = Display(transaction)
     transaction.set_callbacks(libdnf5.rpm.TransactionCallbacksUniquePtr(display))
     transaction.set_description("os-update-agent {}".format(request["action"]))

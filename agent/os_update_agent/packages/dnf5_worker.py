@@ -47,7 +47,8 @@ class Desk(dnf_link.Desk):
     def failure(self, error: Exception) -> Optional[Dict[str, str]]:
         import libdnf5  # type: ignore
 
-        if isinstance(error, libdnf5.exception.Error):
+        # The latter is C++'s own, a file that cannot be written, say.
+        if isinstance(error, (libdnf5.exception.Error, libdnf5.exception.NonLibdnf5Exception)):
             return {"error": str(error).strip() or type(error).__name__}
         return None
 

@@ -9,6 +9,8 @@ from os_update_agent.errors import PackageError
 
 DNF_CONF = "etc/dnf/dnf.conf"
 _STATE = "/usr/lib/sysimage/libdnf5"
+# Of dnf 5, by its version: since 5.3; where distributions keep it with the record; 5.2 and older.
+_LOCKS = ("var/lib/dnf/system-repo.lock", "usr/lib/sysimage/libdnf5/system-repo.lock", "run/dnf/rpmtransaction.lock")
 # What dnf has built in; the file's own list comes on top of it.
 INSTALL_ONLY = (
     *("kernel", "kernel-PAE", "installonlypkg(kernel)", "installonlypkg(kernel-module)", "installonlypkg(vm)"),
@@ -20,7 +22,8 @@ INSTALL_ONLY = (
 class DnfSettings:
     """Absolute paths; ``install_only`` are names or provides of which several versions may be installed.
 
-    ``cache`` and ``persistent`` are dnf 4's; ``state`` (reasons) and ``history`` (transactions) are dnf 5's.
+    ``cache`` and ``persistent`` are dnf 4's; ``state`` (reasons), ``history`` (transactions) and ``locks`` (whichever a version has:
+    who changes packages holds it) are dnf 5's.
     """
 
     cache: Path
@@ -28,6 +31,7 @@ class DnfSettings:
     install_only: Tuple[str, ...]
     state: Path
     history: Path
+    locks: Tuple[Path, ...]
 
 
 def read_settings(root: Path) -> DnfSettings:
@@ -49,4 +53,5 @@ def read_settings(root: Path) -> DnfSettings:
         tuple(dict.fromkeys((*INSTALL_ONLY, *own))),
         root / setting("system_state_dir", _STATE).lstrip("/"),
         root / setting("transaction_history_dir", _STATE).lstrip("/"),
+        tuple(root / lock for lock in _LOCKS),
     )

@@ -1,0 +1,167 @@
+"""The child that speaks dnf 5's API, without the agent around it: its lock, and what it leaves when it dies while it closes dnf's record.
+
+What is run here runs in the root of sid, under the Python that has the bindings.
+"""
+
+import subprocess
+from pathlib import Path
+from typing import Dict, Iterator
+
+import pytest
+
+from os_update_agent.demo.rpm_repository import Rpm, native_architecture
+from os_update_agent.packages import dnf5_record
+from os_update_agent.packages.dnf_settings import read_settings
+from packages import sid
+from packages.hand_rpm import WAITS, Dnf5Hand
+from packages.node import CHECKOUT, PATIENCE, wait_until
+
+# argv: root, archive, and what each program needs besides. "link" is where somebody waits for the answer.
+HEAD = """
+import os, socket, sys
+from pathlib import Path
+from os_update_agent.node.lock import holder
+from os_update_agent.packages import dnf5_interrupted, dnf5_transaction, dnf5_worker
+from os_update_agent.packages.dnf_settings import read_settings
+root, archive = sys.argv[1:3]
+link, theirs = socket.socketpair()
+def answer(action, **details):
+    request = {"action": action, "root": root, "comment": "by a test", "link": link, "archive": archive, "native": "%s", **details}
+    return dnf5_worker.Desk().answer(request)
+"""
+# Whether the locks are held is asked by another process: a process does not see its own.
+LOOK = """
+locks = read_settings(Path(root)).locks
+def look(request):
+    pid = os.fork()
+    if not pid:
+        os._exit(0 if [holder(path) for path in locks] == [os.getppid()] * len(locks) else 1)
+    print("held" if os.waitpid(pid, 0)[1] == 0 else "free")
+look(None)
+dnf5_transaction.check_wanted = look
+with dnf5_transaction.locked({"root": root}):
+    pass
+look(None)
+"""
+TRANSACT = """
+if sys.argv[3] == "alone":
+    theirs.close()
+identity = ["tool", "%s", "2.0-1"]
+print(answer("transact", install=[(identity, "user")], files=[sys.argv[4]], remove=[], forced=True))
+"""
+# Dies before the given call, counted from 0.
+COMPLETE = """
+set_reasons = dnf5_interrupted.set_reasons
+calls = []
+def dying(*arguments):
+    if len(calls) == int(sys.argv[3]):
+        os._exit(9)
+    calls.append(arguments)
+    set_reasons(*arguments)
+dnf5_interrupted.set_reasons = dying
+print(answer("complete"))
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _root_of_sid() -> None:
+    sid.needed()
+
+
+@pytest.fixture
+def hand(tmp_path: Path) -> Iterator[Dnf5Hand]:
+    (tmp_path / "archive").mkdir()
+    hand = Dnf5Hand(tmp_path)
+    hand.add(Rpm("tool", "1.0"), Rpm("lib", "1.0"), Rpm("app", "1.0", requires=["lib"]))
+    hand.publish()
+    hand.make("tool", "app")
+    yield hand
+    hand.let_go()
+
+
+def told(hand: Dnf5Hand, program: str, *arguments: object) -> "subprocess.CompletedProcess[str]":
+    code = (HEAD + program).replace("%s", native_architecture())
+    argv = [*hand.wrapper, hand.python, "-B", "-c", code, str(hand.root), str(hand.directory / "archive"), *map(str, arguments)]
+    environment = {**hand.environment(), "PYTHONPATH": str(CHECKOUT / "agent")}
+    return subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=PATIENCE)
+
+
+def is_unfinished(hand: Dnf5Hand) -> bool:
+    return dnf5_record.is_unfinished(read_settings(hand.root).history)
+
+
+def marks(hand: Dnf5Hand) -> Dict[str, str]:
+    mark_of = dnf5_record.marks(read_settings(hand.root).state)
+    return {name: mark_of(name, native_architecture()) for name, _ in hand.rows()}
+
+
+def test_whoever_waits_is_looked_for_under_the_lock_of_dnf(hand: Dnf5Hand) -> None:
+    """libdnf5 takes none: between a look and its lock another agent could have found it free."""
+    assert told(hand, LOOK).stdout.split() == ["free", "held", "free"]
+
+
+def test_a_transaction_that_nobody_waits_for_any_more_is_not_begun(hand: Dnf5Hand) -> None:
+    hand.add(Rpm("tool", "2.0"))
+    (path,) = hand.repository.directory.glob("tool-2.0-*")
+    assert "the agent that wanted this transaction is gone" in told(hand, TRANSACT, "alone", path).stdout
+    assert hand.versions()["tool"] == "1.0-1" and not is_unfinished(hand)
+    # It is the very request that works where somebody waits for it.
+    assert "'complaints': []" in told(hand, TRANSACT, "awaited", path).stdout
+    assert hand.versions()["tool"] == "2.0-1"
+
+
+def test_no_transaction_is_begun_beside_another_dnf(hand: Dnf5Hand) -> None:
+    hand.add(Rpm("byhand", "1.0", scripts={"post": WAITS}), Rpm("tool", "2.0"))
+    hand.publish()
+    (path,) = hand.repository.directory.glob("tool-2.0-*")
+    process = hand.start_installing("byhand")
+    try:
+        wait_until(hand.is_waiting, "the other dnf's scriptlet")
+        assert "another dnf is at work" in told(hand, TRANSACT, "awaited", path).stdout
+    finally:
+        hand.let_go()
+        process.wait()
+    assert hand.versions()["tool"] == "1.0-1" and hand.versions()["byhand"] == "1.0-1"
+
+
+@pytest.fixture(params=["a new dependency", "no new package"])
+def interrupted(request: pytest.FixtureRequest, hand: Dnf5Hand) -> Dict[str, str]:
+    """Killed in the middle. The marks that have to be there in the end."""
+    new = request.param == "a new dependency"
+    hand.add(Rpm("tool", "2.0", scripts={"post": WAITS}))
+    if new:
+        hand.add(Rpm("app", "2.0", requires=["lib", "more"]), Rpm("more", "2.0"))
+    hand.publish()
+    process = hand.start_upgrading()
+    wait_until(hand.is_waiting, "the scriptlet")
+    process.kill()
+    process.wait()
+    hand.let_go()
+    return {"app": "manual", "lib": "auto", "tool": "manual", **({"more": "auto"} if new else {})}
+
+
+@pytest.mark.parametrize("call", [0, 1, 2])
+def test_a_death_while_the_record_is_closed_is_made_good(hand: Dnf5Hand, interrupted: Dict[str, str], call: int) -> None:
+    """Where nothing is to be set, a mark goes there and back: two transactions, and between them it is the wrong one."""
+    dies = call < (1 if "more" in interrupted else 2)
+    first = told(hand, COMPLETE, call)
+    assert first.returncode == (9 if dies else 0), first.stdout + first.stderr
+    assert is_unfinished(hand) == dies
+    if dies:
+        assert "'problems': []" in told(hand, COMPLETE, 9).stdout
+    assert not is_unfinished(hand)
+    assert marks(hand) == interrupted and hand.faults() == ""
+
+
+def test_a_record_that_cannot_be_written_is_told_and_made_good(hand: Dnf5Hand, interrupted: Dict[str, str]) -> None:
+    record = read_settings(hand.root).state / "packages.toml"
+    subprocess.run(["mount", "--bind", str(record), str(record)], check=True)
+    try:
+        said = told(hand, COMPLETE, 9).stdout
+        assert "'error'" in said and "packages.toml" in said and "Exception" not in said
+    finally:
+        subprocess.run(["umount", str(record)], check=True)
+    assert is_unfinished(hand)
+    assert "'problems': []" in told(hand, COMPLETE, 9).stdout
+    assert not is_unfinished(hand)
+    assert marks(hand) == interrupted and hand.faults() == ""
