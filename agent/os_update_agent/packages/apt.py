@@ -64,7 +64,7 @@ class Apt(AptCalls):
     def refresh(self) -> None:
         """Fetch the package index anew; every repository has to answer. Raises PackageError, Busy."""
         done = self._patient(
-            ["apt-get", "-q", *_NETWORK, "-o", "APT::Update::Error-Mode=any", "update"],
+            self._apt("apt-get", "-q", *_NETWORK, "-o", "APT::Update::Error-Mode=any", "update"),
             locks=[self._in_root("var/lib/apt/lists/lock")],
         )
         complaint = _NOT_REFRESHED.search(done.stderr)
@@ -74,7 +74,7 @@ class Apt(AptCalls):
     def simulate(self, *arguments: str, preferences: str = "") -> Simulation:
         """What apt-get would do. Needs no lock. Raises PackageError with apt's reason when it would do nothing at all."""
         with added_preferences(preferences, own=self._in_root("etc/apt/preferences"), work=self.work) as options:
-            done = self._run(["apt-get", "-s", "-q", *options, *arguments], ok=None)
+            done = self._run(self._apt("apt-get", "-s", "-q", *options, *arguments), ok=None)
         if done.returncode:
             raise PackageError(apt_parse.why_impossible(done.stdout + done.stderr))
         return apt_parse.parse_simulation(done.stdout)
@@ -96,7 +96,7 @@ class Apt(AptCalls):
         asked = list(packages)
         missing: List[Package] = []
         while asked:
-            done = self._run(["apt-get", "-q", "-q", "download", "--print-uris", *map(exact, asked)], ok=None)
+            done = self._run(self._apt("apt-get", "-q", "-q", "download", "--print-uris", *map(exact, asked)), ok=None)
             gone = apt_parse.parse_unavailable(done.stderr, asked)
             missing += gone
             sizes = apt_parse.parse_uris(done.stdout)
@@ -113,13 +113,13 @@ class Apt(AptCalls):
         """What the index says that packages will take on the disk: KiB. What it does not know is left out."""
         if not packages:
             return {}
-        return apt_parse.parse_installed_sizes(self._run(["apt-cache", "show", *map(exact, packages)], ok=None).stdout)
+        return apt_parse.parse_installed_sizes(self._run(self._apt("apt-cache", "show", *map(exact, packages)), ok=None).stdout)
 
     def installed_sizes(self, files: Sequence[Path]) -> Dict[Identity, int]:
         """What package files will take on the disk: (name, architecture, version) -> KiB."""
         if not files:
             return {}
-        done = self._run(["apt-cache", "show", *map(str, files)])
+        done = self._run(self._apt("apt-cache", "show", *map(str, files)))
         return apt_parse.parse_installed_sizes(done.stdout)
 
     def present_sizes(self) -> Dict[Identity, int]:
@@ -168,7 +168,7 @@ class Apt(AptCalls):
             return
         with self._status() as status:
             options = ["-o", "APT::Sandbox::User=root", "-o", f"APT::Status-Fd={status.fileno()}"]
-            argv = ["apt-get", "-q", *_NETWORK, *options, "download", *map(exact, packages)]
+            argv = self._apt("apt-get", "-q", *_NETWORK, *options, "download", *map(exact, packages))
             done = run(argv, ok=None, env=self._environment(), cwd=self.archive, pass_fds=[status.fileno()])
         if done.returncode:
             raise PackageError(f"packages cannot be fetched: {apt_parse.first_error(done.stderr)}")
