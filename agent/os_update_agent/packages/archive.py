@@ -4,7 +4,6 @@ A package manager does not check the signature of a file that it is given by pat
 taken when the package manager had checked it against the signed index, and looks at it again before the file is used.
 """
 
-import functools
 import hashlib
 import logging
 import os
@@ -94,8 +93,8 @@ class Archive:
         try:
             found = path.stat()
         except OSError as error:
-            raise PackageError(f"{path} cannot be read: {error.strerror}") from error
-        mark = (found.st_ino, found.st_mtime_ns, found.st_ctime_ns)
+            raise _unreadable(path, error) from error
+        mark = _mark(found)
         if self._sound.get(entry.file) != mark:
             if _checksum(path) != entry.sha256:
                 return False
@@ -123,10 +122,11 @@ class Archive:
         paths = [self.directory / self._backend.file_name(package) for package in packages]
         sizes = self._backend.installed_sizes(paths)
         with ThreadPoolExecutor(_AT_ONCE) as pool:
-            digests = list(pool.map(functools.partial(_checksum, sync=True), paths))
+            kept = list(pool.map(_onto_the_disk, paths))
         entries = []
-        for package, path, digest in zip(packages, paths, digests):
-            entries.append(ArchiveEntry(path.name, *package.identity, digest, path.stat().st_size, sizes.get(package.identity, 0), origin))
+        for package, path, (digest, found) in zip(packages, paths, kept):
+            entries.append(ArchiveEntry(path.name, *package.identity, digest, found.st_size, sizes.get(package.identity, 0), origin))
+            self._sound[path.name] = _mark(found)
         if entries:
             _sync_directory(self.directory)
             self._ledger.add_archive_entries(entries)
@@ -180,17 +180,34 @@ class Archive:
             )
 
 
-def _checksum(path: Path, *, sync: bool = False) -> str:
+def _mark(found: os.stat_result) -> Tuple[int, int, int]:
+    return found.st_ino, found.st_mtime_ns, found.st_ctime_ns
+
+
+def _onto_the_disk(path: Path) -> Tuple[str, os.stat_result]:
+    """The checksum of a file that is there after a power cut, too, and how it was found before it was read. Raises PackageError."""
+    try:
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+            found = os.fstat(file.fileno())
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    return _checksum(path), found
+
+
+def _checksum(path: Path) -> str:
     digest = hashlib.sha256()
     try:
         with path.open("rb") as file:
             while block := file.read(1 << 20):
                 digest.update(block)
-            if sync:
-                os.fsync(file.fileno())
     except OSError as error:
-        raise PackageError(f"{path} cannot be read: {error.strerror}") from error
+        raise _unreadable(path, error) from error
     return digest.hexdigest()
+
+
+def _unreadable(path: Path, error: OSError) -> PackageError:
+    return PackageError(f"{path} cannot be read: {error.strerror}")
 
 
 def _sync_directory(path: Path) -> None:

@@ -9,21 +9,22 @@ import libdnf  # type: ignore
 import rpm  # type: ignore
 
 from os_update_agent.packages.dnf4_base import Refused, Request, fill, install_only, number, row, slot, versions
-from os_update_agent.packages.dnf_link import check_wanted, say
+from os_update_agent.packages.dnf_link import check_wanted, rehearsed, say
 
 Effect = Set[Tuple[str, ...]]
 
 
 def effect(base: Any, request: Request) -> Dict[str, Any]:
     """What the transaction would come to: the identities that come and those that go."""
-    _resolve(base, request)
+    rehearsed(request, lambda: _resolve(base, request))
     comes, goes = _outcome(base)
     return {"comes": sorted(comes), "goes": sorted(goes)}
 
 
 def transact(base: Any, request: Request) -> Dict[str, List[str]]:
     """Run it. The answer lists what dnf and rpm say went wrong: a failing scriptlet does not fail a transaction of dnf 4."""
-    planned = _resolve(base, request)
+    planned = rehearsed(request, lambda: _resolve(base, request))
+    base.args = ["os-update-agent", request["action"]]
     comes, goes = _outcome(base)
     if (comes, goes) != planned:
         differing = (comes ^ planned[0]) | (goes ^ planned[1])

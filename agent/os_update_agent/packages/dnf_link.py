@@ -18,10 +18,14 @@ from os_update_agent.packages.complaints import as_line
 
 Request = Dict[str, Any]
 
-# Where a request has the socket that it came through.
+# Where a request has the socket that it came through, and what the rehearsal of its transaction has come to.
 _LINK = "link"
+_REHEARSAL = "rehearsal"
 
-READING = ("refresh", "candidates", "available", "fetch")
+# After these the Base is kept for the next ones of them.
+_READING = ("refresh", "candidates", "available", "fetch")
+# After the first one it is kept for the second one, where that asks for the very same.
+_REHEARSING, _RUNNING = "effect", "transact"
 
 
 class Refused(Exception):
@@ -33,14 +37,20 @@ class Locked(Exception):
 
 
 class Desk:
-    """Answers requests. The Base that has read the repositories is kept for those that only read, until something has changed."""
+    """Answers requests. The Base that has read the repositories is kept for those that only read, until something has changed; that of
+    a rehearsal for the transaction."""
 
     def __init__(self) -> None:
         self._base = None  # type: Any
         self._cookie = ""
         self._is_planned = False
+        self._rehearsed = None  # type: Optional[Request]
+        self._rehearsal = {}  # type: Dict[str, Any]
 
     # --- what each dnf has of its own
+
+    # Is a transaction run that was resolved for its rehearsal? Not where it has to be resolved under dnf's lock.
+    runs_rehearsal = True
 
     def actions(self) -> Dict[str, Callable[[Any, Request], Any]]:
         """What can be asked for, by its name. Raises ImportError where the bindings are missing."""
@@ -68,8 +78,9 @@ class Desk:
         is_kept = False
         try:
             do = self.actions()[action]
-            answer = {"answer": do(self._prepared(request), request)}
-            is_kept = action in READING
+            base = self._prepared(request)
+            answer = {"answer": do(base, {**request, _REHEARSAL: self._rehearsal})}
+            is_kept = action in (*_READING, _REHEARSING)
             return answer
         except ImportError as error:
             return {"error": f"{sys.executable} has not the bindings that this needs: {error}"}
@@ -91,10 +102,19 @@ class Desk:
         """A Base for the request: the kept one, where it still tells the truth and nothing that matters was hidden in it."""
         action, cookie = request["action"], self.cookie(request["root"])
         is_planned = action == "candidates"
-        if self._base is None or action not in READING[1:] or cookie != self._cookie or (is_planned and self._is_planned):
+        asked = {name: value for name, value in request.items() if name not in ("action", _LINK)}
+        if self._base is None or cookie != self._cookie:
+            serves = False
+        elif action == _RUNNING:
+            serves = self.runs_rehearsal and asked == self._rehearsed
+        else:
+            serves = self._rehearsed is None and action in _READING[1:] and not (is_planned and self._is_planned)
+        if not serves:
             self.clear()
             self._base = self.opened(request)
             self._cookie = cookie
+        if action == _REHEARSING:
+            self._rehearsed = asked
         self._is_planned = self._is_planned or is_planned
         return self._base
 
@@ -102,7 +122,15 @@ class Desk:
         if self._base is not None:
             base, self._base = self._base, None
             self.close(base)
-        self._is_planned = False
+        self._is_planned, self._rehearsed, self._rehearsal = False, None, {}
+
+
+def rehearsed(request: Request, resolve: Callable[[], Any]) -> Any:
+    """What ``resolve`` gives; for a transaction that was rehearsed on the same Base it is not resolved a second time."""
+    rehearsal = request[_REHEARSAL]
+    if not rehearsal:
+        rehearsal["outcome"] = resolve()
+    return rehearsal["outcome"]
 
 
 def slot(name: str, arch: str, native: str) -> str:
