@@ -90,3 +90,29 @@ def test_after_a_transaction_another_child_is_asked(two: World) -> None:
         assert not child.is_alive and child._process.returncode == 0
         assert backend._worker() is not child
     assert two.state().digest == one.digest
+
+
+def test_a_rehearsal_holds_for_the_very_same_database_only(two: World) -> None:
+    new = next(change.after for change in two.plan()[0] if change.name == "epochy")
+    assert new is not None and two.archive.obtain([new]) == ()
+    todo = Transaction(install=(new,), files=tuple(map(str, two.archive.files([new]))))
+    backend = two.backend()
+    with backend.session(), two.log.open("ab", buffering=0) as output:
+        assert {version for _, version in backend.effect(todo, forced=True)} == {new.version}
+        two.dnf("remove", "app")
+        # Resolved anew: what it had thought of is no more.
+        assert backend.transact(todo, output, forced=True) == ()
+    assert two.versions()["epochy"] == new.version and "app" not in two.versions()
+    assert not two.backend().interrupted()
+
+
+def test_what_was_rehearsed_is_done_under_its_own_name(two: World) -> None:
+    new = next(change.after for change in two.plan()[0] if change.name == "epochy")
+    assert new is not None and two.archive.obtain([new]) == ()
+    todo = Transaction(install=(new,), files=tuple(map(str, two.archive.files([new]))))
+    backend = two.backend()
+    with backend.session(), two.log.open("ab", buffering=0) as output:
+        backend.effect(todo, forced=True)
+        assert backend.transact(todo, output, forced=True) == ()
+    assert "os-update-agent transact" in two.dnf("history", "info", "last")
+    assert two.versions()["epochy"] == new.version
