@@ -7,16 +7,18 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Callable, Iterator
 
 import pytest
 
-from os_update_agent.demo.receiver import Receiver
+from os_update_agent.demo.receiver import Receiver, Reply, Request
 from os_update_agent.demo.repository import Deb
+from os_update_agent.demo.rpm_repository import Rpm
 from os_update_agent.demo.scene import Scene
-from os_update_agent.demo.stage import AptStage
+from os_update_agent.demo.stage import AptStage, RpmStage
 from os_update_agent.ledger import Ledger
 
 AGENT = Path(__file__).parents[2] / "agent"
@@ -95,6 +97,37 @@ def test_a_terminal_shows_how_far_apt_is(scene: Scene) -> None:
     assert "\x1b[Krefresh" in terminal.said or "\x1b[Kplan" in terminal.said or "\x1b[Kfetch" in terminal.said
     # The line of the progress is wiped before the result.
     assert "\x1b[Kupdated to 'v2': 1 package changed" in terminal.said
+
+
+# rpm runs Lua inside the root, which has no shell.
+WAITS = 'local n = 0; while not posix.stat("/gate") and n < 120 do posix.sleep(1); n = n + 1 end'
+
+
+def test_a_terminal_shows_what_dnf_downloads_and_does(tmp_path: Path) -> None:
+    with Receiver() as mirror, Receiver() as heat:
+        scene = Scene(tmp_path, heat, "dnf")
+        assert isinstance(scene.stage, RpmStage)
+        repository, seen = scene.stage.repository, threading.Event()
+
+        def serve(request: Request) -> Reply:
+            if "3.0" in request.path:
+                # The new packages come when the terminal has shown that they are downloaded.
+                assert seen.wait(PATIENCE)
+            file = repository.directory / request.path.lstrip("/")
+            return (200, file.read_bytes()) if file.is_file() else 404
+
+        mirror.answer(serve)
+        repository.add(Rpm("libweb", "3.0"), Rpm("webapp", "3.0", scripts={"post": WAITS}))
+        repository.publish()
+        (scene.root / "etc/yum.repos.d/demo.repo").write_text(repository.section(mirror.url()), encoding="utf-8")
+        terminal = Terminal(scene, "update", "v2")
+        terminal.wait_for(lambda: re.search(r"Kfetch +\d+ % \d of \d: Downloading \w+-3.0-1", terminal.said) is not None)
+        seen.set()
+        terminal.wait_for(lambda: re.search(r"Ktransact +\d+ % \d of \d: [A-Z][\w ]+-3.0-1", terminal.said) is not None)
+        (scene.root / "gate").touch()
+        assert terminal.end() == 0
+        assert "\x1b[Kupdated to 'v2': 2 packages changed" in terminal.said
+        assert not (tmp_path / "run/work/progress").exists()
 
 
 def test_ctrl_c_ends_the_watching_and_never_the_transaction(scene: Scene) -> None:

@@ -194,9 +194,6 @@ def test_a_thread_cannot_put_off_signals_and_works_all_the_same() -> None:
 
 
 def test_what_a_child_is_told_in_its_environment_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.DEBUG):
-        run(["true"], env={"PASSWORD": "made-up-pass-word"}, stdin="made-up-pass-word")
-        with pytest.raises(CommandFailed) as caught:
-            run(["false"], env={"PASSWORD": "made-up-pass-word"})
-    assert "run ('true',)" in caplog.text
+    with caplog.at_level(logging.DEBUG), pytest.raises(CommandFailed) as caught:
+        run(["false"], env={"PASSWORD": "made-up-pass-word"}, stdin="made-up-pass-word")
     assert "made-up-pass-word" not in caplog.text + str(caught.value)

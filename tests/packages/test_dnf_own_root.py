@@ -30,7 +30,9 @@ chroot "$place/merged" /bin/sh -eu
 def in_own_root(world: World, script: str) -> str:
     place = world.directory / "place"
     place.mkdir()
-    seen = [world.repository.directory, world.directory / "home", CHECKOUT, Path(sys.prefix), Path(sys.base_prefix)]
+    seen = [world.repository.directory, world.directory / "home", CHECKOUT, Path(sys.prefix)]
+    # The system's own Python is seen already; to mount /usr over the layer would show it to rpm, for writing.
+    seen += [] if Path(sys.base_prefix) == Path("/usr") else [Path(sys.base_prefix)]
     argv: List[str] = ["unshare", "--mount", "sh", "-c", _WORLD, "sh", str(world.root), str(place), *map(str, seen)]
     environment = {
         **world.environment(),

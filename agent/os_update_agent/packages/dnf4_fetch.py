@@ -4,19 +4,21 @@ import binascii
 import os
 import shutil
 import tempfile
-from typing import Any, Iterator, List, Optional
+from typing import Any, Iterator, List, Optional, Tuple
 from urllib.parse import urlparse
 
 import dnf  # type: ignore
+import dnf.callback  # type: ignore
 import rpm  # type: ignore
 
 from os_update_agent.packages.dnf4_base import Refused, Request, fill, versions
+from os_update_agent.packages.dnf_link import Countdown
 from os_update_agent.packages.rpm_completion import read_header
 
 
-def available(base: Any, request: Request) -> List[Optional[int]]:
-    """The download size of each wanted package, None for one that no repository has."""
-    return [None if pkg is None else int(pkg.downloadsize) for pkg in _offers(base, request)]
+def available(base: Any, request: Request) -> List[Optional[Tuple[int, int]]]:
+    """The bytes of each wanted package, as a file and once it is installed; None for one that no repository has."""
+    return [None if pkg is None else (int(pkg.downloadsize), int(pkg.installsize)) for pkg in _offers(base, request)]
 
 
 def fetch(base: Any, request: Request) -> None:
@@ -26,11 +28,12 @@ def fetch(base: Any, request: Request) -> None:
         if pkg is None:
             raise Refused("no repository has {}.{} {}".format(*wanted))
         packages.append(pkg)
-    with tempfile.TemporaryDirectory(dir=request["staging"]) as staging:
+    with tempfile.TemporaryDirectory(dir=request["staging"]) as staging, open(request["progress"], "w", encoding="utf-8") as told:
+        display = Display(Countdown(told, len(packages)))
         for count, batch in enumerate(_batches(packages)):
             directory = os.path.join(staging, str(count))
             os.mkdir(directory)
-            _download(base, batch, directory)
+            _download(base, batch, directory, display)
             for pkg in batch:
                 index = packages.index(pkg)
                 path = _staged(pkg, directory)
@@ -60,12 +63,27 @@ def _batches(packages: List[Any]) -> Iterator[List[Any]]:
         rest = [pkg for pkg in rest if pkg not in batch.values()]
 
 
-def _download(base: Any, packages: List[Any], directory: str) -> None:
+class Display(dnf.callback.DownloadProgress):  # type: ignore
+    """Tells of each package as its download begins; dnf calls it from its one thread."""
+
+    def __init__(self, countdown: Countdown) -> None:
+        super().__init__()
+        self._countdown = countdown
+
+    def progress(self, payload: Any, done: Any) -> None:
+        self._countdown.begin(str(payload))
+
+    def end(self, payload: Any, status: Any, msg: Any) -> None:
+        # What is so small that nothing was said of it before.
+        self._countdown.begin(str(payload))
+
+
+def _download(base: Any, packages: List[Any], directory: str, display: Display) -> None:
     """librepo checks the checksums of what it downloads, dnf those of what lies on the disk already."""
     for pkg in packages:
         pkg.repo.pkgdir = directory
     try:
-        base.download_packages(packages)
+        base.download_packages(packages, display)
     except dnf.exceptions.DownloadError as error:
         raise Refused(" ".join(str(error).split())) from error
 

@@ -3,22 +3,23 @@
 import binascii
 import os
 import tempfile
-from typing import Any, Iterator, List, Optional
+from typing import Any, Iterator, List, Optional, Tuple
 from urllib.parse import unquote, urlparse
 
 import libdnf5  # type: ignore
 import rpm  # type: ignore
 
 from os_update_agent.packages.dnf5_base import Refused, Request, available, fill, installed, row, versions
+from os_update_agent.packages.dnf_link import Countdown
 from os_update_agent.packages.rpm_completion import read_header
 
 _OK = libdnf5.rpm.RpmSignature.CheckResult_OK
 _KEY_MISSING = libdnf5.rpm.RpmSignature.CheckResult_FAILED_KEY_MISSING
 
 
-def offered(base: Any, request: Request) -> List[Optional[int]]:
-    """The download size of each wanted package, None for one that no repository has."""
-    return [None if pkg is None else int(pkg.get_download_size()) for pkg in _offers(base, request)]
+def offered(base: Any, request: Request) -> List[Optional[Tuple[int, int]]]:
+    """The bytes of each wanted package, as a file and once it is installed; None for one that no repository has."""
+    return [None if pkg is None else (int(pkg.get_download_size()), int(pkg.get_install_size())) for pkg in _offers(base, request)]
 
 
 def fetch(base: Any, request: Request) -> None:
@@ -28,7 +29,10 @@ def fetch(base: Any, request: Request) -> None:
         if pkg is None:
             raise Refused("no repository has {}.{} {}".format(*wanted))
         packages.append(pkg)
-    with tempfile.TemporaryDirectory(dir=request["staging"]) as staging:
+    with tempfile.TemporaryDirectory(dir=request["staging"]) as staging, open(request["progress"], "w", encoding="utf-8") as told:
+        # libdnf5 calls it for as long as there is the Base, and keeps it alive in C++ only.
+        base.display = Display(Countdown(told, len(packages)))
+        base.set_download_callbacks(libdnf5.repo.DownloadCallbacksUniquePtr(base.display))
         for count, batch in enumerate(_batches(list(range(len(packages))), packages)):
             directory = os.path.join(staging, str(count))
             os.mkdir(directory)
@@ -42,6 +46,17 @@ def fetch(base: Any, request: Request) -> None:
                 _check_signature(base, packages[index], path)
                 _check_digest(packages[index], path, request["digests"][index])
                 os.replace(path, request["files"][index])
+
+
+class Display(libdnf5.repo.DownloadCallbacks):  # type: ignore
+    """Tells of each package as its download begins."""
+
+    def __init__(self, countdown: Countdown) -> None:
+        super().__init__()
+        self._countdown = countdown
+
+    def add_new_download(self, user_data: Any, description: Any, total_to_download: Any) -> None:
+        self._countdown.begin(str(description))
 
 
 def _offers(base: Any, request: Request) -> List[Optional[Any]]:

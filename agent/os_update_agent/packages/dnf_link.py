@@ -12,7 +12,7 @@ import signal
 import socket
 import sys
 import traceback
-from typing import Any, Callable, Dict, Optional
+from typing import IO, Any, Callable, Dict, List, Optional
 
 from os_update_agent.packages.complaints import as_line
 
@@ -131,6 +131,24 @@ def rehearsed(request: Request, resolve: Callable[[], Any]) -> Any:
     if not rehearsal:
         rehearsal["outcome"] = resolve()
     return rehearsal["outcome"]
+
+
+class Countdown:
+    """The lines that a file gets while packages are downloaded, for whoever watches: the module progress reads them."""
+
+    def __init__(self, file: IO[str], total: int) -> None:
+        self._file = file
+        self._total = total
+        self._begun: List[str] = []
+
+    def begin(self, name: str) -> None:
+        """The download of a package begins, as far as anybody knows; to be called as often as you like."""
+        if name not in self._begun:
+            self._begun.append(name)
+            # Neither a full disk nor a file that is closed already may end a download.
+            with contextlib.suppress(OSError, ValueError):
+                self._file.write(f"[{len(self._begun)}/{self._total}] Downloading {name}\n")
+                self._file.flush()
 
 
 def slot(name: str, arch: str, native: str) -> str:

@@ -42,7 +42,12 @@ def dnf_word(mark: str) -> str:
 
 def parse_sizes(text: str) -> Dict[Identity, int]:
     """(name, architecture, version) -> KiB, from SIZE_FORMAT."""
-    return {(name, arch, version): -(-int(size) // _KIB) for name, arch, version, size in _identified(text)}
+    return {(name, arch, version): kib(int(size)) for name, arch, version, size in _identified(text)}
+
+
+def kib(size: int) -> int:
+    """Bytes as KiB, the last one counted whole."""
+    return -(-size // _KIB)
 
 
 def parse_boot_bytes(text: str) -> int:

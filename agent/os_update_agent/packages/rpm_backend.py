@@ -19,6 +19,7 @@ from os_update_agent.packages import dnf_parse, rpm_reboot
 from os_update_agent.packages.dnf_child import Child
 from os_update_agent.packages.dnf_parse import dnf_word
 from os_update_agent.packages.dnf_settings import DNF_CONF, read_settings
+from os_update_agent.packages.progress import STATUS_FILE
 from os_update_agent.packages.rpm_stamp import Stamp, stamp_of
 
 _COMMENT_LENGTH = 80
@@ -124,13 +125,19 @@ class RpmBackend:
         """Which of the packages the repositories can give (with the size in bytes), and which they cannot. Nothing is refreshed."""
         if not packages:
             return {}, ()
-        sizes: List[Optional[int]] = self._ask("available", wanted=[package.identity for package in packages])
-        found = {package: size for package, size in zip(packages, sizes) if size is not None}
+        found = {package: size for package, (size, _) in self._offered(packages).items()}
         return found, tuple(package for package in packages if package not in found)
 
     def announced_sizes(self, packages: Sequence[Package]) -> Dict[Identity, int]:
-        """Nothing: what packages take is known once their files are here."""
-        return {}
+        """What the repositories say that packages will take on the disk: KiB. What none has is left out."""
+        return {package.identity: dnf_parse.kib(size) for package, (_, size) in self._offered(packages).items()}
+
+    def _offered(self, packages: Sequence[Package]) -> Dict[Package, Tuple[int, int]]:
+        """The bytes of packages, as files and once they are installed; without those that no repository has."""
+        if not packages:
+            return {}
+        sizes: List[Optional[Tuple[int, int]]] = self._ask("available", wanted=[package.identity for package in packages])
+        return {package: (size[0], size[1]) for package, size in zip(packages, sizes) if size is not None}
 
     def installed_sizes(self, files: Sequence[Path]) -> Dict[Identity, int]:
         """What package files will take on the disk: (name, architecture, version) -> KiB."""
@@ -181,6 +188,7 @@ class RpmBackend:
         """Download the packages into the archive, checked by checksum and, with gpgcheck, by signature. Raises PackageError."""
         if not packages:
             return
+        progress = self.work / STATUS_FILE
         try:
             self._ask(
                 "fetch",
@@ -188,9 +196,13 @@ class RpmBackend:
                 digests=[package.digest for package in packages],
                 files=[str(self.archive / self.file_name(package)) for package in packages],
                 staging=str(self.archive),
+                progress=str(progress),
             )
         except PackageError as error:
             raise PackageError(f"packages cannot be fetched: {error}") from error
+        finally:
+            # What comes next is told in the run's log.
+            progress.unlink(missing_ok=True)
 
     def unpack(self, files: Sequence[Path], output: IO[bytes]) -> None:
         """Nothing: rpm knows no package that is unpacked and not configured."""
