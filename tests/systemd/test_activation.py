@@ -1,5 +1,7 @@
 """What is installed becomes what runs: reboots and restarts that deployments ask for."""
 
+import json
+
 from systemd.machine import wait_for
 from systemd.node import Node, daemon
 
@@ -23,6 +25,18 @@ def test_an_update_reboots_once_looks_at_health_when_all_is_started_and_tells_he
     assert node.version("app") == "1 ii" and node.machine.boots == 3
     assert node.machine.boot_id() not in (first, second)
     assert len(node.signals(config_id)) == 1
+
+
+def test_a_plan_names_the_services_that_run_replaced_code_after_the_update(node: Node) -> None:
+    node.offer_two(daemon("2", node.program))
+    plan = json.loads(node.command("plan", "--json"))
+    # os-collect-config runs the program as a child.
+    assert plan["services_expected"] == ["lab-daemon.service", "os-collect-config.service"]
+    assert "services that would still run replaced code: lab-daemon.service, os-collect-config.service" in node.command("plan")
+    assert json.loads(node.command("plan", "--exclude", "lab-daemon", "--json"))["services_expected"] == []
+    result = node.result(node.deliver("UPDATE", "v2"))
+    assert result["deploy_status_code"] == 0, result["deploy_stderr"]
+    assert result["services_to_restart"] == plan["services_expected"]
 
 
 def test_an_update_that_is_sick_after_its_reboot_is_undone_and_booted_back(node: Node) -> None:
