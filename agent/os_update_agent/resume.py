@@ -44,10 +44,9 @@ def resume(site: Site, patience: Optional[Patience] = None) -> Tuple[OwedSignal,
     Raises LedgerError, Busy.
     """
     with try_lock(site.settings.worker_lock) as mine:
-        if mine:
+        while mine:
             # First: what they have left half-done is what a newer run would take for the state before.
             _finish_orphans(site)
-        while mine:
             unfinished = site.ledger.unfinished()
             if not unfinished:
                 break
@@ -69,12 +68,29 @@ def _finish_orphans(site: Site) -> None:
         if run.id in unfinished:
             continue
         with node_lock(site.settings.lock, doing=f"run {run.id}", timeout=LOCK_SECONDS):
-            newer = any(other.id > run.id and other.goes_on_from(run) and other.reached for other in site.ledger.runs(run.key))
-            if newer or not (run.begun or run.left):
-                # A newer run has gone on from where this one was cut off; or Heat was told that nothing was changed, and so it stays.
-                site.ledger.save_run(replace(run, phase=names.FINISHED, finished=site.clock(), failure=run.failure or "it was cut off"))
+            newer = _gone_on(site, run)
+            if newer is not None:
+                _close(site, run, f"it was cut off in phase {run.phase}, and run {newer.id} has gone on from there")
+                if run.leads_to_value and run.begun and newer.key != run.key:
+                    site.ledger.record_current(run.key, None)
+            elif not (run.begun or run.left):
+                # Heat was told that nothing was changed, and so it stays.
+                _close(site, run, "it was cut off")
             else:
                 _finish_orphan(site, run)
+
+
+def _gone_on(site: Site, run: Run) -> Optional[Run]:
+    """The newest run that has reached its aim from where this one was cut off. The packages are those of the whole node, whatever the
+    key: to finish or undo this one now would undo that one. The services of a stop or a start are its key's own.
+    """
+    others = site.ledger.runs(run.key if run.switches_services else None)
+    return next((other for other in others if other.id > run.id and other.goes_on_from(run) and other.reached), None)
+
+
+def _close(site: Site, run: Run, why: str) -> None:
+    site.ledger.save_run(replace(run, phase=names.FINISHED, finished=site.clock(), failure=run.failure or why))
+    log.warning(logged(run=run.id, phase=run.phase, closed="yes", why=why))
 
 
 def _finish_orphan(site: Site, run: Run) -> None:

@@ -217,6 +217,9 @@ def phases(scene: Scene) -> None:
         servers={name: ids[name] for name in ("server1", "server2")},
         database_server=ids["server1"],
         units="web.service",
+        # The clients have packages of their own, the servers those of all.
+        options={"packages": ["no-package-of-the-clients", "*"]},
+        client_packages="*",
         database_upgrade=f"echo upgrade >> {calls}; test ! -e {fuse}",
         database_back=f"echo back >> {calls}",
         database_record=f"{directory}/record/database",

@@ -13,7 +13,7 @@ from os_update_agent.model import Delivery, Output, Request, Run, SignalTarget
 from os_update_agent.phases import names
 from os_update_agent.policy import Policy
 from os_update_agent.retention import prune
-from packages.node import Node
+from packages.node import VERSIONS_TWO, Node
 
 TARGET = SignalTarget("CFN_SIGNAL", "stack/1", "update", "POST", {"url": "http://heat.example/?Signature=s"})
 
@@ -101,6 +101,25 @@ def test_the_files_of_a_run_that_is_cut_off_are_not_pruned(based: Node) -> None:
     site.ledger.save_run(replace(cut_off, finished=2.0))
     prune(site.ledger, archive, Policy(), keep=0)
     assert based.kept() == {}
+
+
+def test_a_run_that_cannot_be_taken_up_undoes_nothing_that_another_key_has_reached_since(based: Node) -> None:
+    """Heat has its answer already; what stands in the run's way, here options of another version, may go away when it is too late."""
+    site = based.site()
+    before = site.ledger.put_state(site.backend(Policy()).capture())
+    site.ledger.record_reached("other", "w", before, None, 1.0)
+    stuck = Run(0, "other", "x", "update", names.UNDO, 1.0, before=before, target=before, begun=True, policy={"of_another_version": 1})
+    stuck = site.ledger.open_run(stuck)
+    based.offer_two()
+    based.succeed("UPDATE", "v2")
+    assert based.versions() == VERSIONS_TWO and based.history().current == "v2"
+    assert site.ledger.open_runs() == ()
+    closed = site.ledger.run(stuck.id)
+    assert closed is not None and closed.result == "failed"
+    assert closed.failure == f"it was cut off in phase undo, and run {stuck.id + 1} has gone on from there"
+    # And no longer at the value that it had before: the next one of its own makes up its mind anew.
+    assert site.ledger.history("other").current is None
+    site.ledger.close()
 
 
 def test_deliveries_that_nobody_waits_for_do_not_overtake_each_other(tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ def test_the_options_that_phases_sets_are_options() -> None:
     for name, resource in content("phases.yaml")["resources"].items():
         if resource["type"] == "UpdateAgent::PackageUpdateConfig":
             options = resource["properties"]["options"]
-            merged = options["map_merge"][1] if "map_merge" in options else {**options, **units}
+            merged = options["map_merge"][1]["if"][1] if "map_merge" in options else {**options, **units}
             given = {key: value for key, value in merged.items() if not isinstance(value, dict)}
             assert policy.read(Deployment(name, name, "UPDATE", "s", "r", "n", options=given), {}).key, json.dumps(merged)
 
