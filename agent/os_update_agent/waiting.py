@@ -145,6 +145,7 @@ def _start_worker(site: Site) -> str:
     for directory in (settings.log, settings.run):
         # After a boot there is nothing in /run.
         make_private(directory)
+    detach.forget_environments(settings.run)
     environment = dict(os.environ)
     if settings.source is not None:
         environment[ENVIRONMENT] = str(settings.source)

@@ -1,11 +1,14 @@
 """The environment of the worker, as systemd reads it from a file (systemd.exec(5), EnvironmentFile=)."""
 
+import os
 import re
+import time
+from pathlib import Path
 from typing import Dict
 
 import pytest
 
-from os_update_agent.node.detach import environment_text
+from os_update_agent.node.detach import UNREAD_SECONDS, environment_text, forget_environments
 
 # NAME="...", with a backslash before a quote, a backslash, a dollar and a backtick.
 LINE = re.compile(r'([A-Za-z_][A-Za-z0-9_]*)="((?:[^"\\$`]|\\["\\$`])*)"')
@@ -56,3 +59,13 @@ def test_a_name_that_systemd_does_not_take_is_left_out(name: str) -> None:
 
 def test_a_value_of_several_lines_is_left_out() -> None:
     assert read(environment_text({"TWO": "a\nLD_PRELOAD=/evil.so", "PATH": "/bin"})) == {"PATH": "/bin"}
+
+
+def test_an_environment_that_nobody_has_read_does_not_stay(tmp_path: Path) -> None:
+    """It may hold a proxy's password; one that was just written is about to be read."""
+    for name, age in (("dead.env", UNREAD_SECONDS + 60), ("fresh.env", 0), ("worker.ended", UNREAD_SECONDS + 60)):
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, times=(0, time.time() - age))
+    forget_environments(tmp_path)
+    forget_environments(tmp_path / "not there")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["fresh.env", "worker.ended"]

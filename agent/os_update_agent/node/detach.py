@@ -1,6 +1,8 @@
 """Starts a program whose life nobody here can end: not the death of its caller, not a stop of the service that the caller belongs to."""
 
+import contextlib
 import os
+import time
 from pathlib import Path
 from typing import Mapping, Optional, Sequence
 
@@ -14,6 +16,8 @@ CALLER_UNIT = "OS_UPDATE_AGENT_CALLER_UNIT"
 # os-refresh-config holds it (flock(2)) as long as it serves deployments, ours and those of others.
 REFRESH_LOCK = "/run/os-refresh-config.lock"
 REFRESH_SECONDS = 3600
+# A service reads its environment when it is started, at the end of a boot at the latest.
+UNREAD_SECONDS = 600
 
 # What systemd tells one service about itself (systemd.exec(5)).
 _OF_THE_CALLER = frozenset(
@@ -57,6 +61,14 @@ def start(argv: Sequence[str], *, unit: str, output: Path, environment: Mapping[
                 file.write(f"{logged(service=unit, started='as a session', why=error)}\n".encode())
                 file.flush()
         run_to_file(["setsid", "--fork", *argv], file, env=environment)
+
+
+def forget_environments(work: Path) -> None:
+    """Remove what programs have left there that ended before they could: killed, or never started by systemd."""
+    for path in work.glob("*.env"):
+        with contextlib.suppress(OSError):
+            if time.time() - path.stat().st_mtime > UNREAD_SECONDS:
+                path.unlink()
 
 
 def restart_when_idle(systemctl: str, units: Sequence[str], *, unit: str, output: Path, work: Path) -> None:
