@@ -96,7 +96,7 @@ def no_changes(digest: str) -> Dict[str, Any]:
     }
 
 
-def shown(value: str) -> str:
+def shown(value: object) -> str:
     """A value for a sentence: quoted, without control characters, cut."""
     text = repr(value)
     return text if len(text) <= SHOWN_VALUE else f"{text[:SHOWN_VALUE]}..."

@@ -20,6 +20,7 @@ FLOORS = {
     "activation": BRAIN,
     "decision": BRAIN,
     "ledger": BRAIN,
+    "options": BRAIN,
     "order": BRAIN,
     "policy": BRAIN,
     "report": BRAIN,
@@ -86,7 +87,7 @@ ROOM_RULES = {"heat": {"heat", "node"}, "packages": {"packages", "node"}, "node"
 
 PURE = (
     *("model", "model.deliveries", "model.packages", "model.runs", "errors"),
-    *("activation", "decision", "order", "policy", "report", "wording"),
+    *("activation", "decision", "options", "order", "policy", "report", "wording"),
     *("packages.complaints", "packages.state", "packages.selection", "packages.foreseen", "packages.apt_parse"),
     *("heat.deployment", "heat.outcome"),
     "install.layout",
