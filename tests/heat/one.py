@@ -23,6 +23,14 @@ class One:
         """Begin an update to the value."""
         self.stack.update(update_after_time=value, **arguments)
 
+    def update_and_hold(self, value: str) -> List[str]:
+        """Begin an update to release two that the server holds in its middle; the stacks that are under way then."""
+        self.server.offer_two()
+        self.server.hold()
+        self.update(value)
+        self.server.wait_until_held()
+        return self.stack.underway()
+
     def listed(self) -> List[Dict[str, Any]]:
         """What Heat's metadata list for the server: config id, action and value of each delivery."""
         given = [(one["id"], inputs(one)) for one in self.stack.deployments(self.stack.output("server"))]

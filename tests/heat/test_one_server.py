@@ -97,11 +97,7 @@ def test_a_cancelled_update_comes_to_its_end_and_is_rolled_back(new_one: NewOne)
     one = new_one(**CFN)
     stack, server = one.stack, one.server
     before = server.apt.state()
-    server.offer_two()
-    server.hold()
-    one.update(V2)
-    server.wait_until_held()
-    underway = stack.underway()
+    underway = one.update_and_hold(V2)
     stack.cancel()
     stack.wait_until_cancelled(underway)
     assert stack.status == "ROLLBACK_IN_PROGRESS"
@@ -117,11 +113,7 @@ def test_a_rollback_that_heat_itself_cancels_is_mended_by_the_old_value(new_one:
     one = new_one()
     stack, server = one.stack, one.server
     before = server.apt.state()
-    server.offer_two()
-    server.hold()
-    one.update(V2)
-    server.wait_until_held()
-    underway = stack.underway()
+    underway = one.update_and_hold(V2)
     (nested,) = underway
     stack.cancel()
     stack.wait_until_cancelled(underway)
@@ -140,11 +132,7 @@ def test_an_update_that_is_cancelled_without_rollback_goes_on_and_the_next_value
     one = new_one()
     stack, server = one.stack, one.server
     before = server.apt.state()
-    server.offer_two()
-    server.hold()
-    one.update(V2)
-    server.wait_until_held()
-    underway = stack.underway()
+    underway = one.update_and_hold(V2)
     stack.cancel(rollback=False)
     stack.wait_for("UPDATE_FAILED")
     stack.wait_until_cancelled(underway)

@@ -16,20 +16,12 @@ from os_update_agent.errors import Busy
 from os_update_agent.model import PackageState, Selection
 from os_update_agent.packages.dnf import Dnf4
 from os_update_agent.packages.state import expected, unmet
+from packages.hand_rpm import WAITS
 from packages.test_dnf_backend import World, _version, release, two, world
 
 __all__ = ["release", "two", "world"]
 
 PATIENCE = 60.0
-# Waits inside the root until somebody makes /run/go; at most two minutes.
-WAIT = """
-local f = io.open("/run/waits", "w"); f:close()
-for i = 1, 120 do
-  local go = io.open("/run/go")
-  if go then go:close(); break end
-  posix.sleep(1)
-end
-"""
 
 
 def wait_until(is_so: Callable[[], bool], what: str) -> None:
@@ -57,11 +49,11 @@ def stuck(request: pytest.FixtureRequest, two: World) -> Iterator[World]:
     """A world whose update to release two stops in a scriptlet of the tool, in the middle of the others."""
     script = request.param
     if script == "preun":
-        two.offer(Rpm("tool", "1.5", files=_version("tool", "1.5"), scripts={script: WAIT}))
+        two.offer(Rpm("tool", "1.5", files=_version("tool", "1.5"), scripts={script: WAITS}))
         assert two.update(Selection(packages=("tool",))) == ()
         two.offer(Rpm("tool", "2.0", files=_version("tool", "2")))
     else:
-        two.offer(Rpm("tool", "2.0", files=_version("tool", "2"), scripts={script: WAIT}))
+        two.offer(Rpm("tool", "2.0", files=_version("tool", "2"), scripts={script: WAITS}))
     yield two
 
 
@@ -151,7 +143,7 @@ def test_somebody_elses_killed_update_is_completed(stuck: World, archived: Tuple
 
 
 def test_a_lock_of_dnf_is_waited_for_and_its_holder_named(two: World) -> None:
-    two.offer(Rpm("tool", "2.0", scripts={"post": WAIT}))
+    two.offer(Rpm("tool", "2.0", scripts={"post": WAITS}))
     process = subprocess.Popen(two.dnf_argv("upgrade", "tool"), env=two.environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         wait_until(lambda: (two.root / "run/waits").exists(), "the scriptlet")
@@ -173,7 +165,7 @@ def test_a_lock_of_dnf_is_waited_for_and_its_holder_named(two: World) -> None:
 
 
 def test_a_lock_of_rpm_is_waited_for_and_its_holder_named(two: World) -> None:
-    two.offer(Rpm("tool", "2.0", scripts={"post": WAIT}))
+    two.offer(Rpm("tool", "2.0", scripts={"post": WAITS}))
     path = two.repository.directory / "tool-2.0-1.x86_64.rpm"
     process = subprocess.Popen(["rpm", "--root", str(two.root), "--dbpath", DATABASE, "-U", str(path)])
     try:

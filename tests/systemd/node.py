@@ -173,6 +173,14 @@ class Node:
         """The next transaction waits in its middle for ``go_on``."""
         self.machine.path("/srv/wait").touch()
 
+    def update_and_hold(self, *debs: Deb) -> str:
+        """Deliver an update to release two that waits in the middle of its transaction; the id of the deployment."""
+        self.offer_two(*debs)
+        self.hold_transaction()
+        config_id = self.deliver("UPDATE", "v2")
+        self.wait_for_transaction()
+        return config_id
+
     def wait_for_transaction(self) -> None:
         wait_for(self.machine.path("/srv/in-transaction").exists, lambda: f"the middle of the transaction; {self.logs()}")
 

@@ -26,10 +26,7 @@ def nothing_is_left(node: Node) -> None:
 
 
 def test_a_caller_that_is_stopped_changes_nothing_and_a_second_one_joins(node: Node) -> None:
-    node.offer_two()
-    node.hold_transaction()
-    config_id = node.deliver("UPDATE", "v2")
-    node.wait_for_transaction()
+    config_id = node.update_and_hold()
     node.machine.run("systemctl", "stop", "os-collect-config.service")
     assert node.signals(config_id) == []
     # The second caller comes while the transaction is still under way, and waits for the same answer.
@@ -45,10 +42,7 @@ def test_a_caller_that_is_stopped_changes_nothing_and_a_second_one_joins(node: N
 
 
 def test_a_caller_that_is_restarted_never_runs_its_hook_again_and_the_result_is_told(node: Node) -> None:
-    node.offer_two()
-    node.hold_transaction()
-    config_id = node.deliver("UPDATE", "v2")
-    node.wait_for_transaction()
+    config_id = node.update_and_hold()
     node.machine.run("systemctl", "restart", "os-collect-config.service")
     node.go_on()
     updated(node, config_id)
@@ -96,10 +90,7 @@ def test_an_update_of_os_collect_config_that_restarts_it_is_survived(node: Node)
 
 def test_a_power_cut_in_the_transaction_is_taken_up_at_boot_before_deployments_are_served(node: Node) -> None:
     # What is restarted in the middle of that boot is the service that has to wait for the agent.
-    node.offer_two(collect_config("2", RESTARTS, Depends="slow (>= 2)"))
-    node.hold_transaction()
-    config_id = node.deliver("UPDATE", "v2")
-    node.wait_for_transaction()
+    config_id = node.update_and_hold(collect_config("2", RESTARTS, Depends="slow (>= 2)"))
     node.machine.cut_power()
     # The second try is not held up.
     node.machine.path("/srv/wait").unlink()
@@ -116,10 +107,7 @@ def test_a_power_cut_in_the_transaction_is_taken_up_at_boot_before_deployments_a
 
 
 def test_a_reboot_in_the_transaction_waits_for_it_and_the_run_goes_on_after_the_boot(node: Node) -> None:
-    node.offer_two()
-    node.hold_transaction()
-    config_id = node.deliver("UPDATE", "v2")
-    node.wait_for_transaction()
+    config_id = node.update_and_hold()
     node.machine.run("systemctl", "reboot", check=False)
     wait_for(lambda: not node.machine.is_active("os-collect-config.service"), "the shutdown")
     node.go_on()

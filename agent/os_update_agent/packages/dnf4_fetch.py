@@ -12,7 +12,7 @@ import dnf.callback  # type: ignore
 import rpm  # type: ignore
 
 from os_update_agent.packages.dnf4_base import Refused, Request, fill, versions
-from os_update_agent.packages.dnf_link import Countdown
+from os_update_agent.packages.dnf_link import Countdown, all_of
 from os_update_agent.packages.rpm_completion import read_header
 
 
@@ -23,11 +23,7 @@ def available(base: Any, request: Request) -> List[Optional[Tuple[int, int]]]:
 
 def fetch(base: Any, request: Request) -> None:
     """Download the wanted packages to the files that the request names; nothing that fails a check gets there."""
-    packages = []
-    for wanted, pkg in zip(request["wanted"], _offers(base, request)):
-        if pkg is None:
-            raise Refused("no repository has {}.{} {}".format(*wanted))
-        packages.append(pkg)
+    packages = all_of(request, _offers(base, request))
     with tempfile.TemporaryDirectory(dir=request["staging"]) as staging, open(request["progress"], "w", encoding="utf-8") as told:
         display = Display(Countdown(told, len(packages)))
         for count, batch in enumerate(_batches(packages)):

@@ -10,7 +10,7 @@ import libdnf5  # type: ignore
 import rpm  # type: ignore
 
 from os_update_agent.packages.dnf5_base import Refused, Request, available, fill, installed, row, versions
-from os_update_agent.packages.dnf_link import Countdown
+from os_update_agent.packages.dnf_link import Countdown, all_of
 from os_update_agent.packages.rpm_completion import read_header
 
 _OK = libdnf5.rpm.RpmSignature.CheckResult_OK
@@ -24,11 +24,7 @@ def offered(base: Any, request: Request) -> List[Optional[Tuple[int, int]]]:
 
 def fetch(base: Any, request: Request) -> None:
     """Download the wanted packages to the files that the request names; nothing that fails a check gets there."""
-    packages = []
-    for wanted, pkg in zip(request["wanted"], _offers(base, request)):
-        if pkg is None:
-            raise Refused("no repository has {}.{} {}".format(*wanted))
-        packages.append(pkg)
+    packages = all_of(request, _offers(base, request))
     with tempfile.TemporaryDirectory(dir=request["staging"]) as staging, open(request["progress"], "w", encoding="utf-8") as told:
         # libdnf5 calls it for as long as there is the Base, and keeps it alive in C++ only.
         base.display = Display(Countdown(told, len(packages)))

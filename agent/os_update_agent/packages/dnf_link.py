@@ -12,7 +12,7 @@ import signal
 import socket
 import sys
 import traceback
-from typing import IO, Any, Callable, Dict, List, Optional
+from typing import IO, Any, Callable, Dict, List, Optional, Sequence
 
 from os_update_agent.packages.complaints import as_line
 
@@ -149,6 +149,14 @@ class Countdown:
             with contextlib.suppress(OSError, ValueError):
                 self._file.write(f"[{len(self._begun)}/{self._total}] Downloading {name}\n")
                 self._file.flush()
+
+
+def all_of(request: Request, offers: Sequence[Optional[Any]]) -> List[Any]:
+    """The packages that were found for those that the request wants. Raises Refused that names one that no repository has."""
+    for wanted, pkg in zip(request["wanted"], offers):
+        if pkg is None:
+            raise Refused("no repository has {}.{} {}".format(*wanted))
+    return list(offers)
 
 
 def slot(name: str, arch: str, native: str) -> str:
