@@ -1,4 +1,4 @@
-"""The manual page (section 8), made from the parser that also makes --help, and the bash completion from the same. Pure."""
+"""The manual page (section 8), made from the parser that also makes --help and from the comments of agent.conf.sample. Pure."""
 
 import argparse
 import re
@@ -28,6 +28,15 @@ _DESCRIPTION = (
     "A value goes in, a package state comes out, the truth is reported, and going back works. OpenStack Heat brings values to this node; "
     "the command does by hand what Heat's deployments do, with the same ledger, lock and archive. Without a command it tells the status.",
 )
+
+_SECTIONS = {
+    "[node]": "Section [node] of agent.conf",
+    "[paths]": "Section [paths] of agent.conf",
+    "[signal]": "Section [signal] of agent.conf",
+    "[defaults]": "Options: section [defaults] of agent.conf, --set on the command line, and a template's config, options and inputs",
+}
+# #keep = 5   #systemctl =
+_SETTING = re.compile(r"#(?P<name>\w+) = ?(?P<value>.*)")
 
 
 @dataclass(frozen=True)
@@ -81,8 +90,24 @@ def _argument(action: argparse.Action) -> Argument:
     return Argument(tuple(action.option_strings), metavar, choices, (action.help or "").replace("%%", "%"), is_required)
 
 
-def page(parser: argparse.ArgumentParser) -> str:
-    """The page in roff (man(7))."""
+def settings_in(sample: str) -> Dict[str, List[Tuple[str, str]]]:
+    """Of each section of agent.conf.sample the settings with what is built in, and what the comments above them say."""
+    found: Dict[str, List[Tuple[str, str]]] = {}
+    rows: List[Tuple[str, str]] = []
+    comment: List[str] = []
+    for line in sample.splitlines():
+        match = _SETTING.fullmatch(line)
+        if line.startswith("["):
+            rows = found.setdefault(line, [])
+        elif match:
+            rows.append((match["name"] + (f" = {match['value']}" if match["value"] else ""), " ".join(comment)))
+        # What stands above an empty line is about no setting.
+        comment = [*comment, line[2:]] if line.startswith("# ") else []
+    return found
+
+
+def page(parser: argparse.ArgumentParser, sample: str) -> str:
+    """The page in roff (man(7)); ``sample`` is the text of agent.conf.sample."""
     lines = [
         f'.TH OS\\-UPDATE\\-AGENT 8 "" "os\\-update\\-agent {_roff(__version__)}" "System Administration"',
         *(".SH NAME", f"os\\-update\\-agent \\- {_roff(_sentence_start(parser.description or ''))}"),
@@ -94,6 +119,9 @@ def page(parser: argparse.ArgumentParser) -> str:
     for verb in verbs(parser):
         lines += [f".SS {_roff(verb.name)}", f".B {_roff(verb.name)}\n{_usage((*verb.options, *verb.positional))}".rstrip()]
         lines += [".PP", _roff(_sentence(verb.text)), *_described((*verb.positional, *verb.options))]
+    lines.append(".SH CONFIGURATION")
+    for section, rows in settings_in(sample).items():
+        lines += [f".SS {_roff(_SECTIONS[section])}", *_table(rows)]
     lines += [".SH EXIT STATUS", *_table(EXIT_STATUS), ".SH FILES", *_table(FILES), ".SH ENVIRONMENT", *_table(ENVIRONMENT)]
     return "\n".join(line for line in lines if line) + "\n"
 

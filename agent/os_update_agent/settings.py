@@ -125,4 +125,7 @@ def _checked(values: Mapping[str, str], defaults: Mapping[str, str], source: str
             paths[key] = Path(os.path.normpath(values[key]))
             if not paths[key].is_absolute() or '"' in values[key] or "\n" in values[key]:
                 raise BadOption(f"{source}: {key} is {values[key]!r}; it must be an absolute path without quotes")
+    metrics = paths.get("metrics")
+    if metrics is not None and metrics.suffix != ".prom":
+        raise BadOption(f"{source}: metrics is {str(metrics)!r}; its name must end in .prom, for node-exporter reads no other file")
     return Settings(backend=backend, ca_certificate=values.get("ca_certificate") or None, defaults=defaults, **paths)

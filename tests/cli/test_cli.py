@@ -52,7 +52,16 @@ def document(out: str, command: str = "") -> Any:
     assert found["schema"] == 1
     if command:
         assert set(found) - {"schema"} == documented(command)
+        readme = (Path(__file__).parents[2] / "README.rst").read_text(encoding="utf-8")
+        assert [name for name in names_in(found) if f"``{name}``" not in readme] == []
     return found
+
+
+def names_in(found: Any) -> Set[str]:
+    """The names of all fields, also of the innermost objects."""
+    if isinstance(found, list):
+        return {name for item in found for name in names_in(item)}
+    return set(found) | names_in(list(found.values())) if isinstance(found, dict) else set()
 
 
 def test_without_a_command_the_status_is_told(command: Command) -> None:
@@ -119,6 +128,8 @@ def test_heat_and_hand_share_one_history(scene: Scene, command: Command) -> None
 def test_the_reading_commands_give_documents(scene: Scene, command: Command) -> None:
     scene.deliver("CREATE", FIRST)
     scene.publish(*NOVEMBER)
+    found = document(command("plan", "--json")[1], "plan")
+    assert len(found["changes"]) == 7 and not any(change["security"] for change in found["changes"])
     scene.deliver("UPDATE", SECOND)
 
     found = document(command("status", "--json")[1], "status")

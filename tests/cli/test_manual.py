@@ -7,6 +7,7 @@ from typing import Callable, List, Tuple
 import pytest
 
 from os_update_agent import cli, completion, manual
+from os_update_agent.install.target import SAMPLE
 from os_update_agent.ledger import Ledger
 from os_update_agent.model import PackageState
 from os_update_agent.policy import option_names
@@ -26,7 +27,7 @@ printf '%s\\n' "${COMPREPLY[@]}"
 
 
 def page() -> str:
-    return manual.page(cli.build_parser())
+    return manual.page(cli.build_parser(), SAMPLE.read_text(encoding="utf-8"))
 
 
 def rendered(text: str) -> Tuple[str, str]:
@@ -55,6 +56,14 @@ def test_everything_that_help_tells_is_in_the_page() -> None:
             assert all(flag in text for flag in argument.flags)
     for status, meaning in manual.EXIT_STATUS:
         assert f"{status} {meaning}" in text
+
+
+def test_every_option_is_in_the_page_with_its_meaning() -> None:
+    text = " ".join(rendered(page())[0].split())
+    found = manual.settings_in(SAMPLE.read_text(encoding="utf-8"))
+    assert [name.partition(" ")[0] for name, _ in found["[defaults]"]] == list(option_names())
+    for setting, meaning in (row for rows in found.values() for row in rows):
+        assert meaning and f"{setting} {meaning}" in text, setting
 
 
 def test_text_that_looks_like_roff_stays_text() -> None:

@@ -49,6 +49,7 @@ def test_a_percent_sign_is_a_percent_sign() -> None:
     ("[paths]\nzzz = /\n", "agent.conf: unknown key 'zzz' in [paths]; there are state, log, run, steps"),
     ("[node]\nstate = /\n", "agent.conf: unknown key 'state' in [node]; there are root, backend"),
     ("[node]\nbackend = pacman\n", "agent.conf: backend is 'pacman'; it must be one of auto, apt, dnf, dnf5"),
+    ("[paths]\nmetrics = /c/agent.txt\n", "agent.conf: metrics is '/c/agent.txt'; its name must end in .prom"),
     ("[node]\nroot = srv\n", "agent.conf: root is 'srv'; it must be an absolute path without quotes"),
     ("[paths]\nstate = ./state\n", "agent.conf: state is './state'; it must be an absolute path without quotes"),
     ("[paths]\nrun = ~/run\n", "agent.conf: run is '~/run'; it must be an absolute path without quotes"),

@@ -12,7 +12,7 @@ from os_update_agent.settings import Settings
 def install_hook(settings: Settings, arguments: argparse.Namespace) -> int:
     """make this node one that heat-config can update: the hook, its directories, the services at boot; can be run again at any time"""
     made = {
-        "os-update-agent.8": manual.page(arguments.parser),
+        "os-update-agent.8": manual.page(arguments.parser, node.SAMPLE.read_text(encoding="utf-8")),
         "completion.bash": completion.script(arguments.parser, option_names()),
     }
     target = node.target(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from os_update_agent import completion, manual
 from os_update_agent.errors import AgentError
+from os_update_agent.install.target import SAMPLE
 from os_update_agent.ledger import peek
 from os_update_agent.policy import option_names
 from os_update_agent.settings import Settings, load
@@ -20,7 +21,7 @@ def demo(settings: Settings, arguments: argparse.Namespace) -> int:
 
 def man(settings: Settings, arguments: argparse.Namespace) -> int:
     """print the manual page, for "man -l -" or /usr/local/share/man/man8/os-update-agent.8"""
-    print(manual.page(arguments.parser), end="")
+    print(manual.page(arguments.parser, SAMPLE.read_text(encoding="utf-8")), end="")
     return 0
 
 
