@@ -217,13 +217,15 @@ def phases(scene: Scene) -> None:
         servers={name: ids[name] for name in ("server1", "server2")},
         database_server=ids["server1"],
         units="web.service",
-        # The clients have packages of their own, the servers those of all.
-        options={"packages": ["no-package-of-the-clients", "*"]},
+        options={"packages": ["app", "lib"]},
         client_packages="*",
         database_upgrade=f"echo upgrade >> {calls}; test ! -e {fuse}",
         database_back=f"echo back >> {calls}",
         database_record=f"{directory}/record/database",
     )
+    # The clients have packages of their own, the servers those of all.
+    told = {one["name"]: one["options"] for name in ("server0", "server1") for one in scene.stack.deployments(ids[name])}
+    assert [told[phase]["packages"] for phase in ("10-clients", "20-servers")] == [["*"], ["app", "lib"]]
     servers = [scene.fleet.members[name] for name in ("server1", "server2")]
     assert [member.services.calls() for member in servers] == [[], []] and not calls.exists()
 
