@@ -6,9 +6,18 @@ from os_update_agent.packages.rpm_reboot import installed_since, names_below
 
 
 def test_only_what_was_installed_later_counts_and_each_name_once() -> None:
-    text = "kernel\t1700000000\nkernel\t1700000500\npackage kernel-rt is not installed\nglibc\t1700000100\nsystemd\t1700000101\n"
-    assert installed_since(text, 1700000100.5) == ("kernel", "systemd")
-    assert installed_since("", 0) == ()
+    rows = (("kernel", 1700000000), ("kernel", 1700000500), ("glibc", 1700000100), ("systemd", 1700000101), ("tool", 1700000500))
+    text = "package kernel-rt is not installed\n" + "".join(f"{name}\tx86_64\t0\t1.0-1\t{moment}\n" for name, moment in rows)
+    names = {"kernel", "glibc", "systemd"}
+    assert installed_since(text, 1700000100.5, names) == ("kernel", "systemd")
+    assert installed_since("", 0, names) == ()
+
+
+def test_a_suggestion_counts_for_its_very_version() -> None:
+    text = "tool\tx86_64\t1\t2.0-1\t1700000500\nlib\tx86_64\t0\t2.0-1\t1700000500\n"
+    suggested = {("tool", "x86_64", "1:2.0-1"), ("lib", "x86_64", "1:2.0-1"), ("lib", "i686", "2.0-1")}
+    assert installed_since(text, 1700000100, (), suggested) == ("tool",)
+    assert installed_since(text, 1700000600, (), suggested) == ()
 
 
 def test_an_operator_adds_names_and_nothing_that_is_no_name(tmp_path: Path) -> None:

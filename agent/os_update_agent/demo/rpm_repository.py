@@ -69,11 +69,12 @@ class Rpm:
 
 @dataclass(frozen=True)
 class Advisory:
-    """An entry of updateinfo.xml: ``kind`` is security, bugfix or enhancement."""
+    """An entry of updateinfo.xml: ``kind`` is security, bugfix or enhancement; ``reboot`` suggests one."""
 
     id: str
     kind: str
     rpms: Tuple[Rpm, ...]
+    reboot: bool = False
 
 
 def as_rpm(pkg: Pkg) -> Rpm:
@@ -190,15 +191,18 @@ def _updateinfo(advisories: Sequence[Advisory]) -> str:
 
 
 def _update(advisory: Advisory) -> str:
+    packages = "".join(_package(rpm, advisory.reboot) for rpm in advisory.rpms)
     dates = '<issued date="2026-01-01 00:00:00"/><updated date="2026-01-01 00:00:00"/>'
     return (
         f'<update from="demo" status="final" type={quoteattr(advisory.kind)} version="1"><id>{escape(advisory.id)}</id>'
         f"<title>{escape(advisory.id)}</title>{dates}<description>a demonstration</description>"
-        f'<pkglist><collection short="demo"><name>demo</name>{"".join(map(_package, advisory.rpms))}</collection></pkglist></update>\n'
+        f'<pkglist><collection short="demo"><name>demo</name>{packages}</collection></pkglist></update>\n'
     )
 
 
-def _package(rpm: Rpm) -> str:
+def _package(rpm: Rpm, reboot: bool) -> str:
     values = {"name": rpm.name, "version": rpm.version, "release": rpm.release, "epoch": rpm.epoch or "0"}
     attributes = " ".join(f"{key}={quoteattr(value)}" for key, value in values.items())
-    return f"<package {attributes} arch={quoteattr(rpm.arch or native_architecture())}><filename>{escape(rpm.file)}</filename></package>"
+    suggests = "<reboot_suggested>True</reboot_suggested>" if reboot else ""
+    arch = quoteattr(rpm.arch or native_architecture())
+    return f"<package {attributes} arch={arch}><filename>{escape(rpm.file)}</filename>{suggests}</package>"

@@ -5,13 +5,19 @@ it tells a plan, the API does not; the command takes dnf's lock, and waits for i
 request to end leaves a transaction halfway.
 """
 
+import json
+import os
 from pathlib import Path
-from typing import Callable, Sequence
+from typing import Any, Callable, FrozenSet, Sequence
 
+from os_update_agent.model import Identity
 from os_update_agent.node.lock import wait_until_free
 from os_update_agent.packages import dnf5_record
 from os_update_agent.packages.dnf_settings import read_settings
 from os_update_agent.packages.rpm_backend import RpmBackend
+
+# Below /run: what was installed before a boot asks for no other one.
+_SUGGESTED = "reboot-suggested.json"
 
 
 class Dnf5(RpmBackend):
@@ -31,3 +37,14 @@ class Dnf5(RpmBackend):
 
     def _is_unfinished(self) -> bool:
         return dnf5_record.is_unfinished(read_settings(self.root).history)
+
+    def _note_refresh(self, answer: Any) -> None:
+        staging = self.work / f"{_SUGGESTED}.new"
+        staging.write_text(json.dumps(answer), encoding="utf-8")
+        os.replace(staging, self.work / _SUGGESTED)
+
+    def _suggested(self) -> FrozenSet[Identity]:
+        try:
+            return frozenset((name, arch, version) for name, arch, version in json.loads((self.work / _SUGGESTED).read_bytes()))
+        except FileNotFoundError:
+            return frozenset()

@@ -92,13 +92,17 @@ def fill(base: Any, *, repositories: bool) -> None:
     sack.load_repos()
 
 
-def refresh(base: Any, request: Request) -> int:
-    """Fetch the metadata of every enabled repository anew, and load them with the installed packages. Returns how many there are."""
-    repos = enabled(base)
-    for repo in repos:
+def refresh(base: Any, request: Request) -> List[List[str]]:
+    """Fetch the metadata of every enabled repository anew, and load them with the installed packages.
+
+    Answers the packages that suggest a boot by their advisory, or always (`dnf5 needs-restarting`).
+    """
+    for repo in enabled(base):
         repo.expire()
     base.get_repo_sack().load_repos()
-    return len(repos)
+    suggested = query(base)
+    suggested.filter_reboot_suggested()
+    return [row(pkg) for pkg in suggested]
 
 
 def hide(base: Any) -> None:

@@ -19,8 +19,8 @@ from os_update_agent.packages.dnf5_base import (
     slot,
     word,
 )
-from os_update_agent.packages.dnf5_record import HALFWAY
 from os_update_agent.packages.dnf5_transaction import GROUP, group_of, locked, set_reasons
+from os_update_agent.packages.dnf_link import HALFWAY
 from os_update_agent.packages.rpm_completion import Identity, Installed, due, files_of
 from os_update_agent.packages.rpm_completion import run as run_by_rpm
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Callable, Dict, FrozenSet, Tuple
 
 from os_update_agent.errors import PackageError
+from os_update_agent.packages.dnf_link import HALFWAY
 from os_update_agent.packages.dnf_parse import UNKNOWN
 from os_update_agent.packages.dnf_record import rows
 
@@ -24,8 +25,6 @@ _TABLE = re.compile(
 _GROUPED = re.compile(r"\bpackages *= *\[(?P<names>[^\]]*)\]")
 _NAME = re.compile(r'"([^"]+)"')
 
-# The comment of a transaction of ours that another one takes back at once; behind it is what that one sets.
-HALFWAY = "os-update-agent: set back in a moment: "
 _STARTED = 1
 _LAST = "SELECT state_id, comment FROM trans ORDER BY id DESC LIMIT 1"
 

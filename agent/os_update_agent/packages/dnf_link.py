@@ -22,6 +22,9 @@ Request = Dict[str, Any]
 _LINK = "link"
 _REHEARSAL = "rehearsal"
 
+# The comment of a transaction of ours that another one takes back at once (dnf5_interrupted); behind it is what that one sets.
+HALFWAY = "os-update-agent: set back in a moment: "
+
 # After these the Base is kept for the next ones of them.
 _READING = ("refresh", "candidates", "available", "fetch")
 # After the first one it is kept for the second one, where that asks for the very same.

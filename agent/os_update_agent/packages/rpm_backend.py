@@ -66,6 +66,13 @@ class RpmBackend:
         """Has the last transaction of dnf's record no end? Then dnf is at work just now, or it was ended halfway. Raises PackageError."""
         raise NotImplementedError
 
+    def _note_refresh(self, answer: Any) -> None:
+        """Keep of the worker's answer what is asked for later."""
+
+    def _suggested(self) -> FrozenSet[Identity]:
+        """The packages whose advisory suggests a boot, as the last refresh has told."""
+        return frozenset()
+
     # --- reading
 
     def capture(self) -> PackageState:
@@ -92,7 +99,7 @@ class RpmBackend:
     def refresh(self) -> None:
         """Fetch the metadata of the repositories anew; every enabled one has to answer. Raises PackageError, Busy."""
         try:
-            self._ask("refresh")
+            self._note_refresh(self._ask("refresh"))
         except PackageError as error:
             raise PackageError(f"the package index cannot be refreshed: {error}") from error
 
@@ -162,10 +169,12 @@ class RpmBackend:
     def asks_for_boot(self, since: float) -> Tuple[str, ...]:
         """The packages that work only after a boot and were installed since a moment (seconds since the epoch). Raises PackageError."""
         options = ["--root", str(self.root), "--dbpath", f"/{self._dbpath}"] if self._is_private else []
-        done = run(["rpm", *options, "-q", "--queryformat", rpm_reboot.FORMAT, *rpm_reboot.names_below(self.root)], ok=None)
+        names, suggested = rpm_reboot.names_below(self.root), self._suggested()
+        asked = dict.fromkeys((*names, *(identity[0] for identity in suggested)))
+        done = run(["rpm", *options, "-q", "--queryformat", rpm_reboot.FORMAT, *asked], ok=None)
         if done.stderr.strip():
             raise PackageError(f"the package database cannot be read: {done.tail}")
-        return rpm_reboot.installed_since(done.stdout, since)
+        return rpm_reboot.installed_since(done.stdout, since, names, suggested)
 
     def boot_bytes(self, files: Sequence[Path]) -> int:
         """What the package files put below /boot, in bytes."""

@@ -2,20 +2,23 @@
 
 The names are those of dnf-plugins-core (needs_restarting.py), which has most of them from https://access.redhat.com/solutions/27943;
 a vendor or an operator adds names in files below etc/dnf/plugins/needs-restarting.d, one a line (dnf-needs-restarting(8)). A package
-of these that was installed since the machine was started asks for a boot; it does not matter whether it is newer or older.
+of these that was installed since the machine was started asks for a boot; it does not matter whether it is newer or older. To dnf 5 a
+package of any name asks for one as well where an advisory of this very version suggests it.
 """
 
 import re
 from pathlib import Path
-from typing import Tuple
+from typing import Collection, Tuple
 
 from os_update_agent.errors import PackageError
+from os_update_agent.model import Identity
+from os_update_agent.packages.dnf_parse import evr
 
 NEED_A_BOOT = (
     *("kernel", "kernel-core", "kernel-rt", "glibc", "linux-firmware", "microcode_ctl"),
     *("systemd", "dbus", "dbus-broker", "dbus-daemon"),
 )
-FORMAT = r"%{name}\t%{installtime}\n"
+FORMAT = r"%{name}\t%{arch}\t%{epochnum}\t%{version}-%{release}\t%{installtime}\n"
 _ADDED = "etc/dnf/plugins/needs-restarting.d"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 
@@ -31,10 +34,15 @@ def names_below(root: Path) -> Tuple[str, ...]:
     return tuple(dict.fromkeys((*NEED_A_BOOT, *(name for name in added if _NAME.fullmatch(name)))))
 
 
-def installed_since(text: str, moment: float) -> Tuple[str, ...]:
-    """The names in the output of rpm -q with FORMAT that were installed after a moment (seconds since the epoch). Pure.
+def installed_since(text: str, moment: float, names: Collection[str], suggested: Collection[Identity] = ()) -> Tuple[str, ...]:
+    """Those in the output of rpm -q with FORMAT that were installed after a moment (seconds since the epoch), by name or identity. Pure.
 
     rpm's words for a package that is not there are no line with a tab.
     """
-    rows = (line.split("\t") for line in text.splitlines())
-    return tuple(sorted({row[0] for row in rows if len(row) == 2 and row[1].isdigit() and int(row[1]) > moment}))
+    found = set()
+    for row in (line.split("\t") for line in text.splitlines()):
+        if len(row) == 5 and row[4].isdigit() and int(row[4]) > moment:
+            name, arch, epoch, version, _ = row
+            if name in names or (name, arch, evr(epoch, version)) in suggested:
+                found.add(name)
+    return tuple(sorted(found))
