@@ -22,8 +22,10 @@ class Mirrors:
 
 
 def mirrors() -> Mirrors:
-    lines = subprocess.run(["apt-get", "indextargets", "--format", "$(RELEASE) $(REPO_URI)"], capture_output=True, text=True, check=True)
-    found = dict(line.split() for line in lines.stdout.splitlines())
+    argv = ["apt-get", "indextargets", "--format", "$(RELEASE) $(REPO_URI)", "Origin: Debian"]
+    lines = subprocess.run(argv, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert lines, "this machine has no package lists of Debian: apt-get update"
+    found = dict(line.split() for line in lines)
     main = next(url for suite, url in found.items() if "-" not in suite)
     security = next(url for suite, url in found.items() if suite.endswith("-security"))
     return Mirrors(main.rstrip("/"), security.rstrip("/"))

@@ -10,14 +10,6 @@ from systemd.machine import Machine, wait_for
 # What waits for a network, for time, or for the kernel's iSCSI, which there are none of.
 MASKED = ("systemd-networkd-wait-online", "systemd-networkd", "systemd-timesyncd", "iscsid", "open-iscsi")
 BOOT_OPTIONS = tuple(f"systemd.mask={unit}.service" for unit in MASKED)
-COLLECT_CONF = """\
-[DEFAULT]
-command = os-refresh-config
-collectors = request
-polling_interval = 1
-[request]
-metadata_url = {url}metadata
-"""
 OUTPUTS = ("changes", "restorable", "reboot_required")
 SECRET = "c2VjcmV0LW9mLXRoZS1zaWduYWw"
 
@@ -30,7 +22,8 @@ class Node:
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
         self.repository = Repository(machine.directory / "www/repository")
-        machine.write("/etc/os-collect-config.conf", COLLECT_CONF.format(url=machine.url), 0o600)
+        # As cloud-init leaves what Heat gives to a server; from here on the image is on its own.
+        machine.write("/var/lib/heat-cfntools/cfn-init-data", json.dumps(self._metadata()), 0o600)
         for source in machine.path("/etc/apt/sources.list.d").glob("*.list"):
             source.unlink()
         machine.write("/etc/apt/sources.list.d/test.list", f"{self.repository.source_line(machine.url + 'repository')}\n")
@@ -69,13 +62,14 @@ class Node:
 
     def deliver(self, *deployments: Json, **keys: Any) -> None:
         """Put the deployments, and nothing else, into the server's metadata; ``keys`` are further keys, with "_" for "-"."""
-        request = {"metadata_url": f"{self.machine.url}metadata"}
-        occ = {"command": "os-refresh-config", "collectors": ["request"], "polling_interval": 1, "request": request}
-        named = {name.replace("_", "-"): value for name, value in keys.items()}
-        metadata = {"deployments": list(deployments), "os-collect-config": occ, **named}
+        metadata = self._metadata(*deployments, **{name.replace("_", "-"): value for name, value in keys.items()})
         staging = self.machine.directory / "metadata.new"
         staging.write_text(json.dumps(metadata), encoding="utf-8")
         staging.replace(self.machine.directory / "www/metadata")
+
+    def _metadata(self, *deployments: Json, **keys: Any) -> Json:
+        occ = {"collectors": ["request"], "polling_interval": 1, "request": {"metadata_url": f"{self.machine.url}metadata"}}
+        return {"deployments": list(deployments), "os-collect-config": occ, **keys}
 
     def signals(self, deployment: Json) -> List[Json]:
         """What Heat was told about it."""
