@@ -37,9 +37,6 @@ class Patience:
     jitter: Callable[[], float] = _chance
 
 
-ONE_TRY = Patience(0.0)
-
-
 def send_owed(site: Site, patience: Optional[Patience] = None) -> Tuple[OwedSignal, ...]:
     """Try everything that is owed, each as long as its own delivery asks for unless ``patience`` says; returns what is still owed."""
     for signal in site.ledger.owed():

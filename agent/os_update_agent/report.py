@@ -69,7 +69,7 @@ def outcome_of_switch(run: Run, log_tail: str) -> Outcome:
     return Outcome(run.status or 1, "", f"{text}\n{log_tail}\n" if log_tail else text, outputs)
 
 
-def outcome_of_nothing(reason: str, value: str, digest: str = "", restorable: bool = True) -> Outcome:
+def outcome_of_nothing(reason: str, value: str, digest: str = "") -> Outcome:
     """A delivery that changed no package, and why that is right."""
     return Outcome(0, f"nothing to do for {shown(value)}: {reason}\n" if value else f"{reason}\n", "", no_changes(digest))
 

@@ -11,6 +11,8 @@ import pytest
 from os_update_agent import cli
 from os_update_agent.demo.receiver import Receiver
 from os_update_agent.demo.scene import BROKEN, FIRST, NOVEMBER, SECOND, THIRD, Scene
+from os_update_agent.ledger import Ledger
+from os_update_agent.model import Run
 
 AGENT = Path(__file__).parents[2] / "agent"
 Command = Callable[..., Tuple[int, str, str]]
@@ -201,6 +203,21 @@ def test_what_is_owed_is_told_and_sent_by_resume(scene: Scene, command: Command)
     scene.receiver.answer(200)
     assert command("resume") == (0, "nothing is owed\n", "")
     assert command("status")[1].endswith(AT_REST)
+
+
+def test_what_is_open_is_told_and_ended_by_resume(scene: Scene, command: Command) -> None:
+    ledger = Ledger(scene.directory / "state/ledger.sqlite")
+    ledger.open_run(Run(0, "k", "v", "update", "plan", 1.0))
+    ledger.close()
+    out = command("status")[1]
+    assert (
+        "\nopen: run 1 (update 'v') is in phase plan; log: none yet\n  nobody is at it: 'os-update-agent resume' finishes or undoes it\n"
+        in out
+    )
+    said = "run 1 (update 'v') has ended, failed: it was cut off; log: none\nnothing is owed\n"
+    assert command("resume") == (0, said, "")
+    assert command("resume") == (0, "nothing is owed\n", "")
+    assert "open" not in command("status")[1]
 
 
 def test_prune_drops_the_files_that_no_kept_value_needs(scene: Scene, command: Command, tmp_path: Path) -> None:

@@ -98,6 +98,7 @@ def test_heat_is_told_once_although_nothing_can_be_stored(world: World, place: s
         assert len(sent) == 1
         told = json.loads(sent[0].body)
         assert told["deploy_status_code"] != 0 and "is cut off in phase" in told["deploy_stderr"]
+        assert f"; log on the node: {node.settings.log}/000" in told["deploy_stderr"] and "\nnext: " in told["deploy_stderr"]
         assert_not_outside(node)
         step.unlink()
         node.disk.free()

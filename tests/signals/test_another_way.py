@@ -11,10 +11,12 @@ from os_update_agent.demo.receiver import Receiver, Reply, Request
 from os_update_agent.ledger import Ledger
 from os_update_agent.model import Delivery, SignalTarget
 from os_update_agent.model import Request as Asked
-from os_update_agent.outbox import ONE_TRY, deliver_signal
+from os_update_agent.outbox import Patience, deliver_signal
 from os_update_agent.settings import Settings
 from os_update_agent.site import Site
 from signals.server import PASSWORD, PROJECT, USER, SignalServer
+
+ONE_TRY = Patience(0.0)
 
 ACCESS, KEY = "d4f120799b8a43b2887dc9ad082ddbf2", "own/secret+key"
 BODY = '{"deploy_status_code": 0}'

@@ -9,9 +9,11 @@ from os_update_agent import outbox
 from os_update_agent.heat.signal import AGAIN, DELIVERED, NEVER, Answer
 from os_update_agent.ledger import Ledger
 from os_update_agent.model import Delivery, Request, SignalTarget
-from os_update_agent.outbox import LONGEST_PAUSE, ONE_TRY, Patience, deliver_signal, send_owed
+from os_update_agent.outbox import LONGEST_PAUSE, Patience, deliver_signal, send_owed
 from os_update_agent.settings import Settings
 from os_update_agent.site import Site
+
+ONE_TRY = Patience(0.0)
 
 BODY = '{"deploy_status_code": 0}'
 BUSY, TAKEN, REFUSED = Answer(AGAIN, "503"), Answer(DELIVERED, "200"), Answer(NEVER, "403")

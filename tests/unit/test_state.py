@@ -135,8 +135,8 @@ def test_from_left_over_configuration_to_installed_is_an_installation() -> None:
 
 
 def test_nothing_to_do_is_an_empty_transaction() -> None:
-    assert transaction(state(APP1), state(APP1)).is_empty
-    assert transaction(state(LIB), state(LIB._replace(mark="manual"))).is_empty
+    assert transaction(state(APP1), state(APP1)) == Transaction()
+    assert transaction(state(LIB), state(LIB._replace(mark="manual"))) == Transaction()
 
 
 def test_what_comes_what_changes_and_what_goes() -> None:
@@ -154,7 +154,7 @@ def test_left_over_configuration_that_was_not_there_is_purged() -> None:
 
 
 def test_lost_left_over_configuration_cannot_be_brought_back() -> None:
-    assert transaction(state(APP1), state(APP1, LEFT)).is_empty
+    assert transaction(state(APP1), state(APP1, LEFT)) == Transaction()
     assert unmet(state(APP1), state(APP1, LEFT)) == ()
 
 

@@ -12,6 +12,7 @@ from os_update_agent.heat.deployment import parse
 from os_update_agent.model import Outcome
 from os_update_agent.notify import notify as send_result
 from os_update_agent.outbox import Patience, send_owed
+from os_update_agent.report import shown
 from os_update_agent.settings import Settings
 from os_update_agent.site import open_site
 from os_update_agent.waiting import finish_open, leave_open
@@ -25,7 +26,13 @@ def resume_now(settings: Settings, arguments: argparse.Namespace) -> int:
         for delivery in site.ledger.unfinished():
             print(f"at work: deployment {delivery.config_id}")
         return 0
+    taken_up = {run.id for run in site.ledger.open_runs()}
+    deliveries = {delivery.config_id for delivery in site.ledger.unfinished()}
     finish_open(site)
+    for run in reversed(site.ledger.runs()):
+        if run.id in taken_up or run.config_id in deliveries:
+            why = f": {run.failure}" if run.failure else ""
+            print(f"run {run.id} ({run.kind} {shown(run.value)}) has ended, {run.result}{why}; log: {run.log or 'none'}")
     owed = send_owed(site, Patience(arguments.patience))
     for signal in owed:
         print(f"still owed: deployment {signal.config_id}: {signal.last_answer}")

@@ -70,10 +70,6 @@ class Outcome:
     stderr: str = ""
     outputs: Mapping[str, Any] = field(default_factory=dict)
 
-    @property
-    def is_success(self) -> bool:
-        return self.status_code == 0
-
 
 @dataclass(frozen=True)
 class Request:

@@ -220,10 +220,6 @@ class Transaction:
     mends: bool = False
     files: Tuple[str, ...] = ()
 
-    @property
-    def is_empty(self) -> bool:
-        return not (self.install or self.remove or self.purge or self.configures)
-
 
 @dataclass(frozen=True)
 class ArchiveEntry:
