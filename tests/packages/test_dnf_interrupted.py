@@ -1,8 +1,10 @@
 """dnf 4 ended in the middle: recognised, completed, and from there forward or back exactly, with sound files on the disk."""
 
+import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -11,7 +13,7 @@ from typing import Callable, Iterator, List, Tuple
 
 import pytest
 
-from os_update_agent.demo.rpm_repository import DATABASE, Rpm
+from os_update_agent.demo.rpm_repository import DATABASE, Rpm, native_architecture
 from os_update_agent.errors import Busy
 from os_update_agent.model import PackageState, Selection
 from os_update_agent.packages.dnf import Dnf4
@@ -140,6 +142,26 @@ def test_somebody_elses_killed_update_is_completed(stuck: World, archived: Tuple
     assert stuck.go(before) == ()
     assert stuck.state().digest == before.digest
     assert stuck.is_sound()
+
+
+@pytest.mark.parametrize("stuck", ["post"], indirect=True)
+def test_an_interruption_is_not_completed_for_somebody_who_is_gone(stuck: World) -> None:
+    """The next agent may be at work by then."""
+    killed(stuck, signal.SIGKILL)
+    there = stuck.rpm("-qa").stdout
+    request = {"action": "complete", "root": str(stuck.root), "native": native_architecture(), "archive": str(stuck.directory / "archive")}
+    child = stuck.backend()._worker()
+    child.close.detach()
+    with stuck.log.open("ab", buffering=0) as output:
+        socket.send_fds(child._socket, [b"!"], [output.fileno()])
+        child._socket.sendall(json.dumps(request).encode() + b"\n")
+        child._socket.close()
+    assert child._process.wait(PATIENCE) == 0
+    assert stuck.rpm("-qa").stdout == there and stuck.backend().interrupted()
+    # It is the very request that works where somebody waits for it.
+    with stuck.log.open("ab", buffering=0) as output:
+        assert stuck.backend()._worker().ask(request, output) == {"answer": {"problems": []}}
+    assert not stuck.backend().interrupted() and stuck.is_sound()
 
 
 def test_a_lock_of_dnf_is_waited_for_and_its_holder_named(two: World) -> None:

@@ -3,26 +3,31 @@
 from typing import Any, Dict, List, Tuple
 
 import dnf  # type: ignore
+import dnf.lock  # type: ignore
 
 from os_update_agent.packages.dnf4_base import Request, evr, fill, install_only, row, slot
 from os_update_agent.packages.dnf4_transaction import close_record
+from os_update_agent.packages.dnf_link import check_wanted
 from os_update_agent.packages.rpm_completion import Identity, Installed, due, files_of, run
 
 
 def complete(base: Any, request: Request) -> Dict[str, Any]:
     """Finish what dnf's record and the package database show as begun. Answers what could not be finished."""
-    fill(base, repositories=False)
-    comes, goes, reasons = _begun(base)
-    todo = due(comes, goes, _installed(base, request["native"]), request["native"])
-    several = {pkg.name for pkg in install_only(base)}
-    problems = run(base.conf.installroot, several, todo, files_of(todo.comes, base.conf.cachedir, request["archive"]))
-    base.reset(sack=True, goal=True)
-    fill(base, repositories=False)
-    for pkg in base.sack.query().installed():
-        if tuple(row(pkg)) in reasons:
-            base.history.set_reason(pkg, reasons[tuple(row(pkg))])
-    close_record(base, "os-update-agent: the end of an interrupted transaction")
-    return {"problems": problems}
+    # Somebody who takes over waits for this lock before he looks at the packages.
+    with dnf.lock.build_rpmdb_lock(base.conf.persistdir, base.conf.exit_on_lock):
+        check_wanted(request)
+        fill(base, repositories=False)
+        comes, goes, reasons = _begun(base)
+        todo = due(comes, goes, _installed(base, request["native"]), request["native"])
+        several = {pkg.name for pkg in install_only(base)}
+        problems = run(base.conf.installroot, several, todo, files_of(todo.comes, base.conf.cachedir, request["archive"]))
+        base.reset(sack=True, goal=True)
+        fill(base, repositories=False)
+        for pkg in base.sack.query().installed():
+            if tuple(row(pkg)) in reasons:
+                base.history.set_reason(pkg, reasons[tuple(row(pkg))])
+        close_record(base, "os-update-agent: the end of an interrupted transaction")
+        return {"problems": problems}
 
 
 def _begun(base: Any) -> Tuple[List[Identity], List[Identity], Dict[Identity, int]]:
