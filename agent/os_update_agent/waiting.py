@@ -25,7 +25,7 @@ from os_update_agent.wording import logged
 
 log = logging.getLogger(__name__)
 
-POLL_SECONDS = 0.05
+POLL_SECONDS = 0.02
 LONGEST_POLL_SECONDS = 1.0
 WATCHED_SECONDS = 0.2
 START_SECONDS = 20.0

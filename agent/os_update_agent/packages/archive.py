@@ -197,10 +197,13 @@ def _onto_the_disk(path: Path) -> Tuple[str, os.stat_result]:
 
 def _checksum(path: Path) -> str:
     digest = hashlib.sha256()
+    # One buffer for all: a new block for each read costs more than the reading.
+    buffer = bytearray(1 << 17)
+    blocks = memoryview(buffer)
     try:
-        with path.open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
+        with path.open("rb", buffering=0) as file:
+            while count := file.readinto(buffer):
+                digest.update(blocks[:count])
     except OSError as error:
         raise _unreadable(path, error) from error
     return digest.hexdigest()
