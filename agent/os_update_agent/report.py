@@ -65,8 +65,7 @@ def outcome_of_switch(run: Run, log_tail: str) -> Outcome:
     else:
         aftermath = "not everything that was running before runs again"
     lines = [f"{run.kind} for {shown(run.value)} failed: {run.failure}", aftermath, *run.notes, f"next: {AGAIN}"]
-    text = "\n".join([*lines, f"full log on the node: {run.log}"]) + "\n"
-    return Outcome(run.status or 1, "", f"{text}\n{log_tail}\n" if log_tail else text, outputs)
+    return Outcome(run.status or 1, "", _complaint([*lines, f"full log on the node: {run.log}"], log_tail), outputs)
 
 
 def outcome_of_nothing(reason: str, value: str, digest: str = "") -> Outcome:
@@ -81,7 +80,7 @@ def outcome_of_baseline(value: str, digest: str, count: int) -> Outcome:
 
 def outcome_of_error(error: AgentError, aftermath: str = NOTHING_CHANGED) -> Outcome:
     """A delivery that could not be used or brought to its end, what that means for the node, and what to do next."""
-    return Outcome(error.exit_status or 1, "", f"{error}; {aftermath}\nnext: {error.advice}\n", no_changes(""))
+    return Outcome(error.exit_status or 1, "", _complaint([f"{error}; {aftermath}", f"next: {error.advice}"]), no_changes(""))
 
 
 def no_changes(digest: str) -> Dict[str, Any]:
@@ -165,10 +164,13 @@ def _remarks(run: Run) -> List[str]:
 
 def _failure(run: Run, facts: Facts) -> str:
     lines = [f"{_TRIED[run.kind]} {shown(run.value)} failed: {run.failure}", _aftermath(run, facts)]
-    lines += [*run.notes, f"next: {_next(run)}", f"full log on the node: {run.log}"]
-    if facts.log_tail:
-        lines += ["", facts.log_tail]
-    return "\n".join(lines) + "\n"
+    return _complaint([*lines, *run.notes, f"next: {_next(run)}", f"full log on the node: {run.log}"], facts.log_tail)
+
+
+def _complaint(texts: Sequence[str], log_tail: str = "") -> str:
+    """What went wrong, without an empty line: behind the first one comes the end of the log, which not everybody is shown."""
+    text = "".join(f"{line}\n" for text in texts for line in text.splitlines() if line.strip())
+    return f"{text}\n{log_tail}\n" if log_tail else text
 
 
 def _aftermath(run: Run, facts: Facts) -> str:

@@ -6,6 +6,7 @@ from typing import Any, Mapping
 import pytest
 
 from os_update_agent.errors import AgentError, BadOption
+from os_update_agent.heat.outcome import complaint
 from os_update_agent.model import Change, HeldBack, Outcome, Package, Run
 from os_update_agent.report import (
     SHOWN_CHANGES,
@@ -144,6 +145,13 @@ def test_every_failure_ends_with_the_next_step_and_the_log(changed: Mapping[str,
     *_, advice, log = run_outcome(FAILED, **changed).stderr.splitlines()
     assert advice.startswith("next: ") and advice.endswith(step)
     assert log == "full log on the node: /var/log/agent/000007.log"
+
+
+def test_what_a_tool_says_with_an_empty_line_in_it_does_not_end_the_complaint() -> None:
+    failed = replace(FAILED, failure="apt-get ended with exit status 100: E: one\n\n \nE: two")
+    said = run_outcome(failed, replace(FACTS, log_tail="dpkg: error"), begun=True, undone=True).stderr
+    assert complaint(said).splitlines()[1] == "E: two" and complaint(said).endswith("full log on the node: /var/log/agent/000007.log")
+    assert said.endswith("\n\ndpkg: error\n")
 
 
 def test_a_failure_tells_plan_notes_and_the_end_of_the_log() -> None:
