@@ -7,7 +7,8 @@ import socket
 import time
 
 from os_update_agent.model import Selection, Transaction
-from os_update_agent.packages.rpm_backend import _asked, _native_architecture
+from os_update_agent.packages.rpm_backend import _asked
+from os_update_agent.packages.rpm_calls import native_architecture
 from os_update_agent.packages.transition import Transition
 from packages.test_dnf_backend import World, release, two, world
 
@@ -63,7 +64,7 @@ def test_a_transaction_that_nobody_waits_for_any_more_is_not_begun(two: World) -
     new = next(change.after for change in two.plan()[0] if change.name == "epochy")
     assert new is not None and two.archive.obtain([new]) == ()
     todo = Transaction(install=(new,), files=tuple(map(str, two.archive.files([new]))))
-    request = {"action": "transact", "root": str(two.root), "comment": "", **_asked(todo, _native_architecture(), True)}
+    request = {"action": "transact", "root": str(two.root), "comment": "", **_asked(todo, native_architecture(), True)}
     child = two.backend()._worker()
     child.close.detach()
     with two.log.open("ab", buffering=0) as output:

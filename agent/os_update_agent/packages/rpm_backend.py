@@ -7,26 +7,25 @@ only forward is clean from there; output goes to a file, never to a pipe.
 
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import IO, Any, Callable, ClassVar, Dict, FrozenSet, Iterator, List, Mapping, Optional, Sequence, Tuple
 
-from os_update_agent.errors import AgentError, Busy, CommandFailed, PackageError
+from os_update_agent.errors import AgentError, Busy, PackageError
 from os_update_agent.model import Change, HeldBack, Identity, Package, PackageState, Selection, Slot, Transaction
-from os_update_agent.node.lock import holder
 from os_update_agent.node.run import run
 from os_update_agent.packages import dnf_parse, rpm_reboot
 from os_update_agent.packages.dnf_child import Child
 from os_update_agent.packages.dnf_parse import dnf_word
-from os_update_agent.packages.dnf_settings import DNF_CONF, read_settings
+from os_update_agent.packages.dnf_settings import DNF_CONF
 from os_update_agent.packages.progress import STATUS_FILE
+from os_update_agent.packages.rpm_calls import RpmCalls, native_architecture
 from os_update_agent.packages.rpm_stamp import Stamp, stamp_of
 
 _COMMENT_LENGTH = 80
 
 
 @dataclass
-class RpmBackend:
+class RpmBackend(RpmCalls):
     """dnf and rpm on ``root``. ``archive`` is where package files are kept, ``work`` is for the files of the worker.
 
     ``lock_timeout`` (seconds) bounds the waiting for the locks of dnf and rpm; then Busy names the holder. ``value`` goes into the
@@ -34,7 +33,6 @@ class RpmBackend:
     the new one laid beside it as .rpmnew, a changed %config file is always replaced and the old one kept as .rpmsave.
     """
 
-    root: Path
     archive: Path
     work: Path
     lock_timeout: float = 600.0
@@ -84,7 +82,7 @@ class RpmBackend:
         stamp = stamp_of([*(self.root / self._dbpath).glob("*"), *self._record_files(), self.root / DNF_CONF])
         if self._known is None or stamp is None or stamp != self._known[0]:
             text = self._rpm("-qa", "--queryformat", dnf_parse.STATE_FORMAT)
-            state = dnf_parse.parse_installed(text, self._marks(), _native_architecture(), self._install_only())
+            state = dnf_parse.parse_installed(text, self._marks(), native_architecture(), self._install_only())
             self._known = stamp, state
         return self._known[1]
 
@@ -146,42 +144,18 @@ class RpmBackend:
         sizes: List[Optional[Tuple[int, int]]] = self._ask("available", wanted=[package.identity for package in packages])
         return {package: (size[0], size[1]) for package, size in zip(packages, sizes) if size is not None}
 
-    def installed_sizes(self, files: Sequence[Path]) -> Dict[Identity, int]:
-        """What package files will take on the disk: (name, architecture, version) -> KiB."""
-        if not files:
-            return {}
-        return dnf_parse.parse_sizes(run(["rpm", "-qp", "--nosignature", "--queryformat", dnf_parse.SIZE_FORMAT, *map(str, files)]).stdout)
-
-    def present_sizes(self) -> Dict[Identity, int]:
-        """What the installed packages take: (name, architecture, version) -> KiB."""
-        return dnf_parse.parse_sizes(self._rpm("-qa", "--queryformat", dnf_parse.SIZE_FORMAT))
-
     def kernels(self, packages: Sequence[Package]) -> Tuple[Package, ...]:
         """Those of the packages that may put a kernel into /boot."""
         return tuple(package for package in packages if package.name.startswith("kernel"))
 
-    def paths(self, packages: Sequence[Package]) -> FrozenSet[str]:
-        """All files of installed packages."""
-        if not packages:
-            return frozenset()
-        return frozenset(self._rpm("-ql", *dict.fromkeys(package.name for package in packages)).splitlines())
-
     def asks_for_boot(self, since: float) -> Tuple[str, ...]:
         """The packages that work only after a boot and were installed since a moment (seconds since the epoch). Raises PackageError."""
-        options = ["--root", str(self.root), "--dbpath", f"/{self._dbpath}"] if self._is_private else []
         names, suggested = rpm_reboot.names_below(self.root), self._suggested()
         asked = dict.fromkeys((*names, *(identity[0] for identity in suggested)))
-        done = run(["rpm", *options, "-q", "--queryformat", rpm_reboot.FORMAT, *asked], ok=None)
+        done = run(["rpm", *self._root_options(), "-q", "--queryformat", rpm_reboot.FORMAT, *asked], ok=None)
         if done.stderr.strip():
             raise PackageError(f"the package database cannot be read: {done.tail}")
         return rpm_reboot.installed_since(done.stdout, since, names, suggested)
-
-    def boot_bytes(self, files: Sequence[Path]) -> int:
-        """What the package files put below /boot, in bytes."""
-        if not files:
-            return 0
-        done = run(["rpm", "-qp", "--nosignature", "--queryformat", dnf_parse.FILES_FORMAT, *map(str, files)])
-        return dnf_parse.parse_boot_bytes(done.stdout)
 
     def file_name(self, package: Package) -> str:
         """The name under which a package file is kept. dnf leaves the epoch out; here two epochs must not share a name."""
@@ -221,7 +195,7 @@ class RpmBackend:
         self.wait()
         if self.interrupted():
             try:
-                self._ask("complete", output, native=_native_architecture(), archive=str(self.archive))
+                self._ask("complete", output, native=native_architecture(), archive=str(self.archive))
             finally:
                 self._dismiss()
 
@@ -236,7 +210,7 @@ class RpmBackend:
         if self.config_files == "replace":
             output.write(b"config_files: replace has no meaning for rpm, which decides by each package: see .rpmnew files\n")
         try:
-            return dnf_parse.as_complaints(self._ask("transact", output, **_asked(transaction, _native_architecture(), forced)))
+            return dnf_parse.as_complaints(self._ask("transact", output, **_asked(transaction, native_architecture(), forced)))
         except PackageError as error:
             return (str(error),)
         finally:
@@ -299,48 +273,6 @@ class RpmBackend:
             self._child = Child(self.program, self.root, self.work, f"/{self._dbpath}" if self._is_private else "")
         return self._child
 
-    def _rpm(self, *arguments: str) -> str:
-        options = ["--root", str(self.root), "--dbpath", f"/{self._dbpath}"] if self._is_private else []
-        try:
-            done = run(["rpm", *options, *arguments])
-        except CommandFailed as error:
-            raise PackageError(f"the package database cannot be read: {error}") from error
-        if done.stderr.strip():
-            raise PackageError(f"the package database is damaged: {done.stderr.strip().splitlines()[0]}")
-        return done.stdout
-
-    def _verify(self) -> bool:
-        try:
-            self._rpm("--verifydb")
-        except PackageError:
-            if not holder(self._rpm_lock):
-                raise
-            return False
-        return True
-
-    def _install_only(self) -> FrozenSet[str]:
-        provides = read_settings(self.root).install_only
-        options = ["--root", str(self.root), "--dbpath", f"/{self._dbpath}"] if self._is_private else []
-        done = run(["rpm", *options, "-q", "--whatprovides", "--queryformat", r"%{name}\t\n", *provides], ok=None)
-        # "no package provides kernel-PAE" is no error, and is no line with a tab.
-        return frozenset(line[:-1] for line in done.stdout.splitlines() if line.endswith("\t"))
-
-    @property
-    def _rpm_lock(self) -> Path:
-        return self.root / self._dbpath / ".rpm.lock"
-
-    @property
-    def _is_private(self) -> bool:
-        return self.root != Path("/")
-
-    @property
-    def _dbpath(self) -> Path:
-        """Where the database is, below the root. On a node of its own rpm knows best; other systems' rpm looks elsewhere."""
-        if not self._is_private:
-            return Path(_evaluated("%{_dbpath}").lstrip("/"))
-        new = Path("usr/lib/sysimage/rpm")
-        return new if any((self.root / new).glob("rpmdb.*")) else Path("var/lib/rpm")
-
 
 def _asked(transaction: Transaction, native: str, forced: bool) -> Dict[str, Any]:
     return {
@@ -350,12 +282,3 @@ def _asked(transaction: Transaction, native: str, forced: bool) -> Dict[str, Any
         "native": native,
         "forced": forced,
     }
-
-
-@cache
-def _evaluated(macro: str) -> str:
-    return run(["rpm", "--eval", macro]).stdout.strip()
-
-
-def _native_architecture() -> str:
-    return _evaluated("%{_arch}")

@@ -1,0 +1,95 @@
+"""How rpm is called: where the database of a root is, what is read from it and from package files, and what an exit status means."""
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Dict, FrozenSet, List, Sequence
+
+from os_update_agent.errors import CommandFailed, PackageError
+from os_update_agent.model import Identity, Package
+from os_update_agent.node.lock import holder
+from os_update_agent.node.run import run
+from os_update_agent.packages import dnf_parse
+from os_update_agent.packages.dnf_settings import read_settings
+
+
+@dataclass
+class RpmCalls:
+    """rpm on ``root``."""
+
+    root: Path
+
+    def installed_sizes(self, files: Sequence[Path]) -> Dict[Identity, int]:
+        """What package files will take on the disk: (name, architecture, version) -> KiB."""
+        if not files:
+            return {}
+        return dnf_parse.parse_sizes(run(["rpm", "-qp", "--nosignature", "--queryformat", dnf_parse.SIZE_FORMAT, *map(str, files)]).stdout)
+
+    def present_sizes(self) -> Dict[Identity, int]:
+        """What the installed packages take: (name, architecture, version) -> KiB."""
+        return dnf_parse.parse_sizes(self._rpm("-qa", "--queryformat", dnf_parse.SIZE_FORMAT))
+
+    def paths(self, packages: Sequence[Package]) -> FrozenSet[str]:
+        """All files of installed packages."""
+        if not packages:
+            return frozenset()
+        return frozenset(self._rpm("-ql", *dict.fromkeys(package.name for package in packages)).splitlines())
+
+    def boot_bytes(self, files: Sequence[Path]) -> int:
+        """What the package files put below /boot, in bytes."""
+        if not files:
+            return 0
+        done = run(["rpm", "-qp", "--nosignature", "--queryformat", dnf_parse.FILES_FORMAT, *map(str, files)])
+        return dnf_parse.parse_boot_bytes(done.stdout)
+
+    def _rpm(self, *arguments: str) -> str:
+        try:
+            done = run(["rpm", *self._root_options(), *arguments])
+        except CommandFailed as error:
+            raise PackageError(f"the package database cannot be read: {error}") from error
+        if done.stderr.strip():
+            raise PackageError(f"the package database is damaged: {done.stderr.strip().splitlines()[0]}")
+        return done.stdout
+
+    def _verify(self) -> bool:
+        try:
+            self._rpm("--verifydb")
+        except PackageError:
+            if not holder(self._rpm_lock):
+                raise
+            return False
+        return True
+
+    def _install_only(self) -> FrozenSet[str]:
+        provides = read_settings(self.root).install_only
+        done = run(["rpm", *self._root_options(), "-q", "--whatprovides", "--queryformat", r"%{name}\t\n", *provides], ok=None)
+        # "no package provides kernel-PAE" is no error, and is no line with a tab.
+        return frozenset(line[:-1] for line in done.stdout.splitlines() if line.endswith("\t"))
+
+    def _root_options(self) -> List[str]:
+        return ["--root", str(self.root), "--dbpath", f"/{self._dbpath}"] if self._is_private else []
+
+    @property
+    def _rpm_lock(self) -> Path:
+        return self.root / self._dbpath / ".rpm.lock"
+
+    @property
+    def _is_private(self) -> bool:
+        return self.root != Path("/")
+
+    @property
+    def _dbpath(self) -> Path:
+        """Where the database is, below the root. On a node of its own rpm knows best; other systems' rpm looks elsewhere."""
+        if not self._is_private:
+            return Path(evaluated("%{_dbpath}").lstrip("/"))
+        new = Path("usr/lib/sysimage/rpm")
+        return new if any((self.root / new).glob("rpmdb.*")) else Path("var/lib/rpm")
+
+
+@cache
+def evaluated(macro: str) -> str:
+    return run(["rpm", "--eval", macro]).stdout.strip()
+
+
+def native_architecture() -> str:
+    return evaluated("%{_arch}")
