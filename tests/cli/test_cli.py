@@ -116,6 +116,7 @@ def test_heat_and_hand_share_one_history(scene: Scene, command: Command) -> None
 
     status, out, _ = command("history")
     assert status == 0 and re.search(rf"\*  '{SECOND}'", out) and FIRST in out
+    assert out.endswith(f"\nlogs: {scene.directory}/log/NNNNNN.log, by the number of the run\n")
     assert "plan" not in out
 
     status, out, _ = command("plan", FIRST)

@@ -58,4 +58,6 @@ def history_text(document: Document) -> str:
             why = _why(run["failure"])
             runs.append((str(run["run"]), run["kind"], shown(run["value"]), run["started"], took, run["result"], *counts, why))
         lines += table(runs)
+        logs = next((run["log"] for run in document["runs"] if run["log"]), "")
+        lines += [f"logs: {logs.rpartition('/')[0]}/NNNNNN.log, by the number of the run"] if logs else []
     return "\n".join(lines).rstrip()
