@@ -117,8 +117,8 @@ def _close_record(request: Request, begun: Begun) -> None:
     wanted = {identity: reason for identity, reason in wanted.items() if reason != GROUP or group_of(base, identity[0])}
     if not wanted and begun.is_unfinished:
         # Nothing to set: dnf writes no record of nothing, so a reason goes there and back; never a group's, which would forget it.
-        identity, reason = min((pair for pair in there.items() if pair[1] != GROUP), default=((), 0))
-        if identity:
+        plain = sorted(pair for pair in there.items() if pair[1] in (_USER, _OTHER))
+        for identity, reason in plain[:1]:
             comment = HALFWAY + " ".join((*identity, word(reason)))
             set_reasons(base, {**request, "comment": comment}, {identity: _OTHER if reason != _OTHER else _USER})
             wanted = {identity: reason}
