@@ -110,6 +110,8 @@ def main() -> None:
     disk, made_of, wanted = directory / "disk.qcow2", directory / "disk.made-of", f"{fingerprint()} {EXTRA}"
     if not made_of.exists() or made_of.read_text(encoding="utf-8") != wanted:
         made_of.unlink(missing_ok=True)
+        # diskimage-builder would keep it under another name.
+        disk.unlink(missing_ok=True)
         build(disk, scratch)
         made_of.write_text(wanted, encoding="utf-8")
     steps.done(f"the disk image is there: {disk.stat().st_size / 2**20:.0f} MB")
