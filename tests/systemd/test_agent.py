@@ -6,6 +6,8 @@ from systemd.machine import wait_for
 from systemd.node import RESTARTS, Node, collect_config
 
 STEPS = ["pre-update.d", "health.d", "post-update.d"]
+# Of the first run.
+LOG = "/var/log/os-update-agent/000001.log"
 
 
 def updated(node: Node, config_id: str) -> None:
@@ -54,25 +56,35 @@ def test_every_fact_is_one_line_of_the_journal_and_the_log_of_the_run_is_named(n
     node.offer_two()
     config_id = node.deliver("UPDATE", "v2")
     updated(node, config_id)
-    said = node.machine.run("journalctl", "--boot", "--identifier=os-update-agent", "--output=cat").stdout
+
+    def journal() -> str:
+        node.machine.run("journalctl", "--sync")
+        return node.machine.run("journalctl", "--boot", "--identifier=os-update-agent", "--output=cat").stdout
+
+    def hook() -> str:
+        return node.machine.read("/srv/hook.log")
+
+    # Whoever comes first sends it, and says so: the worker or its caller.
+    sent = f"deployment={config_id} signal=delivered"
+    wait_for(lambda: sent in journal() + hook(), lambda: f"the line of the signal; {node.logs()}")
+    wait_for(lambda: f"deployment={config_id} run=1 result=success log={LOG}" in hook(), lambda: f"the caller's line; {node.logs()}")
+    said = journal()
+    assert (said + hook()).count(sent) == 1
     lines = [line for line in said.splitlines() if line.startswith(("run=1 ", f"deployment={config_id} "))]
     assert lines, said
     assert lines[0] == f'deployment={config_id} action=UPDATE value=v2 do=update why="this value is new"'
     begun = [line.partition("phase=")[2] for line in lines if line.startswith("run=1 phase=")]
     assert begun[:3] == ["check", "capture", "refresh"] and begun[-1] == "record" and len(set(begun)) == len(begun)
-    log = "/var/log/os-update-agent/000001.log"
     (told,) = [line for line in lines if "result=success" in line]
-    assert told.startswith("run=1 kind=update value=v2 result=success changed=") and told.endswith(f"log={log}")
-    assert sum("signal=delivered" in line for line in lines) == 1
-    # The same in the file that keeps it longer, and what the caller says of it in its own journal.
+    assert told.startswith("run=1 kind=update value=v2 result=success changed=") and told.endswith(f"log={LOG}")
+    # The same in the file that keeps it longer.
     kept = node.machine.read("/var/log/os-update-agent/worker.log")
     assert all(line in kept for line in lines)
-    assert f"deployment={config_id} run=1 result=success log={log}" in node.machine.read("/srv/hook.log")
     # The run's own log is the whole story: what was asked, each phase with its moment, what the package manager said, what came of it.
-    story = node.machine.read(log)
+    story = node.machine.read(LOG)
     assert story.startswith(f"run=1 kind=update value=v2 key=stack/1/update@server deployment={config_id} phase=check\n")
     assert "Z === transact\n" in story and "Setting up slow (2)" in story and told in story
-    assert log in node.result(config_id)["deploy_stdout"]
+    assert LOG in node.result(config_id)["deploy_stdout"]
 
 
 def test_an_update_of_os_collect_config_that_restarts_it_is_survived(node: Node) -> None:
