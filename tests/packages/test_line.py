@@ -1,9 +1,12 @@
 """What the front door alone decides about values and actions, whatever the package manager is; here with apt. See also contract/."""
 
 import json
+import time
+from typing import Callable
 
 import pytest
 
+from os_update_agent.policy import Policy
 from packages.node import Node
 from packages.scene import VERSIONS_TWO, Pkg
 
@@ -77,3 +80,24 @@ def test_all_that_the_worker_leaves_is_its_owners(based: Node) -> None:
     files = [path for place in (based.run, based.log) for path in place.rglob("*") if path.is_file()]
     assert files
     assert [str(path) for path in files if path.stat().st_mode & 0o077] == []
+
+
+@pytest.mark.parametrize(
+    "hand",
+    [
+        lambda node: node.install_by_hand("epochy"),
+        lambda node: node.hand.mark("auto", "tool"),
+        lambda node: node.hand.hold("tool"),
+    ],
+    ids=["version", "mark", "hold"],
+)
+def test_what_somebody_changes_behind_the_back_of_a_backend_is_captured(based: Node, hand: Callable[[Node], object]) -> None:
+    """It keeps what it has read as long as dpkg's and apt's files are the same."""
+    based.offer_two()
+    backend = based.site().backend(Policy(key="any"))
+    # Files that have just been written are read every time.
+    time.sleep(0.2)
+    one = backend.capture()
+    assert backend.capture() is one
+    hand(based)
+    assert backend.capture() != one

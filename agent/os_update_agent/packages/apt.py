@@ -39,6 +39,11 @@ class Apt(AptCalls):
 
         Raises PackageError when the database cannot be read or is empty.
         """
+        database = self._in_root("var/lib/dpkg")
+        files = [database / "status", *(database / "updates").glob("*"), self._in_root("var/lib/apt/extended_states")]
+        return self._last.get(files, self._read)
+
+    def _read(self) -> PackageState:
         text = self._query("--show", "--showformat", apt_parse.STATE_FORMAT).stdout
         marks = self._in_root("var/lib/apt/extended_states")
         try:

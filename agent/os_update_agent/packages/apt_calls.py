@@ -2,7 +2,7 @@
 
 import os
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import IO, Iterator, List, Mapping, Optional, Sequence, Tuple
@@ -13,6 +13,7 @@ from os_update_agent.node.lock import wait_until_free
 from os_update_agent.node.run import Completed, run, run_to_file
 from os_update_agent.packages import apt_parse
 from os_update_agent.packages.progress import STATUS_FILE
+from os_update_agent.packages.stamp import LastState
 
 _ENVIRONMENT = {
     "DEBIAN_FRONTEND": "noninteractive",
@@ -56,6 +57,7 @@ class AptCalls:
     work: Path
     lock_timeout: float = 600.0
     config_files: str = "keep"
+    _last: LastState = field(default_factory=LastState, init=False, repr=False)
 
     @contextmanager
     def _status(self) -> Iterator[IO[bytes]]:

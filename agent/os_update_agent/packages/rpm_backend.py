@@ -19,7 +19,7 @@ from os_update_agent.packages.dnf_parse import dnf_word
 from os_update_agent.packages.dnf_settings import DNF_CONF
 from os_update_agent.packages.progress import STATUS_FILE
 from os_update_agent.packages.rpm_calls import RpmCalls, native_architecture
-from os_update_agent.packages.rpm_stamp import Stamp, stamp_of
+from os_update_agent.packages.stamp import LastState
 
 _COMMENT_LENGTH = 80
 
@@ -44,7 +44,7 @@ class RpmBackend(RpmCalls):
     program: ClassVar[str]
     _verified: bool = field(default=False, init=False)
     _child: Optional[Child] = field(default=None, init=False, repr=False)
-    _known: Optional[Tuple[Optional[Stamp], PackageState]] = field(default=None, init=False, repr=False)
+    _last: LastState = field(default_factory=LastState, init=False, repr=False)
 
     # --- what each dnf has of its own
 
@@ -78,13 +78,12 @@ class RpmBackend(RpmCalls):
         if not self._verified:
             # Once for each backend, thus each run: rpm -qa does not say all that is wrong. It needs the lock, which others may hold.
             self._verified = self._verify()
-        # From before the reading: what changes meanwhile shows the next time.
-        stamp = stamp_of([*(self.root / self._dbpath).glob("*"), *self._record_files(), self.root / DNF_CONF])
-        if self._known is None or stamp is None or stamp != self._known[0]:
-            text = self._rpm("-qa", "--queryformat", dnf_parse.STATE_FORMAT)
-            state = dnf_parse.parse_installed(text, self._marks(), native_architecture(), self._install_only())
-            self._known = stamp, state
-        return self._known[1]
+        files = [*(self.root / self._dbpath).glob("*"), *self._record_files(), self.root / DNF_CONF]
+        return self._last.get(files, self._read)
+
+    def _read(self) -> PackageState:
+        text = self._rpm("-qa", "--queryformat", dnf_parse.STATE_FORMAT)
+        return dnf_parse.parse_installed(text, self._marks(), native_architecture(), self._install_only())
 
     def interrupted(self) -> bool:
         """Are there two versions in one place, or a transaction without an end that no dnf is at work on?"""

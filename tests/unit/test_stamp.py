@@ -1,7 +1,7 @@
 import os
 from pathlib import Path
 
-from os_update_agent.packages.rpm_stamp import stamp_of
+from os_update_agent.packages.stamp import stamp_of
 
 
 def _aged(path: Path, text: str, seconds: float = 0.0) -> Path:

@@ -1,8 +1,10 @@
-"""Has what rpm and dnf know changed since it was last read? Seen from their files, without opening them."""
+"""Has what a package manager knows changed since it was last read? Seen from its files, without opening them."""
 
 import time
 from pathlib import Path
-from typing import Iterable, Optional, Tuple
+from typing import Callable, Iterable, Optional, Tuple
+
+from os_update_agent.model import PackageState
 
 # Another change within the same tick of the file system's clock would not be seen: ticks take at most 10 ms, or a whole second
 # where the times have no fractions.
@@ -26,3 +28,17 @@ def stamp_of(paths: Iterable[Path]) -> Optional[Stamp]:
     if any(time.time_ns() - row[3] < (_TOO_YOUNG_NS if row[3] % _SECOND_NS else 2 * _SECOND_NS) for row in found):
         return None
     return tuple(found) or None
+
+
+class LastState:
+    """The state that was read last, as long as the files that it comes from are the same."""
+
+    def __init__(self) -> None:
+        self._known: Optional[Tuple[Optional[Stamp], PackageState]] = None
+
+    def get(self, files: Iterable[Path], read: Callable[[], PackageState]) -> PackageState:
+        # From before the reading: what changes meanwhile shows the next time.
+        stamp = stamp_of(files)
+        if self._known is None or stamp is None or stamp != self._known[0]:
+            self._known = stamp, read()
+        return self._known[1]
