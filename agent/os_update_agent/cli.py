@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     Verbs = argparse._SubParsersAction[argparse.ArgumentParser]
 
 _EPILOG = "exit status:\n" + "".join(f"  {status:<4} {meaning}\n" for status, meaning in EXIT_STATUS)
-# They look at no node: a broken agent.conf must not keep anybody from reading the manual or from installing.
-_WITHOUT_SETTINGS = (commands.demo, commands.man, commands.complete, commands.install_hook)
+# A broken agent.conf must not keep anybody from reading the manual or from installing, and no result of another hook from Heat.
+_WITHOUT_SETTINGS = (commands.demo, commands.man, commands.complete, commands.install_hook, commands.notify)
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -7,16 +7,16 @@ delivery twice, and no URL is ever logged.
 
 import json
 import logging
-from typing import Any, TextIO
+from typing import Any, Optional, TextIO
 
 from os_update_agent.conclusion import request_of
-from os_update_agent.errors import BadDeployment, LedgerError, UsageError
+from os_update_agent.errors import BadDeployment, BadOption, LedgerError, UsageError
 from os_update_agent.heat.deployment import parse
 from os_update_agent.heat.metadata import overtaken_on_arrival
 from os_update_agent.heat.signal import DELIVERED, send
 from os_update_agent.model import Delivery, Deployment
 from os_update_agent.outbox import Patience, deliver_signal
-from os_update_agent.settings import Settings
+from os_update_agent.settings import Settings, load
 from os_update_agent.site import open_site
 from os_update_agent.wording import logged
 
@@ -26,10 +26,10 @@ BODY_LIMIT = 900_000
 _TRIMMED = ("deploy_stdout", "deploy_stderr")
 
 
-def notify(settings: Settings, path: str, stdin: TextIO, patience: float) -> int:
+def notify(config: Optional[str], path: str, stdin: TextIO, patience: float) -> int:
     """Send a hook's result. Returns 0 when it is taken or not waited for, 1 when it is still owed or refused.
 
-    Raises UsageError for a file that is no delivery.
+    ``config`` names the configuration file, as in ``load``. Raises UsageError for a file that is no delivery.
     """
     deployment = _deployment(path)
     if deployment.signal.transport == "NO_SIGNAL":
@@ -38,16 +38,18 @@ def notify(settings: Settings, path: str, stdin: TextIO, patience: float) -> int
         log.warning(logged(deployment=deployment.id, signal="superseded", why="a newer deployment of the same resource has come"))
         return 0
     body = _body(stdin.read())
+    settings = Settings()
     try:
+        settings = load(config)
         site = open_site(settings)
         delivery = Delivery(deployment.id, deployment.key, "", deployment.action, site.clock(), request=request_of(deployment))
         site.ledger.receive_answered(delivery, body, deployment.signal)
         deliver_signal(site, deployment.id, Patience(patience))
         return 0 if all(signal.standing in ("delivered", "superseded") for signal in site.ledger.signals(deployment.id)) else 1
-    except LedgerError as error:
+    except (BadOption, LedgerError) as error:
         # No memory, no outbox: another hook's result is sent all the same, once.
         answer = send(deployment.signal, body, ca_certificate=settings.ca_certificate)
-        log.error(logged(deployment=deployment.id, ledger=error, signal=answer.verdict, answer=answer.reason))
+        log.error(logged(deployment=deployment.id, not_kept=error, signal=answer.verdict, answer=answer.reason))
         return 0 if answer.verdict == DELIVERED else 1
 
 

@@ -204,3 +204,14 @@ def test_without_a_ledger_another_hooks_result_is_still_sent(world: World) -> No
     said = world.node.poll()
     assert [result["deploy_stdout"] for result in server.taken] == ["from another hook"]
     assert SECRET not in said
+
+
+def test_with_a_configuration_that_cannot_be_read_another_hooks_result_is_still_sent(world: World) -> None:
+    """It may come from the metadata: one wrong key there must not keep the results of all hooks of the node from Heat."""
+    server = Server(world)
+    deployment = other(world, 0)
+    world.node.conf.write_text("[paths]\nstat = /var/tmp\n", encoding="utf-8")
+    world.node.deliver(deployment)
+    said = world.node.poll()
+    assert [result["deploy_stdout"] for result in server.taken] == ["from another hook"]
+    assert SECRET not in said

@@ -54,4 +54,4 @@ def replay(settings: Settings, arguments: argparse.Namespace) -> int:
 
 def notify(settings: Settings, arguments: argparse.Namespace) -> int:
     """send a hook's result to Heat, in place of heat-config-notify"""
-    return send_result(settings, arguments.file, sys.stdin, arguments.patience)
+    return send_result(arguments.config, arguments.file, sys.stdin, arguments.patience)
