@@ -3,7 +3,9 @@
 What is run here runs in the root of sid, under the Python that has the bindings.
 """
 
+import sqlite3
 import subprocess
+from contextlib import closing
 from pathlib import Path
 from typing import Dict, Iterator
 
@@ -149,6 +151,18 @@ def test_a_death_while_the_record_is_closed_is_made_good(hand: Dnf5Hand, interru
     assert is_unfinished(hand) == dies
     if dies:
         assert "'problems': []" in told(hand, COMPLETE, 9).stdout
+    assert not is_unfinished(hand)
+    assert marks(hand) == interrupted and hand.faults() == ""
+
+
+@pytest.mark.parametrize("interrupted", ["no new package"], indirect=True)
+def test_a_mark_that_went_there_without_an_end_comes_back(hand: Dnf5Hand, interrupted: Dict[str, str]) -> None:
+    """dnf writes the reasons first, and the end of its transaction behind them."""
+    assert told(hand, COMPLETE, 1).returncode == 9
+    assert marks(hand) != interrupted
+    with closing(sqlite3.connect(read_settings(hand.root).history / "transaction_history.sqlite")) as record, record:
+        record.execute("UPDATE trans SET state_id = 1, dt_end = NULL WHERE id = (SELECT max(id) FROM trans)")
+    assert "'problems': []" in told(hand, COMPLETE, 9).stdout
     assert not is_unfinished(hand)
     assert marks(hand) == interrupted and hand.faults() == ""
 

@@ -5,9 +5,11 @@ import os
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import threading
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Callable, Iterator, List, Tuple
 
@@ -102,6 +104,21 @@ def test_a_killed_update_is_completed_and_goes_forward(stuck: World) -> None:
     assert stuck.dnf("check") == ""
     assert stuck.go(before) == ()
     assert stuck.state().digest == before.digest
+
+
+@pytest.mark.parametrize("stuck", ["post"], indirect=True)
+def test_a_death_while_the_record_is_closed_loses_no_mark(stuck: World) -> None:
+    """What has come with the update is there for others; only the record of the killed transaction tells."""
+    _, target = killed(stuck, signal.SIGKILL)
+    for _ in range(2):
+        with stuck.log.open("ab", buffering=0) as output:
+            stuck.backend().repair(output)
+        assert not stuck.backend().interrupted()
+        assert unmet(stuck.state(), target) == ()
+        # As a death between dnf's own two writes leaves it.
+        with closing(sqlite3.connect(stuck.root / "var/lib/dnf/history.sqlite")) as record, record:
+            record.execute("UPDATE trans SET state = 0, dt_end = NULL WHERE id = (SELECT max(id) FROM trans)")
+        assert stuck.backend().interrupted()
 
 
 @pytest.mark.parametrize("stuck", ["post"], indirect=True)

@@ -10,6 +10,8 @@ from os_update_agent.packages.dnf4_transaction import close_record
 from os_update_agent.packages.dnf_link import check_wanted
 from os_update_agent.packages.rpm_completion import Identity, Installed, due, files_of, run
 
+_COMMENT = "os-update-agent: the end of an interrupted transaction"
+
 
 def complete(base: Any, request: Request) -> Dict[str, Any]:
     """Finish what dnf's record and the package database show as begun. Answers what could not be finished."""
@@ -26,14 +28,15 @@ def complete(base: Any, request: Request) -> Dict[str, Any]:
         for pkg in base.sack.query().installed():
             if tuple(row(pkg)) in reasons:
                 base.history.set_reason(pkg, reasons[tuple(row(pkg))])
-        close_record(base, "os-update-agent: the end of an interrupted transaction")
+        close_record(base, _COMMENT)
         return {"problems": problems}
 
 
 def _begun(base: Any) -> Tuple[List[Identity], List[Identity], Dict[Identity, int]]:
     """What the last transaction of the record was to bring and to take, where it has no end."""
-    last = base.history.last(complete_transactions_only=False)
     comes, goes, reasons = [], [], {}  # type: List[Identity], List[Identity], Dict[Identity, int]
+    # One of ours that was to close the record of another one and has no end itself has set nothing: it is still the one before.
+    last = next((found for found in base.history.old() if found.end_timestamp or found.comment != _COMMENT), None)
     if last is None or last.end_timestamp:
         return comes, goes, reasons
     for item in last.packages():

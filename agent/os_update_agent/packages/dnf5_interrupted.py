@@ -59,16 +59,14 @@ def _begun(base: Any) -> Begun:
     transactions = sorted(base.get_transaction_history().list_all_transactions(), key=lambda transaction: transaction.get_id())
     # Those of ours that were to close the record of one and have no end themselves: it is still the one before.
     while transactions and transactions[-1].get_state() == _STARTED and _is_closing(transactions[-1]):
-        transactions.pop()
-        begun = begun._replace(is_unfinished=True)
+        # dnf writes the reasons down before the end: one that went there may stand in its place.
+        begun = begun._replace(is_unfinished=True, reasons={**begun.reasons, **_halfway(transactions.pop())})
     last = transactions[-1] if transactions else None
     if last is None:
         return begun
     if last.get_state() != _STARTED:
-        if not last.get_comment().startswith(HALFWAY):
-            return begun
-        name, arch, version, reason = last.get_comment()[len(HALFWAY) :].split()
-        return begun._replace(reasons={(name, arch, version): number(reason)}, is_unfinished=True)
+        reasons = _halfway(last)
+        return begun._replace(reasons={**begun.reasons, **reasons}, is_unfinished=True) if reasons else begun
     for item in last.get_packages():
         identity = (item.get_name(), item.get_arch(), evr(item))
         if is_inbound(item):
@@ -77,6 +75,15 @@ def _begun(base: Any) -> Begun:
         elif is_outbound(item):
             begun.goes.append(identity)
     return begun._replace(is_unfinished=True)
+
+
+def _halfway(transaction: Any) -> Dict[Identity, int]:
+    """The reason that a transaction of ours has to be followed by, where it has changed one for a moment only."""
+    comment = str(transaction.get_comment())
+    if not comment.startswith(HALFWAY):
+        return {}
+    name, arch, version, reason = comment[len(HALFWAY) :].split()
+    return {(name, arch, version): number(reason)}
 
 
 def _is_closing(transaction: Any) -> bool:
