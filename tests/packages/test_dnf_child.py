@@ -80,6 +80,25 @@ def test_a_transaction_that_nobody_waits_for_any_more_is_not_begun(two: World) -
     assert two.versions()["epochy"] == new.version
 
 
+def test_a_lock_that_another_dnf_has_taken_in_the_last_moment_is_no_failure(two: World) -> None:
+    """Between our look and dnf's own. The transaction is asked for again when the lock is free."""
+    one = two.state()
+    new = next(change.after for change in two.plan()[0] if change.name == "epochy")
+    assert new is not None and two.archive.obtain([new]) == ()
+    todo = Transaction(install=(new,), files=tuple(map(str, two.archive.files([new]))))
+    lock = two.root / "var/lib/dnf/rpmdb_lock.pid"
+    backend = two.backend()
+    with backend.session(), two.log.open("ab", buffering=0) as output:
+        backend.effect(todo, forced=True)
+        lock.write_text(str(os.getpid()), encoding="ascii")
+        request = {"action": "transact", "root": str(two.root), "comment": "", **_asked(todo, native_architecture(), True)}
+        assert f"already locked by {os.getpid()}" in backend._worker().ask(request, output)["busy"]
+        assert two.state() == one
+        lock.unlink()
+        assert backend.transact(todo, output, forced=True) == ()
+    assert two.versions()["epochy"] == new.version
+
+
 def test_after_a_transaction_another_child_is_asked(two: World) -> None:
     """It may have replaced dnf itself."""
     one = two.state()

@@ -37,6 +37,9 @@ def transact(base: Any, request: Request) -> Dict[str, List[str]]:
     display = Display()
     try:
         base.do_transaction(display=display)
+    except dnf.exceptions.LockError:
+        # Nothing was begun: it is waited for.
+        raise
     except dnf.exceptions.Error as error:
         display.error(" ".join(str(error).split()))
     failed = [item for item in base.transaction if item.state == libdnf.transaction.TransactionItemState_ERROR]
