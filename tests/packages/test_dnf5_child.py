@@ -100,6 +100,9 @@ def marks(hand: Dnf5Hand) -> Dict[str, str]:
 def test_whoever_waits_is_looked_for_under_the_lock_of_dnf(hand: Dnf5Hand) -> None:
     """libdnf5 takes none: between a look and its lock another agent could have found it free."""
     assert told(hand, LOOK).stdout.split() == ["free", "held", "free"]
+    # What is left behind does not keep anybody who is not root from listing packages.
+    locks = [path for path in read_settings(hand.root).locks if path.exists()]
+    assert locks and all(path.stat().st_mode & 0o444 == 0o444 for path in locks)
 
 
 def test_a_transaction_that_nobody_waits_for_any_more_is_not_begun(hand: Dnf5Hand) -> None:

@@ -80,8 +80,9 @@ def wait_until_free(paths: Iterable[Path], *, timeout: float) -> None:
     """Wait until nobody holds a record lock (apt's and dpkg's kind) on any of the files; raises Busy that names the holder."""
     paths = tuple(paths)
     if not _wait(lambda: not any(holder(path) for path in paths), timeout):
-        path, pid = next((path, pid) for path in paths for pid in [holder(path)] if pid)
-        raise Busy(f"{path} is held by {process_name(pid)} (process {pid}); waited {timeout:g} s")
+        for path, pid in ((path, holder(path)) for path in paths):
+            if pid:
+                raise Busy(f"{path} is held by {process_name(pid)} (process {pid}); waited {timeout:g} s")
 
 
 @contextmanager
@@ -91,7 +92,8 @@ def record_locked(path: Path) -> Iterator[bool]:
     A process has such a lock once: it goes when the process closes the file anywhere.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o660)
+    # As dnf 5 makes it: who is not root reads it, to wait for its holder, or cannot list packages any more.
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o664)
     try:
         try:
             fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -9,8 +9,8 @@ from os_update_agent.errors import PackageError
 
 DNF_CONF = "etc/dnf/dnf.conf"
 _STATE = "/usr/lib/sysimage/libdnf5"
-# Of dnf 5, by its version: since 5.3; where distributions keep it with the record; 5.2 and older.
-_LOCKS = ("var/lib/dnf/system-repo.lock", "usr/lib/sysimage/libdnf5/system-repo.lock", "run/dnf/rpmtransaction.lock")
+# Of dnf 5: since 5.3 beside what it keeps, or with the record, by its version; 5.2 and older.
+_LOCK, _OLD_LOCK = "system-repo.lock", "run/dnf/rpmtransaction.lock"
 # What dnf has built in; the file's own list comes on top of it.
 INSTALL_ONLY = (
     *("kernel", "kernel-PAE", "installonlypkg(kernel)", "installonlypkg(kernel-module)", "installonlypkg(vm)"),
@@ -47,11 +47,13 @@ def read_settings(root: Path) -> DnfSettings:
         return parser.get("main", name, fallback=default).strip()
 
     own = setting("installonlypkgs", "").replace(",", " ").split()
+    persistent = root / setting("persistdir", "/var/lib/dnf").lstrip("/")
+    state = root / setting("system_state_dir", _STATE).lstrip("/")
     return DnfSettings(
         root / setting("cachedir", "/var/cache/dnf").lstrip("/"),
-        root / setting("persistdir", "/var/lib/dnf").lstrip("/"),
+        persistent,
         tuple(dict.fromkeys((*INSTALL_ONLY, *own))),
-        root / setting("system_state_dir", _STATE).lstrip("/"),
+        state,
         root / setting("transaction_history_dir", _STATE).lstrip("/"),
-        tuple(root / lock for lock in _LOCKS),
+        tuple(dict.fromkeys((persistent / _LOCK, state / _LOCK, root / _OLD_LOCK))),
     )
