@@ -30,7 +30,11 @@ def test_the_hook_by_hand_and_what_is_left_to_read(node: Node) -> None:
     assert "os-update-agent" in node.machine.run("os-update-agent", "--version").stdout
     assert FIRST in node.machine.run("os-update-agent", "history").stdout
     assert node.machine.run("bash", "-c", ". /usr/local/share/bash-completion/completions/os-update-agent").stderr == ""
-    assert node.machine.run("logrotate", "--debug", "/etc/logrotate.d/os-update-agent", check=False).returncode == 0
+    log = "/var/log/os-update-agent/worker.log"
+    node.machine.write(log, "a line of a worker\n", 0o600)
+    node.machine.run("logrotate", "--force", "/etc/logrotate.d/os-update-agent")
+    assert (node.machine.read(log), node.machine.read(f"{log}.1")) == ("", "a line of a worker\n")
+    assert node.machine.run("stat", "-c", "%a %U", log, f"{log}.1").stdout == "600 root\n" * 2
     node.machine.run("systemd-tmpfiles", "--create", "/etc/tmpfiles.d/os-update-agent.conf")
 
 
