@@ -7,6 +7,7 @@ taken when the package manager had checked it against the signed index, and look
 import hashlib
 import logging
 import os
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Dict, FrozenSet, List, Mapping, Optional, Sequence, Tuple
@@ -22,6 +23,9 @@ log = logging.getLogger(__name__)
 
 # The disk writes what it is asked for at the same time in one go; one file after the other costs a turn for each.
 _AT_ONCE = 8
+
+# Where files are made ready; what a kill has left of them is nobody's.
+_STAGING = (".fetch-*", ".repack-*")
 
 REPOSITORY = "repository"
 REPACK = "repack"
@@ -170,6 +174,10 @@ class Archive:
                 size += path.stat().st_size
                 path.unlink()
                 files += 1
+        for place in (found for pattern in _STAGING for found in self.directory.glob(pattern)):
+            left = [found.lstat().st_size for found in place.rglob("*") if found.is_file() and not found.is_symlink()]
+            shutil.rmtree(place, ignore_errors=True)
+            files, size = files + len(left), size + sum(left)
         return files, size
 
     def _room_for(self, size: int) -> None:

@@ -24,7 +24,8 @@ def available(base: Any, request: Request) -> List[Optional[Tuple[int, int]]]:
 def fetch(base: Any, request: Request) -> None:
     """Download the wanted packages to the files that the request names; nothing that fails a check gets there."""
     packages = all_of(request, _offers(base, request))
-    with tempfile.TemporaryDirectory(dir=request["staging"]) as staging, open(request["progress"], "w", encoding="utf-8") as told:
+    place = tempfile.TemporaryDirectory(dir=request["staging"], prefix=".fetch-")
+    with place as staging, open(request["progress"], "w", encoding="utf-8") as told:
         display = Display(Countdown(told, len(packages)))
         for count, batch in enumerate(_batches(packages)):
             directory = os.path.join(staging, str(count))

@@ -25,7 +25,8 @@ def offered(base: Any, request: Request) -> List[Optional[Tuple[int, int]]]:
 def fetch(base: Any, request: Request) -> None:
     """Download the wanted packages to the files that the request names; nothing that fails a check gets there."""
     packages = all_of(request, _offers(base, request))
-    with tempfile.TemporaryDirectory(dir=request["staging"]) as staging, open(request["progress"], "w", encoding="utf-8") as told:
+    place = tempfile.TemporaryDirectory(dir=request["staging"], prefix=".fetch-")
+    with place as staging, open(request["progress"], "w", encoding="utf-8") as told:
         # libdnf5 calls it for as long as there is the Base, and keeps it alive in C++ only.
         base.display = Display(Countdown(told, len(packages)))
         base.set_download_callbacks(libdnf5.repo.DownloadCallbacksUniquePtr(base.display))

@@ -9,7 +9,7 @@ from typing import Iterator
 import pytest
 
 from packages.faulty import FaultyServer
-from packages.node import Node
+from packages.node import Node, wait_until
 from packages.scene import VERSIONS_ONE, Pkg
 
 
@@ -50,6 +50,20 @@ def test_a_repository_that_is_down_stops_the_update(based: Node, options: dict) 
 def test_a_package_that_cannot_be_had_stops_the_update(based: Node, server: FaultyServer, fault: str) -> None:
     server.faults["tool_2.0" if based.hand.kind == "apt" else "tool-2.0"] = fault
     assert_fails_and_is_run_again(based, server, "packages cannot be fetched: ")
+
+
+def test_what_a_killed_download_has_left_goes_with_the_next_run(based: Node, server: FaultyServer) -> None:
+    name = "tool_2.0" if based.hand.kind == "apt" else "tool-2.0"
+    server.faults[name] = "hang"
+    running = based.start("UPDATE", "v2")
+    wait_until(lambda: any(name in path for path in server.requests), "the download")
+    based.kill(based.processes())
+    running.process.wait()
+    wait_until(lambda: not based.processes(), "the end of all processes")
+    server.faults.clear()
+    based.succeed("CREATE", "v2")
+    known = {entry.file for entry in based.kept().values()}
+    assert {path.name for path in based.archive.iterdir()} - known <= {"lock", "partial"}
 
 
 def test_a_restore_from_the_archive_needs_no_repository_at_all(based: Node, server: FaultyServer) -> None:
