@@ -16,6 +16,8 @@ from os_update_agent.demo.receiver import Reply, Request
 # The one address that the guest sees.
 HOST = "http://10.0.2.100/"
 MAC = "52:54:00:12:34:56"
+# The update to this value leaves GRUB with the kernel that runs: an operator has pinned it.
+PINNED = "2026-11-15T02:00:00Z"
 
 # Runs at the end of every boot and says which boot it was, and what the node is like then.
 TELL = f"""\
@@ -34,6 +36,13 @@ facts = {{
     "free_mb": os.statvfs("/").f_bavail * os.statvfs("/").f_frsize // 2**20,
 }}
 urllib.request.urlopen("{HOST}boot", data=json.dumps(facts).encode())
+"""
+
+PIN = f"""\
+#!/bin/sh -e
+[ "$OS_UPDATE_VALUE" = {PINNED} ] || exit 0
+menu="Advanced options for Debian GNU/Linux>Debian GNU/Linux, with Linux $(uname -r)"
+echo "GRUB_DEFAULT='$menu'" > /etc/default/grub.d/pinned.cfg
 """
 
 
@@ -88,6 +97,7 @@ class Cloud:
             "/var/lib/heat-cfntools/cfn-init-data": ("0600", json.dumps(first)),
             "/etc/apt/sources.list.d/default.list": ("0644", f"deb [trusted=yes] {HOST}repository ./\n"),
             "/var/lib/cloud/scripts/per-boot/tell": ("0755", TELL),
+            "/etc/os-update-agent/pre-update.d/pin": ("0755", PIN),
         }
         written = [{"path": path, "permissions": mode, "content": text} for path, (mode, text) in files.items()]
         network = {

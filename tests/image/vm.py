@@ -21,7 +21,7 @@ from types import FrameType, TracebackType
 from typing import Any, Callable, Dict, List, Optional, Type
 
 from image.build import CHECKOUT, ELEMENTS, RELEASE, fingerprint, work
-from image.cloud import MAC, Cloud
+from image.cloud import MAC, PINNED, Cloud
 from image.kernels import fetch_newer, mirrors
 from os_update_agent.demo.receiver import Receiver
 from os_update_agent.demo.repository import Repository
@@ -160,20 +160,31 @@ def _prove(cloud: Cloud, kernel: List[Path], guest: Guest, steps: Steps) -> None
     old = _boot(guest, cloud, 3)
     assert old["kernel"] == told["kernel"] and old["boot"] not in (told["boot"], new["boot"]), (told, old)
     steps.done(f"the third boot has ended: kernel {old['kernel']}")
+
+    pinned = cloud.deliver(PINNED, "UPDATE", reboot="always")
+    result = _served(guest, cloud, pinned, "the update with a pinned kernel")
+    steps.done("updated and rebooted, into the kernel that GRUB was told to keep")
+    same = _boot(guest, cloud, 4)
+    assert same["kernel"] == old["kernel"] and same["boot"] != old["boot"], (old, same)
+    said = f"the machine came back from its reboot, and still: kernel {new['kernel']} is installed, {same['kernel']} is running"
+    assert said in result["deploy_stderr"] and result["reboot_required"] is True, result
+
     # A delivery that changes nothing is served after all that was owed: nothing more came for the others.
-    again = cloud.deliver(FIRST, "UPDATE")
+    again = cloud.deliver(PINNED, "UPDATE")
     _served(guest, cloud, again, "the last delivery")
-    assert sorted(map(len, cloud.signals.values())) == [1, 1, 1, 1], cloud.signals
+    assert [len(signals) for signals in cloud.signals.values()] == [1] * 5, cloud.signals
     steps.done("each deployment was signalled once")
     guest.switch_off()
     steps.done("switched off")
 
 
-def _served(guest: Guest, cloud: Cloud, deployment: str, what: str) -> None:
+def _served(guest: Guest, cloud: Cloud, deployment: str, what: str) -> Dict[str, Any]:
+    """What Heat was told about the deployment, which must be a success."""
     guest.wait_for(lambda: deployment in cloud.signals, f"the signal of {what}")
     signal = cloud.signals[deployment][0]
     (cloud.www / f"{what.replace(' ', '-')}.txt").write_text(f"{signal['deploy_stdout']}\n{signal['deploy_stderr']}\n", encoding="utf-8")
     assert signal["deploy_status_code"] == 0, signal
+    return signal
 
 
 def _boot(guest: Guest, cloud: Cloud, number: int) -> Dict[str, Any]:
