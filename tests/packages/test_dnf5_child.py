@@ -129,6 +129,21 @@ def test_no_transaction_is_begun_beside_another_dnf(hand: Dnf5Hand) -> None:
     assert hand.versions()["tool"] == "1.0-1" and hand.versions()["byhand"] == "1.0-1"
 
 
+def test_a_name_that_is_provided_is_obsoleted_by_nobody(hand: Dnf5Hand) -> None:
+    """rpm's Obsoletes mean names of packages, and never what another one provides: that one is nobody's old half."""
+    hand.add(Rpm("stands-in", "1.0", provides=["oldname = 1.0"]), Rpm("heir", "1.0", obsoletes=["oldname < 2.0", "heir < 2.0"]))
+    hand.add(Rpm("tool", "2.0", scripts={"post": WAITS}))
+    hand.publish()
+    hand.install("stands-in", "heir")
+    process = hand.start_upgrading()
+    wait_until(hand.is_waiting, "the scriptlet")
+    process.kill()
+    process.wait()
+    hand.let_go()
+    assert "'problems': []" in told(hand, COMPLETE, 9).stdout
+    assert hand.versions()["tool"] == "2.0-1" and {"stands-in", "heir"} <= set(hand.versions()) and hand.faults() == ""
+
+
 @pytest.fixture(params=["a new dependency", "no new package"])
 def interrupted(request: pytest.FixtureRequest, hand: Dnf5Hand) -> Dict[str, str]:
     """Killed in the middle. The marks that have to be there in the end."""

@@ -107,6 +107,19 @@ def test_a_killed_update_is_completed_and_goes_forward(stuck: World) -> None:
 
 
 @pytest.mark.parametrize("stuck", ["post"], indirect=True)
+def test_a_name_that_is_provided_is_obsoleted_by_nobody(stuck: World) -> None:
+    """rpm's Obsoletes mean names of packages, and never what another one provides: that one is nobody's old half."""
+    stuck.offer(Rpm("stands-in", "1.0", provides=["gone = 1.0"]), Rpm("heir", "1.0", obsoletes=["gone < 2.0", "heir < 2.0"]))
+    stuck.dnf("install", "stands-in", "heir")
+    _, target = killed(stuck, signal.SIGKILL)
+    with stuck.log.open("ab", buffering=0) as output:
+        stuck.backend().repair(output)
+    assert unmet(stuck.state(), target) == ()
+    assert {"stands-in", "heir"} <= set(stuck.versions())
+    assert stuck.is_sound()
+
+
+@pytest.mark.parametrize("stuck", ["post"], indirect=True)
 def test_a_death_while_the_record_is_closed_loses_no_mark(stuck: World) -> None:
     """What has come with the update is there for others; only the record of the killed transaction tells."""
     _, target = killed(stuck, signal.SIGKILL)

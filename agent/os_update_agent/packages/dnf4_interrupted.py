@@ -58,7 +58,7 @@ def _installed(base: Any, native: str) -> List[Installed]:
             slot(pkg.name, pkg.arch, native),
             pkg in several,
             int(pkg.installtime),
-            bool(everything.filter(obsoletes=[pkg])),
+            any(other.name != pkg.name for other in everything.filter(obsoletes=[pkg])),
         )
         for pkg in everything
     ]

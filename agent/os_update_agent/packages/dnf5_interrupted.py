@@ -13,7 +13,6 @@ from os_update_agent.packages.dnf5_base import (
     is_inbound,
     is_outbound,
     number,
-    query,
     row,
     several,
     slot,
@@ -93,25 +92,27 @@ def _is_closing(transaction: Any) -> bool:
 
 def _installed(base: Any, native: str) -> List[Installed]:
     many = set(several(base))
-    successors: Dict[int, bool] = {}
-    for pkg in installed(base):
-        # Those that are installed and named as obsolete by this one.
-        obsolete = query(base)
-        obsolete.filter_installed()
-        obsolete.filter_provides(pkg.get_obsoletes())
-        for old in obsolete:
-            if old.get_name() != pkg.get_name():
-                successors[old.get_id().id] = True
+    successors = installed(base)
+    successors.filter_obsoletes(installed(base))
     return [
         Installed(
             tuple(row(pkg)),
             slot(pkg.get_name(), pkg.get_arch(), native),
             pkg.get_name() in many,
             int(pkg.get_install_time()),
-            pkg.get_id().id in successors,
+            _is_obsoleted(base, pkg, successors),
         )
         for pkg in installed(base)
     ]
+
+
+def _is_obsoleted(base: Any, pkg: Any, successors: Any) -> bool:
+    """By another name among the successors. Obsoletes mean names: what a package provides makes it nobody's old half."""
+    itself = libdnf5.rpm.PackageSet(base)
+    itself.add(pkg)
+    found = libdnf5.rpm.PackageQuery(successors)
+    found.filter_obsoletes(itself)
+    return any(other.get_name() != pkg.get_name() for other in found)
 
 
 def _close_record(request: Request, begun: Begun) -> None:
