@@ -1,9 +1,10 @@
 """What asks for a boot under dnf 5: its own rule, which looks at advisories as well, beside the answers of its own command."""
 
+import json
 import re
 import subprocess
 from pathlib import Path
-from typing import Set
+from typing import Any, Set
 
 import pytest
 
@@ -31,6 +32,13 @@ def told_by_dnf(node: Node) -> Set[str]:
     return names
 
 
+def foreseen(node: Node) -> Any:
+    argv = [*node.hand.wrapper, node.hand.python, "-m", "os_update_agent", "plan", "--json"]
+    done = subprocess.run(argv, env=node.environment(), text=True, capture_output=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return json.loads(done.stdout)["reboot_expected"]
+
+
 def assert_same(node: Node, result: Result, names: Set[str]) -> None:
     assert told_by_dnf(node) == names
     assert set(_TOLD.findall(result.told)) == names
@@ -43,6 +51,7 @@ def test_an_advisory_that_suggests_a_boot_counts_for_its_very_version(tmp_path: 
         new = Rpm("tool", "2.0")
         node.hand.add(new, Rpm("libapp1", "1.5"))
         node.repository.publish(Advisory("DEMO-1", "bugfix", (new,), reboot=True))
+        assert foreseen(node) == ["tool"]
         assert_same(node, node.succeed("UPDATE", "v2"), {"tool"})
         assert_same(node, node.succeed("UPDATE", "v1"), set())
         assert_same(node, node.succeed("UPDATE", "v2"), {"tool"})

@@ -146,6 +146,10 @@ class Apt(AptCalls):
         """Nothing that dpkg knows of: Debian's packages leave their wish below /run themselves."""
         return ()
 
+    def boot_suggested(self) -> FrozenSet[Identity]:
+        """Nothing: Debian's index says no such thing."""
+        return frozenset()
+
     def boot_bytes(self, files: Sequence[Path]) -> int:
         """What the package files put below /boot, in bytes."""
         total = 0

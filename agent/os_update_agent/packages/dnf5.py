@@ -43,7 +43,7 @@ class Dnf5(RpmBackend):
         staging.write_text(json.dumps(answer), encoding="utf-8")
         os.replace(staging, self.work / _SUGGESTED)
 
-    def _suggested(self) -> FrozenSet[Identity]:
+    def boot_suggested(self) -> FrozenSet[Identity]:
         try:
             return frozenset((name, arch, version) for name, arch, version in json.loads((self.work / _SUGGESTED).read_bytes()))
         except FileNotFoundError:
