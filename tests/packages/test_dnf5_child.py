@@ -51,6 +51,15 @@ if sys.argv[3] == "alone":
 identity = ["tool", "%s", "2.0-1"]
 print(answer("transact", install=[(identity, "user")], files=[sys.argv[4]], remove=[], forced=True))
 """
+# As with the dnf of Fedora 41 to 43.
+FETCH = """
+import libdnf5
+if sys.argv[3] == "5.2":
+    del libdnf5.rpm.Package.is_pkg_gpgcheck_enabled
+identity = ["tool", "%s", "2.0-1"]
+answer("refresh")
+print(answer("fetch", wanted=[identity], digests=[""], files=[archive + "/tool.rpm"], staging=archive, progress=archive + "/progress"))
+"""
 # Dies before the given call, counted from 0.
 COMPLETE = """
 set_reasons = dnf5_interrupted.set_reasons
@@ -127,6 +136,18 @@ def test_no_transaction_is_begun_beside_another_dnf(hand: Dnf5Hand) -> None:
         hand.let_go()
         process.wait()
     assert hand.versions()["tool"] == "1.0-1" and hand.versions()["byhand"] == "1.0-1"
+
+
+@pytest.mark.parametrize("version", ["5.2", "5.4"])
+def test_whether_a_package_is_to_be_signed_is_known_in_each_version(hand: Dnf5Hand, version: str) -> None:
+    hand.add(Rpm("tool", "2.0"))
+    hand.publish()
+    hand.use(gpgcheck="1")
+    assert "is not signed (repository demo, gpgcheck=1)" in told(hand, FETCH, version).stdout
+    assert not (hand.directory / "archive/tool.rpm").exists()
+    hand.use()
+    assert told(hand, FETCH, version).stdout.strip() == "{'answer': None}"
+    assert (hand.directory / "archive/tool.rpm").exists()
 
 
 def test_a_name_that_is_provided_is_obsoleted_by_nobody(hand: Dnf5Hand) -> None:

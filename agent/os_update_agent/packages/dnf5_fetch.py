@@ -83,7 +83,7 @@ def _batches(rest: List[int], packages: List[Any]) -> Iterator[List[int]]:
 
 def _check_signature(base: Any, pkg: Any, path: str) -> None:
     """A file is not checked again when it is installed by its path. Keys that lie on the node are imported, as dnf -y does."""
-    if not pkg.is_pkg_gpgcheck_enabled():
+    if not _is_to_be_signed(pkg):
         return
     checker = libdnf5.rpm.RpmSignature(base)
     result = checker.check_package_signature(path)
@@ -99,6 +99,15 @@ def _check_signature(base: Any, pkg: Any, path: str) -> None:
 
 
 _NOT_SIGNED = "is not signed"
+
+
+def _is_to_be_signed(pkg: Any) -> bool:
+    """Of a package dnf can say so since 5.4.1; what Fedora 41 to 43 have came before that, and knows it of the repository."""
+    if hasattr(pkg, "is_pkg_gpgcheck_enabled"):
+        return bool(pkg.is_pkg_gpgcheck_enabled())
+    config = pkg.get_repo().get_config()
+    # The former name, until 5.2.6.
+    return bool(config.pkg_gpgcheck if hasattr(config, "pkg_gpgcheck") else config.gpgcheck)
 
 
 def _check_digest(pkg: Any, path: str, digest: str) -> None:

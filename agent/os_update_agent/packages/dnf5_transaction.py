@@ -209,7 +209,7 @@ class Display(libdnf5.rpm.TransactionCallbacks):  # type: ignore
     def script_stop(self, item: Any, nevra: Any, kind: int, return_code: int) -> None:
         """rpm's own result: 1 where the transaction goes on all the same, 2 where the package is not installed."""
         # What it has said is there now, and gone when the next package begins.
-        output = str(self._transaction.get_last_script_output() or "").splitlines()
+        output = str(getattr(self._transaction, "get_last_script_output", str)() or "").splitlines()
         messages = [f"error: {message}" for message in getattr(self._transaction, "get_rpm_messages", list)()]
         for line in [*output, *messages]:
             self._print(line)

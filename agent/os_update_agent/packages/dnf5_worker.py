@@ -49,8 +49,8 @@ class Desk(dnf_link.Desk):
     def failure(self, error: Exception) -> Optional[Dict[str, str]]:
         import libdnf5  # type: ignore
 
-        # The latter is C++'s own, a file that cannot be written, say.
-        if isinstance(error, (libdnf5.exception.Error, libdnf5.exception.NonLibdnf5Exception)):
+        # The latter is C++'s own, a file that cannot be written, say; a dnf that has no class for it raises Python's RuntimeError.
+        if isinstance(error, (libdnf5.exception.Error, getattr(libdnf5.exception, "NonLibdnf5Exception", RuntimeError))):
             return {"error": str(error).strip() or type(error).__name__}
         return None
 
