@@ -1,6 +1,6 @@
 """The disk image under QEMU: first boot as in a cloud, an update with a new kernel, the way back. python -m image.vm, tests/run image-vm
 
-Not part of tests/run: without an accelerator it takes 25 minutes. The guest sees nothing but one port of one server here
+Not part of tests/run: without an accelerator it takes 10 to 40 minutes. The guest sees nothing but one port of one server here
 (restrict=on and a guestfwd): it has no way to any network. Its logs are in the directory that is named at the start, which stays
 when something goes wrong.
 
