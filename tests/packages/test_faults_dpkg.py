@@ -5,11 +5,15 @@ import signal
 import subprocess
 import time
 from pathlib import Path
-from typing import Dict
+from typing import Dict, Tuple
 
 import pytest
 
 from os_update_agent.demo.repository import Deb
+from os_update_agent.model import PackageState
+from os_update_agent.packages.state import unmet
+from os_update_agent.packages.transition import Transition
+from os_update_agent.policy import Policy
 from packages.node import VERSIONS_ONE, Node, wait_until
 
 MIB = 1024 * 1024
@@ -69,10 +73,13 @@ def test_an_update_that_fails_after_a_repair_goes_back_to_the_repaired_state(bas
     assert based.versions() == {**VERSIONS_ONE, "tool": "2.0-1"}
 
 
+# dpkg is killed by the package's own script, the first time.
+KILLER = 'if [ ! -e "$DPKG_ROOT/killed" ]; then touch "$DPKG_ROOT/killed"; kill -9 $PPID; sleep 1; fi'
+
+
 def half_install(node: Node) -> None:
     """dpkg is killed by the package's own preinst: reinst-required, half-installed, and no file of it is certain."""
-    killer = 'if [ ! -e "$DPKG_ROOT/killed" ]; then touch "$DPKG_ROOT/killed"; kill -9 $PPID; sleep 1; fi'
-    node.offer(Deb("tool", "2.0-1", scripts={"preinst": killer}))
+    node.offer(Deb("tool", "2.0-1", scripts={"preinst": KILLER}))
     node.apt.apt("update")
     node.apt.apt("install", "tool", ok=False)
     assert status_of(node, "tool").endswith("reinstreq half-installed"), status_of(node, "tool")
@@ -105,6 +112,38 @@ def test_a_half_installed_package_that_nothing_cures_stops_the_update_and_is_nam
     assert "was repaired" not in failed.complaint
     assert "nothing was changed" in failed.complaint
     assert based.versions()["libapp1"] == "1.0-1"
+
+
+def way_to(node: Node, target: PackageState) -> Tuple[str, ...]:
+    """The way back of an undo from where the node is. Returns what the package manager complained of."""
+    site = node.site()
+    backend = site.backend(Policy(key="any"))
+    with (node.directory / "way.log").open("w+b") as output:
+        return Transition(backend, site.archive(backend), node.root, output).go(target, forced=True)
+
+
+def test_what_apt_mends_with_packages_that_the_target_has_not_does_not_stay(based: Node) -> None:
+    """An update was cut off when useold 2.0 was unpacked, which needs newname, and that would drive oldname out."""
+    one = based.recorded("v1")
+    successor = Deb("newname", "2.0-1", fields=dict.fromkeys(("Conflicts", "Replaces", "Provides"), "oldname"))
+    based.offer(successor, Deb("useold", "2.0-1", fields={"Depends": "newname"}))
+    based.succeed("UPDATE", "v2", operation="download")
+    options = (f"--root={based.root}", "--force-script-chrootless", "--force-bad-path")
+    based.apt._run("dpkg", *options, "--unpack", *map(str, based.archive.glob("useold_2.0*")))
+    assert status_of(based, "useold") == "install ok unpacked"
+    assert way_to(based, one) == ()
+    assert unmet(based.site().backend(Policy(key="any")).capture(), one) == ()
+
+
+def test_a_half_installed_package_that_the_target_has_not_goes(based: Node) -> None:
+    one = based.recorded("v1")
+    based.offer(Deb("tool", "2.0-1", fields={"Depends": "brandnew"}), Deb("brandnew", "1.0-1", scripts={"preinst": KILLER}))
+    based.succeed("UPDATE", "v2", operation="download")
+    based.apt.apt("update")
+    based.apt.apt("install", "brandnew", ok=False)
+    assert status_of(based, "brandnew").endswith("reinstreq half-installed")
+    assert way_to(based, one) == ()
+    assert unmet(based.site().backend(Policy(key="any")).capture(), one) == ()
 
 
 STUBBORN = {"prerm": 'if [ "$1" = upgrade ]; then echo "never back" >&2; exit 1; fi'}

@@ -122,6 +122,12 @@ def is_torn(package: Package) -> bool:
     return package.is_present and (package.status == "half-installed" or package.flag != "ok")
 
 
+def leaving_torn(now: PackageState, target: PackageState) -> Tuple[Package, ...]:
+    """The torn packages that the target has no version of."""
+    leaving = (change.before for change in _differences(now, target) if not (change.after and change.after.is_present))
+    return tuple(package for package in leaving if package is not None and is_torn(package))
+
+
 def broken(state: PackageState) -> Tuple[Package, ...]:
     """Packages that an interruption has left neither installed nor gone."""
     return tuple(package for package in state.packages if package.is_present and not package.is_whole)

@@ -11,7 +11,7 @@ from os_update_agent.node.run import uninterrupted
 from os_update_agent.packages import space
 from os_update_agent.packages.archive import Archive
 from os_update_agent.packages.backend import Backend
-from os_update_agent.packages.state import broken, is_torn, reholds, remarks, transaction, visible
+from os_update_agent.packages.state import broken, is_torn, leaving_torn, reholds, remarks, transaction, visible
 from os_update_agent.wording import effects, labels
 
 
@@ -106,9 +106,14 @@ class Transition:
         self.backend.wait()
         if self.backend.interrupted():
             self.backend.settle(self.output)
-        todo = transaction(self.backend.capture(), target)
         with uninterrupted():
-            complaints = self.backend.transact(self._with_files(todo), self.output, forced=forced)
+            self._unpack_what_goes(target)
+            for _ in range(2):
+                todo = transaction(self.backend.capture(), target)
+                complaints = self.backend.transact(self._with_files(todo), self.output, forced=forced)
+                if complaints or not todo.mends:
+                    break
+                # What was broken is mended first, perhaps with packages that the target has not: once more, from a whole state.
             now = self.backend.capture()
             left_over = {package.identity for package in now.packages if not package.is_present}
             self.backend.purge([package for package in todo.purge if package.identity in left_over], self.output)
@@ -118,6 +123,13 @@ class Transition:
             if holds:
                 self.backend.hold(holds)
         return complaints
+
+    def _unpack_what_goes(self, target: PackageState) -> None:
+        """dpkg removes no package that was interrupted while it was unpacked: it is unpacked again, as far as its file is here."""
+        going = leaving_torn(self.backend.capture(), target)
+        if going:
+            missing = self.archive.missing(going)
+            self.backend.unpack(self.archive.files([package for package in going if package not in missing]), self.output)
 
     def _with_files(self, todo: Transaction) -> Transaction:
         return replace(todo, files=tuple(map(str, self.archive.files(todo.install))))
