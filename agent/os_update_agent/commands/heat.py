@@ -9,6 +9,7 @@ from os_update_agent.commands.asked import tell
 from os_update_agent.deliver import deliver
 from os_update_agent.errors import UsageError
 from os_update_agent.heat.deployment import parse
+from os_update_agent.metrics import publish
 from os_update_agent.model import Outcome
 from os_update_agent.notify import notify as send_result
 from os_update_agent.outbox import Patience, send_owed
@@ -23,6 +24,8 @@ def resume_now(settings: Settings, arguments: argparse.Namespace) -> int:
     site = open_site(settings)
     if arguments.background or arguments.until_whole:
         leave_open(site, until_whole=arguments.until_whole)
+        # The timer comes here: what a boot has mended is told though there is nothing to do for a worker.
+        publish(site)
         for delivery in site.ledger.unfinished():
             print(f"at work: deployment {delivery.config_id}")
         return 0
@@ -34,6 +37,7 @@ def resume_now(settings: Settings, arguments: argparse.Namespace) -> int:
             why = f": {run.failure}" if run.failure else ""
             print(f"run {run.id} ({run.kind} {shown(run.value)}) has ended, {run.result}{why}; log: {run.log or 'none'}")
     owed = send_owed(site, Patience(arguments.patience))
+    publish(site)
     for signal in owed:
         print(f"still owed: deployment {signal.config_id}: {signal.last_answer}")
     if not owed:
