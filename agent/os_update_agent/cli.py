@@ -2,11 +2,12 @@
 
 import argparse
 import logging
+import os
 import sys
 from typing import TYPE_CHECKING, Callable, Optional, Sequence
 
 from os_update_agent import __version__, commands
-from os_update_agent.errors import AgentError
+from os_update_agent.errors import BUG_STATUS, AgentError, Bug, bug
 from os_update_agent.manual import EXIT_STATUS
 from os_update_agent.node.journal import Dated
 from os_update_agent.settings import Settings, load
@@ -49,7 +50,7 @@ def _reading(verbs: "Verbs") -> None:
     plan.add_argument("--detailed-exitcode", action="store_true", help="exit with 100 when there are changes")
     _options(plan)
     history = _add(verbs, "history", commands.history)
-    history.add_argument("--limit", type=int, default=20, metavar="N", help="show the last N runs (20)")
+    history.add_argument("--limit", type=_count, default=20, metavar="N", help="show the last N runs (20)")
     _key_and_json(history)
     show = _add(verbs, "show", commands.show)
     show.add_argument("value", metavar="VALUE", help="a recorded value")
@@ -120,6 +121,12 @@ def _quiet(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress, only the result")
 
 
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 10):
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number, 0 or more")
+    return int(text)
+
+
 def _key_and_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--key", metavar="KEY", help="whose history (needed when the node has several)")
     _json(parser)
@@ -142,15 +149,40 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     logging.basicConfig(level=level, handlers=[to_error])
     command: Command = arguments.command
     try:
-        return command(Settings() if command in _WITHOUT_SETTINGS else load(arguments.config), arguments)
+        status = command(Settings() if command in _WITHOUT_SETTINGS else load(arguments.config), arguments)
+        # What cannot be written is to be known here, not when Python ends.
+        _flush()
+        return status
     except AgentError as error:
         print(f"os-update-agent: {error}\nnext: {error.advice}", file=sys.stderr)
         return error.exit_status
     except BrokenPipeError:
         return 1
     except KeyboardInterrupt:
-        print("os-update-agent: interrupted; 'os-update-agent status' says what is open", file=sys.stderr)
+        print("os-update-agent: interrupted; a run that was begun goes on: 'os-update-agent status' says what is open", file=sys.stderr)
         return 130
+    except OSError as error:
+        print(f"os-update-agent: {error}\nnext: {AgentError.advice}", file=sys.stderr)
+        return AgentError.exit_status
+    except Exception as error:
+        # A traceback could show an input, and inputs hold secrets.
+        print(f"os-update-agent: {bug(error)}\nnext: {Bug.advice}", file=sys.stderr)
+        return BUG_STATUS
+    finally:
+        _give_up_unwritten()
+
+
+def _flush() -> None:
+    if sys.stdout is not None:  # it was closed before we came
+        sys.stdout.flush()
+
+
+def _give_up_unwritten() -> None:
+    """Python tries again, when it ends, to write what could not be written, and complains in its own words."""
+    try:
+        _flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

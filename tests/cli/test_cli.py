@@ -1,7 +1,10 @@
 """The command line on a real node: a private root with real packages, as an operator would use it."""
 
 import json
+import os
 import re
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any, Callable, Iterator, Set, Tuple
@@ -169,12 +172,52 @@ def test_a_wrong_option_is_named_and_nothing_is_done(scene: Scene, command: Comm
         (("update", "v2", "--packages=-rf"), "-rf"),
         (("show", "v9"), "'v9' is not recorded"),
         (("update",), "VALUE"),
+        (("update", ""), "stands for no value"),
+        (("history", "--limit", "-1"), "whole number"),
+        (("history", "--key", "none"), "nothing is recorded under 'none'"),
     ):
         status, _, err = command(*argv)
         assert status == 2 and words in err, argv
         # argparse has its own way to say what is right.
         assert "\nnext: " in err or err.startswith("usage: "), argv
     assert scene.state() == before
+
+
+def run_with(scene: Scene, stdout: int, *argv: str) -> Tuple[int, str]:
+    """The exit status and what is complained of, as for somebody whose Python buffers what it prints."""
+    done = subprocess.run(
+        [sys.executable, "-m", "os_update_agent", "--config", str(scene.agent_conf), *argv],
+        stdout=stdout, stderr=subprocess.PIPE, encoding="utf-8", check=False,
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(AGENT)},
+    )  # fmt: skip
+    return done.returncode, done.stderr
+
+
+@pytest.mark.parametrize("verb", ["status", "man"])
+def test_who_does_not_read_on_is_not_complained_of(scene: Scene, verb: str) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    try:
+        assert run_with(scene, write, verb) == (1, "")
+    finally:
+        os.close(write)
+
+
+@pytest.mark.parametrize("verb", ["status", "man"])
+def test_an_answer_that_cannot_be_written_is_an_error(scene: Scene, verb: str) -> None:
+    with open("/dev/full", "wb") as full:
+        status, said = run_with(scene, full.fileno(), verb)
+    assert status == 1 and said.startswith("os-update-agent: [Errno 28] No space left on device\nnext: ") and said.count("\n") == 2
+
+
+def test_a_bug_has_its_status_and_tells_no_secret(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("https://user:password@heat/")
+
+    monkeypatch.setattr(cli, "load", broken)
+    status, out, said = command("status")
+    assert (status, out) == (70, "") and said.startswith("os-update-agent: bug in os-update-agent: RuntimeError at ")
+    assert "\nnext: report it" in said and "password" not in said
 
 
 def test_a_configuration_file_that_is_not_there_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -197,13 +240,22 @@ def test_what_is_owed_is_told_and_sent_by_resume(scene: Scene, command: Command)
         file.write("[defaults]\nsignal_timeout = 0.5\n")
     scene.receiver.answer(503)
     scene.deliver("CREATE", FIRST)
+    # From now on somebody collects metrics: what he reads must not outlive what it tells.
+    metrics = scene.directory / "agent.prom"
+    settings = scene.agent_conf.read_text(encoding="utf-8")
+    scene.agent_conf.write_text(settings.replace("[paths]\n", f"[paths]\nmetrics = {metrics}\n"), encoding="utf-8")
     status, out, _ = command("status")
     assert "signal owed" in out and "503" in out and "resume" in out
     status, out, _ = command("resume")
     assert status == 1 and "still owed" in out
+    assert "\nos_update_agent_signals_owed 1\n" in metrics.read_text(encoding="utf-8")
     scene.receiver.answer(200)
     assert command("resume") == (0, "nothing is owed\n", "")
     assert command("status")[1].endswith(AT_REST)
+    assert "\nos_update_agent_signals_owed 0\n" in metrics.read_text(encoding="utf-8")
+    metrics.unlink()
+    assert command("resume", "--background")[0] == 0
+    assert "\nos_update_agent_signals_owed 0\n" in metrics.read_text(encoding="utf-8")
 
 
 def test_what_is_open_is_told_and_ended_by_resume(scene: Scene, command: Command) -> None:

@@ -8,6 +8,7 @@ from os_update_agent.commands.watching import Watcher
 from os_update_agent.deliver import by_hand
 from os_update_agent.errors import UsageError
 from os_update_agent.node.lock import node_lock
+from os_update_agent.options import is_unset
 from os_update_agent.policy import Policy
 from os_update_agent.policy import by_hand as policy_by_hand
 from os_update_agent.report import shown
@@ -19,6 +20,9 @@ from os_update_agent.wording import amount
 
 def update(settings: Settings, arguments: argparse.Namespace) -> int:
     """update the packages and record the state under VALUE; a VALUE that was reached before is restored"""
+    if is_unset(arguments.value):
+        # Heat may deliver that, and nothing is done then; here it is a variable of a script that is empty.
+        raise UsageError(f"VALUE is {arguments.value!r}, which stands for no value; it must be a name for the state that is reached")
     site = open_site(settings)
     return _watched(site, arguments, policy_of(site, arguments, key_of(site, arguments.key)))
 

@@ -7,6 +7,7 @@ from os_update_agent import views
 from os_update_agent.commands.asked import answer, histories, key_of, policy_of, record_of, state_of
 from os_update_agent.conclusion import changed_by
 from os_update_agent.decision import decide
+from os_update_agent.errors import UsageError
 from os_update_agent.foresight import forecast
 from os_update_agent.heat.exposure import readable_by_all
 from os_update_agent.model import Change, History, diff
@@ -85,6 +86,10 @@ def history(settings: Settings, arguments: argparse.Namespace) -> int:
     """the values that were tried and reached, and the runs"""
     site = open_site(settings)
     known = histories(site, arguments.key)
+    if arguments.key is not None and not known:
+        raise UsageError(
+            f"nothing is recorded under {arguments.key!r}; recorded keys: {', '.join(map(repr, site.ledger.all_keys())) or 'none'}"
+        )
     runs = [(run, len(changed_by(site, run))) for run in site.ledger.runs(arguments.key, arguments.limit)]
     document = views.history_document(known, runs, {one.key: _kept(site, one) for one in known})
     return answer(arguments, document, views.history_text(document))

@@ -81,7 +81,7 @@ class Database:
         try:
             yield
         except (sqlite3.Error, OSError) as error:
-            hint = ""
+            hint = "; the command is for root" if isinstance(error, PermissionError) and os.geteuid() else ""
             if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
                 hint = "; it is damaged: move it away to start a new history, the packages themselves are not touched by this"
             raise LedgerError(f"the ledger {self.path} cannot be used: {error}{hint}") from error
