@@ -57,16 +57,24 @@ def see_through(site: Site, config_id: str, policy: Policy, watch: Optional[Watc
             watch(run)
         if not workers.start_where_none_is(lambda: _is_answered(site, config_id)) and delivery.started is None and time.monotonic() > end:
             _withdraw(site, config_id, policy)
-        # Who looks often has soon used more processor time than what is waited for; a hundredth of it is no wait for anybody.
-        time.sleep(min(max(POLL_SECONDS, (time.monotonic() - begun) / 100), LONGEST_POLL_SECONDS if watch is None else WATCHED_SECONDS))
+        _pause(begun, watch)
 
 
-def finish_open(site: Site) -> None:
+def finish_open(site: Site, watch: Optional[Watch] = None) -> None:
     """Have a worker take everything that is open to its end, and wait for that. Raises AgentError, CommandFailed, LedgerError."""
+    begun = time.monotonic()
     workers = _Workers(site)
     while _is_open(site):
+        runs = site.ledger.open_runs() if watch is not None else ()
+        if watch is not None and runs:
+            watch(runs[0])
         workers.start_where_none_is(lambda: not _is_open(site))
-        time.sleep(POLL_SECONDS)
+        _pause(begun, watch)
+
+
+def _pause(begun: float, watch: Optional[Watch]) -> None:
+    """Who looks often has soon used more processor time than what is waited for; a hundredth of it is no wait for anybody."""
+    time.sleep(min(max(POLL_SECONDS, (time.monotonic() - begun) / 100), LONGEST_POLL_SECONDS if watch is None else WATCHED_SECONDS))
 
 
 def leave_open(site: Site, *, until_whole: bool = False) -> None:

@@ -268,7 +268,8 @@ def test_what_is_open_is_told_and_ended_by_resume(scene: Scene, command: Command
         in out
     )
     said = "run 1 (update 'v') has ended, failed: it was cut off; log: none\nnothing is owed\n"
-    assert command("resume") == (0, said, "")
+    status, out, err = command("resume")
+    assert (status, out) == (0, said) and "run 1: update to 'v'; log " in err
     assert command("resume") == (0, "nothing is owed\n", "")
     assert "open" not in command("status")[1]
 

@@ -138,8 +138,19 @@ def test_ctrl_c_ends_the_watching_and_never_the_transaction(scene: Scene) -> Non
     assert terminal.end() == 128 + signal.SIGINT
     assert "no longer watching; run 1 goes on (phase transact; log " in terminal.said and "os-update-agent status" in terminal.said
     assert "Traceback" not in terminal.said
+
+    # resume looks on again; nor does it take the run with it.
+    terminal = Terminal(scene, "resume")
+    terminal.wait_for(lambda: "Configuring webapp" in terminal.said)
+    os.write(terminal.master, b"\x03")
+    assert terminal.end() == 128 + signal.SIGINT
+    assert "a run that was begun goes on" in terminal.said and "Traceback" not in terminal.said
+
+    terminal = Terminal(scene, "resume")
+    terminal.wait_for(lambda: "Configuring webapp" in terminal.said)
     gate.touch()
+    assert terminal.end() == 0
+    assert "\x1b[Krun 1 (update 'v2') has ended, success; log: " in terminal.said
     ledger = Ledger(scene.directory / "state" / "ledger.sqlite")
-    terminal.wait_for(lambda: ledger.runs(limit=1)[0].finished is not None)
     assert ledger.runs(limit=1)[0].result == "success"
     assert {package.name: package.version for package in scene.state().packages}["webapp"] == "3.0-1"

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from os_update_agent.commands.asked import tell
+from os_update_agent.commands.watching import Watcher
 from os_update_agent.deliver import deliver
 from os_update_agent.errors import UsageError
 from os_update_agent.heat.deployment import parse
@@ -31,7 +32,11 @@ def resume_now(settings: Settings, arguments: argparse.Namespace) -> int:
         return 0
     taken_up = {run.id for run in site.ledger.open_runs()}
     deliveries = {delivery.config_id for delivery in site.ledger.unfinished()}
-    finish_open(site)
+    watcher = Watcher(site)
+    try:
+        finish_open(site, watcher)
+    finally:
+        watcher.close()
     for run in reversed(site.ledger.runs()):
         if run.id in taken_up or run.config_id in deliveries:
             why = f": {run.failure}" if run.failure else ""

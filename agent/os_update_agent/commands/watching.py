@@ -28,15 +28,17 @@ class Watcher:
         self.site = site
         self.stream = stream or sys.stderr
         self.is_terminal = self.stream.isatty()
+        self.run = 0
         self.phase = ""
         self.line = ""
         self.told = 0.0
         self.total = 0
 
     def __call__(self, run: Run) -> None:
+        if run.id != self.run:
+            self._say(f"run {run.id}: {run.kind} to {shown(run.value)}; log {run.log or self.site.run_log(run.id)}")
+            self.run, self.phase = run.id, ""
         if run.phase != self.phase:
-            if not self.phase:
-                self._say(f"run {run.id}: {run.kind} to {shown(run.value)}; log {run.log or self.site.run_log(run.id)}")
             self.phase, self.total = run.phase, 0
             if not self.is_terminal:
                 self._say(f"run {run.id}: {run.phase}")
