@@ -156,6 +156,17 @@ def test_the_reading_commands_give_documents(scene: Scene, command: Command) -> 
     assert found["changes"] == [] and found["held_back"] == [{"name": "database", "reason": "on hold"}]
 
 
+def test_from_between_two_values_no_number_is_promised(scene: Scene, command: Command) -> None:
+    scene.deliver("CREATE", FIRST)
+    # With a webapp that cannot be configured.
+    scene.publish(*NOVEMBER, *BROKEN)
+    assert command("update", "v2", "--set", "on_failure=keep")[0] == 1
+    out = command("status")[1]
+    assert ": at no recorded value" in out and f"\n  if '{FIRST}' comes: restore\n" in out
+    ahead = document(command("status", "--json")[1], "status")["keys"][0]["if_it_came"]
+    assert [(one["value"], one["do"], one["packages"]) for one in ahead] == [(FIRST, "restore", None), (None, "update", 0)]
+
+
 def test_options_of_the_command_line_restrict_an_update(scene: Scene, command: Command) -> None:
     scene.publish(*NOVEMBER)
     status, out, _ = command("update", "v2", "--packages", "clo*", "--set", "archive=required")
@@ -173,6 +184,7 @@ def test_a_wrong_option_is_named_and_nothing_is_done(scene: Scene, command: Comm
         (("show", "v9"), "'v9' is not recorded"),
         (("update",), "VALUE"),
         (("update", ""), "stands for no value"),
+        (("update", "v2", "--key", ""), "stands for no key"),
         (("history", "--limit", "-1"), "whole number"),
         (("history", "--key", "none"), "nothing is recorded under 'none'"),
     ):

@@ -9,6 +9,7 @@ from os_update_agent.deliver import BY_HAND
 from os_update_agent.errors import AgentError, UsageError
 from os_update_agent.heat.outcome import complaint
 from os_update_agent.model import History, Outcome, PackageState, Record
+from os_update_agent.options import is_unset
 from os_update_agent.policy import Policy
 from os_update_agent.policy import by_hand as policy_by_hand
 from os_update_agent.report import shown
@@ -28,6 +29,8 @@ def key_of(site: Site, asked: Optional[str]) -> str:
     """The key that was asked for, else the only one of the node. Raises UsageError where that is not clear."""
     keys = site.ledger.all_keys()
     if asked is not None:
+        if is_unset(asked):
+            raise UsageError(f"--key is {asked!r}, which stands for no key; recorded keys: {', '.join(map(repr, keys)) or 'none'}")
         return asked
     if len(keys) > 1:
         raise UsageError("this node has the histories of several deployments; say which with --key: " + ", ".join(map(repr, keys)))

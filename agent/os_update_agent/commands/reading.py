@@ -48,7 +48,7 @@ def _ahead(site: Site, known: History) -> List[views.Ahead]:
     current = known.record(known.current) if known.current is not None else None
     found = []
     for record in [record for record in known.records if record.is_reached][-SHOWN_AHEAD:]:
-        packages = 0
+        packages = None
         if current is not None and current.state is not None and record.state is not None:
             packages = len(visible(diff(site.ledger.state(current.state), site.ledger.state(record.state))))
         found.append(views.Ahead(record.value, decide(known, "UPDATE", record.value).do, packages, record.state in kept))

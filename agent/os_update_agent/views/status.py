@@ -10,11 +10,13 @@ from os_update_agent.views.base import Document, run_document
 
 @dataclass(frozen=True)
 class Ahead:
-    """What would happen if the value came; None is any new value. ``packages`` would change; ``files`` says whether theirs are kept."""
+    """What would happen if the value came; None is any new value. ``packages`` would change, None where the node stands at no recorded
+    state to compare with; ``files`` says whether theirs are kept.
+    """
 
     value: Optional[str]
     do: str
-    packages: int = 0
+    packages: Optional[int] = 0
     files: bool = True
 
 
@@ -55,8 +57,10 @@ def _signal_document(signal: OwedSignal) -> Document:
 def _ahead(one: Document) -> str:
     if one["value"] is None:
         return f"if a new value comes: {one['do']}"
-    files = "" if one["files"] else ", their files are pruned"
-    detail = f" ({one['packages']} packages change{files})" if one["do"] == "restore" else ""
+    details = [] if one["packages"] is None else [f"{one['packages']} packages change"]
+    if not one["files"]:
+        details.append("their files are pruned")
+    detail = f" ({', '.join(details)})" if one["do"] == "restore" and details else ""
     return f"if {shown(one['value'])} comes: {one['do']}{detail}"
 
 
