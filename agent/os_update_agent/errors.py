@@ -54,7 +54,7 @@ class CommandFailed(AgentError):
 class PackageError(AgentError):
     """The package manager, the package database or a repository stands in the way."""
 
-    advice = "'os-update-agent plan' looks at it without changing anything; 'os-update-agent history' names the log"
+    advice = "mend what it names; 'os-update-agent plan' tells whether that is enough, and changes nothing"
 
 
 class NotRestorable(PackageError):
