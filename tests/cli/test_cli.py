@@ -162,7 +162,7 @@ def test_from_between_two_values_no_number_is_promised(scene: Scene, command: Co
     scene.publish(*NOVEMBER, *BROKEN)
     assert command("update", "v2", "--set", "on_failure=keep")[0] == 1
     out = command("status")[1]
-    assert ": at no recorded value" in out and f"\n  if '{FIRST}' comes: restore\n" in out
+    assert ": at no recorded value: the last run ended in between\n" in out and f"\n  if '{FIRST}' comes: restore\n" in out
     ahead = document(command("status", "--json")[1], "status")["keys"][0]["if_it_came"]
     assert [(one["value"], one["do"], one["packages"]) for one in ahead] == [(FIRST, "restore", None), (None, "update", 0)]
 

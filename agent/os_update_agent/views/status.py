@@ -67,8 +67,8 @@ def _ahead(one: Document) -> str:
 def status_text(document: Document) -> str:
     lines: List[str] = []
     for key in document["keys"]:
-        at = shown(key["current"]) if key["current"] is not None else "no recorded value: the last run ended in between"
-        lines.append(f"{key['key']}: at {at}")
+        between = "a run is on its way" if key["key"] in {run["key"] for run in document["open_runs"]} else "the last run ended in between"
+        lines.append(f"{key['key']}: at {shown(key['current']) if key['current'] is not None else f'no recorded value: {between}'}")
         lines += [f"  {_ahead(one)}" for one in key["if_it_came"]]
     if not lines:
         lines.append("nothing has been recorded on this node yet")
