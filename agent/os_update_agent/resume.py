@@ -70,9 +70,10 @@ def _finish_orphans(site: Site) -> None:
         with node_lock(site.settings.lock, doing=f"run {run.id}", timeout=LOCK_SECONDS):
             newer = _gone_on(site, run)
             if newer is not None:
-                _close(site, run, f"it was cut off in phase {run.phase}, and run {newer.id} has gone on from there")
+                # Before the run is closed: nobody would look again.
                 if run.leads_to_value and run.begun and newer.key != run.key:
                     site.ledger.record_current(run.key, None)
+                _close(site, run, f"it was cut off in phase {run.phase}, and run {newer.id} has gone on from there")
             elif not (run.begun or run.left):
                 # Heat was told that nothing was changed, and so it stays.
                 _close(site, run, "it was cut off")
