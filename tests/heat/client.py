@@ -1,7 +1,9 @@
 """The operator's hand on Heat: stacks as the openstack command makes, updates and cancels them, and what they say of themselves."""
 
+import re
 import time
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Set
+from contextlib import contextmanager
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Set
 
 from heatclient import exc
 from heatclient.client import Client
@@ -86,11 +88,28 @@ class Stack:
             below.update(new)
             found.update(id for id, status in new.items() if status.endswith("IN_PROGRESS"))
 
-    def wait_until_cancelled(self, underway: Set[str]) -> None:
-        """Wait until a cancel has reached the stacks that were ``underway`` when it came.
+    @contextmanager
+    def comes_to_wait(self, underway: Set[str]) -> Iterator[None]:
+        """Begin something in this block, a rollback say: it ends when that waits for the servers of the stacks that are ``underway``.
 
-        Where the server answers before that, Heat may take the new update of such a stack for the one that is to be cancelled.
+        A server that answers sooner may wake Heat twice. Two workers then run the same resource; the second puts the template before into
+        its row again, and Heat cannot delete that template and fails the stack. Or Heat takes its rollback for what is to be cancelled.
+        No status tells when it is over, only the engine's log.
         """
+        log = self.heat.lab.engine_log
+        before = log.stat().st_size
+
+        def do_wait() -> bool:
+            with log.open("rb") as said:
+                said.seek(before)
+                lines = said.read().decode(errors="replace")
+            return all(_has_come_to_wait(lines, one) for one in underway)
+
+        yield
+        wait_until(do_wait, f"stack {self.name} to wait for the servers of {underway}", self.story)
+
+    def wait_until_cancelled(self, underway: Set[str]) -> None:
+        """Wait until a cancel has reached the stacks that were ``underway`` when it came."""
 
         def have_heard() -> bool:
             events = self.api.events.list(self.name, nested_depth=4)
@@ -159,6 +178,12 @@ def wait_until(is_so: Callable[[], object], what: str, story: Callable[[], str] 
     while not is_so():
         assert time.monotonic() < end, f"waited {patience:g} s for {what}\n{story()}"
         time.sleep(0.2)
+
+
+def _has_come_to_wait(log: str, stack: str) -> bool:
+    """Whether a traversal of the stack has found a resource locked by the traversal before it, and has left it to that one to go on."""
+    requests = set(re.findall(rf"\[(req-\S+ req-\S+) .*\[{stack}\] is locked or does not exist", log))
+    return any(re.search(rf"\[{one} .*Waiting for existing update to unlock", log) for one in requests)
 
 
 def _login(lab: Lab) -> Any:

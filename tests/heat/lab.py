@@ -61,6 +61,10 @@ class Lab:
         self._write_keystone(auth_ttl)
         self._start_keystone()
 
+    @property
+    def engine_log(self) -> Path:
+        return self.directory / "log/heat.log"
+
     # --- the parts
 
     def _start(self) -> None:

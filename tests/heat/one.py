@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Set
 
 from heat.client import Stack, inputs, wait_until
 from heat.server import Server
@@ -23,7 +23,7 @@ class One:
         """Begin an update to the value."""
         self.stack.update(update_after_time=value, **arguments)
 
-    def update_and_hold(self, value: str) -> List[str]:
+    def update_and_hold(self, value: str) -> Set[str]:
         """Begin an update to release two that the server holds in its middle; the stacks that are under way then."""
         self.server.offer_two()
         self.server.hold()

@@ -97,9 +97,8 @@ def test_a_cancelled_update_comes_to_its_end_and_is_rolled_back(new_one: NewOne)
     one = new_one(**CFN)
     stack, server = one.stack, one.server
     before = server.apt.state()
-    underway = one.update_and_hold(V2)
-    stack.cancel()
-    stack.wait_until_cancelled(underway)
+    with stack.comes_to_wait(one.update_and_hold(V2)):
+        stack.cancel()
     assert stack.status == "ROLLBACK_IN_PROGRESS"
     server.let_go()
     stack.wait_for("ROLLBACK_COMPLETE")
@@ -115,14 +114,14 @@ def test_a_rollback_that_heat_itself_cancels_is_mended_by_the_old_value(new_one:
     before = server.apt.state()
     underway = one.update_and_hold(V2)
     (nested,) = underway
-    stack.cancel()
-    stack.wait_until_cancelled(underway)
-    wait_until(lambda: stack.underway() == underway, "the rollback of the stack below", stack.story)
+    with stack.comes_to_wait(underway):
+        stack.cancel()
     Stack(stack.heat, nested).cancel(rollback=False)
     stack.wait_for("ROLLBACK_FAILED")
     assert "Stack UPDATE cancelled" in stack.reason
+    with stack.comes_to_wait(underway):
+        one.update(V1)
     server.let_go()
-    one.update(V1)
     stack.wait_for("UPDATE_COMPLETE")
     assert server.apt.state() == before
     assert [(item["action"], item["value"]) for item in one.listed()] == [("UPDATE", V1)]
@@ -138,7 +137,8 @@ def test_an_update_that_is_cancelled_without_rollback_goes_on_and_the_next_value
     stack.wait_until_cancelled(underway)
     wait_until(lambda: stack.resource("update").resource_status == "UPDATE_FAILED", "Heat to wait no longer", stack.story)
     assert server.apt.state() == before
-    one.update(V3)
+    with stack.comes_to_wait(underway):
+        one.update(V3)
     server.let_go()
     stack.wait_for("UPDATE_COMPLETE")
     assert server.versions() == VERSIONS_TWO

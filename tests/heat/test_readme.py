@@ -98,8 +98,8 @@ def test_the_template_and_the_commands_of_the_readme(operator: Operator, new_ser
     server.wait_until_held()
     underway = named_stack.underway()
     assert len(underway) == 1
-    operator.types("stack cancel")
-    named_stack.wait_until_cancelled(underway)
+    with named_stack.comes_to_wait(underway):
+        operator.types("stack cancel")
     assert named_stack.status == "ROLLBACK_IN_PROGRESS"
     server.let_go()
     named_stack.wait_for("ROLLBACK_COMPLETE")

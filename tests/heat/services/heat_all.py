@@ -4,6 +4,7 @@ Usage: heat_all.py CONFIGURATION API_DESCRIPTOR CFN_DESCRIPTOR. The descriptors 
 program of this kind any more, and heat-engine forks, so that it would need a message broker.
 """
 
+import logging
 import os
 import resource
 import signal
@@ -57,6 +58,8 @@ def _configure(configuration: str) -> None:
     log.register_options(cfg.CONF)
     cfg.CONF(["--config-file", configuration], project="heat", prog="heat-all", version=version.version_info.version_string())
     log.setup(cfg.CONF, cfg.CONF.prog)
+    # Only this tells that a resource waits for the worker of an earlier traversal.
+    logging.getLogger("heat.engine.check_resource").setLevel(logging.DEBUG)
     log.set_defaults()
     config.set_config_defaults()
     messaging.setup()
