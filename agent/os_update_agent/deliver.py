@@ -14,8 +14,9 @@ from os_update_agent.errors import AgentError, BadDeployment, Bug, LedgerError, 
 from os_update_agent.heat.copies import forget_signal
 from os_update_agent.heat.metadata import overtaken_on_arrival
 from os_update_agent.heat.outcome import encode
-from os_update_agent.heat.signal import DELIVERED, send
+from os_update_agent.heat.signal import DELIVERED, get_ready, send
 from os_update_agent.model import Delivery, Deployment, Outcome, Output, Request, SignalTarget
+from os_update_agent.node.lock import shared_lock
 from os_update_agent.outbox import Patience, deliver_signal
 from os_update_agent.policy import Policy, signal_patience
 from os_update_agent.report import NOTHING_CHANGED, OUTPUTS, outcome_of_error, outcome_of_nothing
@@ -58,8 +59,9 @@ def deliver(settings: Settings, deployment: Deployment, *, signals: bool = True)
         )
         for overtaken in owed - {signal.config_id for signal in site.ledger.owed()}:
             forget_signal(overtaken)
-        see_through(site, deployment.id, policy)
-        return _answer(site, deployment, None, signals, policy.signal_timeout)
+        with shared_lock(site.settings.callers_lock):
+            see_through(site, deployment.id, policy, meanwhile=(lambda: get_ready(deployment.signal)) if signals else None)
+            return _answer(site, deployment, None, signals, policy.signal_timeout)
     except LedgerError as error:
         return _without_ledger(settings, deployment, error, signals, changed=True)
     except AgentError as error:

@@ -5,6 +5,7 @@ that changes packages. It can be called by anybody at any time; twice is as good
 """
 
 import logging
+import time
 from dataclasses import replace
 from typing import Optional, Tuple
 
@@ -14,7 +15,7 @@ from os_update_agent.decision import Decision, decide, line_of
 from os_update_agent.errors import AgentError, Bug, LedgerError, bug
 from os_update_agent.heat.copies import forget_signal
 from os_update_agent.model import Delivery, Outcome, OwedSignal, Request, Run, SignalTarget
-from os_update_agent.node.lock import node_lock, try_lock
+from os_update_agent.node.lock import is_held, node_lock, try_lock
 from os_update_agent.outbox import Patience, send_owed
 from os_update_agent.phases import names
 from os_update_agent.policy import Policy
@@ -26,6 +27,9 @@ log = logging.getLogger(__name__)
 
 # The node's lock is held by somebody else than a worker only for moments.
 LOCK_SECONDS = 600.0
+# Until a caller that is there has sent what it waited for; after that it is helped.
+CALLER_SECONDS = 1.0
+CALLER_POLL_SECONDS = 0.02
 NOBODY = Request(SignalTarget("NO_SIGNAL"))
 
 _RUNS = {
@@ -53,12 +57,20 @@ def resume(site: Site, patience: Optional[Patience] = None) -> Tuple[OwedSignal,
             doing = f"deployment {unfinished[0].config_id} ({unfinished[0].action})"
             with node_lock(site.settings.lock, doing=doing, timeout=LOCK_SECONDS):
                 work(site, unfinished[0])
+    _leave_to_callers(site)
     owed = send_owed(site, patience)
     if site.settings.metrics is not None:
         from os_update_agent.metrics import publish  # late: most nodes have no collector
 
         publish(site)
     return owed
+
+
+def _leave_to_callers(site: Site) -> None:
+    """Who waits for an answer sends it, and has got ready for that: two senders only stand in each other's way."""
+    end = time.monotonic() + CALLER_SECONDS
+    while site.ledger.owed() and is_held(site.settings.callers_lock) and time.monotonic() < end:
+        time.sleep(CALLER_POLL_SECONDS)
 
 
 def _finish_orphans(site: Site) -> None:

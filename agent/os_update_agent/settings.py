@@ -68,6 +68,10 @@ class Settings:
         return self.run / "outbox.lock"
 
     @property
+    def callers_lock(self) -> Path:
+        return self.run / "callers.lock"
+
+    @property
     def worker_log(self) -> Path:
         return self.log / "worker.log"
 

@@ -127,7 +127,7 @@ def _keep_private(settings: Settings) -> None:
     for directory in (settings.state, settings.archive, settings.log, settings.run):
         close_directory(directory, is_ours=OUR_NAME in directory.parts or directory == settings.archive)
     own = (*settings.state.glob("ledger.*"), *settings.log.glob("[0-9]*.log"), settings.worker_log, *settings.run.glob("told-*"))
-    close_files((*own, settings.lock, settings.worker_lock, settings.start_lock, settings.outbox_lock, *settings.run.glob("worker.*")))
+    close_files((*own, settings.lock, *settings.run.glob("*.lock"), *settings.run.glob("worker.*")))
 
 
 def open_site(settings: Settings) -> Site:

@@ -25,7 +25,8 @@ from os_update_agent.wording import logged
 
 log = logging.getLogger(__name__)
 
-POLL_SECONDS = 0.02
+POLL_SECONDS = 0.005
+LOOK_SECONDS = 0.02
 LONGEST_POLL_SECONDS = 1.0
 WATCHED_SECONDS = 0.2
 START_SECONDS = 20.0
@@ -37,8 +38,12 @@ GOING_DOWN_SECONDS = 1.0
 Watch = Callable[[Run], None]
 
 
-def see_through(site: Site, config_id: str, policy: Policy, watch: Optional[Watch] = None) -> None:
+def see_through(
+    site: Site, config_id: str, policy: Policy, watch: Optional[Watch] = None, meanwhile: Optional[Callable[[], None]] = None
+) -> None:
     """Return when the delivery has its answer in the ledger; join the worker that is at it, or start one.
+
+    ``meanwhile`` is called once, when a worker is at work and there is nothing to do but wait.
 
     Raises Busy when no worker has taken it up within the policy's lock_timeout (it is withdrawn then), CommandFailed and AgentError
     when workers cannot be started or keep dying, LedgerError.
@@ -57,6 +62,9 @@ def see_through(site: Site, config_id: str, policy: Policy, watch: Optional[Watc
             watch(run)
         if not workers.start_where_none_is(lambda: _is_answered(site, config_id)) and delivery.started is None and time.monotonic() > end:
             _withdraw(site, config_id, policy)
+        if meanwhile is not None:
+            meanwhile()
+            meanwhile = None
         _pause(begun, watch)
 
 
@@ -93,7 +101,7 @@ def leave_open(site: Site, *, until_whole: bool = False) -> None:
         _start_worker(site)
     while until_whole and not is_whole():
         workers.start_where_none_is(is_whole)
-        time.sleep(POLL_SECONDS)
+        time.sleep(LOOK_SECONDS)
 
 
 def _is_open(site: Site) -> bool:
@@ -138,7 +146,7 @@ class _Workers:
             name = _start_worker(self.site)
             end = time.monotonic() + START_SECONDS
             while time.monotonic() < end and not (is_held(settings.worker_lock) or is_over() or has_ended(settings, name)):
-                time.sleep(POLL_SECONDS / 2)
+                time.sleep(POLL_SECONDS)
         return True
 
 

@@ -12,7 +12,7 @@ from typing import Iterator
 import pytest
 
 from os_update_agent.errors import AgentError, Busy
-from os_update_agent.node.lock import holder, node_holder, node_lock, process_name, wait_until_free
+from os_update_agent.node.lock import holder, is_held, node_holder, node_lock, process_name, shared_lock, wait_until_free
 
 HOLD_NODE = """
 import sys
@@ -109,6 +109,15 @@ def test_who_holds_the_lock_can_be_asked(path: Path) -> None:
     assert node_holder(path) is None
     with held(HOLD_NODE, path) as process:
         assert node_holder(path) == f"deployment 4711 (UPDATE) (process {process.pid})"
+
+
+def test_any_number_can_share_a_lock_that_tells_that_somebody_is_there(path: Path) -> None:
+    assert not is_held(path)
+    with shared_lock(path):
+        with shared_lock(path):
+            assert is_held(path)
+        assert is_held(path)
+    assert not is_held(path)
 
 
 def test_a_note_that_cannot_be_read_is_no_failure(path: Path) -> None:

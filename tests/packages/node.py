@@ -154,6 +154,10 @@ class Node:
                     found[int(process.name)] = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
         return found
 
+    def wait_until_at_rest(self) -> None:
+        """A worker tries to send what its caller could not: until that has been."""
+        wait_until(lambda: not self.processes(), "the worker's end")
+
     def package_managers(self) -> List[int]:
         """Of those, all that are not the agent's own."""
         agent = ("hooks/package-update", "os_update_agent.worker", "-m os_update_agent")

@@ -4,6 +4,8 @@ import json
 import os
 import socket
 import sqlite3
+import threading
+import time
 from typing import Any, Dict, Iterator, List, Sequence
 
 import pytest
@@ -11,8 +13,9 @@ import pytest
 from os_update_agent.demo.receiver import Request
 from os_update_agent.demo.repository import Deb
 from os_update_agent.ledger import SCHEMA
-from os_update_agent.outbox import Patience
-from os_update_agent.resume import resume
+from os_update_agent.node.lock import shared_lock
+from os_update_agent.outbox import Patience, deliver_signal
+from os_update_agent.resume import CALLER_SECONDS, resume
 from packages.node import SIGNATURE, VERSIONS_ONE, Node, Result
 from signals.server import PASSWORD, PROJECT, USER, SignalServer
 
@@ -69,9 +72,51 @@ def test_a_server_that_is_down_leaves_the_result_owed_and_the_work_done(based: N
     assert SIGNATURE not in done.stderr
 
 
+def test_a_caller_that_is_there_sends_its_result_itself(based: Node) -> None:
+    based.receiver.answer(503)
+    done = based.succeed("UPDATE", "v2")
+    based.wait_until_at_rest()
+    based.receiver.answer(200)
+    based.receiver.received.clear()
+    is_there, sent = threading.Event(), []
+
+    def call() -> None:
+        site = based.site()
+        with shared_lock(site.settings.callers_lock):
+            is_there.set()
+            # The worker has seen by now that something is owed.
+            time.sleep(CALLER_SECONDS / 4)
+            sent.append(deliver_signal(site, done.id, Patience(0.0)))
+        site.ledger.close()
+
+    caller = threading.Thread(target=call)
+    caller.start()
+    is_there.wait()
+    site = based.site()
+    assert resume(site, Patience(0.0)) == ()
+    caller.join()
+    site.ledger.close()
+    assert bodies(based.receiver.received) == [done.stdout]
+    assert sent == [True]
+
+
+def test_a_caller_that_is_there_and_does_not_send_is_helped(based: Node) -> None:
+    based.receiver.answer(503)
+    done = based.succeed("UPDATE", "v2")
+    based.wait_until_at_rest()
+    based.receiver.answer(200)
+    based.receiver.received.clear()
+    site = based.site()
+    with shared_lock(site.settings.callers_lock):
+        assert resume(site, Patience(0.0)) == ()
+    site.ledger.close()
+    assert bodies(based.receiver.received) == [done.stdout]
+
+
 def test_what_is_owed_is_sent_by_resume_with_the_same_bytes(based: Node) -> None:
     based.receiver.answer(503)
     done = based.succeed("UPDATE", "v2")
+    based.wait_until_at_rest()
     based.receiver.answer(200)
     based.receiver.received.clear()
     site = based.site()
@@ -88,15 +133,19 @@ def test_what_is_owed_is_sent_by_resume_with_the_same_bytes(based: Node) -> None
 def test_what_is_owed_for_another_resource_is_sent_by_the_next_run(based: Node) -> None:
     based.receiver.answer(503)
     owed = based.succeed("UPDATE", "v2", resource="other")
+    based.wait_until_at_rest()
     based.receiver.answer(200)
+    based.receiver.received.clear()
     done = based.succeed("UPDATE", "v2")
-    assert bodies(done.received) == [owed.stdout, done.stdout]
+    based.wait_until_at_rest()
+    assert sorted(bodies(based.receiver.received)) == sorted([owed.stdout, done.stdout])
 
 
 def test_what_is_owed_under_the_same_name_is_superseded_by_the_next_delivery(based: Node) -> None:
     """It would finish the new deployment."""
     based.receiver.answer(503)
     old = based.succeed("UPDATE", "v2")
+    based.wait_until_at_rest()
     based.receiver.answer(200)
     done = based.succeed("UPDATE", "v3")
     assert bodies(done.received) == [done.stdout]
@@ -108,6 +157,7 @@ def test_a_failed_update_is_owed_as_any_other_result(based: Node) -> None:
     based.offer(Deb("tool", "2.0-1", scripts={"postinst": "exit 1"}))
     based.receiver.answer(500)
     failed = based.fail("UPDATE", "v2")
+    based.wait_until_at_rest()
     assert json.loads(based.signals()[failed.id].body)["deploy_status_code"] == 1
 
 

@@ -16,6 +16,7 @@ POLL_SECONDS = 0.1
 # Ours are open file description locks (fcntl(2)): they can be asked about without being taken, and go with their last descriptor.
 _FLOCK = "hhqqi4x"
 _WHOLE_FILE = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+_SHARED = struct.pack(_FLOCK, fcntl.F_RDLCK, os.SEEK_SET, 0, 0, 0)
 
 
 @contextmanager
@@ -51,6 +52,17 @@ def short_lock(path: Path) -> Iterator[None]:
     descriptor = _open(path)
     try:
         fcntl.fcntl(descriptor, fcntl.F_OFD_SETLKW, _WHOLE_FILE)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def shared_lock(path: Path) -> Iterator[None]:
+    """Hold a lock that only others like this hold, any number of them: it tells that somebody is there. Raises AgentError."""
+    descriptor = _open(path)
+    try:
+        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLKW, _SHARED)
         yield
     finally:
         os.close(descriptor)

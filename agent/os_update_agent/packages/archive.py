@@ -84,10 +84,13 @@ class Archive:
 
     def _drop_damaged(self, packages: Sequence[Package]) -> None:
         """Forget files that have changed since they were kept, while there is still time to get them anew."""
-        entries = self._ledger.archive_entries()
-        for package in packages:
-            entry = entries.get(package.identity)
-            if entry is not None and _is_there(self.directory, entry) and not self._is_sound(entry):
+        known = self._ledger.archive_entries()
+        found = [known[package.identity] for package in packages if package.identity in known]
+        entries = [entry for entry in found if _is_there(self.directory, entry)]
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            sound = list(pool.map(self._is_sound, entries))
+        for entry, is_sound in zip(entries, sound):
+            if not is_sound:
                 log.warning(logged(archive=entry.file, dropped="yes", why="it is damaged"))
                 self._drop(entry)
 

@@ -6,9 +6,9 @@ from typing import Callable, Iterable, Optional, Tuple
 
 from os_update_agent.model import PackageState
 
-# Another change within the same tick of the file system's clock would not be seen: ticks take at most 10 ms, or a whole second
-# where the times have no fractions.
-_TOO_YOUNG_NS = 100_000_000
+# Another change within the same tick of the file system's clock would not be seen: ticks take at most 10 ms (CONFIG_HZ, time(7)), or
+# a whole second where the times have no fractions.
+_TOO_YOUNG_NS = 20_000_000
 _SECOND_NS = 1_000_000_000
 
 Stamp = Tuple[Tuple[str, int, int, int], ...]
