@@ -385,7 +385,7 @@ SCENES: Sequence[Callable[[Scene], None]] = (
 
 
 @pytest.fixture(scope="session")
-def played(request: pytest.FixtureRequest, lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dict[str, "Future[None]"]]:
+def played(request: pytest.FixtureRequest, lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dict[str, Future[None]]]:
     """The scenes that this run of the tests asks for, at the same time."""
     wanted = {item.callspec.params["scene"].__name__ for item in request.session.items if "played" in getattr(item, "fixturenames", ())}
     release = Release(tmp_path_factory.mktemp("release"))
@@ -402,5 +402,5 @@ def played(request: pytest.FixtureRequest, lab: Lab, tmp_path_factory: pytest.Te
 
 
 @pytest.mark.parametrize("scene", SCENES, ids=[scene.__name__ for scene in SCENES])
-def test_a_template_does_what_its_header_says(played: Dict[str, "Future[None]"], scene: Callable[[Scene], None]) -> None:
+def test_a_template_does_what_its_header_says(played: Dict[str, Future[None]], scene: Callable[[Scene], None]) -> None:
     played[scene.__name__].result()

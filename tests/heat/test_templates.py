@@ -18,7 +18,6 @@ from heat.lab import Lab
 TEMPLATES = Path(__file__).resolve().parents[2] / "hooks/templates"
 # Every one that has resources: the others are environments, and the workflow.
 NAMES = sorted(path.name for path in TEMPLATES.glob("*.yaml") if "\nresources:" in path.read_text(encoding="utf-8"))
-SERVERS = '{"one": "id-1", "two": "id-2"}'
 # What a template wants to know before its conditions can be looked at.
 PARAMETERS: Dict[str, Dict[str, Any]] = {"one-by-one.yaml": {"servers": "id-1,id-2", "update_after_time": "v1"}}
 
