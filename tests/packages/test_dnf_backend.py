@@ -129,7 +129,7 @@ class World:
         return done.stdout + done.stderr
 
     def dnf_argv(self, *arguments: str) -> List[str]:
-        own = ["-c", f"{self.root}/etc/dnf/dnf.conf", f"--installroot={self.root}", "--setopt=cachedir=/var/cache/dnf", "--noplugins"]
+        own = ["-c", f"{self.root}/etc/dnf/dnf.conf", f"--installroot={self.root}", "--noplugins"]
         return ["dnf", "-q", "-y", "--releasever=1", *own, *arguments]
 
     def environment(self) -> Mapping[str, str]:
