@@ -11,6 +11,7 @@ import threading
 import time
 from pathlib import Path
 from typing import Callable, Iterator
+from urllib.parse import unquote
 
 import pytest
 
@@ -97,6 +98,43 @@ def test_a_terminal_shows_how_far_apt_is(scene: Scene) -> None:
     assert "\x1b[Krefresh" in terminal.said or "\x1b[Kplan" in terminal.said or "\x1b[Kfetch" in terminal.said
     # The line of the progress is wiped before the result.
     assert "\x1b[Kupdated to 'v2': 1 package changed" in terminal.said
+
+
+def behind(mirror: Receiver, scene: Scene, waits: Callable[[str], bool], seen: threading.Event) -> None:
+    """Have a mirror serve the repository; what it is to wait with comes when the terminal has shown what was to be seen."""
+    assert isinstance(scene.stage, AptStage)
+    repository = scene.stage.repository
+
+    def serve(request: Request) -> Reply:
+        file = repository.directory / unquote(request.path).lstrip("/")
+        if not file.is_file():
+            return 404
+        if waits(file.name):
+            assert seen.wait(PATIENCE)
+        return 200, file.read_bytes()
+
+    mirror.answer(serve)
+    (scene.root / "etc/apt/sources.list").write_text(f"{repository.source_line(mirror.url())}\n", encoding="utf-8")
+
+
+def test_a_terminal_shows_what_apt_downloads(scene: Scene) -> None:
+    assert isinstance(scene.stage, AptStage)
+    scene.stage.repository.add(Deb("webapp", "3.0-1"))
+    scene.stage.repository.publish()
+    seen, asked = threading.Event(), []
+
+    def is_second(name: str) -> bool:
+        # A file is named when it begins to come: the one that is here stays in sight until the next one begins.
+        asked.extend([name] if name.endswith(".deb") else [])
+        return len(asked) > 1
+
+    with Receiver() as mirror:
+        behind(mirror, scene, is_second, seen)
+        terminal = Terminal(scene, "update", "v2")
+        terminal.wait_for(lambda: re.search(r"Kfetch +\d+ % 2 of 2: Downloading webapp [13]\.0-1", terminal.said) is not None)
+        seen.set()
+        assert terminal.end() == 0
+    assert not (scene.directory / "run/work/progress").exists()
 
 
 # rpm runs Lua inside the root, which has no shell.

@@ -41,7 +41,6 @@ def run(
     env: Optional[Mapping[str, str]] = None,
     stdin: str = "",
     cwd: Optional[Path] = None,
-    pass_fds: Sequence[int] = (),
 ) -> Completed:
     """Run argv and keep its output. ``ok`` lists the exit statuses that do not raise; None allows all.
 
@@ -57,7 +56,6 @@ def run(
             capture_output=True,
             env=environment(env),
             cwd=cwd,
-            pass_fds=pass_fds,
             umask=UMASK,
             encoding="utf-8",
             errors="replace",
@@ -74,6 +72,7 @@ def run_to_file(
     *,
     ok: Optional[Sequence[int]] = (0,),
     env: Optional[Mapping[str, str]] = None,
+    cwd: Optional[Path] = None,
     pass_fds: Sequence[int] = (),
     timeout: Optional[float] = None,
     errors: bool = True,
@@ -85,7 +84,7 @@ def run_to_file(
 
     Raises CommandFailed.
     """
-    process = start(argv, output, env=env, pass_fds=pass_fds, errors=errors)
+    process = start(argv, output, env=env, cwd=cwd, pass_fds=pass_fds, errors=errors)
     try:
         returncode = process.wait(timeout)
     except subprocess.TimeoutExpired as error:
@@ -100,6 +99,7 @@ def start(
     output: IO[bytes],
     *,
     env: Optional[Mapping[str, str]] = None,
+    cwd: Optional[Path] = None,
     pass_fds: Sequence[int] = (),
     errors: bool = True,
 ) -> "subprocess.Popen[bytes]":
@@ -111,6 +111,7 @@ def start(
             stdout=output,
             stderr=subprocess.STDOUT if errors else subprocess.DEVNULL,
             env=environment(env),
+            cwd=cwd,
             pass_fds=pass_fds,
             umask=UMASK,
             # Ctrl-C and a hang-up of the terminal are not for the package manager.

@@ -178,9 +178,12 @@ class Apt(AptCalls):
         with self._status() as status:
             options = ["-o", "APT::Sandbox::User=root", "-o", f"APT::Status-Fd={status.fileno()}"]
             argv = self._apt("apt-get", "-q", *_NETWORK, *options, "download", *map(exact, packages))
-            done = run(argv, ok=None, env=self._environment(), cwd=self.archive, pass_fds=[status.fileno()])
+            # What it prints goes there, too: its status only counts the files, and does not name them.
+            done = run_to_file(argv, status, ok=None, env=self._environment(), cwd=self.archive, pass_fds=[status.fileno()])
+            status.seek(0)
+            said = status.read().decode("utf-8", "replace") if done.returncode else ""
         if done.returncode:
-            raise PackageError(f"packages cannot be fetched: {apt_parse.first_error(done.stderr)}")
+            raise PackageError(f"packages cannot be fetched: {apt_parse.first_error(said)}")
 
     def unpack(self, files: Sequence[Path], output: IO[bytes]) -> None:
         """Unpack package files over half-installed packages. apt refuses to do anything before that, and --fix-broken does not do it."""

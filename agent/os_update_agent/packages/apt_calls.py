@@ -61,9 +61,16 @@ class AptCalls:
 
     @contextmanager
     def _status(self) -> Iterator[IO[bytes]]:
-        """Where apt tells how far it is, for whoever watches. A file: apt ends halfway when the reader of a pipe dies."""
-        with open(self.work / STATUS_FILE, "w+b", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
-            yield file
+        """Where apt tells how far it is, for whoever watches. A file: apt ends halfway when the reader of a pipe dies.
+
+        It goes when apt has ended: what comes next is another story.
+        """
+        path = self.work / STATUS_FILE
+        try:
+            with open(path, "w+b", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+                yield file
+        finally:
+            path.unlink(missing_ok=True)
 
     def _apt_get(self, arguments: Sequence[str], output: IO[bytes]) -> Tuple[str, ...]:
         with self._status() as status:

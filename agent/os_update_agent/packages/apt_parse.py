@@ -189,8 +189,11 @@ def why_impossible(text: str) -> str:
 
 
 def first_error(text: str) -> str:
-    """The first line that apt calls an error (dpkg's complaint before apt's summary of it), else the last line."""
-    lines = text.splitlines()
+    """The first line that apt calls an error (dpkg's complaint before apt's summary of it), else the last line.
+
+    What it says there of its progress does not count.
+    """
+    lines = [line for line in text.splitlines() if not line.startswith("dlstatus:")]
     for start in ("dpkg: error", "E: "):
         for index, line in enumerate(lines):
             if line.startswith(start):
