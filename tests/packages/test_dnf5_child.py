@@ -33,7 +33,7 @@ def answer(action, **details):
 """
 # Whether the locks are held is asked by another process: a process does not see its own.
 LOOK = """
-locks = read_settings(Path(root)).locks
+locks = read_settings(Path(root), drop_ins=True).locks
 def look(request):
     pid = os.fork()
     if not pid:
@@ -50,6 +50,14 @@ if sys.argv[3] == "alone":
     theirs.close()
 identity = ["tool", "%s", "2.0-1"]
 print(answer("transact", install=[(identity, "user")], files=[sys.argv[4]], remove=[], forced=True))
+"""
+# What libdnf5 itself has read.
+SETTINGS = """
+from os_update_agent.packages import dnf5_base
+base = dnf5_base.opened({"root": root})
+config = base.get_config()
+print(*config.installonlypkgs)
+print(config.transaction_history_dir)
 """
 # As with the dnf of Fedora 41 to 43.
 FETCH = """
@@ -98,19 +106,39 @@ def told(hand: Dnf5Hand, program: str, *arguments: object) -> "subprocess.Comple
 
 
 def is_unfinished(hand: Dnf5Hand) -> bool:
-    return dnf5_record.is_unfinished(read_settings(hand.root).history)
+    return dnf5_record.is_unfinished(read_settings(hand.root, drop_ins=True).history)
 
 
 def marks(hand: Dnf5Hand) -> Dict[str, str]:
-    mark_of = dnf5_record.marks(read_settings(hand.root).state)
+    mark_of = dnf5_record.marks(read_settings(hand.root, drop_ins=True).state)
     return {name: mark_of(name, native_architecture()) for name, _ in hand.rows()}
+
+
+def test_what_libdnf5_reads_from_its_drop_in_directories_is_read_here(hand: Dnf5Hand) -> None:
+    files = {
+        "etc/dnf/libdnf5.conf.d/20-first.conf": "installonlypkgs = first\ntransaction_history_dir = /srv/first\n",
+        "etc/dnf/libdnf5.conf.d/60-own.conf": "installonlypkgs = own, other\n",
+        "usr/share/dnf5/libdnf.conf.d/60-own.conf": "installonlypkgs = hidden\ntransaction_history_dir = /srv/hidden\n",
+        "usr/share/dnf5/libdnf.conf.d/90-last.conf": "transaction_history_dir = /srv/last\n",
+        "usr/share/dnf5/libdnf.conf.d/95-none": "installonlypkgs = none\n",
+    }
+    for name, text in files.items():
+        (hand.root / name).parent.mkdir(parents=True, exist_ok=True)
+        (hand.root / name).write_text(f"[main]\n{text}", encoding="utf-8")
+    install_only, history = told(hand, SETTINGS).stdout.splitlines()
+    settings = read_settings(hand.root, drop_ins=True)
+    assert set(settings.install_only) == set(install_only.split())
+    assert {"first", "own", "other"} <= set(settings.install_only)
+    assert settings.history == hand.root / history.lstrip("/") == hand.root / "srv/last"
+    # dnf 4 knows nothing of them.
+    assert "own" not in read_settings(hand.root).install_only
 
 
 def test_whoever_waits_is_looked_for_under_the_lock_of_dnf(hand: Dnf5Hand) -> None:
     """libdnf5 takes none: between a look and its lock another agent could have found it free."""
     assert told(hand, LOOK).stdout.split() == ["free", "held", "free"]
     # What is left behind does not keep anybody who is not root from listing packages.
-    locks = [path for path in read_settings(hand.root).locks if path.exists()]
+    locks = [path for path in read_settings(hand.root, drop_ins=True).locks if path.exists()]
     assert locks and all(path.stat().st_mode & 0o444 == 0o444 for path in locks)
 
 
@@ -199,7 +227,7 @@ def test_a_mark_that_went_there_without_an_end_comes_back(hand: Dnf5Hand, interr
     """dnf writes the reasons first, and the end of its transaction behind them."""
     assert told(hand, COMPLETE, 1).returncode == 9
     assert marks(hand) != interrupted
-    with closing(sqlite3.connect(read_settings(hand.root).history / "transaction_history.sqlite")) as record, record:
+    with closing(sqlite3.connect(read_settings(hand.root, drop_ins=True).history / "transaction_history.sqlite")) as record, record:
         record.execute("UPDATE trans SET state_id = 1, dt_end = NULL WHERE id = (SELECT max(id) FROM trans)")
     assert "'problems': []" in told(hand, COMPLETE, 9).stdout
     assert not is_unfinished(hand)
@@ -207,7 +235,7 @@ def test_a_mark_that_went_there_without_an_end_comes_back(hand: Dnf5Hand, interr
 
 
 def test_a_record_that_cannot_be_written_is_told_and_made_good(hand: Dnf5Hand, interrupted: Dict[str, str]) -> None:
-    record = read_settings(hand.root).state / "packages.toml"
+    record = read_settings(hand.root, drop_ins=True).state / "packages.toml"
     subprocess.run(["mount", "--bind", str(record), str(record)], check=True)
     try:
         said = told(hand, COMPLETE, 9).stdout

@@ -10,7 +10,6 @@ from typing import Callable, Sequence
 
 from os_update_agent.packages import dnf_record
 from os_update_agent.packages.dnf_locks import wait_until_free
-from os_update_agent.packages.dnf_settings import read_settings
 from os_update_agent.packages.rpm_backend import RpmBackend
 
 
@@ -20,7 +19,7 @@ class Dnf4(RpmBackend):
     program = "dnf4_worker.py"
 
     def wait(self) -> None:
-        settings = read_settings(self.root)
+        settings = self.settings()
         locks = [settings.cache / "metadata_lock.pid", settings.cache / "download_lock.pid", settings.persistent / "rpmdb_lock.pid"]
         wait_until_free(locks, self._rpm_lock, timeout=self.lock_timeout)
 
@@ -36,4 +35,4 @@ class Dnf4(RpmBackend):
 
     @property
     def _record(self) -> Path:
-        return read_settings(self.root).persistent / "history.sqlite"
+        return self.settings().persistent / "history.sqlite"

@@ -13,7 +13,6 @@ from typing import Any, Callable, FrozenSet, Sequence
 from os_update_agent.model import Identity
 from os_update_agent.node.lock import wait_until_free
 from os_update_agent.packages import dnf5_record
-from os_update_agent.packages.dnf_settings import read_settings
 from os_update_agent.packages.rpm_backend import RpmBackend
 
 # Below /run: what was installed before a boot asks for no other one.
@@ -24,19 +23,20 @@ class Dnf5(RpmBackend):
     """dnf 5 and rpm."""
 
     program = "dnf5_worker.py"
+    reads_drop_ins = True
 
     def wait(self) -> None:
-        wait_until_free([*read_settings(self.root).locks, self._rpm_lock], timeout=self.lock_timeout)
+        wait_until_free([*self.settings().locks, self._rpm_lock], timeout=self.lock_timeout)
 
     def _marks(self) -> Callable[[str, str], str]:
-        return dnf5_record.marks(read_settings(self.root).state)
+        return dnf5_record.marks(self.settings().state)
 
     def _record_files(self) -> Sequence[Path]:
-        settings = read_settings(self.root)
+        settings = self.settings()
         return [path for place in {settings.state, settings.history} for path in place.glob("*")]
 
     def _is_unfinished(self) -> bool:
-        return dnf5_record.is_unfinished(read_settings(self.root).history)
+        return dnf5_record.is_unfinished(self.settings().history)
 
     def _note_refresh(self, answer: Any) -> None:
         staging = self.work / f"{_SUGGESTED}.new"

@@ -83,7 +83,7 @@ def locked(request: Request) -> Iterator[None]:
     then, for a process has a record lock once, however often it takes it.
     """
     with ExitStack() as stack:
-        for path in read_settings(Path(request["root"])).locks:
+        for path in read_settings(Path(request["root"]), drop_ins=True).locks:
             if not stack.enter_context(record_locked(path)):
                 raise Locked("another dnf is at work")
         check_wanted(request)

@@ -3,11 +3,13 @@
 import configparser
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Tuple
+from typing import List, Tuple
 
 from os_update_agent.errors import PackageError
 
 DNF_CONF = "etc/dnf/dnf.conf"
+# Of dnf 5: the distribution's and the operator's, where a file hides the one of the same name before it (dnf5.conf(5)).
+_DROP_INS = ("usr/share/dnf5/libdnf.conf.d", "etc/dnf/libdnf5.conf.d")
 _STATE = "/usr/lib/sysimage/libdnf5"
 # Of dnf 5: since 5.3 beside what it keeps, or with the record, by its version; 5.2 and older.
 _LOCK, _OLD_LOCK = "system-repo.lock", "run/dnf/rpmtransaction.lock"
@@ -34,26 +36,38 @@ class DnfSettings:
     locks: Tuple[Path, ...]
 
 
-def read_settings(root: Path) -> DnfSettings:
-    """The settings of dnf below ``root``. Raises PackageError where the file cannot be read."""
-    file = root / DNF_CONF
+def settings_files(root: Path, *, drop_ins: bool) -> Tuple[Path, ...]:
+    """The files that the settings come from; the last one that says something wins. ``drop_ins`` are read by dnf 5 alone."""
+    found = {path.name: path for place in _DROP_INS for path in (root / place).glob("*.conf")} if drop_ins else {}
+    return (*(found[name] for name in sorted(found)), root / DNF_CONF)
+
+
+def read_settings(root: Path, *, drop_ins: bool = False) -> DnfSettings:
+    """The settings of dnf below ``root``. Raises PackageError where a file cannot be read."""
+    parsers = [_read(file) for file in settings_files(root, drop_ins=drop_ins)]
+
+    def each(name: str) -> List[str]:
+        return [parser.get("main", name).strip() for parser in parsers if parser.has_option("main", name)]
+
+    def place(name: str, default: str) -> Path:
+        return root / [default, *each(name)][-1].lstrip("/")
+
+    own = [word for text in each("installonlypkgs") for word in text.replace(",", " ").split()]
+    persistent, state = place("persistdir", "/var/lib/dnf"), place("system_state_dir", _STATE)
+    return DnfSettings(
+        place("cachedir", "/var/cache/dnf"),
+        persistent,
+        tuple(dict.fromkeys((*INSTALL_ONLY, *own))),
+        state,
+        place("transaction_history_dir", _STATE),
+        tuple(dict.fromkeys((persistent / _LOCK, state / _LOCK, root / _OLD_LOCK))),
+    )
+
+
+def _read(file: Path) -> configparser.ConfigParser:
     parser = configparser.ConfigParser(interpolation=None, strict=False)
     try:
         parser.read(file, encoding="utf-8")
     except (configparser.Error, OSError, UnicodeDecodeError) as error:
         raise PackageError(f"{file} cannot be read: {' '.join(str(error).split())}") from error
-
-    def setting(name: str, default: str) -> str:
-        return parser.get("main", name, fallback=default).strip()
-
-    own = setting("installonlypkgs", "").replace(",", " ").split()
-    persistent = root / setting("persistdir", "/var/lib/dnf").lstrip("/")
-    state = root / setting("system_state_dir", _STATE).lstrip("/")
-    return DnfSettings(
-        root / setting("cachedir", "/var/cache/dnf").lstrip("/"),
-        persistent,
-        tuple(dict.fromkeys((*INSTALL_ONLY, *own))),
-        state,
-        root / setting("transaction_history_dir", _STATE).lstrip("/"),
-        tuple(dict.fromkeys((persistent / _LOCK, state / _LOCK, root / _OLD_LOCK))),
-    )
+    return parser

@@ -5,6 +5,7 @@ with 0; a failing scriptlet does not take its package back; a transaction that w
 only forward is clean from there; output goes to a file, never to a pipe.
 """
 
+import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,12 +17,13 @@ from os_update_agent.node.run import run
 from os_update_agent.packages import dnf_parse, rpm_reboot
 from os_update_agent.packages.dnf_child import Child
 from os_update_agent.packages.dnf_parse import dnf_word
-from os_update_agent.packages.dnf_settings import DNF_CONF
+from os_update_agent.packages.dnf_settings import settings_files
 from os_update_agent.packages.progress import STATUS_FILE
 from os_update_agent.packages.rpm_calls import RpmCalls, native_architecture
 from os_update_agent.packages.stamp import LastState
 
 _COMMENT_LENGTH = 80
+_BUSY_PAUSE = 0.2
 
 
 @dataclass
@@ -78,7 +80,7 @@ class RpmBackend(RpmCalls):
         if not self._verified:
             # Once for each backend, thus each run: rpm -qa does not say all that is wrong. It needs the lock, which others may hold.
             self._verified = self._verify()
-        files = [*(self.root / self._dbpath).glob("*"), *self._record_files(), self.root / DNF_CONF]
+        files = [*(self.root / self._dbpath).glob("*"), *self._record_files(), *settings_files(self.root, drop_ins=self.reads_drop_ins)]
         return self._last.get(files, self._read)
 
     def _read(self) -> PackageState:
@@ -250,11 +252,14 @@ class RpmBackend(RpmCalls):
             "comment": f"os-update-agent {value}".strip(),
             **details,
         }
-        for _ in range(10):
+        end = time.monotonic() + self.lock_timeout
+        while True:
             self.wait()
             answer = self._worker().ask(request, output)
-            if "busy" not in answer:
+            if "busy" not in answer or time.monotonic() > end:
                 break
+            # It was free when we looked.
+            time.sleep(_BUSY_PAUSE)
         if "busy" in answer:
             raise Busy(f"the package manager is locked: {answer['busy']}")
         if "error" in answer:

@@ -3,14 +3,14 @@
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Dict, FrozenSet, List, Sequence
+from typing import ClassVar, Dict, FrozenSet, List, Sequence
 
 from os_update_agent.errors import CommandFailed, PackageError
 from os_update_agent.model import Identity, Package
 from os_update_agent.node.lock import holder
 from os_update_agent.node.run import run
 from os_update_agent.packages import dnf_parse
-from os_update_agent.packages.dnf_settings import read_settings
+from os_update_agent.packages.dnf_settings import DnfSettings, read_settings
 
 
 @dataclass
@@ -18,6 +18,12 @@ class RpmCalls:
     """rpm on ``root``."""
 
     root: Path
+    # Does this dnf read its settings from drop-in directories as well?
+    reads_drop_ins: ClassVar[bool] = False
+
+    def settings(self) -> DnfSettings:
+        """What dnf.conf says. Raises PackageError where it cannot be read."""
+        return read_settings(self.root, drop_ins=self.reads_drop_ins)
 
     def installed_sizes(self, files: Sequence[Path]) -> Dict[Identity, int]:
         """What package files will take on the disk: (name, architecture, version) -> KiB."""
@@ -61,7 +67,7 @@ class RpmCalls:
         return True
 
     def _install_only(self) -> FrozenSet[str]:
-        provides = read_settings(self.root).install_only
+        provides = self.settings().install_only
         done = run(["rpm", *self._root_options(), "-q", "--whatprovides", "--queryformat", r"%{name}\t\n", *provides], ok=None)
         # "no package provides kernel-PAE" is no error, and is no line with a tab.
         return frozenset(line[:-1] for line in done.stdout.splitlines() if line.endswith("\t"))
