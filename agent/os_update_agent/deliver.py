@@ -31,10 +31,11 @@ log = logging.getLogger(__name__)
 BY_HAND = "by-hand-"
 
 
-def deliver(settings: Settings, deployment: Deployment, *, signals: bool = True) -> str:
+def deliver(settings: Settings, deployment: Deployment, *, signals: bool = True, watch: Optional[Watch] = None) -> str:
     """Take one delivery to its end and answer Heat. Returns the body that was, or will be, signalled.
 
-    Nothing that can go wrong is raised: it becomes a failure that is told to Heat. ``signals`` False only returns the body.
+    Nothing that can go wrong is raised: it becomes a failure that is told to Heat. ``signals`` False only returns the body. ``watch``
+    is shown the run while it is at work.
     """
     try:
         site = open_site(settings)
@@ -60,7 +61,7 @@ def deliver(settings: Settings, deployment: Deployment, *, signals: bool = True)
         for overtaken in owed - {signal.config_id for signal in site.ledger.owed()}:
             forget_signal(overtaken)
         with shared_lock(site.settings.callers_lock):
-            see_through(site, deployment.id, policy, meanwhile=(lambda: get_ready(deployment.signal)) if signals else None)
+            see_through(site, deployment.id, policy, watch, meanwhile=(lambda: get_ready(deployment.signal)) if signals else None)
             return _answer(site, deployment, None, signals, policy.signal_timeout)
     except LedgerError as error:
         return _without_ledger(settings, deployment, error, signals, changed=True)

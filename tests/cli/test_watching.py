@@ -1,5 +1,6 @@
 """Long work at a terminal: progress while apt works, and Ctrl-C, which ends only the watching."""
 
+import json
 import os
 import pty
 import re
@@ -10,17 +11,18 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Callable, Iterator
+from typing import Callable, Dict, Iterator
 from urllib.parse import unquote
 
 import pytest
 
 from os_update_agent.demo.receiver import Receiver, Reply, Request
-from os_update_agent.demo.repository import Deb
+from os_update_agent.demo.repository import Deb, Repository
 from os_update_agent.demo.rpm_repository import Rpm
 from os_update_agent.demo.scene import Scene
 from os_update_agent.demo.stage import AptStage, RpmStage
 from os_update_agent.ledger import Ledger
+from os_update_agent.node.lock import holder
 
 AGENT = Path(__file__).parents[2] / "agent"
 PATIENCE = 120.0
@@ -77,12 +79,16 @@ class Terminal:
             self.said += block.decode("utf-8", "replace")
 
 
+def until(gate: Path) -> Dict[str, str]:
+    """Scripts that let a package be configured when the file is there. They run on this very machine."""
+    return {"postinst": f"n=0; while [ ! -e {gate} ] && [ $n -lt 1200 ]; do sleep 0.1; n=$((n + 1)); done"}
+
+
 def slow(scene: Scene) -> Path:
-    """A new version of webapp whose configuration goes on when the file that is returned is there. It runs on this very machine."""
+    """A new version of webapp whose configuration goes on when the file that is returned is there."""
     gate = scene.directory / "gate"
-    wait = f"n=0; while [ ! -e {gate} ] && [ $n -lt 1200 ]; do sleep 0.1; n=$((n + 1)); done"
     assert isinstance(scene.stage, AptStage)
-    scene.stage.repository.add(Deb("webapp", "3.0-1", scripts={"postinst": wait}))
+    scene.stage.repository.add(Deb("webapp", "3.0-1", scripts=until(gate)))
     scene.stage.repository.publish()
     return gate
 
@@ -135,6 +141,60 @@ def test_a_terminal_shows_what_apt_downloads(scene: Scene) -> None:
         seen.set()
         assert terminal.end() == 0
     assert not (scene.directory / "run/work/progress").exists()
+
+
+def interrupt(scene: Scene, gate: Path) -> None:
+    """Leave two packages as a dpkg does that was ended before it configured them."""
+    made = Repository(scene.directory / "by-hand")
+    made.add(*(Deb(name, "1.0-1", scripts=until(gate)) for name in ("first", "second")))
+    subprocess.run(
+        ["dpkg", f"--root={scene.root}", f"--log={scene.root}/dpkg.log", "--force-not-root", "--force-bad-path",
+         "--force-script-chrootless", "--unpack", *made.directory.glob("*.deb")],
+        check=True, stdout=subprocess.DEVNULL,
+    )  # fmt: skip
+
+
+def test_a_terminal_shows_what_is_repaired_and_what_of_the_index_comes(scene: Scene) -> None:
+    """Of a delivery that is replayed, as of an update by hand."""
+    gate, seen = scene.directory / "gate", threading.Event()
+    interrupt(scene, gate)
+    file = scene.directory / "deployed.json"
+    file.write_text(json.dumps(scene._deployment("UPDATE", "v2")), encoding="utf-8")
+    with Receiver() as mirror:
+        behind(mirror, scene, lambda name: name == "Packages", seen)
+        terminal = Terminal(scene, "replay", "--no-signal", str(file))
+        terminal.wait_for(lambda: "\x1b[Kcheck 1 of 2: Setting up first (1.0-1)" in terminal.said)
+        gate.touch()
+        terminal.wait_for(lambda: re.search(r"Krefresh +\d+ % \d of \d: Downloading \./ Release", terminal.said) is not None)
+        seen.set()
+        assert terminal.end() == 0
+    assert "an earlier interruption was repaired: first, second" in terminal.said
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+def test_a_terminal_shows_that_a_plan_refreshes_the_index(scene: Scene, quiet: bool) -> None:
+    seen = threading.Event()
+    with Receiver() as mirror:
+        behind(mirror, scene, lambda name: name == "Packages", seen)
+        terminal = Terminal(scene, "plan", *(["--quiet"] if quiet else []))
+        if not quiet:
+            terminal.wait_for(lambda: re.search(r"Krefresh +\d+ % \d of \d: Downloading \./ Release", terminal.said) is not None)
+        seen.set()
+        assert terminal.end() == 0
+    assert ("\x1b[K" in terminal.said) != quiet
+    assert ("" if quiet else "\x1b[K") + "an update would change nothing\r\n" in terminal.said
+
+
+def test_ctrl_c_ends_a_plan_and_the_apt_that_it_has_started(scene: Scene) -> None:
+    seen = threading.Event()
+    with Receiver() as mirror:
+        behind(mirror, scene, lambda name: name == "Packages", seen)
+        terminal = Terminal(scene, "plan")
+        terminal.wait_for(lambda: "\x1b[Krefresh" in terminal.said)
+        os.write(terminal.master, b"\x03")
+        assert terminal.end() == 128 + signal.SIGINT and "Traceback" not in terminal.said
+        terminal.wait_for(lambda: not holder(scene.root / "var/lib/apt/lists/lock"))
+        seen.set()
 
 
 # rpm runs Lua inside the root, which has no shell.

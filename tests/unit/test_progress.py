@@ -47,5 +47,17 @@ def test_each_package_is_counted_once() -> None:
     assert counted(FAILED, "Removing") == 0
 
 
+SET_UP = "Setting up webapp (2.0-1) ...\nwebapp: migrates its cache\n"
+
+
+def test_a_repair_is_counted_from_what_the_log_says_before_it() -> None:
+    unpacked = "Preparing to unpack .../libweb_1.0-1_amd64.deb ...\nUnpacking libweb (1.0-1) over (1.0-1) ...\n"
+    assert last_step(f"packages to repair: 3\n{unpacked}") == Step("1 of 3: Unpacking libweb (1.0-1)", None)
+    text = f"packages to repair: 3\n{unpacked}Setting up libweb (1.0-1) ...\n{SET_UP}"
+    assert last_step(text) == Step("2 of 3: Setting up webapp (2.0-1)", None)
+    assert str(last_step(SET_UP)) == "Setting up webapp (2.0-1)"
+    assert last_step("=== undo\ncompleting webapp-2.0-1.x86_64.rpm\n") == Step("Completing webapp-2.0-1.x86_64", None)
+
+
 def test_dnf_counts_itself() -> None:
     assert last_step("=== transact\n[2/8] Upgrade webapp-2.0-1.x86_64\n") == Step("2 of 8: Upgrade webapp-2.0-1.x86_64", 25.0)

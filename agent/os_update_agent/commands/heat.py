@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from os_update_agent.commands.asked import tell
-from os_update_agent.commands.watching import Watcher
+from os_update_agent.commands.watching import Watcher, watcher_of
 from os_update_agent.deliver import deliver
 from os_update_agent.errors import UsageError
 from os_update_agent.heat.deployment import parse
@@ -56,7 +56,13 @@ def replay(settings: Settings, arguments: argparse.Namespace) -> int:
         text = Path(arguments.file).read_text(encoding="utf-8", errors="replace")
     except OSError as error:
         raise UsageError(f"{arguments.file} cannot be read: {error.strerror}") from error
-    body = json.loads(deliver(settings, parse(text), signals=not arguments.no_signal))
+    deployment = parse(text)
+    watcher = watcher_of(settings, quiet=arguments.quiet)
+    try:
+        body = json.loads(deliver(settings, deployment, signals=not arguments.no_signal, watch=watcher))
+    finally:
+        if watcher is not None:
+            watcher.close()
     outputs = {name: value for name, value in body.items() if not name.startswith("deploy_")}
     return tell(arguments, Outcome(body["deploy_status_code"], body["deploy_stdout"], body["deploy_stderr"], outputs))
 

@@ -5,6 +5,7 @@ from typing import Dict, FrozenSet, List, Tuple
 
 from os_update_agent import views
 from os_update_agent.commands.asked import answer, histories, key_of, policy_of, record_of, state_of
+from os_update_agent.commands.watching import Doing
 from os_update_agent.conclusion import changed_by
 from os_update_agent.decision import decide
 from os_update_agent.errors import UsageError
@@ -13,6 +14,7 @@ from os_update_agent.heat.exposure import readable_by_all
 from os_update_agent.model import Change, History, diff
 from os_update_agent.node.lock import node_holder
 from os_update_agent.packages.state import visible
+from os_update_agent.phases import names
 from os_update_agent.planning import aim_of_restore, aim_of_update
 from os_update_agent.policy import Policy
 from os_update_agent.report import shown
@@ -66,17 +68,21 @@ def plan(settings: Settings, arguments: argparse.Namespace) -> int:
     policy = policy_of(site, arguments, key)
     backend = site.backend(policy)
     record = site.ledger.history(key).record(arguments.value) if arguments.value else None
-    if record is not None and record.is_reached and record.state is not None:
-        before = backend.capture()
-        aim = aim_of_restore(site.ledger, policy, before, record.state)
-        title = f"the way back to {shown(policy.value)}"
-    else:
-        if not arguments.no_refresh:
-            backend.refresh()
-        before = backend.capture()
-        aim = aim_of_update(backend, policy, before)
-        title = f"an update to {shown(policy.value)}" if policy.value else "an update"
-    found = forecast(site, policy, backend, before, aim)
+    with Doing(site, quiet=arguments.quiet) as doing:
+        if record is not None and record.is_reached and record.state is not None:
+            doing.phase = names.PLAN
+            before = backend.capture()
+            aim = aim_of_restore(site.ledger, policy, before, record.state)
+            title = f"the way back to {shown(policy.value)}"
+        else:
+            if not arguments.no_refresh:
+                doing.phase = names.REFRESH
+                backend.refresh()
+            doing.phase = names.PLAN
+            before = backend.capture()
+            aim = aim_of_update(backend, policy, before)
+            title = f"an update to {shown(policy.value)}" if policy.value else "an update"
+        found = forecast(site, policy, backend, before, aim)
     document = views.plan_document(title, found, policy.archive)
     answer(arguments, document, views.plan_text(document, found.changes))
     return UPDATES_AVAILABLE if arguments.detailed_exitcode and found.changes else 0

@@ -1,64 +1,115 @@
-"""Shows a run while it is at work: one line that is rewritten on a terminal, dated lines elsewhere."""
+"""Shows what is at work: one line that is rewritten on a terminal, dated lines elsewhere."""
 
+import contextlib
 import os
 import shutil
 import sys
+import threading
 import time
 from pathlib import Path
-from typing import Optional, TextIO
+from types import TracebackType
+from typing import Optional, TextIO, Type
 
+from os_update_agent.errors import AgentError
 from os_update_agent.model import Run, diff
-from os_update_agent.packages.progress import STATUS_FILE, Step, counted, last_step
+from os_update_agent.packages.progress import REFRESH_FILE, STATUS_FILE, Step, counted, last_step
 from os_update_agent.packages.state import visible
 from os_update_agent.phases import names
+from os_update_agent.phases.work import ENTERED
 from os_update_agent.report import shown, when
-from os_update_agent.site import Site
+from os_update_agent.settings import Settings
+from os_update_agent.site import Site, open_site
 
 # Where the package manager is at work, and so has something to say.
-_LONG = (names.FETCH, names.TRANSACT, names.UNDO)
+_LONG = (names.CHECK, names.REFRESH, names.FETCH, names.TRANSACT, names.UNDO)
 _COUNTED = ("Unpacking", "Configuring", "Removing")
 _TAIL_BYTES = 16 * 1024
 _LINE_SECONDS = 10.0
+_LOOK_SECONDS = 0.2
+_WONDERING_SECONDS = 2.0
+
+
+class Display:
+    """Where somebody looks on: a line that is rewritten on a terminal, dated lines elsewhere. close() leaves the terminal clean."""
+
+    def __init__(self, site: Site, stream: Optional[TextIO] = None) -> None:
+        self._clock = site.clock
+        self._stream = stream or sys.stderr
+        self.is_terminal = self._stream.isatty()
+        self._line = ""
+        self._told = time.monotonic()
+
+    def say(self, text: str) -> None:
+        self._told = time.monotonic()
+        if self.is_terminal:
+            self._write(f"\r\x1b[K{text}\n")
+            self._line = ""
+        else:
+            self._write(f"{when(self._clock())} {text}\n")
+
+    def show(self, text: str) -> None:
+        """The line of the terminal from now on."""
+        text = text[: max(20, shutil.get_terminal_size().columns - 1)]
+        if text != self._line:
+            self._write(f"\r\x1b[K{text}")
+            self._line = text
+
+    def say_now_and_then(self, text: str) -> None:
+        if time.monotonic() - self._told > _LINE_SECONDS:
+            self.say(text)
+
+    def close(self) -> None:
+        if self.is_terminal and self._line:
+            self._write("\r\x1b[K")
+
+    def _write(self, text: str) -> None:
+        try:
+            self._stream.write(text)
+            self._stream.flush()
+        except OSError:
+            # The terminal is gone: that is no reason to stop waiting for the result.
+            self._stream = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+            self.is_terminal = False
 
 
 class Watcher:
-    """Call it with the run as often as you like; close() leaves the terminal's line clean."""
+    """Shows a run of a worker. Call it with the run as often as you like; close() leaves the terminal's line clean."""
 
     def __init__(self, site: Site, stream: Optional[TextIO] = None) -> None:
         self.site = site
-        self.stream = stream or sys.stderr
-        self.is_terminal = self.stream.isatty()
+        self.display = Display(site, stream)
         self.run = 0
         self.phase = ""
-        self.line = ""
-        self.told = 0.0
+        self.entered = 0.0
         self.total = 0
 
     def __call__(self, run: Run) -> None:
         if run.id != self.run:
-            self._say(f"run {run.id}: {run.kind} to {shown(run.value)}; log {run.log or self.site.run_log(run.id)}")
+            self.display.say(f"run {run.id}: {run.kind} to {shown(run.value)}; log {run.log or self.site.run_log(run.id)}")
             self.run, self.phase = run.id, ""
         if run.phase != self.phase:
-            self.phase, self.total = run.phase, 0
-            if not self.is_terminal:
-                self._say(f"run {run.id}: {run.phase}")
+            self.phase, self.entered, self.total = run.phase, time.time(), 0
+            if not self.display.is_terminal:
+                self.display.say(f"run {run.id}: {run.phase}")
         step = self._step(run) if run.phase in _LONG else None
-        if self.is_terminal:
-            self._rewrite(run.phase + (f" {step.percent:3.0f} % {step.text}" if step else ""))
-        elif step and time.monotonic() - self.told > _LINE_SECONDS:
-            self._say(f"run {run.id}: {run.phase} {step.percent:.0f} % {step.text}")
+        if self.display.is_terminal:
+            self.display.show(_line(run.phase, step, self.entered))
+        elif step:
+            self.display.say_now_and_then(f"run {run.id}: {run.phase} {step}")
 
     def close(self) -> None:
-        if self.is_terminal and self.line:
-            self._write("\r\x1b[K")
+        self.display.close()
 
     def _step(self, run: Run) -> Optional[Step]:
-        """What apt's status file says, else the end of the run's log, where a dnf writes."""
-        status = self.site.settings.run / "work" / STATUS_FILE
-        text = _read(status, run.started)
+        """What the package manager's own file says, else the end of the run's log, where dpkg and a dnf write."""
+        work = self.site.settings.run / "work"
+        if run.phase == names.REFRESH:
+            return last_step(_read(work / REFRESH_FILE, run.started))
+        # What is left there before anything is fetched was left by a worker that was killed.
+        text = _read(work / STATUS_FILE, run.started) if run.phase != names.CHECK else ""
         step = last_step(text)
         if step is None:
-            return last_step(_read(Path(run.log or self.site.run_log(run.id)), run.started))
+            return last_step(self._log(run))
         word = step.text.partition(" ")[0]
         if word not in _COUNTED:
             return step
@@ -67,37 +118,74 @@ class Watcher:
             self.total = len(visible(diff(ledger.state(run.before), ledger.state(run.target))))
         return Step(f"{counted(text, word)} of {self.total}: {step.text}", step.percent)
 
-    def _say(self, text: str) -> None:
-        self.told = time.monotonic()
-        if self.is_terminal:
-            self._write(f"\r\x1b[K{text}\n")
-        else:
-            self._write(f"{when(self.site.clock())} {text}\n")
-
-    def _rewrite(self, text: str) -> None:
-        text = text[: max(20, shutil.get_terminal_size().columns - 1)]
-        if text != self.line:
-            self._write(f"\r\x1b[K{text}")
-            self.line = text
-
-    def _write(self, text: str) -> None:
-        try:
-            self.stream.write(text)
-            self.stream.flush()
-        except OSError:
-            # The terminal is gone: that is no reason to stop waiting for the result.
-            self.stream = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
-            self.is_terminal = False
+    def _log(self, run: Run) -> str:
+        """The end of what the log says of this phase. The check is where it begins, and what is repaired there is counted from there."""
+        size = None if run.phase == names.CHECK else _TAIL_BYTES
+        return _read(Path(run.log or self.site.run_log(run.id)), run.started, size).rpartition(f"{ENTERED}{run.phase}\n")[2]
 
 
-def _read(path: Path, since: float) -> str:
-    """The end of a file; '' where it is not there, or is older than the run that it should tell about."""
+class Doing:
+    """Shows what the command itself is doing, which takes long where a package index is refreshed: doing.phase is what is shown."""
+
+    def __init__(self, site: Site, *, quiet: bool, stream: Optional[TextIO] = None) -> None:
+        self._phase = ""
+        self._index = site.settings.run / "work" / REFRESH_FILE
+        self._display = Display(site, stream)
+        self._begun = time.time()
+        self._is_over = threading.Event()
+        self._thread = None if quiet else threading.Thread(target=self._look_on, daemon=True)
+
+    @property
+    def phase(self) -> str:
+        return self._phase
+
+    @phase.setter
+    def phase(self, phase: str) -> None:
+        self._phase, self._begun = phase, time.time()
+
+    def __enter__(self) -> "Doing":
+        if self._thread is not None:
+            self._thread.start()
+        return self
+
+    def __exit__(self, kind: Optional[Type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]) -> None:
+        self._is_over.set()
+        if self._thread is not None:
+            self._thread.join()
+        self._display.close()
+
+    def _look_on(self) -> None:
+        while not self._is_over.wait(_LOOK_SECONDS):
+            step = last_step(_read(self._index, self._begun)) if self.phase == names.REFRESH else None
+            text = _line(self.phase, step, self._begun)
+            if self._display.is_terminal:
+                self._display.show(text)
+            else:
+                self._display.say_now_and_then(text)
+
+
+def watcher_of(settings: Settings, *, quiet: bool) -> Optional[Watcher]:
+    """None where nobody wants to see it, and where there is no ledger to look into, which others tell."""
+    if not quiet:
+        with contextlib.suppress(AgentError):
+            return Watcher(open_site(settings))
+    return None
+
+
+def _line(phase: str, step: Optional[Step], since: float) -> str:
+    """A phase and how far it is; where nobody says so, how long it lasts, from the moment when one begins to wonder."""
+    seconds = time.time() - since
+    return f"{phase} {step}" if step else f"{phase}, {seconds:.0f} s" if seconds >= _WONDERING_SECONDS else phase
+
+
+def _read(path: Path, since: float, size: Optional[int] = None) -> str:
+    """The end of a file, or all of it; '' where it is not there, or is older than the run that it should tell about."""
     try:
         with path.open("rb") as file:
             found = os.fstat(file.fileno())
             if found.st_mtime < since - 1:
                 return ""
-            file.seek(max(0, found.st_size - _TAIL_BYTES) if path.name != STATUS_FILE else 0)
+            file.seek(max(0, found.st_size - size) if size is not None else 0)
             return file.read().decode("utf-8", "replace")
     except OSError:
         return ""

@@ -76,15 +76,16 @@ def run_to_file(
     pass_fds: Sequence[int] = (),
     timeout: Optional[float] = None,
     errors: bool = True,
+    endable: bool = False,
 ) -> Completed:
     """Run argv with its outputs going to a file, never to a pipe whose reader can die (apt and dnf end halfway then).
 
     Without ``errors`` the standard error goes nowhere. ``timeout`` (seconds) kills the whole process group: only for programs that
-    may be killed.
+    may be killed. ``endable``: who presses Ctrl-C where we were called ends it with us.
 
     Raises CommandFailed.
     """
-    process = start(argv, output, env=env, cwd=cwd, pass_fds=pass_fds, errors=errors)
+    process = start(argv, output, env=env, cwd=cwd, pass_fds=pass_fds, errors=errors, endable=endable)
     try:
         returncode = process.wait(timeout)
     except subprocess.TimeoutExpired as error:
@@ -102,6 +103,7 @@ def start(
     cwd: Optional[Path] = None,
     pass_fds: Sequence[int] = (),
     errors: bool = True,
+    endable: bool = False,
 ) -> "subprocess.Popen[bytes]":
     """Start argv with its outputs going to a file, and do not wait for it. Raises CommandFailed."""
     try:
@@ -115,7 +117,7 @@ def start(
             pass_fds=pass_fds,
             umask=UMASK,
             # Ctrl-C and a hang-up of the terminal are not for the package manager.
-            start_new_session=True,
+            start_new_session=not endable,
         )
     except (OSError, ValueError) as error:
         raise CommandFailed(f"cannot start {argv[0]}: {error}") from error

@@ -23,7 +23,6 @@ from os_update_agent.packages.repack import repack
 from os_update_agent.packages.selection import is_security
 
 _NOT_REFRESHED = re.compile(r"^[EW]: (Failed to fetch|Some index files failed|GPG error|An error occurred during the signature)", re.M)
-_NETWORK = ("-o", "Acquire::Retries=3", "-o", "Acquire::http::Timeout=30", "-o", "Acquire::https::Timeout=30")
 
 
 class Apt(AptCalls):
@@ -68,13 +67,9 @@ class Apt(AptCalls):
 
     def refresh(self) -> None:
         """Fetch the package index anew; every repository has to answer. Raises PackageError, Busy."""
-        done = self._patient(
-            self._apt("apt-get", "-q", *_NETWORK, "-o", "APT::Update::Error-Mode=any", "update"),
-            locks=[self._in_root("var/lib/apt/lists/lock")],
-        )
-        complaint = _NOT_REFRESHED.search(done.stderr)
-        if done.returncode or complaint:
-            raise PackageError(f"the package index cannot be refreshed: {apt_parse.first_error(done.stderr or done.stdout)}")
+        done = self._patient("-o", "APT::Update::Error-Mode=any", "update", locks=[self._in_root("var/lib/apt/lists/lock")])
+        if done.returncode or _NOT_REFRESHED.search(done.stdout):
+            raise PackageError(f"the package index cannot be refreshed: {apt_parse.first_error(done.stdout)}")
 
     def simulate(self, *arguments: str, preferences: str = "") -> Simulation:
         """What apt-get would do. Needs no lock. Raises PackageError with apt's reason when it would do nothing at all."""
@@ -175,15 +170,9 @@ class Apt(AptCalls):
         """Download the packages into the archive; apt checks each against the signed index. Raises PackageError."""
         if not packages:
             return
-        with self._status() as status:
-            options = ["-o", "APT::Sandbox::User=root", "-o", f"APT::Status-Fd={status.fileno()}"]
-            argv = self._apt("apt-get", "-q", *_NETWORK, *options, "download", *map(exact, packages))
-            # What it prints goes there, too: its status only counts the files, and does not name them.
-            done = run_to_file(argv, status, ok=None, env=self._environment(), cwd=self.archive, pass_fds=[status.fileno()])
-            status.seek(0)
-            said = status.read().decode("utf-8", "replace") if done.returncode else ""
+        done = self._downloading("-o", "APT::Sandbox::User=root", "download", *map(exact, packages), cwd=self.archive)
         if done.returncode:
-            raise PackageError(f"packages cannot be fetched: {apt_parse.first_error(said)}")
+            raise PackageError(f"packages cannot be fetched: {apt_parse.first_error(done.stdout)}")
 
     def unpack(self, files: Sequence[Path], output: IO[bytes]) -> None:
         """Unpack package files over half-installed packages. apt refuses to do anything before that, and --fix-broken does not do it."""

@@ -1,8 +1,9 @@
 """How apt-get, dpkg and dpkg-query are called: the environment, the options of a private root, and what an exit status means."""
 
 import os
+import tempfile
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import IO, Iterator, List, Mapping, Optional, Sequence, Tuple
@@ -12,7 +13,7 @@ from os_update_agent.model import Package, Transaction
 from os_update_agent.node.lock import wait_until_free
 from os_update_agent.node.run import Completed, run, run_to_file
 from os_update_agent.packages import apt_parse
-from os_update_agent.packages.progress import STATUS_FILE
+from os_update_agent.packages.progress import REFRESH_FILE, STATUS_FILE
 from os_update_agent.packages.stamp import LastState
 
 _ENVIRONMENT = {
@@ -29,6 +30,7 @@ _CONFIG_FILES = {
 }
 # A way back may need all of these; a way forward none.
 _FORCED = ("--allow-downgrades", "--allow-change-held-packages", "--allow-remove-essential")
+_NETWORK = ("-o", "Acquire::Retries=3", "-o", "Acquire::http::Timeout=30", "-o", "Acquire::https::Timeout=30")
 LOCKED = "Could not get lock"
 
 _PRIVATE_ROOT = """\
@@ -60,25 +62,27 @@ class AptCalls:
     _last: LastState = field(default_factory=LastState, init=False, repr=False)
 
     @contextmanager
-    def _status(self) -> Iterator[IO[bytes]]:
+    def _status(self, name: str = STATUS_FILE) -> Iterator[IO[bytes]]:
         """Where apt tells how far it is, for whoever watches. A file: apt ends halfway when the reader of a pipe dies.
 
-        It goes when apt has ended: what comes next is another story.
+        Each time another one: who is at work besides us, or was left by a run that was killed, writes on into his own. It goes when
+        apt has ended: what comes next is another story.
         """
-        path = self.work / STATUS_FILE
-        try:
-            with open(path, "w+b", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+        descriptor, new = tempfile.mkstemp(dir=self.work)
+        path = self.work / name
+        with open(descriptor, "w+b") as file:
+            os.replace(new, path)
+            try:
                 yield file
-        finally:
-            path.unlink(missing_ok=True)
+            finally:
+                path.unlink(missing_ok=True)
 
     def _apt_get(self, arguments: Sequence[str], output: IO[bytes]) -> Tuple[str, ...]:
         with self._status() as status:
             argv = self._apt("apt-get", "-q", "-y", "-o", f"APT::Status-Fd={status.fileno()}", *arguments)
             start = output.tell()
             done = run_to_file(argv, output, ok=None, env=self._environment(), pass_fds=[status.fileno()])
-            status.seek(0)
-            failures = apt_parse.parse_failures(status.read().decode("utf-8", "replace"))
+            failures = apt_parse.parse_failures(_all_of(status))
         if not done.returncode:
             return ()
         said = _read_from(output, start)
@@ -103,14 +107,21 @@ class AptCalls:
             options.append("--fix-broken")
         return (*options, "install", *transaction.files, *(f"{plain(package)}-" for package in transaction.remove))
 
-    def _patient(self, argv: Sequence[str], *, locks: Sequence[Path]) -> Completed:
-        """Run argv when nobody holds the locks; apt itself waits for dpkg's lock only, and fails at once for the others."""
+    def _downloading(self, *arguments: str, name: str = STATUS_FILE, cwd: Optional[Path] = None) -> Completed:
+        """Run apt-get, with what it prints going where its status goes, which only counts the files and does not name them."""
+        with self._status(name) as status:
+            argv = self._apt("apt-get", "-q", *_NETWORK, "-o", f"APT::Status-Fd={status.fileno()}", *arguments)
+            done = run_to_file(argv, status, ok=None, env=self._environment(), cwd=cwd, pass_fds=[status.fileno()], endable=True)
+            return replace(done, stdout=_all_of(status))
+
+    def _patient(self, *arguments: str, locks: Sequence[Path]) -> Completed:
+        """The same when nobody holds the locks; apt itself waits for dpkg's lock only, and fails at once for the others."""
         for _ in range(10):
             wait_until_free(locks, timeout=self.lock_timeout)
-            done = self._run(argv, ok=None)
-            if not (done.returncode and LOCKED in done.stderr):
+            done = self._downloading(*arguments, name=REFRESH_FILE)
+            if not (done.returncode and LOCKED in done.stdout):
                 return done
-        raise Busy(apt_parse.first_error(done.stderr))
+        raise Busy(apt_parse.first_error(done.stdout))
 
     def _apt(self, program: str, *arguments: str) -> List[str]:
         """The argument list for one of apt's programs."""
@@ -180,6 +191,12 @@ def plain(package: Package) -> str:
 
 def exact(package: Package) -> str:
     return f"{plain(package)}={package.version}"
+
+
+def _all_of(file: IO[bytes]) -> str:
+    """What a file holds that others have written, too."""
+    file.seek(0)
+    return file.read().decode("utf-8", "replace")
 
 
 def _read_from(output: IO[bytes], start: int) -> str:

@@ -1,4 +1,4 @@
-"""How far a package manager is, from what it writes while it is at work: apt's status file, or the lines of a dnf. Pure."""
+"""How far a package manager is, from what it writes while it is at work: apt's status file, or the lines of a dnf or of dpkg. Pure."""
 
 import re
 from dataclasses import dataclass
@@ -6,6 +6,10 @@ from typing import Optional, Sequence
 
 # The file in the backend's work directory that apt's status goes to (APT::Status-Fd).
 STATUS_FILE = "progress"
+# The same for the refresh, which nobody's lock keeps apart: a plan must not write over what a run tells.
+REFRESH_FILE = "progress.refresh"
+# What the log says before a repair, and behind it how many packages.
+TO_REPAIR = "packages to repair: "
 
 # dlstatus:2:50.0000:Retrieving file 2 of 4
 # dlstatus:2:50.0000:Retrieving file 2 of 4 (1min 5s remaining)
@@ -21,14 +25,22 @@ _PACKAGE = re.compile(r"(?:\S+ \S+ (?P<name>\S+) \S+|\S+ (?P<flat>\S+)) (?P<vers
 _WORKING = re.compile(r"pmstatus:(?P<name>[^:]+)(?::\w+)?:(?P<percent>[\d.]+):(?P<text>.*)")
 # [3/8] Upgrade webapp-2.0-1.x86_64
 _COUNTED = re.compile(r"\[(?P<done>\d+)/(?P<total>\d+)\] (?P<text>.*)")
+# Setting up webapp (2.0-1) ...
+# Unpacking webapp (2.0-1) over (1.0-1) ...
+_BY_DPKG = re.compile(r"(?P<text>(?P<verb>Setting up|Unpacking|Removing) \S+ \(\S+\))(?: over \(\S+\))? \.\.\.")
+# completing webapp-2.0-1.x86_64.rpm
+_COMPLETING = re.compile(r"completing (?P<file>\S+)\.rpm")
 
 
 @dataclass(frozen=True)
 class Step:
-    """``text`` is what is being done, ``percent`` how much of the whole is done."""
+    """``text`` is what is being done, ``percent`` how much of the whole is done, None where that is not known."""
 
     text: str
-    percent: float
+    percent: Optional[float]
+
+    def __str__(self) -> str:
+        return self.text if self.percent is None else f"{self.percent:3.0f} % {self.text}"
 
 
 def last_step(text: str) -> Optional[Step]:
@@ -47,7 +59,22 @@ def last_step(text: str) -> Optional[Step]:
             return Step(
                 f"{match['done']} of {match['total']}: {match['text'].strip()}", 100.0 * int(match["done"]) / max(1, int(match["total"]))
             )
+        match = _BY_DPKG.fullmatch(line)
+        if match:
+            return _repairing(lines, match["text"], match["verb"])
+        match = _COMPLETING.fullmatch(line)
+        if match:
+            return Step(f"Completing {match['file']}", None)
     return None
+
+
+def _repairing(lines: Sequence[str], text: str, verb: str) -> Step:
+    """A step of dpkg's, counted where the log says of how many: each package is set up once."""
+    total = next((int(line[len(TO_REPAIR) :]) for line in reversed(lines) if line.startswith(TO_REPAIR)), 0)
+    if not total:
+        return Step(text, None)
+    done = sum(match is not None and match["verb"] == verb for match in map(_BY_DPKG.fullmatch, lines))
+    return Step(f"{done} of {total}: {text}", None)
 
 
 def _coming(lines: Sequence[str]) -> str:

@@ -5,6 +5,7 @@ from typing import Mapping, Sequence, Tuple
 
 from os_update_agent.errors import NotRestorable, PackageError
 from os_update_agent.model import Package, PackageState, Run, diff
+from os_update_agent.packages.progress import TO_REPAIR
 from os_update_agent.packages.state import broken, is_torn, transaction, unmet, visible
 from os_update_agent.phases.names import ASSESS, CAPTURE, CHECK, DOWNLOAD, FETCH, LEAVE, PLAN, RECORD, REFRESH, RESTORE, RETURN, UPDATE
 from os_update_agent.phases.work import Phase, Work, noted
@@ -23,6 +24,8 @@ def check(work: Work) -> Run:
     state = work.backend.capture()
     torn = broken(state)
     if any(map(is_torn, torn)) or (run.kind != RESTORE and (torn or interrupted)):
+        if torn:
+            work.say(f"{TO_REPAIR}{len(torn)}")
         work.transition.mend(state)
         left = broken(work.backend.capture())
         cured = named([package.name for package in torn if package.name not in {other.name for other in left}])

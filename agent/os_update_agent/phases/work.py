@@ -17,7 +17,8 @@ from os_update_agent.site import Site
 
 BOOT_SECONDS = 600.0
 BOOT_POLL_SECONDS = 0.2
-_ENTERED = "=== "
+# What stands before a phase in the log.
+ENTERED = "=== "
 
 
 class Work:
@@ -47,7 +48,7 @@ class Work:
                 os.dup2(nowhere.fileno(), self.output.fileno(), inheritable=False)
 
     def enter(self, phase: str) -> None:
-        self.say(f"{when(self.site.clock())} {_ENTERED}{phase}")
+        self.say(f"{when(self.site.clock())} {ENTERED}{phase}")
 
     def said_in(self, phase: str) -> str:
         """What the run's log holds since the run came to the phase for the first time; nothing where it cannot be read."""
@@ -55,7 +56,7 @@ class Work:
             text = Path(self.run.log).read_text(encoding="utf-8", errors="replace")
         except OSError:
             return ""
-        return text.partition(f"{_ENTERED}{phase}\n")[2]
+        return text.partition(f"{ENTERED}{phase}\n")[2]
 
     def state(self, number: Optional[int]) -> PackageState:
         if number is None:
