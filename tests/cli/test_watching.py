@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Callable, Dict, Iterator
+from typing import Callable, Dict, Iterator, Tuple
 from urllib.parse import unquote
 
 import pytest
@@ -195,6 +195,32 @@ def test_ctrl_c_ends_a_plan_and_the_apt_that_it_has_started(scene: Scene) -> Non
         assert terminal.end() == 128 + signal.SIGINT and "Traceback" not in terminal.said
         terminal.wait_for(lambda: not holder(scene.root / "var/lib/apt/lists/lock"))
         seen.set()
+
+
+def test_a_plan_says_that_a_run_is_at_work(scene: Scene) -> None:
+    gate, seen = slow(scene), threading.Event()
+
+    def plan() -> Tuple[int, str]:
+        terminal = Terminal(scene, "plan", "--quiet", "--no-refresh")
+        return terminal.end(), terminal.said
+
+    with Receiver() as mirror:
+        behind(mirror, scene, lambda name: name.endswith(".deb"), seen)
+        terminal = Terminal(scene, "update", "v2")
+        terminal.wait_for(lambda: "\x1b[Kfetch" in terminal.said)
+        status, said = plan()
+        holder = r"deployment by-hand-\S+ \(UPDATE\) \(process \d+\)"
+        assert status == 0 and "\r\n  webapp: 1.0-1 -> 3.0-1\r\n" in said
+        assert re.search(rf"\r\nat work: {holder}\r\nopen: run 1 \(update 'v2'\) is in phase fetch; log: ", said)
+        seen.set()
+        terminal.wait_for(lambda: "Configuring webapp" in terminal.said)
+        # What is not configured yet is no interruption that somebody has to mend.
+        status, said = plan()
+        assert status == 75 and re.search(rf"while somebody is at work on the packages: {holder}; .*\r\nnext: try again later", said)
+        gate.touch()
+        assert terminal.end() == 0
+        status, said = plan()
+        assert status == 0 and "at work" not in said and "would change nothing" in said
 
 
 # rpm runs Lua inside the root, which has no shell.

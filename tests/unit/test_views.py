@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from os_update_agent.foresight import Forecast
-from os_update_agent.model import Change, HeldBack, Package
+from os_update_agent.model import Change, HeldBack, Package, Run
 from os_update_agent.node.mapped import services_with
 from os_update_agent.packages.foreseen import asking_for_a_boot
 from os_update_agent.views import plan_document, plan_text
@@ -66,6 +66,18 @@ def test_a_plan_of_nothing_is_short() -> None:
         "  mysql: on hold",
         "0 changed, 0 new, 0 removed, 1 held back",
     ]
+
+
+def test_a_plan_says_who_is_at_work_on_the_node() -> None:
+    run = Run(7, "key", "v2", "update", "transact", 1.0, log="/var/log/7.log")
+    document = plan_document("an update", PLAN, "best-effort", at_work="deployment x (UPDATE) (process 12)", open_runs=[run])
+    assert plan_text(document, PLAN.changes).splitlines()[-3:] == [
+        "at work: deployment x (UPDATE) (process 12)",
+        "open: run 7 (update 'v2') is in phase transact; log: /var/log/7.log",
+        "so this may be another plan as soon as that has ended",
+    ]
+    document = plan_document("an update", PLAN, "best-effort", open_runs=[run])
+    assert "  nobody is at it: 'os-update-agent resume' finishes or undoes it" in plan_text(document, PLAN.changes).splitlines()
 
 
 def test_an_unknown_size_is_not_called_zero() -> None:

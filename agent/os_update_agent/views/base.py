@@ -4,7 +4,7 @@ import json
 from typing import Any, Dict, Iterable, List, Mapping, Sequence
 
 from os_update_agent.model import HeldBack, Run
-from os_update_agent.report import when
+from os_update_agent.report import shown, when
 
 # 1: the first published schema. Fields may come; one that goes or changes its meaning makes a new number.
 JSON_SCHEMA = 1
@@ -42,6 +42,17 @@ def run_document(run: Run, changed: int) -> Document:
         "not_restorable": list(run.not_restorable),
         "log": run.log,
     }
+
+
+def work_lines(document: Document) -> List[str]:
+    """Who is at work just now, and which runs are open, of a document with ``at_work`` and ``open_runs``."""
+    lines = [f"at work: {document['at_work'] or 'nobody'}"]
+    for run in document["open_runs"]:
+        log = run["log"] or "none yet"
+        lines.append(f"open: run {run['run']} ({run['kind']} {shown(run['value'])}) is in phase {run['phase']}; log: {log}")
+        if not document["at_work"]:
+            lines.append("  nobody is at it: 'os-update-agent resume' finishes or undoes it")
+    return lines
 
 
 def held_documents(held_back: Iterable[HeldBack]) -> List[Document]:

@@ -1,17 +1,17 @@
 """A plan as a release note."""
 
-from typing import Iterable, List, Sequence
+from typing import Iterable, List, Optional, Sequence
 
 from os_update_agent.foresight import Forecast
-from os_update_agent.model import Change, Package
-from os_update_agent.views.base import Document, held_documents
+from os_update_agent.model import Change, Package, Run
+from os_update_agent.views.base import Document, held_documents, run_document, work_lines
 from os_update_agent.wording import amount, described, named
 
 _GROUPS = (("change", "changed"), ("install", "new"), ("remove", "removed"))
 
 
-def plan_document(title: str, found: Forecast, archive: str) -> Document:
-    """``archive`` is the option: with "required" what could not be undone is not begun."""
+def plan_document(title: str, found: Forecast, archive: str, *, at_work: Optional[str] = None, open_runs: Sequence[Run] = ()) -> Document:
+    """``archive`` is the option: with "required" what could not be undone is not begun. ``at_work`` tells who holds the node."""
     return {
         "what": title,
         "changes": [{**change.as_json(), "security": change.name in found.security} for change in found.changes],
@@ -26,6 +26,8 @@ def plan_document(title: str, found: Forecast, archive: str) -> Document:
         "can_be_undone": not found.lost,
         "rebuilt": _labels(found.rebuilt),
         "lost": _labels(found.lost),
+        "at_work": at_work,
+        "open_runs": [run_document(run, 0) for run in open_runs],
     }
 
 
@@ -41,7 +43,13 @@ def plan_text(document: Document, changes: Sequence[Change]) -> str:
         lines.append(f"held back ({len(document['held_back'])}):")
         lines += [f"  {item['name']}: {item['reason']}" for item in document["held_back"]]
     lines.append(_counts(changes, len(security), len(document["held_back"])))
-    return "\n".join([*lines, *(_consequences(document) if changes else ())])
+    return "\n".join([*lines, *(_consequences(document) if changes else ()), *_unsettled(document)])
+
+
+def _unsettled(document: Document) -> List[str]:
+    if not (document["at_work"] or document["open_runs"]):
+        return []
+    return [*work_lines(document), "so this may be another plan as soon as that has ended"]
 
 
 def _consequences(document: Document) -> List[str]:

@@ -5,7 +5,7 @@ from typing import List, Mapping, Optional, Sequence
 
 from os_update_agent.model import History, OwedSignal, Run
 from os_update_agent.report import shown, when
-from os_update_agent.views.base import Document, run_document
+from os_update_agent.views.base import Document, run_document, work_lines
 
 
 @dataclass(frozen=True)
@@ -77,13 +77,7 @@ def status_text(document: Document) -> str:
         counts = f"{last['changed']} changed, {len(last['held_back'])} held back"
         lines.append(f"last run: {last['kind']} {shown(last['value'])}, started {last['started']}: {last['result']}, {counts}")
         lines += [f"  {line}" for line in (last["failure"], *last["notes"], f"log: {last['log']}") if line]
-    lines.append(f"at work: {document['at_work'] or 'nobody'}")
-    for run in document["open_runs"]:
-        lines.append(
-            f"open: run {run['run']} ({run['kind']} {shown(run['value'])}) is in phase {run['phase']}; log: {run['log'] or 'none yet'}"
-        )
-        if not document["at_work"]:
-            lines.append("  nobody is at it: 'os-update-agent resume' finishes or undoes it")
+    lines += work_lines(document)
     for standing, advice in (
         ("owed", "'os-update-agent resume' tries again"),
         ("refused", "Heat does not take it: 'openstack stack resource signal' tells it by hand"),
