@@ -24,17 +24,17 @@ class Forecast:
     file nobody has: to be rebuilt from the installed files, or gone for good. ``missing`` are new ones that nobody has: it cannot be done.
     """
 
-    changes: Tuple[Change, ...]
-    held_back: Tuple[HeldBack, ...]
-    removes_foreign: Tuple[str, ...]
-    security: FrozenSet[str]
-    download: int
-    disk: Optional[int]
-    reboot: Tuple[str, ...]
-    services: Tuple[str, ...]
-    rebuilt: Tuple[Package, ...]
-    lost: Tuple[Package, ...]
-    missing: Tuple[Package, ...]
+    changes: Tuple[Change, ...] = ()
+    held_back: Tuple[HeldBack, ...] = ()
+    removes_foreign: Tuple[str, ...] = ()
+    security: FrozenSet[str] = frozenset()
+    download: int = 0
+    disk: Optional[int] = 0
+    reboot: Tuple[str, ...] = ()
+    services: Tuple[str, ...] = ()
+    rebuilt: Tuple[Package, ...] = ()
+    lost: Tuple[Package, ...] = ()
+    missing: Tuple[Package, ...] = ()
 
 
 def forecast(site: Site, policy: Policy, backend: Backend, before: PackageState, aim: Aim) -> Forecast:

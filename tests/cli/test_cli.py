@@ -16,6 +16,7 @@ from os_update_agent.demo.receiver import Receiver
 from os_update_agent.demo.scene import BROKEN, FIRST, NOVEMBER, SECOND, THIRD, Scene
 from os_update_agent.ledger import Ledger
 from os_update_agent.model import Run
+from packages.services import Services
 
 AGENT = Path(__file__).parents[2] / "agent"
 Command = Callable[..., Tuple[int, str, str]]
@@ -154,6 +155,43 @@ def test_the_reading_commands_give_documents(scene: Scene, command: Command) -> 
     assert command("diff", SECOND, "now")[1] == "no difference\n"
     found = document(command("plan", "--json", "--no-refresh")[1], "plan")
     assert found["changes"] == [] and found["held_back"] == [{"name": "database", "reason": "on hold"}]
+
+
+def test_a_plan_of_another_operation_says_what_that_does(scene: Scene, command: Command) -> None:
+    scene.publish(*NOVEMBER)
+    status, out, _ = command("plan", "--set", "operation=download", "--detailed-exitcode")
+    assert status == 100 and out.startswith("a download would fetch what this update takes, and change no package:\n")
+    assert "webapp: 1.0-1 -> 2.0-1" in out and "reboot" not in out and "can be undone" not in out
+    size = re.search(r"^download: (.*)$", out, re.MULTILINE)
+    assert size and command("update", "v2", "--set", "operation=download")[0] == 0
+    status, out, _ = command("plan", "v3", "--set", "operation=download")
+    assert status == 0 and out.startswith("a download for 'v3' would fetch") and "\ndownload: 0 B\n" in out
+    assert command("plan", "--set", "operation=assess")[1].startswith("an assessment would report this update, and change no package:\n")
+
+
+def test_a_plan_of_a_stop_looks_at_the_services(scene: Scene, command: Command, tmp_path: Path) -> None:
+    stop = ("--set", "operation=stop", "--set", "units=db, web")
+    # Those of this machine are not those of the root.
+    status, out, err = command("plan", *stop)
+    assert (status, out) == (1, "") and "are not those of this machine" in err
+    services = Services(tmp_path / "systemd", "db.service", "web.service")
+    services.set("web.service", "inactive")
+    settings = scene.agent_conf.read_text(encoding="utf-8")
+    scene.agent_conf.write_text(settings.replace("[node]\n", f"[node]\nsystemctl = {services.program}\n"), encoding="utf-8")
+    told = "would stop services, and touch no package:\n  db.service: active\n  web.service: inactive, and stays so\n"
+    assert command("plan", *stop, "--detailed-exitcode") == (100, f"a stop {told}", "")
+    found = document(command("plan", *stop, "--json")[1], "plan")
+    assert (found["operation"], found["changes"]) == ("stop", [])
+    assert found["units"][0] == {"name": "db.service", "active": "active", "changes": True}
+    # Nothing was stopped by that; now it is.
+    assert services.state("db.service") == "active" and command("update", "v1", *stop)[0] == 0
+    assert command("update", "v2", *stop)[0] == 0 and services.state("db.service") == "inactive"
+    status, out, _ = command("plan", "v2", *stop)
+    assert (status, out) == (0, "a stop for 'v2' would do nothing: this is the current value already, so no service is touched\n")
+    status, out, _ = command("plan", "v1", *stop, "--detailed-exitcode")
+    assert status == 100 and out.startswith("a stop for 'v1' would start services, and touch no package (an old value is back: ")
+    status, _, err = command("plan", "--set", "operation=stop", "--set", "units=none")
+    assert status == 1 and "systemd knows no none.service" in err
 
 
 def test_from_between_two_values_no_number_is_promised(scene: Scene, command: Command) -> None:

@@ -2,12 +2,13 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import List
 
 from os_update_agent.foresight import Forecast
 from os_update_agent.model import Change, HeldBack, Package, Run
 from os_update_agent.node.mapped import services_with
 from os_update_agent.packages.foreseen import asking_for_a_boot
-from os_update_agent.views import plan_document, plan_text
+from os_update_agent.views import Planned, called, plan_document, plan_text
 
 OLD, NEW = Package("libssl3", "amd64", "3.0.11-1"), Package("libssl3", "amd64", "3.0.14-1")
 KERNEL = Package("linux-image-6.1.0-40-amd64", "amd64", "6.1.153-1")
@@ -27,7 +28,7 @@ PLAN = Forecast(
 
 
 def text(plan: Forecast, archive: str = "best-effort") -> str:
-    return plan_text(plan_document("an update", plan, archive), plan.changes)
+    return plan_text(plan_document(Planned("an update", found=plan), archive), plan.changes)
 
 
 def test_a_plan_reads_like_a_release_note() -> None:
@@ -54,12 +55,12 @@ def test_what_cannot_be_undone_or_done_is_named() -> None:
     assert text(replace(PLAN, lost=(OLD,))).endswith("can be undone: no, nobody has the present file of libssl3:amd64 3.0.11-1")
     assert "so it is not begun (archive: required)" in text(replace(PLAN, lost=(OLD,)), "required")
     assert "cannot be done: neither archive nor repository has libssl3:amd64 3.0.14-1" in text(replace(PLAN, missing=(NEW,)))
-    document = plan_document("", replace(PLAN, lost=(OLD,)), "required")
+    document = plan_document(Planned("", found=replace(PLAN, lost=(OLD,))), "required")
     assert not document["can_be_done"] and not document["can_be_undone"]
 
 
 def test_a_plan_of_nothing_is_short() -> None:
-    nothing = Forecast((), (HeldBack("mysql", "on hold"),), (), frozenset(), 0, 0, (), (), (), (), ())
+    nothing = Forecast(held_back=(HeldBack("mysql", "on hold"),))
     assert text(nothing).splitlines() == [
         "an update would change nothing",
         "held back (1):",
@@ -70,14 +71,47 @@ def test_a_plan_of_nothing_is_short() -> None:
 
 def test_a_plan_says_who_is_at_work_on_the_node() -> None:
     run = Run(7, "key", "v2", "update", "transact", 1.0, log="/var/log/7.log")
-    document = plan_document("an update", PLAN, "best-effort", at_work="deployment x (UPDATE) (process 12)", open_runs=[run])
+    document = plan_document(Planned("an update", found=PLAN), "best-effort", at_work="deployment x (UPDATE) (process 12)", open_runs=[run])
     assert plan_text(document, PLAN.changes).splitlines()[-3:] == [
         "at work: deployment x (UPDATE) (process 12)",
         "open: run 7 (update 'v2') is in phase transact; log: /var/log/7.log",
         "so this may be another plan as soon as that has ended",
     ]
-    document = plan_document("an update", PLAN, "best-effort", open_runs=[run])
+    document = plan_document(Planned("an update", found=PLAN), "best-effort", open_runs=[run])
     assert "  nobody is at it: 'os-update-agent resume' finishes or undoes it" in plan_text(document, PLAN.changes).splitlines()
+
+
+def of(planned: Planned) -> List[str]:
+    return plan_text(plan_document(planned, "best-effort"), planned.found.changes).splitlines()
+
+
+def test_a_download_and_an_assessment_change_nothing() -> None:
+    lines = of(Planned("a download", "download", PLAN))
+    assert lines[0] == "a download would fetch what this update takes, and change no package:"
+    assert "  libssl3: 3.0.11-1 -> 3.0.14-1 [security]" in lines and lines[-1] == "download: 72.3 MB"
+    assert of(Planned("a download", "download"))[0] == "a download would fetch nothing: there is nothing to update"
+    lines = of(Planned("an assessment", "assess", PLAN))
+    assert lines[0] == "an assessment would report this update, and change no package:" and lines[-1] == "can be undone: yes"
+
+
+def test_a_stop_and_a_start_tell_each_service() -> None:
+    some = (("db.service", "active", True), ("web.service", "inactive", False))
+    assert of(Planned("a stop", "stop", units=some)) == [
+        "a stop would stop services, and touch no package:",
+        "  db.service: active",
+        "  web.service: inactive, and stays so",
+    ]
+    assert of(Planned("a stop for 'v1'", "start", units=some[1:], why="an old value is back: the services have to run"))[0] == (
+        "a stop for 'v1' would find nothing to start, and touch no package (an old value is back: the services have to run):"
+    )
+    assert Planned("a stop", "stop", units=some).changes_something and not Planned("a stop", "stop", units=some[1:]).changes_something
+    assert of(Planned("a download for 'v1'", "nothing", why="an old value is back")) == [
+        "a download for 'v1' would do nothing: an old value is back",
+    ]
+
+
+def test_an_operation_is_called_by_its_value() -> None:
+    assert [called("update", "v2"), called("stop", "v2"), called("assess", "")] == ["an update to 'v2'", "a stop for 'v2'", "an assessment"]
 
 
 def test_an_unknown_size_is_not_called_zero() -> None:

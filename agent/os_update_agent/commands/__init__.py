@@ -1,9 +1,10 @@
 """The verbs of the command line: each takes the settings and its arguments, prints its answer and returns the exit status."""
 
+from os_update_agent.commands.ahead import plan
 from os_update_agent.commands.changing import prune_now, rollback, update
 from os_update_agent.commands.heat import notify, replay, resume_now
 from os_update_agent.commands.install import install_hook
-from os_update_agent.commands.reading import difference, history, plan, show, status
+from os_update_agent.commands.reading import difference, history, show, status
 from os_update_agent.commands.shell import complete, demo, man
 
 __all__ = [

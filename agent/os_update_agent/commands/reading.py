@@ -1,28 +1,22 @@
 """The verbs that read: each takes the settings and its arguments, prints its answer and returns the exit status."""
 
 import argparse
-from typing import Dict, FrozenSet, List, Optional, Tuple
+from typing import Dict, FrozenSet, List, Tuple
 
 from os_update_agent import views
-from os_update_agent.commands.asked import answer, histories, key_of, policy_of, record_of, state_of
-from os_update_agent.commands.watching import Doing
+from os_update_agent.commands.asked import answer, histories, key_of, record_of, state_of
 from os_update_agent.conclusion import changed_by
 from os_update_agent.decision import decide
-from os_update_agent.errors import Busy, PackageError, UsageError
-from os_update_agent.foresight import Forecast, forecast
+from os_update_agent.errors import UsageError
 from os_update_agent.heat.exposure import readable_by_all
-from os_update_agent.model import Change, History, Run, diff
+from os_update_agent.model import Change, History, diff
 from os_update_agent.node.lock import node_holder
 from os_update_agent.packages.state import visible
-from os_update_agent.phases import names
-from os_update_agent.planning import aim_of_restore, aim_of_update
 from os_update_agent.policy import Policy
-from os_update_agent.report import shown
 from os_update_agent.retention import at_hand, keep_of
 from os_update_agent.settings import Settings
 from os_update_agent.site import Site, open_site
 
-UPDATES_AVAILABLE = 100
 SHOWN_AHEAD = 5
 
 
@@ -59,53 +53,6 @@ def _ahead(site: Site, known: History) -> List[views.Ahead]:
 
 def _kept(site: Site, known: History) -> FrozenSet[int]:
     return at_hand(site.ledger, site.settings.archive, known, keep_of(site.ledger, known.key, site.settings.defaults))
-
-
-def plan(settings: Settings, arguments: argparse.Namespace) -> int:
-    """what an update, or the way to VALUE, would do; changes nothing"""
-    site = open_site(settings)
-    key = key_of(site, arguments.key)
-    policy = policy_of(site, arguments, key)
-    busy = _busy(site)
-    try:
-        with Doing(site, quiet=arguments.quiet) as doing:
-            title, found = _planned(site, policy, doing, refresh=not arguments.no_refresh)
-    except PackageError as error:
-        holder, _ = _busy(site)
-        if holder is None:
-            raise
-        # Half of its packages are new, or one is not configured yet: that needs no mending.
-        raise Busy(f"no plan can be made while somebody is at work on the packages: {holder}; in the middle of it: {error}") from error
-    # What began or ended meanwhile makes it another plan, too.
-    holder, runs = busy if any(busy) else _busy(site)
-    document = views.plan_document(title, found, policy.archive, at_work=holder, open_runs=runs)
-    answer(arguments, document, views.plan_text(document, found.changes))
-    return UPDATES_AVAILABLE if arguments.detailed_exitcode and found.changes else 0
-
-
-def _planned(site: Site, policy: Policy, doing: Doing, *, refresh: bool) -> Tuple[str, Forecast]:
-    """What is planned, in words, and what it would come to. Raises PackageError, Busy."""
-    backend = site.backend(policy)
-    record = site.ledger.history(policy.key).record(policy.value) if policy.value else None
-    if record is not None and record.is_reached and record.state is not None:
-        doing.phase = names.PLAN
-        before = backend.capture()
-        aim = aim_of_restore(site.ledger, policy, before, record.state)
-        title = f"the way back to {shown(policy.value)}"
-    else:
-        if refresh:
-            doing.phase = names.REFRESH
-            backend.refresh()
-        doing.phase = names.PLAN
-        before = backend.capture()
-        aim = aim_of_update(backend, policy, before)
-        title = f"an update to {shown(policy.value)}" if policy.value else "an update"
-    return title, forecast(site, policy, backend, before, aim)
-
-
-def _busy(site: Site) -> Tuple[Optional[str], Tuple[Run, ...]]:
-    """Who is at work on the node just now, and the runs that are open."""
-    return node_holder(site.settings.lock), site.ledger.open_runs()
 
 
 def history(settings: Settings, arguments: argparse.Namespace) -> int:

@@ -7,8 +7,10 @@ from typing import Mapping, Sequence, Tuple
 from os_update_agent.errors import AgentError
 from os_update_agent.model import Run
 from os_update_agent.node import units
+from os_update_agent.node.units import UnitState
 from os_update_agent.phases.names import CHECK, FINISHED, RECORD, RETURN, START, STOP, TRANSACT, UNDO, VERIFY
 from os_update_agent.phases.work import Phase, Work, noted
+from os_update_agent.site import Site
 from os_update_agent.wording import named
 
 # A service that ends as soon as it is started is active for a moment.
@@ -17,11 +19,17 @@ SETTLE_SECONDS = 1.0
 
 def look(work: Work) -> Run:
     """Are there such units at all, and which of them run?"""
-    states = units.ask(_systemctl(work), work.policy.units)
+    states = known_units(work.site, work.policy.units)
+    return replace(work.run, were_active=tuple(unit for unit, state in states.items() if state.is_active), phase=TRANSACT)
+
+
+def known_units(site: Site, names: Sequence[str]) -> Mapping[str, UnitState]:
+    """The state of each unit. Raises AgentError where systemd knows one of them not, or nobody answers for the services here."""
+    states = units.ask(_systemctl(site), names)
     unknown = [f"{unit} ({state.load})" for unit, state in states.items() if not state.is_known]
     if unknown:
         raise AgentError(f"systemd knows no {named(unknown)} on this node; the option units must name units that are there")
-    return replace(work.run, were_active=tuple(unit for unit, state in states.items() if state.is_active), phase=TRANSACT)
+    return states
 
 
 def switch(work: Work) -> Run:
@@ -68,7 +76,7 @@ def record(work: Work) -> Run:
 def _switch(work: Work, verb: str, names: Sequence[str]) -> Tuple[str, ...]:
     if not names:
         return ()
-    complaint = units.switch(_systemctl(work), verb, names, work.output, work.policy.script_timeout)
+    complaint = units.switch(_systemctl(work.site), verb, names, work.output, work.policy.script_timeout)
     return (complaint,) if complaint else ()
 
 
@@ -78,19 +86,19 @@ def _wrong(work: Work, verb: str, names: Sequence[str]) -> Tuple[str, ...]:
         return ()
     if verb == START:
         time.sleep(SETTLE_SECONDS)
-    states = units.ask(_systemctl(work), names)
+    states = units.ask(_systemctl(work.site), names)
     right = {unit: state.is_stopped if verb == STOP else state.is_active for unit, state in states.items()}
     return tuple(f"{unit} is {states[unit].active}" for unit in names if not right[unit])
 
 
-def _systemctl(work: Work) -> str:
+def _systemctl(site: Site) -> str:
     """The program that answers for the services of the node. Raises AgentError: this machine's services are not those of another root."""
-    if work.systemctl is None:
+    if site.settings.services is None:
         raise AgentError(
-            f"the services of {work.site.settings.root} are not those of this machine, so none is touched; "
+            f"the services of {site.settings.root} are not those of this machine, so none is touched; "
             "systemctl in section [node] of agent.conf may name the program that reaches them"
         )
-    return work.systemctl
+    return site.settings.services
 
 
 PHASES: Mapping[str, Phase] = {

@@ -2,7 +2,7 @@
 
 from os_update_agent.views.base import JSON_SCHEMA, Document, as_json
 from os_update_agent.views.history import history_document, history_text
-from os_update_agent.views.plan import plan_document, plan_text
+from os_update_agent.views.plan import Planned, called, plan_document, plan_text
 from os_update_agent.views.states import diff_document, diff_text, show_document, show_text
 from os_update_agent.views.status import Ahead, status_document, status_text
 
@@ -10,7 +10,9 @@ __all__ = [
     "JSON_SCHEMA",
     "Ahead",
     "Document",
+    "Planned",
     "as_json",
+    "called",
     "diff_document",
     "diff_text",
     "history_document",

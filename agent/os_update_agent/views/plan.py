@@ -1,19 +1,56 @@
 """A plan as a release note."""
 
-from typing import Iterable, List, Optional, Sequence
+from dataclasses import dataclass, field
+from typing import Iterable, List, Optional, Sequence, Tuple
 
 from os_update_agent.foresight import Forecast
 from os_update_agent.model import Change, Package, Run
+from os_update_agent.report import shown
 from os_update_agent.views.base import Document, held_documents, run_document, work_lines
 from os_update_agent.wording import amount, described, named
 
 _GROUPS = (("change", "changed"), ("install", "new"), ("remove", "removed"))
 
 
-def plan_document(title: str, found: Forecast, archive: str, *, at_work: Optional[str] = None, open_runs: Sequence[Run] = ()) -> Document:
+# What an operation is called, and what it would do with the changes of an update where it makes none of them.
+_NAMES = {"update": "an update", "download": "a download", "assess": "an assessment", "stop": "a stop", "start": "a start"}
+_MAKES_NONE = {
+    "download": ("would fetch what this update takes, and change no package:", "would fetch nothing: there is nothing to update"),
+    "assess": ("would report this update, and change no package:", "would report that there is nothing to update"),
+}
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What would come of a command. ``operation`` is what would be done, "nothing" with the reason in ``why``.
+
+    ``units`` are services with their state and whether it would be another one.
+    """
+
+    what: str
+    operation: str = "update"
+    found: Forecast = field(default_factory=Forecast)
+    units: Tuple[Tuple[str, str, bool], ...] = ()
+    why: str = ""
+
+    @property
+    def changes_something(self) -> bool:
+        return bool(self.found.changes) or any(changes for _, _, changes in self.units)
+
+
+def called(operation: str, value: str) -> str:
+    """An operation of a value in words, of any value where that is empty."""
+    return f"{_NAMES[operation]} {'to' if operation == 'update' else 'for'} {shown(value)}" if value else _NAMES[operation]
+
+
+def plan_document(planned: Planned, archive: str, *, at_work: Optional[str] = None, open_runs: Sequence[Run] = ()) -> Document:
     """``archive`` is the option: with "required" what could not be undone is not begun. ``at_work`` tells who holds the node."""
+    found = planned.found
     return {
-        "what": title,
+        "what": planned.what,
+        "operation": planned.operation,
+        "why": planned.why,
+        "units": [{"name": name, "active": active, "changes": changes} for name, active, changes in planned.units],
         "changes": [{**change.as_json(), "security": change.name in found.security} for change in found.changes],
         "held_back": held_documents(found.held_back),
         "removes_foreign": list(found.removes_foreign),
@@ -33,8 +70,12 @@ def plan_document(title: str, found: Forecast, archive: str, *, at_work: Optiona
 
 def plan_text(document: Document, changes: Sequence[Change]) -> str:
     """The document for a person; ``changes`` are its own, in full."""
+    if document["operation"] in ("stop", "start"):
+        return "\n".join([*_services(document), *_unsettled(document)])
+    if document["operation"] == "nothing":
+        return "\n".join([f"{document['what']} would do nothing: {document['why']}", *_unsettled(document)])
     security = {change["name"] for change in document["changes"] if change["security"]}
-    lines = [f"{document['what']} would change{':' if changes else ' nothing'}"]
+    lines = [f"{document['what']} {_head(document['operation'], bool(changes))}"]
     for kind, word in _GROUPS:
         group = [change for change in changes if change.kind == kind]
         if group:
@@ -46,6 +87,20 @@ def plan_text(document: Document, changes: Sequence[Change]) -> str:
     return "\n".join([*lines, *(_consequences(document) if changes else ()), *_unsettled(document)])
 
 
+def _head(operation: str, changes: bool) -> str:
+    some, none = _MAKES_NONE.get(operation, ("would change:", "would change nothing"))
+    return some if changes else none
+
+
+def _services(document: Document) -> List[str]:
+    units, verb, why = document["units"], document["operation"], f" ({document['why']})" if document["why"] else ""
+    if not any(unit["changes"] for unit in units):
+        head = f"{document['what']} would find nothing to {verb}, and touch no package{why}:"
+    else:
+        head = f"{document['what']} would {verb} services, and touch no package{why}:"
+    return [head, *(f"  {unit['name']}: {unit['active']}{'' if unit['changes'] else ', and stays so'}" for unit in units)]
+
+
 def _unsettled(document: Document) -> List[str]:
     if not (document["at_work"] or document["open_runs"]):
         return []
@@ -53,6 +108,8 @@ def _unsettled(document: Document) -> List[str]:
 
 
 def _consequences(document: Document) -> List[str]:
+    if document["operation"] == "download":
+        return [f"download: {amount(document['download_bytes'])}", *_missing(document)]
     disk = document["disk_bytes"]
     grows = "not known before the download" if disk is None else f"{'+' if disk > 0 else ''}{amount(disk)}"
     lines = [f"download: {amount(document['download_bytes'])}; on the disk: {grows}"]
@@ -61,10 +118,11 @@ def _consequences(document: Document) -> List[str]:
     lines.append(f"reboot: {'expected, for ' + named(document['reboot_expected']) if document['reboot_expected'] else 'not expected'}")
     if document["services_expected"]:
         lines.append(f"services that would still run replaced code: {named(document['services_expected'])}")
-    if document["missing"]:
-        lines.append(f"cannot be done: neither archive nor repository has {named(document['missing'])}")
-    lines.append(_undo(document))
-    return lines
+    return [*lines, *_missing(document), _undo(document)]
+
+
+def _missing(document: Document) -> List[str]:
+    return [f"cannot be done: neither archive nor repository has {named(document['missing'])}"] if document["missing"] else []
 
 
 def _undo(document: Document) -> str:

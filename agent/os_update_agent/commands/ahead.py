@@ -1,0 +1,95 @@
+"""The verb that says what would be done."""
+
+import argparse
+from typing import Optional, Tuple
+
+from os_update_agent import decision, views
+from os_update_agent.commands.asked import answer, key_of, policy_of
+from os_update_agent.commands.watching import Doing
+from os_update_agent.decision import Decision
+from os_update_agent.errors import Busy, PackageError
+from os_update_agent.foresight import forecast
+from os_update_agent.model import Delivery, Run
+from os_update_agent.node.lock import node_holder
+from os_update_agent.phases import names
+from os_update_agent.phases.switching import known_units
+from os_update_agent.planning import aim_of_restore, aim_of_update
+from os_update_agent.policy import Policy
+from os_update_agent.report import shown
+from os_update_agent.resume import decision_for
+from os_update_agent.settings import Settings
+from os_update_agent.site import Site, open_site
+from os_update_agent.views import Planned, called
+
+UPDATES_AVAILABLE = 100
+
+
+def plan(settings: Settings, arguments: argparse.Namespace) -> int:
+    """what an update, or the way to VALUE, or the operation that --set names, would do; changes nothing"""
+    site = open_site(settings)
+    policy = policy_of(site, arguments, key_of(site, arguments.key))
+    busy = _busy(site)
+    try:
+        with Doing(site, quiet=arguments.quiet) as doing:
+            planned = _planned(site, policy, doing, refresh=not arguments.no_refresh)
+    except PackageError as error:
+        holder, _ = _busy(site)
+        if holder is None:
+            raise
+        # Half of its packages are new, or one is not configured yet: that needs no mending.
+        raise Busy(f"no plan can be made while somebody is at work on the packages: {holder}; in the middle of it: {error}") from error
+    # What began or ended meanwhile makes it another plan, too.
+    holder, runs = busy if any(busy) else _busy(site)
+    document = views.plan_document(planned, policy.archive, at_work=holder, open_runs=runs)
+    answer(arguments, document, views.plan_text(document, planned.found.changes))
+    return UPDATES_AVAILABLE if arguments.detailed_exitcode and planned.changes_something else 0
+
+
+def _busy(site: Site) -> Tuple[Optional[str], Tuple[Run, ...]]:
+    """Who is at work on the node just now, and the runs that are open."""
+    return node_holder(site.settings.lock), site.ledger.open_runs()
+
+
+def _planned(site: Site, policy: Policy, doing: Doing, *, refresh: bool) -> Planned:
+    """Raises PackageError, Busy, and AgentError where services cannot be asked for."""
+    what = called(policy.operation, policy.value)
+    if policy.operation == "update":
+        record = site.ledger.history(policy.key).record(policy.value) if policy.value else None
+        if record is not None and record.is_reached and record.state is not None:
+            return _way_back(site, policy, doing, record.state)
+        return _update(site, policy, doing, what, "update", refresh=refresh)
+    decided = _decided(site, policy)
+    if decided.do in (decision.DOWNLOAD, decision.ASSESS):
+        return _update(site, policy, doing, what, decided.do, refresh=refresh)
+    if decided.do in (decision.STOP, decision.START):
+        why = decided.reason if decided.do != policy.operation else ""
+        states = known_units(site, policy.units)
+        is_right = {unit: state.is_stopped if decided.do == decision.STOP else state.is_active for unit, state in states.items()}
+        units = tuple((unit, state.active, not is_right[unit]) for unit, state in states.items())
+        return Planned(what, decided.do, units=units, why=why)
+    return Planned(what, "nothing", why=decided.reason)
+
+
+def _decided(site: Site, policy: Policy) -> Decision:
+    """What would become of the value if it came now by hand; without one, of any new value."""
+    if not policy.value:
+        return Decision(policy.operation, "")
+    return decision_for(site, Delivery("", policy.key, policy.value, "UPDATE", site.clock(), policy.as_json()), policy)
+
+
+def _way_back(site: Site, policy: Policy, doing: Doing, state: int) -> Planned:
+    doing.phase = names.PLAN
+    backend = site.backend(policy)
+    before = backend.capture()
+    aim = aim_of_restore(site.ledger, policy, before, state)
+    return Planned(f"the way back to {shown(policy.value)}", "restore", forecast(site, policy, backend, before, aim))
+
+
+def _update(site: Site, policy: Policy, doing: Doing, what: str, operation: str, *, refresh: bool) -> Planned:
+    backend = site.backend(policy)
+    if refresh:
+        doing.phase = names.REFRESH
+        backend.refresh()
+    doing.phase = names.PLAN
+    before = backend.capture()
+    return Planned(what, operation, forecast(site, policy, backend, before, aim_of_update(backend, policy, before)))
