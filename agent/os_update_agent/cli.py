@@ -4,26 +4,42 @@ import argparse
 import logging
 import os
 import sys
-from typing import TYPE_CHECKING, Callable, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Callable, NoReturn, Optional, Sequence
 
 from os_update_agent import __version__, commands
-from os_update_agent.errors import BUG_STATUS, AgentError, Bug, bug
+from os_update_agent.errors import BUG_STATUS, AgentError, Bug, UsageError, bug
 from os_update_agent.manual import EXIT_STATUS
 from os_update_agent.node.journal import Dated
 from os_update_agent.settings import Settings, load
 
 Command = Callable[[Settings, argparse.Namespace], int]
 if TYPE_CHECKING:
-    Verbs = argparse._SubParsersAction[argparse.ArgumentParser]
+    Verbs = argparse._SubParsersAction["_Parser"]
 
 _EPILOG = "exit status:\n" + "".join(f"  {status:<4} {meaning}\n" for status, meaning in EXIT_STATUS)
 # A broken agent.conf must not keep anybody from reading the manual or from installing, and no result of another hook from Heat.
 _WITHOUT_SETTINGS = (commands.demo, commands.man, commands.complete, commands.install_hook, commands.notify)
 
 
+class _Parser(argparse.ArgumentParser):
+    """What argparse finds wrong is an error like every other one here: it ends with what to do next."""
+
+    def error(self, message: str) -> NoReturn:
+        wrong = UsageError(message)
+        wrong.advice = f"'{self.prog} --help' says what can be given; nothing was done"
+        raise wrong
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Nothing is left over for the parser above: it would name the help of all commands."""
+        found, rest = super().parse_known_args(args, namespace)
+        if rest:
+            self.error(f"unrecognized arguments: {' '.join(rest)}")
+        return found, rest
+
+
 def build_parser() -> argparse.ArgumentParser:
     """The whole command line: help, man page and completion are made from it."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="os-update-agent",
         description="Updates the packages of this node to a value, and brings earlier values back.",
         epilog=_EPILOG,
@@ -143,8 +159,11 @@ def _options(parser: argparse.ArgumentParser) -> None:
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
-    """Run one command. Returns its exit status; a usage error of argparse ends with 2."""
-    arguments = build_parser().parse_args(argv)
+    """Run one command. Returns its exit status; --help and --version end here."""
+    try:
+        arguments = build_parser().parse_args(argv)
+    except UsageError as error:
+        return _complained(error)
     level = logging.INFO if arguments.verbose else logging.ERROR
     to_error = logging.StreamHandler(sys.stderr)
     to_error.setFormatter(Dated())
@@ -156,8 +175,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         _flush()
         return status
     except AgentError as error:
-        print(f"os-update-agent: {error}\nnext: {error.advice}", file=sys.stderr)
-        return error.exit_status
+        return _complained(error)
     except BrokenPipeError:
         return 1
     except KeyboardInterrupt:
@@ -172,6 +190,11 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         return BUG_STATUS
     finally:
         _give_up_unwritten()
+
+
+def _complained(error: AgentError) -> int:
+    print(f"os-update-agent: {error}\nnext: {error.advice}", file=sys.stderr)
+    return error.exit_status
 
 
 def _flush() -> None:

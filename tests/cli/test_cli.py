@@ -228,9 +228,23 @@ def test_a_wrong_option_is_named_and_nothing_is_done(scene: Scene, command: Comm
     ):
         status, _, err = command(*argv)
         assert status == 2 and words in err, argv
-        # argparse has its own way to say what is right.
-        assert "\nnext: " in err or err.startswith("usage: "), argv
+        assert err.startswith("os-update-agent: ") and err.count("\nnext: ") == 1, argv
     assert scene.state() == before
+
+
+def test_what_is_wrong_in_the_words_of_the_command_line_ends_with_what_to_do_next(command: Command) -> None:
+    for argv, words, helping in (
+        (("updaet", "v2"), "'updaet'", "os-update-agent"),
+        (("--colour",), "--colour", "os-update-agent"),
+        (("plan", "--colour"), "--colour", "os-update-agent plan"),
+        (("plan", "--select", "most"), "'most'", "os-update-agent plan"),
+        (("diff", "now"), "B", "os-update-agent diff"),
+        (("resume", "--patience", "long"), "'long'", "os-update-agent resume"),
+    ):
+        status, out, err = command(*argv)
+        first, *rest = err.splitlines()
+        assert (status, out) == (2, "") and first.startswith("os-update-agent: ") and words in first, argv
+        assert rest == [f"next: '{helping} --help' says what can be given; nothing was done"]
 
 
 def run_with(scene: Scene, stdout: int, *argv: str) -> Tuple[int, str]:
