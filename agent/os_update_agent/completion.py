@@ -1,11 +1,12 @@
 """The bash completion, made from the parser that also makes --help; values and keys are asked of the command itself. Pure."""
 
 import argparse
-from typing import Iterable, List, Sequence
+from typing import Iterable, List, Mapping, Sequence
 
 from os_update_agent.manual import Argument, arguments, verbs
 
-# bash breaks words at colons, which timestamps have: the word is taken from the line, and what stands before its last colon is cut off.
+# bash breaks words at colons, which timestamps have, and at equals signs: the word is taken from the line, and what stands before the
+# last of them is cut off.
 _SCRIPT = """\
 # bash completion for os-update-agent; made by "os-update-agent completion bash"
 _os_update_agent() {
@@ -25,10 +26,15 @@ _os_update_agent() {
     done
     local words_of='' asks='' files=''
     case $previous in
-        --config | --directory) files=yes ;;
+        %(files)s) files=yes ;;
         --key) asks=keys ;;
-        --set) words_of='%(set)s' ;;
-        --select) words_of='all security' ;;
+        --set)
+            case $cur in
+                *=*) words_of='%(values)s' ;;
+                *) words_of='%(set)s' ;;
+            esac
+            ;;
+%(choices)s
         %(others)s) return ;;
         *)
             if [[ $cur == -* ]]; then
@@ -57,26 +63,31 @@ _os_update_agent() {
         done < <("${words[0]}" "${config[@]}" completion "$asks" 2>/dev/null)
     fi
     [[ ${COMPREPLY[*]} != *= ]] || compopt -o nospace 2>/dev/null
-    if [[ $cur == *:* && $COMP_WORDBREAKS == *:* ]]; then
-        local colon=${cur%%"${cur##*:}"} index
-        for index in "${!COMPREPLY[@]}"; do COMPREPLY[index]=${COMPREPLY[index]#"$colon"}; done
-    fi
+    local start=$cur index
+    while [[ -n $start && (${start: -1} != [:=] || $COMP_WORDBREAKS != *"${start: -1}"*) ]]; do start=${start%%?}; done
+    for index in "${!COMPREPLY[@]}"; do COMPREPLY[index]=${COMPREPLY[index]#"$start"}; done
 }
 complete -F _os_update_agent os-update-agent
 """
 
 
-def script(parser: argparse.ArgumentParser, option_names: Iterable[str]) -> str:
-    """The completion script. ``option_names`` are those that --set takes."""
+def script(parser: argparse.ArgumentParser, option_names: Iterable[str], words: Mapping[str, Sequence[str]]) -> str:
+    """The completion script. ``option_names`` are those that --set takes, ``words`` the values of those that have only some."""
     known = verbs(parser)
     own = arguments(parser)
-    taking = {flag for found in (own, *(verb.options for verb in known)) for flag in _taking_a_value(found)}
-    others = sorted(taking - {"--config", "--directory", "--key", "--set", "--select"})
+    valued = [one for found in (own, *(verb.options for verb in known)) for one in found if one.metavar]
+    taking = {flag for one in valued for flag in one.flags}
+    files = {flag for one in valued if one.metavar in ("FILE", "DIR") for flag in one.flags}
+    choices = {" | ".join(one.flags): one.choices for one in valued if one.choices}
+    others = sorted(taking - files - {flag for one in valued if one.choices for flag in one.flags} - {"--key", "--set"})
     arms = [_arm("''", _flags(own))] + [_arm(verb.name, _flags(verb.options)) for verb in known]
     places = [_arm("''", " ".join(verb.name for verb in known))] + [_place(verb.name, verb.positional) for verb in known]
     return _SCRIPT % {
         "verbs": " | ".join(verb.name for verb in known),
+        "files": " | ".join(sorted(files)),
         "set": " ".join(f"{name}=" for name in option_names),
+        "values": " ".join(f"{name}={word}" for name, known_words in words.items() for word in known_words),
+        "choices": "\n".join(f"        {flags}) words_of='{' '.join(found)}' ;;" for flags, found in choices.items()),
         "others": " | ".join(others),
         "taking": " | ".join(sorted(taking)),
         "options": "\n".join(arms),
@@ -109,7 +120,3 @@ def _place(name: str, positional: Sequence[Argument]) -> str:
 
 def _flags(found: Sequence[Argument]) -> str:
     return " ".join(["--help", *(flag for argument in found for flag in argument.flags if flag.startswith("--"))])
-
-
-def _taking_a_value(found: Sequence[Argument]) -> List[str]:
-    return [flag for argument in found if argument.metavar for flag in argument.flags]

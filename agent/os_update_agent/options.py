@@ -128,22 +128,35 @@ def _items(value: object, what: str) -> List[Any]:
     return [item for item in re.split(r"[,\s]+", text) if item]
 
 
+# The options whose values are words, those of each with the default first.
+WORDS: Mapping[str, Tuple[str, ...]] = {
+    "operation": ("update", "download", "assess", "stop", "start"),
+    "select": ("all", "security"),
+    "removals": ("allow", "refuse"),
+    "config_files": ("keep", "replace"),
+    "archive": ("best-effort", "required", "off"),
+    "restore": ("exact", "changes"),
+    "on_failure": ("restore", "keep"),
+    "reboot": ("never", "if-needed", "always"),
+    "services": ("report", "restart"),
+}
+
 READERS: Dict[str, Reader] = {
     "trigger": _input,
     "state_key": _text,
-    "operation": _words("update", "download", "assess", "stop", "start"),
-    "select": _words("all", "security"),
+    "operation": _words(*WORDS["operation"]),
+    "select": _words(*WORDS["select"]),
     "packages": _globs,
     "exclude": _globs,
-    "removals": _words("allow", "refuse"),
-    "config_files": _words("keep", "replace"),
+    "removals": _words(*WORDS["removals"]),
+    "config_files": _words(*WORDS["config_files"]),
     # YAML reads a bare off as false.
-    "archive": _words("best-effort", "required", "off", aliases={"False": "off", "false": "off"}),
+    "archive": _words(*WORDS["archive"], aliases={"False": "off", "false": "off"}),
     "keep": _count,
-    "restore": _words("exact", "changes"),
-    "on_failure": _words("restore", "keep"),
-    "reboot": _words("never", "if-needed", "always"),
-    "services": _words("report", "restart"),
+    "restore": _words(*WORDS["restore"]),
+    "on_failure": _words(*WORDS["on_failure"]),
+    "reboot": _words(*WORDS["reboot"]),
+    "services": _words(*WORDS["services"]),
     "units": _units,
     "lock_timeout": _seconds_or_zero,
     "deadline": _seconds,

@@ -10,10 +10,11 @@ from os_update_agent import cli, completion, manual
 from os_update_agent.install.target import SAMPLE
 from os_update_agent.ledger import Ledger
 from os_update_agent.model import PackageState
+from os_update_agent.options import WORDS
 from os_update_agent.policy import option_names
 
 AGENT = Path(__file__).parents[2] / "agent"
-VALUES = ("2026-11-24T10:00:00Z", "2026-11-24T12:30:00Z", "two words", "it's $(reboot)", "line\nend")
+VALUES = ("2026-11-24T10:00:00Z", "2026-11-24T12:30:00Z", "two words", "it's $(reboot)", "line\nend", "release=5")
 Complete = Callable[..., List[str]]
 
 # What readline does with a line before the completion function, and with its answers behind it.
@@ -80,7 +81,7 @@ def complete(tmp_path: Path) -> Complete:
     conf = tmp_path / "agent.conf"
     conf.write_text(f"[paths]\nstate = {tmp_path}/state\n", encoding="utf-8")
     script = tmp_path / "completion"
-    script.write_text(completion.script(cli.build_parser(), option_names()), encoding="utf-8")
+    script.write_text(completion.script(cli.build_parser(), option_names(), WORDS), encoding="utf-8")
     command = tmp_path / "os-update-agent"
     command.write_text('#!/bin/sh\nexec python3 -m os_update_agent "$@"\n', encoding="utf-8")
     command.chmod(0o755)
@@ -107,10 +108,24 @@ def test_commands_and_options_are_completed(complete: Complete) -> None:
     assert complete(" history --limit ") == []
 
 
+def test_every_option_with_choices_offers_them(complete: Complete) -> None:
+    found = [(verb, option) for verb in manual.verbs(cli.build_parser()) for option in verb.options if option.choices]
+    assert {("demo", "--backend"), ("plan", "--select")} <= {(verb.name, option.flags[-1]) for verb, option in found}
+    for verb, option in found:
+        for flag in option.flags:
+            assert complete(f" {verb.name} {flag} ") == list(option.choices)
+    assert complete(" demo --backend d") == ["dnf"]
+    # Of an option that --set takes what comes behind the equals sign, at which bash has cut the word.
+    for name, words in WORDS.items():
+        assert complete(f" update v9 --set {name}=") == list(words)
+    assert complete(" plan --set on_failure=k") == ["keep"]
+
+
 def test_values_come_from_the_ledger_the_latest_first(complete: Complete) -> None:
-    assert complete(" rollback ") == ["it\\'s\\ \\$\\(reboot\\)", "two\\ words", VALUES[1], VALUES[0]]
+    assert complete(" rollback ") == ["release=5", "it\\'s\\ \\$\\(reboot\\)", "two\\ words", VALUES[1], VALUES[0]]
     # bash has cut the word at its colons: only what comes behind the last one is put in.
     assert complete(" show 2026-11-24T12:3") == ["30:00Z"]
+    assert complete(" show release=") == ["5"] and complete(" show rel") == ["release=5"]
     assert complete(" show 2026") == [VALUES[1], VALUES[0]]
     assert complete(" diff --key stack/node n") == ["now"]
     assert complete(" diff now two") == ["two\\ words"]
@@ -121,6 +136,12 @@ def test_values_come_from_the_ledger_the_latest_first(complete: Complete) -> Non
 def test_files_are_completed_where_files_are_asked_for(complete: Complete) -> None:
     assert complete(" replay agent.c") == ["agent.conf"]
     assert complete(" --config agent.c") == ["agent.conf"]
+    found = [
+        (verb.name, option.flags[-1]) for verb in manual.verbs(cli.build_parser()) for option in verb.options if option.metavar == "DIR"
+    ]
+    assert ("install-hook", "--root") in found
+    for name, flag in found:
+        assert complete(f" {name} {flag} agent.c") == ["agent.conf"]
 
 
 def test_without_a_ledger_nothing_is_offered_and_nothing_is_made(complete: Complete, tmp_path: Path) -> None:
@@ -135,5 +156,5 @@ def test_without_a_ledger_nothing_is_offered_and_nothing_is_made(complete: Compl
 
 
 def test_the_script_is_good_bash() -> None:
-    text = completion.script(cli.build_parser(), option_names())
+    text = completion.script(cli.build_parser(), option_names(), WORDS)
     subprocess.run(["shellcheck", "--shell=bash", "-"], input=text, encoding="utf-8", check=True)
