@@ -4,19 +4,16 @@ import argparse
 import json
 import os
 import platform
-import subprocess
-import sys
 import tempfile
+from dataclasses import asdict
 from pathlib import Path
-from typing import Callable, Dict, Iterator, List, Tuple
+from typing import Callable, Dict, Iterable, List, Tuple, Union
 
-from bench import growth, line
-from bench.measuring import Figures
-from bench.rows import Row, goals, table
-from packages import sid
+from bench import dnf, growth, line
+from bench.rows import LEGEND, Missing, Row, goals, table
 
 RESULT = Path(__file__).resolve().parents[2] / ".test-venv/bench.json"
-Section = Tuple[str, Callable[[Path], Iterator[Row]]]
+Section = Tuple[str, Callable[[Path], Iterable[Union[Row, Missing]]]]
 
 
 def main() -> None:
@@ -24,55 +21,41 @@ def main() -> None:
     parser.add_argument("result", nargs="?", type=Path, default=RESULT, help="where the figures go as JSON")
     parser.add_argument("--quick", action="store_true", help="small sizes and one round: does it all work?")
     parser.add_argument("--only", metavar="SECTION", help="idle, changes-1, changes-30, changes-300, whole, growth, dnf or dnf5")
-    parser.add_argument("--rounds", type=int, metavar="N", help="how often each thing is done (5; 3 for 300 packages)")
+    parser.add_argument("--rounds", type=int, metavar="N", help="how often each thing is done (5; 300 packages and dnf: at most 3)")
     options = parser.parse_args()
     quick: bool = options.quick
     rounds: int = options.rounds or (1 if quick else 5)
+    few = min(3, rounds)
+    counts = (1, 5) if quick else (1, 30, 300)
     sections: List[Section] = [
         ("idle", lambda base: line.idle(base, rounds)),
         ("changes-1", lambda base: line.changes(base, 1, rounds)),
         ("changes-30", lambda base: line.changes(base, 30 if not quick else 5, rounds)),
-        *([] if quick else [("changes-300", lambda base: line.changes(base, 300, min(3, rounds)))]),
+        *([] if quick else [("changes-300", lambda base: line.changes(base, 300, few))]),
         ("whole", lambda base: line.whole(base, rounds)),
         ("growth", lambda base: growth.rows(base, (200, 800), (10, 100), (50, 500)) if quick else growth.rows(base)),
-        ("dnf", lambda base: _dnf(base, "dnf", quick, rounds)),
-        ("dnf5", lambda base: _dnf(base, "dnf5", quick, rounds)),
+        ("dnf", lambda base: dnf.changes(base, "dnf", counts, few, is_small=quick)),
+        ("dnf5", lambda base: dnf.changes(base, "dnf5", counts, few, is_small=quick)),
     ]
     machine = {"cores": os.cpu_count() or 1, "system": _system(), "python": platform.python_version()}
     rows: List[Row] = []
+    missing: List[Missing] = []
     loads: Dict[str, float] = {}
-    print("medians on {cores} cores, {system}, Python {python}".format(**machine))
+    print("on {cores} cores, {system}, Python {python}\n\n{legend}".format(legend=LEGEND, **machine))
     for name, section in sections:
         if options.only in (None, name):
             with tempfile.TemporaryDirectory(prefix=f"bench-{name}-") as directory:
                 found = list(section(Path(directory)))
-            rows += found
+            rows += [one for one in found if isinstance(one, Row)]
+            missing += [one for one in found if isinstance(one, Missing)]
             loads[name] = round(os.getloadavg()[0], 2)
             # What is measured is told and kept, whatever becomes of the next section.
             print(f"\n{table(found)}", flush=True)
-            document = {"machine": machine, "load": loads, "rows": [row.as_json() for row in rows]}
+            left_out = [asdict(one) for one in missing]
+            document = {"machine": machine, "load": loads, "rows": [row.as_json() for row in rows], "missing": left_out}
             options.result.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-    print(f"\n{goals(rows)}; load after each section: {', '.join(f'{name} {load:g}' for name, load in loads.items())}")
-
-
-def _dnf(base: Path, backend: str, quick: bool, rounds: int) -> Iterator[Row]:
-    """bench_dnf.py measures by itself, in turns; here its figures become rows."""
-    try:
-        if backend == "dnf5":
-            sid.root()
-    except sid.Impossible as why:
-        print(f"NOTHING IS MEASURED WITH DNF 5: {why}", file=sys.stderr)
-        return
-    result = base / "dnf.json"
-    program = Path(__file__).with_name("bench_dnf.py")
-    options = ["--backend", backend, "--repeats", str(rounds), *(["--small"] if quick else [])]
-    subprocess.run([sys.executable, str(program), str(result), *options], check=True, stdout=subprocess.DEVNULL)
-    found = json.loads(result.read_text(encoding="utf-8"))
-    measured = {what: Figures(*columns, 0.0) for what, columns in found["medians"].items()}
-    for what, figures in measured.items():
-        row = Row("dnf 4, 30 packages" if backend == "dnf" else "dnf 5, 30 packages", what, figures)
-        peer = next((pair.partition(" / ")[2] for pair in found["ratios"] if pair.startswith(f"{what} / ")), None)
-        yield row if peer is None else row.against(measured[peer], peer, 1.15)
+    not_measured = f"; NOT MEASURED: {', '.join(one.what for one in missing)}" if missing else ""
+    print(f"\n{goals(rows)}{not_measured}; load after each section: {', '.join(f'{name} {load:g}' for name, load in loads.items())}")
 
 
 def _system() -> str:

@@ -1,19 +1,25 @@
-"""How the cost grows with the number of packages, of states and of files: near linear is the goal, and the table says what it is."""
+"""How the cost grows with the number of packages, of states and of files: near linear is the goal, and the table says what it is.
 
+What is measured is made here, and used in a process of its own, whose memory is then that of the work.
+"""
+
+import hashlib
 import random
 import shutil
+from dataclasses import replace
 from functools import partial
 from math import log
 from pathlib import Path
 from statistics import mean
-from typing import Iterator, List, Sequence, Tuple
+from typing import Any, Callable, Dict, FrozenSet, Iterator, List, Sequence, Tuple
 
+from bench.apart import apart
 from bench.bench_ledger import make_state, next_state
 from bench.measuring import Figures, in_process
 from bench.rows import Row
 from os_update_agent.demo.repository import Repository, make_root, native_architecture
 from os_update_agent.ledger import Ledger
-from os_update_agent.model import ArchiveEntry
+from os_update_agent.model import ArchiveEntry, Identity, PackageState
 from os_update_agent.packages.apt import Apt
 from os_update_agent.packages.archive import Archive
 from os_update_agent.packages.transition import Transition
@@ -25,12 +31,18 @@ UPGRADABLE = 30
 MEASURED_WRITES = 21
 # The exponent of n that is still called near linear: a little over 1, for a sort and for noise.
 NEAR_LINEAR = 1.25
+_POLICY = Policy(key="k", value="v")
 
 
 def rows(base: Path, packages: Sequence[int] = PACKAGES, states: Sequence[int] = STATES, files: Sequence[int] = FILES) -> Iterator[Row]:
     yield from _packages(base, packages)
     yield from _states(base, states)
     yield from _files(base, files)
+
+
+def _apart(action: Callable[..., Figures], *arguments: Any) -> Figures:
+    figures, peak = apart(action, *arguments)
+    return replace(figures, peak=peak)
 
 
 def _grown(section: str, taken: List[Tuple[int, Figures, str]]) -> Iterator[Row]:
@@ -52,30 +64,42 @@ def _grown(section: str, taken: List[Tuple[int, Figures, str]]) -> Iterator[Row]
 
 
 def _packages(base: Path, sizes: Sequence[int]) -> Iterator[Row]:
-    taken: dict[str, List[Tuple[int, Figures, str]]] = {}
+    taken: Dict[str, List[Tuple[int, Figures, str]]] = {}
     for size in sizes:
-        for what, figures in _reading(base / f"packages-{size}", size):
-            taken.setdefault(what, []).append((size, figures, ""))
+        node = base / f"packages-{size}"
+        _node(node, size)
+        for what, action in (("capture", _capture), ("plan", _plan), ("undo check", _undo_check)):
+            taken.setdefault(f"{what}, by packages", []).append((size, _apart(action, node), ""))
     for what, found in taken.items():
         yield from _grown(what, found)
 
 
-def _reading(base: Path, size: int) -> Iterator[Tuple[str, Figures]]:
-    apt, archive = _node(base, size)
+def _capture(base: Path) -> Figures:
+    # A backend that has read the database does not read it again before it changes: each time another one.
+    return in_process(lambda: _apt(base).capture(), 5)
+
+
+def _plan(base: Path) -> Figures:
+    apt = _apt(base)
     state = apt.capture()
-    assert len(state.packages) == size
-    policy = Policy(key="k", value="v")
-    aim = aim_of_update(apt, policy, state)
-    assert len(aim.changes) == min(UPGRADABLE, size)
+    assert len(aim_of_update(apt, _POLICY, state).changes) == UPGRADABLE
+    return in_process(lambda: aim_of_update(apt, _POLICY, state), 5)
+
+
+def _undo_check(base: Path) -> Figures:
+    apt = _apt(base)
+    state = apt.capture()
+    aim = aim_of_update(apt, _POLICY, state)
     with open("/dev/null", "wb") as output:
-        transition = Transition(apt, archive, apt.root, output)
-        # A backend that has read the database does not read it again before it changes: each time another one.
-        yield "capture, by packages", in_process(lambda: Apt(apt.root, apt.archive, apt.work).capture(), 5)
-        yield "plan, by packages", in_process(lambda: aim_of_update(apt, policy, state), 5)
-        yield "undo check, by packages", in_process(lambda: transition.lost_by(state, aim.target), 5)
+        transition = Transition(apt, Archive(apt.archive, Ledger(base / "ledger.sqlite"), apt), apt.root, output)
+        return in_process(lambda: transition.lost_by(state, aim.target), 5)
 
 
-def _node(base: Path, size: int) -> Tuple[Apt, Archive]:
+def _apt(base: Path) -> Apt:
+    return Apt(base / "root", base / "archive", base / "work")
+
+
+def _node(base: Path, size: int) -> None:
     """A root whose database says that so many packages are installed; for thirty of them the repository has a newer version."""
     repository = Repository(base / "repository")
     arch = native_architecture()
@@ -97,14 +121,12 @@ def _node(base: Path, size: int) -> Tuple[Apt, Archive]:
         (root / f"var/lib/dpkg/info/bench{number:05}.list").write_text("/.\n", encoding="utf-8")
     for name in ("work", "archive"):
         (base / name).mkdir()
-    apt = Apt(root, base / "archive", base / "work")
+    apt = _apt(base)
     apt.refresh()
-    return apt, Archive(base / "archive", Ledger(base / "ledger.sqlite"), apt)
+    assert len(apt.capture().packages) == size
 
 
 def _index(repository: Repository, text: str) -> None:
-    import hashlib
-
     (repository.directory / "Packages").write_text(text, encoding="utf-8")
     release = (repository.directory / "Release").read_text(encoding="utf-8").partition("SHA256:")[0]
     content = text.encode()
@@ -116,27 +138,22 @@ def _index(repository: Repository, text: str) -> None:
 def _states(base: Path, counts: Sequence[int]) -> Iterator[Row]:
     """States of 2000 packages, each 25 changes away from the one before. The time is that of one write, and of one read."""
     chance = random.Random(20261123)
-    ledger = Ledger(base / "states" / "ledger.sqlite")
+    path = base / "states" / "ledger.sqlite"
     state = make_state(chance)
     writes: List[Tuple[int, Figures, str]] = []
     reads: List[Tuple[int, Figures, str]] = []
     numbers: List[int] = []
-    for count in range(1, max(counts) + 1):
-        state = next_state(state, chance)
-        numbers.append(ledger.put_state(state))
-        if count in counts:
-            recent = []
-            for _ in range(MEASURED_WRITES):
-                state = next_state(state, chance)
-                recent.append(in_process(partial(ledger.put_state, state), 1))
-            recent.sort(key=lambda one: one.seconds)
-            size = sum(file.stat().st_size for file in (base / "states").iterdir()) / 1e6
-            written = len(numbers) + MEASURED_WRITES * (len(writes) + 1)
-            writes.append((count, recent[MEASURED_WRITES // 2], f"{size:.2f} MB, {size / written * 1000:.1f} kB a state"))
-            sample = chance.sample(numbers, min(20, len(numbers)))
-            each = [in_process(partial(ledger.state, number), 1) for number in sample]
-            reads.append((count, Figures(mean(one.seconds for one in each), mean(one.cpu for one in each), 0.0), ""))
-    ledger.close()
+    for count in counts:
+        ledger = Ledger(path)
+        while len(numbers) < count:
+            state = next_state(state, chance)
+            numbers.append(ledger.put_state(state))
+        ledger.close()
+        written = _apart(_write, path, state, count)
+        size = sum(file.stat().st_size for file in path.parent.iterdir()) / 1e6
+        each = size / (count + MEASURED_WRITES * (len(writes) + 1)) * 1000
+        writes.append((count, written, f"{size:.2f} MB, {each:.1f} kB a state"))
+        reads.append((count, _apart(_read, path, chance.sample(numbers, min(20, count))), ""))
     for section, taken in (("write a state, by states in the ledger", writes), ("read a state, by states in the ledger", reads)):
         for count, figures, note in taken:
             flat = taken[-1][1].seconds <= 2 * taken[0][1].seconds + 0.002
@@ -144,22 +161,43 @@ def _states(base: Path, counts: Sequence[int]) -> Iterator[Row]:
             yield Row(section, f"{count}", figures, note=note, goals=goals)
 
 
+def _write(path: Path, state: PackageState, seed: int) -> Figures:
+    """One write, the median of some: each is the next state."""
+    chance = random.Random(seed)
+    ledger = Ledger(path)
+    taken: List[Figures] = []
+    for _ in range(MEASURED_WRITES):
+        state = next_state(state, chance)
+        taken.append(in_process(partial(ledger.put_state, state), 1))
+    return sorted(taken, key=lambda one: one.seconds)[MEASURED_WRITES // 2]
+
+
+def _read(path: Path, numbers: Sequence[int]) -> Figures:
+    """One read, the mean of some."""
+    ledger = Ledger(path)
+    each = [in_process(partial(ledger.state, number), 1) for number in numbers]
+    return Figures(mean(one.seconds for one in each), mean(one.cpu for one in each), 0.0)
+
+
 def _files(base: Path, counts: Sequence[int]) -> Iterator[Row]:
     taken = []
     for count in counts:
         directory = base / f"files-{count}"
-        ledger = Ledger(directory / "ledger.sqlite")
-        (directory / "archive").mkdir()
-        archive = Archive(directory / "archive", ledger, None)  # type: ignore[arg-type]
+        (directory / "archive").mkdir(parents=True)
         entries = [ArchiveEntry(f"p{number}.deb", f"p{number}", "all", "1", "0" * 64, 1, 1, "repository") for number in range(count)]
         for entry in entries:
-            (archive.directory / entry.file).touch()
+            (directory / "archive" / entry.file).touch()
+        ledger = Ledger(directory / "ledger.sqlite")
         ledger.add_archive_entries(entries)
-        needed = frozenset(entry.identity for entry in entries[: count // 2])
-        figures = in_process(partial(archive.prune, needed), 1)
-        gone = count - sum(1 for _ in archive.directory.iterdir())
+        ledger.close()
+        figures = _apart(_prune, directory, frozenset(entry.identity for entry in entries[: count // 2]))
+        gone = count - sum(1 for _ in (directory / "archive").iterdir())
         taken.append((count, figures, f"{gone} dropped"))
         assert gone == count - count // 2
-        ledger.close()
         shutil.rmtree(directory)
     yield from _grown("prune the archive, by files", taken)
+
+
+def _prune(directory: Path, needed: FrozenSet[Identity]) -> Figures:
+    archive = Archive(directory / "archive", Ledger(directory / "ledger.sqlite"), None)  # type: ignore[arg-type]
+    return in_process(partial(archive.prune, needed), 1)

@@ -3,116 +3,91 @@
 import json
 import shutil
 import sys
+from functools import partial
 from pathlib import Path
-from typing import Callable, Dict, Iterator, List, Tuple
+from typing import Dict, Iterator, List, Sequence, Union
 
-from bench.measuring import Figures, median
-from bench.rows import Row
-from bench.world import AGENT, HOOK, NEW, OLD, TESTS, World
+from bench.measuring import Failed, Figures
+from bench.rows import Missing, Row
+from bench.world import AGENT, HOOK, NEW, OLD, TESTS, AptWorld, Turn, in_turns
 from chain.install import directory, scripts
 from os_update_agent.demo.receiver import Receiver
 
-PEERS = TESTS.parent / ".test-venv/peers/bin"
+_ANSIBLE = str(TESTS.parent / ".test-venv/peers/bin/ansible")
+_LOCALLY = ("localhost", "-c", "local", "-e", "ansible_python_interpreter=/usr/bin/python3")
+_UNATTENDED = "unattended-upgrade --dry-run"
+PEERS = (
+    (_UNATTENDED, "/usr/bin/unattended-upgrade", ["--dry-run"]),
+    ("ansible localhost -m apt -a upgrade=dist --check", _ANSIBLE, [*_LOCALLY, "-m", "apt", "-a", "upgrade=dist", "--check"]),
+)
 SCRIPT_HOOK = scripts(directory()).parent / "heat-config-script/install.d/hook-script.py"
 SCRIPT = "#!/bin/sh\nset -e\n"
-Turn = Tuple[str, Callable[[], Figures]]
 
 
-def in_turns(turns: List[Turn], repeats: int) -> Dict[str, Figures]:
-    """Medians; each is done once before the next round begins, so that the machine's moods meet all."""
-    taken: Dict[str, List[Figures]] = {}
-    for _ in range(repeats):
-        for what, action in turns:
-            taken.setdefault(what, []).append(action())
-    return {what: median(figures) for what, figures in taken.items()}
-
-
-def idle(base: Path, repeats: int) -> Iterator[Row]:
+def idle(base: Path, repeats: int) -> Iterator[Union[Row, Missing]]:
     """Deliveries that find nothing to do."""
-    world = World(base, 30)
+    section = "nothing to do"
+    world = AptWorld(base, 30)
     world.keep("fresh")
 
     def first() -> Figures:
         world.put_back("fresh")
         return world.deliver("CREATE", "v1")
 
-    world.put_back("fresh")
-    world.deliver("CREATE", "v1", config_id="again")
-    world.keep("known")
-
-    def known(**options: str) -> Figures:
-        return world.deliver("UPDATE", "v1", **options)
-
     def script() -> Figures:
         return world.run(*_heat_script(base), text=_script_config("apt-get -s -q dist-upgrade"))
 
-    python, unattended, ansible = "python -c pass", "unattended-upgrade --dry-run", "ansible localhost -m apt -a upgrade=dist --check"
-    ours = ["the first delivery (baseline)", "the current value again", "the same delivery again"]
+    ours: List[Turn] = [
+        ("the first delivery (baseline)", first),
+        ("the current value again", lambda: world.deliver("UPDATE", "v1")),
+        ("the same delivery again", lambda: world.deliver("UPDATE", "v1", config_id="again")),
+    ]
     turns: List[Turn] = [
-        (python, lambda: world.run(sys.executable, "-c", "pass")),
-        (ours[0], first),
-        (ours[1], known),
-        (ours[2], lambda: known(config_id="again")),
+        ("python -c pass", lambda: world.run(sys.executable, "-c", "pass")),
+        *ours,
         ("heat-agents' script hook: apt-get -s dist-upgrade", script),
     ]
     first()
     world.deliver("CREATE", "v1", config_id="again")
-    if shutil.which("unattended-upgrade"):
-        turns.append((unattended, lambda: world.run("/usr/bin/unattended-upgrade", "--dry-run")))
-    if (PEERS / "ansible").exists():
-        options = ["-c", "local", "-m", "apt", "-a", "upgrade=dist", "--check", "-e", "ansible_python_interpreter=/usr/bin/python3"]
-        turns.append((ansible, lambda: world.run(str(PEERS / "ansible"), "localhost", *options)))
+    for what, program, arguments in PEERS:
+        try:
+            _try(world, program, arguments)
+        except Failed as why:
+            yield Missing(section, what, str(why))
+        else:
+            turns.append((what, partial(world.run, program, *arguments)))
     found = in_turns(turns, repeats)
     for what, figures in found.items():
-        row = Row("nothing to do", what, figures)
-        if what in ours:
+        row = Row(section, what, figures)
+        if what in dict(ours):
             row = row.within(0.150, "at most 150 ms")
-            if unattended in found:
-                row = row.against(found[unattended], unattended, 0.25)
+            if _UNATTENDED in found:
+                row = row.against(found[_UNATTENDED], _UNATTENDED, 0.25)
             row = row.small(40)
         yield row
 
 
+def _try(world: AptWorld, program: str, arguments: Sequence[str]) -> None:
+    """Does it do here what is to be measured? Raises Failed."""
+    if not Path(program).exists():
+        raise Failed(f"{program} is not installed: tests/run bench does that where it can")
+    world.run(program, *arguments)
+
+
 def changes(base: Path, count: int, repeats: int) -> Iterator[Row]:
     """An update and a restore of so many packages, by the agent and by bare apt-get."""
-    world = World(base, count)
-    world.deliver("CREATE", "v1")
-    world.add(NEW)
-    world.keep("old")
-    world.deliver("UPDATE", "v2")
-    assert world.has(NEW)
-    world.keep("new")
-
-    def take(start: str, reached: str, action: Callable[[], Figures]) -> Callable[[], Figures]:
-        def turn() -> Figures:
-            world.put_back(start)
-            figures = action()
-            assert world.has(reached)
-            return figures
-
-        return turn
-
+    world = AptWorld(base, count)
     update = "apt-get -q -y -o APT::Update::Error-Mode=any update && exec apt-get -q -y --no-install-recommends dist-upgrade"
-    restore = "exec apt-get -q -y --allow-downgrades --no-install-recommends install " + " ".join(f"{name}={OLD}" for name in world.names)
-    packages = "1 package" if count == 1 else f"{count} packages"
-    found = in_turns(
-        [
-            ("update", take("old", NEW, lambda: world.deliver("UPDATE", "v2"))),
-            ("bare apt-get update, dist-upgrade", take("old", NEW, lambda: world.run("sh", "-c", update))),
-            ("restore", take("new", OLD, lambda: world.deliver("UPDATE", "v1"))),
-            ("bare apt-get install NAME=VERSION...", take("new", OLD, lambda: world.run("sh", "-c", restore))),
-        ],
-        repeats,
-    )
-    names = list(found)
-    for ours, bare in (names[:2], names[2:]):
-        yield Row(packages, bare, found[bare])
-        yield Row(packages, ours, found[ours]).against(found[bare], bare, 1.10, 0.3)
+    wanted = " ".join(f"{name}={OLD}-1" for name in world.names)
+    restore = f"exec apt-get -q -y --allow-downgrades --no-install-recommends install {wanted}"
+    there: Turn = ("bare apt-get update, dist-upgrade", lambda: world.run("sh", "-c", update))
+    back: Turn = ("bare apt-get install NAME=VERSION...", lambda: world.run("sh", "-c", restore))
+    yield from world.changes("", there, [back], repeats, 1.10, 0.3)
 
 
 def whole(base: Path, repeats: int) -> Iterator[Row]:
     """From heat-config being called with the metadata to the signal that is accepted, on loopback."""
-    world = World(base, 30)
+    world = AptWorld(base, 30)
     world.deliver("CREATE", "v1")
     world.add(NEW)
     world.keep("old")
@@ -150,7 +125,7 @@ def _heat_config() -> List[str]:
     return [str(directory() / "bin/python3"), str(scripts(directory()) / "os-refresh-config/configure.d/55-heat-config")]
 
 
-def _heat_environment(base: Path, world: World, hooks: Path) -> Dict[str, str]:
+def _heat_environment(base: Path, world: AptWorld, hooks: Path) -> Dict[str, str]:
     for name in ("deployed", "working", "outputs"):
         (base / name).mkdir(exist_ok=True)
     notify = base / "notify"

@@ -13,7 +13,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, List, Mapping, Optional, Sequence
+from typing import Callable, List, Mapping, Optional, Sequence, Tuple
 
 PR_SET_CHILD_SUBREAPER = 36
 
@@ -27,13 +27,18 @@ class Figures:
     peak: float
 
 
-def measured(argv: Sequence[str], base: Path, *, env: Optional[Mapping[str, str]] = None, text: str = "") -> "tuple[Figures, str]":
-    """Run a command, which has to succeed. Returns its figures and what it printed."""
+class Failed(Exception):
+    """A command that was to be measured has failed; the text is the end of what it said."""
+
+
+def measured(argv: Sequence[str], base: Path, *, env: Optional[Mapping[str, str]] = None, text: str = "") -> Tuple[Figures, str]:
+    """Run a command. Returns its figures and what it printed. Raises Failed."""
     result = base / "measured.json"
     done = subprocess.run(
         [sys.executable, "-I", "-S", __file__, str(result), *argv], env=env, input=text, capture_output=True, text=True, check=False
     )
-    assert done.returncode == 0, f"{argv}: {done.stdout}{done.stderr}"
+    if done.returncode:
+        raise Failed(f"{argv[0]} ended with exit status {done.returncode}: {' '.join((done.stdout + done.stderr).split()[-60:])}")
     return Figures(**json.loads(result.read_text())), done.stdout
 
 
@@ -46,7 +51,7 @@ def median(figures: Sequence[Figures]) -> Figures:
 def in_process(action: Callable[[], object], repeats: int) -> Figures:
     """What a call takes in this process, with what it starts: the best of the repeats, to which the rest of the machine only adds.
 
-    The memory is left out: it would be that of the benchmark.
+    The memory is left to ``apart``.
     """
     taken: List[Figures] = []
     for _ in range(repeats):
@@ -57,7 +62,8 @@ def in_process(action: Callable[[], object], repeats: int) -> Figures:
 
 
 def _processor_time() -> float:
-    return sum(used.ru_utime + used.ru_stime for used in map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)))
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + used.ru_utime + used.ru_stime
 
 
 def main() -> int:

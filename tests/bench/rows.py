@@ -1,9 +1,17 @@
-"""A figure of the table: what was measured, beside what, and was the goal met."""
+"""The rows of the table: what was measured, beside what, and was the goal met; and what was not measured, and why."""
 
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 from bench.measuring import Figures
+
+LEGEND = """\
+wall    until the command has ended; medians, for what grows the best of five
+cpu     processor time of all processes, also of those that the command leaves running
+memory  the largest single process: at least the 13 MB of the measuring itself. With dnf 4 and 5 the agent's largest is the child process
+        that has loaded dnf; the hook and the worker, which wait for it, are smaller and not added. What grows runs in a process of its own
+        for each figure, with the agent's modules and what the work is given, and counts the programs that it starts.
+ratio   of the times on the wall, to the command that the goal names"""
 
 
 @dataclass(frozen=True)
@@ -22,7 +30,7 @@ class Row:
         """The ratio to a peer that was measured in the same round; the goal is at most ``times`` it and ``plus`` seconds more."""
         goal = f"<= {times:g} x {beside}" + (f" + {plus:g} s" if plus else "")
         met = self.figures.seconds <= times * other.seconds + plus
-        note = f"cpu {self.figures.cpu / other.cpu:.2f}x" if self.figures.cpu and other.cpu else self.note
+        note = "; ".join(filter(None, (self.note, f"cpu {self.figures.cpu / other.cpu:.2f}x")))
         return replace(self, ratio=self.figures.seconds / other.seconds, beside=beside, note=note, goals=(*self.goals, (goal, met)))
 
     def within(self, seconds: float, goal: str) -> "Row":
@@ -35,22 +43,31 @@ class Row:
         return {**asdict(self), "goals": [{"goal": goal, "met": met} for goal, met in self.goals]}
 
 
-def table(rows: Sequence[Row]) -> str:
+@dataclass(frozen=True)
+class Missing:
+    """What was not measured, and why."""
+
+    section: str
+    what: str
+    why: str
+
+
+def table(found: Sequence[Union[Row, Missing]]) -> str:
     lines: List[str] = []
     section = ""
-    for row in rows:
+    for row in found:
         if row.section != section:
             section = row.section
             lines += ["", f"{section:54} {'wall':>9} {'cpu':>9} {'memory':>9} {'ratio':>7}"]
-        figures = row.figures
-        cpu = f"{figures.cpu * 1000:7.0f}ms" if figures.cpu else f"{'':9}"
-        peak = f"{figures.peak:7.1f}MB" if figures.peak else f"{'':9}"
-        ratio = f"{row.ratio:6.2f}x" if row.ratio is not None else f"{'':7}"
-        missed = "; ".join(f"MISSED: {goal}" for goal, met in row.goals if not met)
-        lines.append(
-            f"  {row.what:52} {_time(figures.seconds)} {cpu} {peak} {ratio}  {'; '.join(filter(None, (row.note, missed)))}".rstrip()
-        )
+        lines.append(f"  {row.what:52} {_columns(row) if isinstance(row, Row) else f'NOT MEASURED: {row.why}'}".rstrip())
     return "\n".join(lines).lstrip("\n")
+
+
+def _columns(row: Row) -> str:
+    figures = row.figures
+    ratio = f"{row.ratio:6.2f}x" if row.ratio is not None else f"{'':7}"
+    notes = [row.note, *(f"{'met' if met else 'MISSED'}: {goal}" for goal, met in row.goals)]
+    return f"{_time(figures.seconds)} {_time(figures.cpu)} {figures.peak:7.1f}MB {ratio}  {'; '.join(filter(None, notes))}"
 
 
 def goals(rows: Sequence[Row]) -> str:

@@ -1,4 +1,4 @@
-"""A repository, a private root with packages of ordinary size, and the agent's directories; what is there can be kept and put back."""
+"""A private root with packages of ordinary size, their repository, and the agent's directories; what is there can be kept and put back."""
 
 import json
 import os
@@ -6,47 +6,58 @@ import random
 import shutil
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Mapping, Optional
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
-from bench.measuring import Figures, measured
+from bench.measuring import Figures, measured, median
+from bench.rows import Row
 from os_update_agent.demo.repository import Deb, Repository, make_root
 from packages.aptroot import AptRoot
 
 TESTS = Path(__file__).resolve().parents[1]
 AGENT = TESTS.parent / "agent"
 HOOK = TESTS.parent / "hooks" / "package-update"
-FILES, BYTES, STAYING = 40, 25_000, 60
+OLD, NEW = "1.0", "2.0"
 MANY = 100
-OLD, NEW = "1.0-1", "2.0-1"
+Turn = Tuple[str, Callable[[], Figures]]
+
+
+@dataclass(frozen=True)
+class Size:
+    """How many packages stay; how many files each one that changes has, and how many bytes each of them."""
+
+    staying: int
+    files: int
+    bytes: int
+
+    def __str__(self) -> str:
+        size = self.files * self.bytes
+        return f"{size // 1_000_000} MB" if size >= 1_000_000 else f"{size // 1000} kB"
 
 
 class World:
-    """``changing`` packages of 40 files and 1 MB have a newer version after add(NEW); 60 others stay. Many are smaller: 200 kB."""
+    """``changing`` packages have a newer version after add(NEW); others stay.
 
-    def __init__(self, base: Path, changing: int) -> None:
+    ``wrapper`` stands before a command that has to run where the package manager is, and ``python`` is the one that the hook runs under
+    there.
+    """
+
+    wrapper: Sequence[str] = ()
+    python = sys.executable
+
+    def __init__(self, base: Path, backend: str, changing: int, size: Size) -> None:
         self.base = base
-        self.bytes = BYTES if changing < MANY else BYTES // 5
-        self.node = base / "node"
+        self.size = size
         self.names = [f"changing{number:03}" for number in range(changing)]
-        self.repository = Repository(base / "repository")
-        staying = [f"staying{number:03}" for number in range(STAYING)]
-        self.repository.add(*(Deb(name, "1.0", files={f"usr/share/{name}": name}) for name in staying))
-        self.add(OLD)
-        # "copy:" makes apt fetch index and packages, as from a mirror.
-        self.root = make_root(self.node / "root", sources=[self.repository.source_line(f"copy:{self.repository.directory}")])
-        for name in ("var/run", "var/log/unattended-upgrades", "var/lib/apt/periodic", "var/lib/unattended-upgrades"):
-            (self.root / name).mkdir(parents=True, exist_ok=True)
+        self.staying = [f"staying{number:03}" for number in range(size.staying)]
+        self.node = base / "node"
+        self.root = self.node / "root"
         for name in ("state", "log", "run", "steps"):
-            (self.node / name).mkdir(mode=0o700)
+            (self.node / name).mkdir(mode=0o700, parents=True)
         self.settings = base / "agent.conf"
         paths = "".join(f"{name} = {self.node / name}\n" for name in ("state", "log", "run", "steps"))
-        self.settings.write_text(f"[node]\nroot = {self.root}\nbackend = apt\n[paths]\n{paths}", encoding="utf-8")
-        self.apt = AptRoot(self.root)
-        # Beside the node, which comes and goes.
-        self.apt.configuration = self.apt.configuration.replace(base / "apt.conf")
-        self.apt.apt("update")
-        self.apt.apt("install", *self.names, *staying)
+        self.settings.write_text(f"[node]\nroot = {self.root}\nbackend = {backend}\n[paths]\n{paths}", encoding="utf-8")
         self.count = 0
         # An installed agent has its bytecode; this makes it once, away from the source.
         inherited = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
@@ -54,11 +65,12 @@ class World:
         self.environment = {**inherited, **own}
 
     def add(self, version: str) -> None:
-        chance = random.Random(version)
-        for name in self.names:
-            files = {f"usr/share/{name}/{number}": chance.randbytes(self.bytes) for number in range(FILES)}
-            self.repository.add(Deb(name, version, files=files, scripts={"postinst": "exit 0"}, installed_size=FILES * self.bytes // 1024))
-        self.repository.publish()
+        """The repository has the packages that change in this version, too."""
+        raise NotImplementedError
+
+    def has(self, version: str) -> bool:
+        """Are the packages that change installed in this version?"""
+        raise NotImplementedError
 
     def keep(self, name: str) -> None:
         shutil.copytree(self.node, self.base / name, symlinks=True)
@@ -70,7 +82,7 @@ class World:
     def deliver(self, action: str, value: str, *, config_id: str = "", signal: Optional[Mapping[str, str]] = None) -> Figures:
         """One delivery through the hook's process, which has to succeed."""
         text = json.dumps(self.deployment(action, value, config_id, signal))
-        figures, said = measured([sys.executable, str(HOOK)], self.base, env=self.environment, text=text)
+        figures, said = measured([*self.wrapper, self.python, str(HOOK)], self.base, env=self.environment, text=text)
         answer = json.loads(said)
         assert answer["deploy_status_code"] == 0, answer
         return figures
@@ -88,6 +100,63 @@ class World:
             "outputs": [{"name": name} for name in ("changes", "held_back", "state_digest", "restored_from")],
         }  # fmt: skip
 
+    def changes(self, manager: str, update: Turn, restore: Sequence[Turn], repeats: int, times: float, plus: float = 0.0) -> Iterator[Row]:
+        """An update and a restore by the agent, each beside the bare commands; the first of these says what the goal is."""
+        self.deliver("CREATE", "v1")
+        self.add(NEW)
+        self.keep("old")
+        self.deliver("UPDATE", "v2")
+        assert self.has(NEW)
+        self.keep("new")
+
+        def taken(start: str, reached: str, action: Callable[[], Figures]) -> Callable[[], Figures]:
+            def turn() -> Figures:
+                self.put_back(start)
+                figures = action()
+                assert self.has(reached)
+                return figures
+
+            return turn
+
+        there: List[Turn] = [update, ("update", lambda: self.deliver("UPDATE", "v2"))]
+        back: List[Turn] = [*restore, ("restore", lambda: self.deliver("UPDATE", "v1"))]
+        turns = [(what, taken("old", NEW, action)) for what, action in there] + [(what, taken("new", OLD, action)) for what, action in back]
+        found = in_turns(turns, repeats)
+        section = f"{manager}{len(self.names)} package{'s' if len(self.names) > 1 else ''} of {self.size}"
+        for kind in (there, back):
+            peer = kind[0][0]
+            for what, _ in kind[:-1]:
+                yield Row(section, what, found[what])
+            ours = kind[-1][0]
+            yield Row(section, ours, found[ours]).against(found[peer], peer, times, plus)
+
+
+class AptWorld(World):
+    """For apt: 40 files and 1 MB for each package; many packages are smaller, 200 kB."""
+
+    def __init__(self, base: Path, changing: int) -> None:
+        super().__init__(base, "apt", changing, Size(60, 40, 25_000 if changing < MANY else 5_000))
+        self.repository = Repository(base / "repository")
+        self.repository.add(*(Deb(name, OLD, files={f"usr/share/{name}": name}) for name in self.staying))
+        self.add(OLD)
+        # "copy:" makes apt fetch index and packages, as from a mirror.
+        make_root(self.root, sources=[self.repository.source_line(f"copy:{self.repository.directory}")])
+        for name in ("var/run", "var/log/unattended-upgrades", "var/lib/apt/periodic", "var/lib/unattended-upgrades"):
+            (self.root / name).mkdir(parents=True, exist_ok=True)
+        self.apt = AptRoot(self.root)
+        # Beside the node, which comes and goes.
+        self.apt.configuration = self.apt.configuration.replace(base / "apt.conf")
+        self.apt.apt("update")
+        self.apt.apt("install", *self.names, *self.staying)
+
+    def add(self, version: str) -> None:
+        chance = random.Random(version)
+        for name in self.names:
+            files = {f"usr/share/{name}/{number}": chance.randbytes(self.size.bytes) for number in range(self.size.files)}
+            installed = self.size.files * self.size.bytes // 1024
+            self.repository.add(Deb(name, f"{version}-1", files=files, scripts={"postinst": "exit 0"}, installed_size=installed))
+        self.repository.publish()
+
     def run(self, *argv: str, text: str = "", **environment: str) -> Figures:
         """Anybody else's command with apt on the same root."""
         own = {"APT_CONFIG": str(self.apt.configuration), "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8", **environment}
@@ -95,4 +164,13 @@ class World:
 
     def has(self, version: str) -> bool:
         versions = self.apt.versions()
-        return all(versions[name] == version for name in self.names)
+        return all(versions[name] == f"{version}-1" for name in self.names)
+
+
+def in_turns(turns: Sequence[Turn], repeats: int) -> Dict[str, Figures]:
+    """Medians; each is done once before the next round begins, so that the machine's moods meet all."""
+    taken: Dict[str, List[Figures]] = {}
+    for _ in range(repeats):
+        for what, action in turns:
+            taken.setdefault(what, []).append(action())
+    return {what: median(figures) for what, figures in taken.items()}

@@ -110,11 +110,16 @@ def build(rpms: Sequence[Rpm], directory: Path) -> None:
         return
     with tempfile.TemporaryDirectory() as scratch:
         specs = [_lay_out(rpm, Path(scratch), count) for count, rpm in enumerate(rpms)]
-        macros = (*_MACROS, f"_topdir {scratch}/top", f"_rpmdir {scratch}/rpms")
-        defines = [word for macro in macros for word in ("--define", macro)]
-        run(["rpmbuild", "-bb", "--quiet", *defines, *map(str, specs)], env={"SOURCE_DATE_EPOCH": BUILD_TIME, "HOME": scratch})
-        for path in Path(scratch, "rpms").iterdir():
-            shutil.move(str(path), str(directory / path.name))
+        build_specs(specs, Path(scratch), directory)
+
+
+def build_specs(specs: Sequence[Path], scratch: Path, directory: Path) -> None:
+    """Write the .rpm files of these specs into the directory. rpmbuild works below ``scratch``."""
+    macros = (*_MACROS, f"_topdir {scratch}/top", f"_rpmdir {scratch}/rpms")
+    defines = [word for macro in macros for word in ("--define", macro)]
+    run(["rpmbuild", "-bb", "--quiet", *defines, *map(str, specs)], env={"SOURCE_DATE_EPOCH": BUILD_TIME, "HOME": str(scratch)})
+    for path in Path(scratch, "rpms").iterdir():
+        shutil.move(str(path), str(directory / path.name))
 
 
 class Repository:
