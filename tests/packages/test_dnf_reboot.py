@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Set
 
 from os_update_agent.demo.rpm_repository import Rpm
+from os_update_agent.model import Change, Package
 from os_update_agent.node.reboot import boot_time, has_replaced_code
+from os_update_agent.packages.foreseen import asking_for_a_boot
 from packages.test_dnf_backend import World, release, two, world
 
 __all__ = ["release", "two", "world"]
@@ -37,6 +39,8 @@ def test_what_needs_a_boot_is_what_the_plugin_says(world: World) -> None:
     asking = world.backend().asks_for_boot(boot_time())
     assert asking == ("dbus-broker", "glibc", "hypervisor", "systemd")
     assert told_by_the_plugin(world) == set(asking)
+    # The same names are foreseen.
+    assert asking_for_a_boot([Change(None, Package("hypervisor", "noarch", "1.0-1"))], world.backend().boot_names()) == ("hypervisor",)
 
 
 def test_what_was_there_at_the_last_boot_does_not_need_another_one(two: World) -> None:

@@ -125,7 +125,7 @@ def test_kernel_and_libc_ask_for_a_boot_and_a_removed_kernel_does_not() -> None:
         Change(OLD, NEW),
         Change(Package("libc6", "amd64", "1"), Package("libc6", "amd64", "2")),
     ]
-    assert asking_for_a_boot(changes) == (KERNEL.name, "libc6")
+    assert asking_for_a_boot(changes, ("linux-image-*", "libc6")) == (KERNEL.name, "libc6")
 
 
 def test_services_are_found_by_the_code_that_they_run(tmp_path: Path) -> None:

@@ -23,6 +23,8 @@ from os_update_agent.packages.repack import repack
 from os_update_agent.packages.selection import is_security
 
 _NOT_REFRESHED = re.compile(r"^[EW]: (Failed to fetch|Some index files failed|GPG error|An error occurred during the signature)", re.M)
+# The kernel, what is loaded before or by it, and what every process holds: the callers of notify-reboot-required and their like.
+_BOOTED = ("linux-image-*", "intel-microcode", "amd64-microcode", "libc6", "systemd", "dbus", "dbus-daemon")
 
 
 class Apt(AptCalls):
@@ -140,6 +142,10 @@ class Apt(AptCalls):
     def asks_for_boot(self, since: float) -> Tuple[str, ...]:
         """Nothing that dpkg knows of: Debian's packages leave their wish below /run themselves."""
         return ()
+
+    def boot_names(self) -> Tuple[str, ...]:
+        """Patterns of the names of packages whose new version runs only after a boot."""
+        return _BOOTED
 
     def boot_suggested(self) -> FrozenSet[Identity]:
         """Nothing: Debian's index says no such thing."""

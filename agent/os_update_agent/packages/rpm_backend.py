@@ -69,6 +69,10 @@ class RpmBackend(RpmCalls):
     def _note_refresh(self, answer: Any) -> None:
         """Keep of the worker's answer what is asked for later."""
 
+    def boot_names(self) -> Tuple[str, ...]:
+        """The names of packages whose new version runs only after a boot. Raises PackageError."""
+        return rpm_reboot.names_below(self.root)
+
     def boot_suggested(self) -> FrozenSet[Identity]:
         """The packages whose advisory suggests a boot, as the last refresh has told."""
         return frozenset()
@@ -151,7 +155,7 @@ class RpmBackend(RpmCalls):
 
     def asks_for_boot(self, since: float) -> Tuple[str, ...]:
         """The packages that work only after a boot and were installed since a moment (seconds since the epoch). Raises PackageError."""
-        names, suggested = rpm_reboot.names_below(self.root), self.boot_suggested()
+        names, suggested = self.boot_names(), self.boot_suggested()
         asked = dict.fromkeys((*names, *(identity[0] for identity in suggested)))
         done = run(["rpm", *self._root_options(), "-q", "--queryformat", rpm_reboot.FORMAT, *asked], ok=None)
         if done.stderr.strip():
