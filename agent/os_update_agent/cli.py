@@ -6,7 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any, Callable, NoReturn, Optional, Sequence
 
-from os_update_agent import __version__, commands
+from os_update_agent import __version__, commands, waiting
 from os_update_agent.errors import BUG_STATUS, AgentError, Bug, UsageError, bug
 from os_update_agent.manual import EXIT_STATUS
 from os_update_agent.node.journal import Dated
@@ -167,6 +167,9 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     level = logging.INFO if arguments.verbose else logging.ERROR
     to_error = logging.StreamHandler(sys.stderr)
     to_error.setFormatter(Dated())
+    if not arguments.verbose:
+        # The hook's journal needs it; here who waits in vain is told by the answer of the command.
+        to_error.addFilter(lambda record: record.name != waiting.__name__)
     logging.basicConfig(level=level, handlers=[to_error])
     command: Command = arguments.command
     try:

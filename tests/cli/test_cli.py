@@ -16,6 +16,8 @@ from os_update_agent.demo.receiver import Receiver
 from os_update_agent.demo.scene import BROKEN, FIRST, NOVEMBER, SECOND, THIRD, Scene
 from os_update_agent.ledger import Ledger
 from os_update_agent.model import Run
+from os_update_agent.node.lock import node_lock, try_lock
+from os_update_agent.settings import load
 from packages.services import Services
 
 AGENT = Path(__file__).parents[2] / "agent"
@@ -245,6 +247,16 @@ def test_what_is_wrong_in_the_words_of_the_command_line_ends_with_what_to_do_nex
         first, *rest = err.splitlines()
         assert (status, out) == (2, "") and first.startswith("os-update-agent: ") and words in first, argv
         assert rest == [f"next: '{helping} --help' says what can be given; nothing was done"]
+
+
+def test_who_is_in_the_way_is_said_once(scene: Scene) -> None:
+    settings = load(scene.agent_conf)
+    with try_lock(settings.worker_lock), node_lock(settings.lock, doing="prune by hand", timeout=0.0):
+        status, said = run_with(scene, subprocess.DEVNULL, "update", "v2", "--set", "lock_timeout=0.1")
+        loud = run_with(scene, subprocess.DEVNULL, "--verbose", "update", "v2", "--set", "lock_timeout=0.1")[1]
+    assert status == 75 and said.startswith("another os-update-agent is at work: prune by hand (process ")
+    assert said.splitlines()[1:] == ["next: try again later: 'os-update-agent status' says who is at work"]
+    assert "withdrawn=yes" in loud
 
 
 def run_with(scene: Scene, stdout: int, *argv: str) -> Tuple[int, str]:
