@@ -54,7 +54,7 @@ def main() -> None:
             left_out = [asdict(one) for one in missing]
             document = {"machine": machine, "load": loads, "rows": [row.as_json() for row in rows], "missing": left_out}
             options.result.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-    not_measured = f"; NOT MEASURED: {', '.join(one.what for one in missing)}" if missing else ""
+    not_measured = f"; NOT MEASURED: {'; '.join(f'{one.section}: {one.what}' for one in missing)}" if missing else ""
     print(f"\n{goals(rows)}{not_measured}; load after each section: {', '.join(f'{name} {load:g}' for name, load in loads.items())}")
 
 
