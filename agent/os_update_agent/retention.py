@@ -1,12 +1,13 @@
-"""Which package files stay: those of every state that is kept, and nothing else."""
+"""Which package files stay: those of every state that is kept, what was downloaded for an update that is still to come, nothing else."""
 
 from pathlib import Path
-from typing import FrozenSet, Iterable, Mapping, Optional, Set, Tuple
+from typing import Dict, FrozenSet, Iterable, Mapping, Optional, Set, Tuple
 
 from os_update_agent.ledger import Ledger
-from os_update_agent.model import History, Identity, diff
+from os_update_agent.model import History, Identity, Run, diff
 from os_update_agent.packages.archive import Archive, missing
 from os_update_agent.packages.state import visible
+from os_update_agent.phases.names import DOWNLOAD
 from os_update_agent.policy import Policy
 
 
@@ -54,7 +55,7 @@ def at_hand(ledger: Ledger, archive: Path, history: History, keep: int) -> Froze
 def prune(
     ledger: Ledger, archive: Archive, defaults: Policy, *, keep: Optional[int] = None, besides: Optional[int] = None
 ) -> Tuple[int, int]:
-    """Drop the files that no kept state needs; ``keep`` counts for all keys where it is given. Returns (files, bytes) that went."""
+    """Drop the files that nobody needs; ``keep`` counts for all keys where it is given. Returns (files, bytes) that went."""
     numbers: Set[int] = set()
     for key in ledger.all_keys():
         count = keep_of(ledger, key, defaults.as_json()) if keep is None else keep
@@ -62,8 +63,34 @@ def prune(
     for run in ledger.open_runs():
         # Whoever takes it up again has to be able to go either way; ``besides`` is the run that is just ending.
         if run.id != besides:
-            numbers.update(number for number in (run.before, run.target) if number is not None)
+            numbers.update(_ends(run))
+    for run in downloads_ahead(ledger):
+        numbers.update(_ends(run))
     return archive.prune(_identities(ledger, sorted(numbers)))
+
+
+def downloads_ahead(ledger: Ledger) -> Tuple[Run, ...]:
+    """The downloads whose update has not come yet: each the newest run of its key, with a package that is as it was found by it.
+
+    By a later update, which may have brought even newer packages, they are history; by one of other packages they are not.
+    """
+    newest: Dict[str, Run] = {}
+    here: Optional[int] = None
+    for run in ledger.runs():
+        newest.setdefault(run.key, run)
+        here = run.after if here is None else here
+    found = [run for run in newest.values() if run.kind == DOWNLOAD and run.reached and run.target is not None]
+    return tuple(run for run in found if here is not None and _is_ahead(ledger, run, here))
+
+
+def _is_ahead(ledger: Ledger, download: Run, here: int) -> bool:
+    before, target = (ledger.state(number) for number in _ends(download))
+    planned, done = ({change.name for change in visible(diff(before, state))} for state in (target, ledger.state(here)))
+    return bool(planned - done)
+
+
+def _ends(run: Run) -> Tuple[int, ...]:
+    return tuple(number for number in (run.before, run.target) if number is not None)
 
 
 def _identities(ledger: Ledger, numbers: Iterable[int]) -> FrozenSet[Identity]:

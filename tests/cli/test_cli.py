@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Callable, Iterator, Set, Tuple
 
@@ -371,6 +372,25 @@ def test_prune_drops_the_files_that_no_kept_value_needs(scene: Scene, command: C
     assert not any(archive.glob("webapp_1.0-1_*.deb")) and any(archive.glob("webapp_2.0-1_*.deb"))
     # What the history promises is looked for in the archive.
     assert files_of(FIRST) == "pruned" and files_of(SECOND) == "kept"
+
+
+def test_what_was_downloaded_stays_until_its_update_has_come(scene: Scene, command: Command, tmp_path: Path) -> None:
+    scene.publish(*NOVEMBER)
+    assert command("update", "d1", "--key", "download", "--set", "operation=download")[0] == 0
+
+    def kept(version: str) -> bool:
+        return any((tmp_path / "state/archive").glob(f"webapp_{version}_*.deb"))
+
+    assert command("prune") == (0, "0 files, 0 B dropped\n", "") and kept("2.0-1")
+    # An update of something else is not the one that this was for.
+    assert command("update", "c1", "--key", "clock", "--packages", "clock")[0] == 0
+    assert command("prune", "--keep", "1")[0] == 0 and kept("2.0-1") and kept("1.0-1")
+    # When it comes it brings something newer still.
+    webapp = next(deb for deb in NOVEMBER if deb.name == "webapp")
+    scene.publish(replace(webapp, version="2.1"))
+    assert command("update", "v1", "--key", "all")[0] == 0
+    assert {package.name: package.version for package in scene.state().packages}["webapp"] == "2.1-1"
+    assert kept("2.1-1") and not kept("2.0-1")
 
 
 def test_two_keys_have_to_be_told_apart(scene: Scene, command: Command) -> None:

@@ -47,7 +47,7 @@ def _watched(site: Site, arguments: argparse.Namespace, policy: Policy, state: O
 
 
 def prune_now(settings: Settings, arguments: argparse.Namespace) -> int:
-    """drop package files that no kept state needs"""
+    """drop package files that nobody needs: not those of kept values, of an open run, or downloaded for an update that is still to come"""
     site = open_site(settings)
     policy = policy_by_hand("", HAND_KEY, settings.defaults, keep=arguments.keep)
     with node_lock(settings.lock, doing="prune by hand", timeout=policy.lock_timeout):
