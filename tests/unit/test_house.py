@@ -2,6 +2,8 @@
 
 import ast
 import importlib.util
+import re
+from fnmatch import fnmatch
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Dict, FrozenSet, Iterator, Set, Tuple
@@ -254,6 +256,18 @@ def test_every_line_of_a_log_is_made_of_keys_and_values() -> None:
                 if not (isinstance(maker, ast.Name) and maker.id in ("logged", "facts")):
                     wrong.append(f"{module}, line {call.lineno}")
     assert wrong == []
+
+
+def test_the_readme_names_every_module() -> None:
+    """Those of some folders only under the name of the folder: in each of them the modules are of one kind."""
+    text = (Path(__file__).parents[2] / "README.rst").read_text(encoding="utf-8")
+    table = text.partition("\nHow it is built\n")[2].partition("\n====")[2].partition("\nOn disk: ")[0]
+    named = {name.rstrip("/") for name in re.findall(r"``([\w/*]+)``", table)}
+    rooms = {*ROOM_RULES, "install"}
+    wanted = {module.partition(".")[2] if room(module) in rooms else room(module) for module in modules()} - {"", "__init__", "__main__"}
+    assert {"activation", "mapped", "commands"} <= wanted
+    assert [module for module in sorted(wanted) if not any(fnmatch(module, name) for name in named)] == []
+    assert [name for name in sorted(named - rooms) if not any(fnmatch(module, name) for module in wanted)] == []
 
 
 def test_a_name_in_the_house_is_a_module_that_can_be_found() -> None:
