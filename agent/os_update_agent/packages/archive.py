@@ -127,9 +127,10 @@ class Archive:
 
     def _adopt(self, packages: Sequence[Package], origin: str) -> None:
         paths = [self.directory / self._backend.file_name(package) for package in packages]
-        sizes = self._backend.installed_sizes(paths)
         with ThreadPoolExecutor(_AT_ONCE) as pool:
+            asked = pool.submit(self._backend.installed_sizes, paths)
             kept = list(pool.map(_onto_the_disk, paths))
+        sizes = asked.result()
         entries = []
         for package, path, (digest, found) in zip(packages, paths, kept):
             entries.append(ArchiveEntry(path.name, *package.identity, digest, found.st_size, sizes.get(package.identity, 0), origin))

@@ -6,6 +6,7 @@ only forward is clean from there; output goes to a file, never to a pipe.
 """
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -88,8 +89,11 @@ class RpmBackend(RpmCalls):
         return self._last.get(files, self._read)
 
     def _read(self) -> PackageState:
-        text = self._rpm("-qa", "--queryformat", dnf_parse.STATE_FORMAT)
-        return dnf_parse.parse_installed(text, self._marks(), native_architecture(), self._install_only())
+        with ThreadPoolExecutor(1) as pool:
+            several = pool.submit(self._install_only)
+            text = self._rpm("-qa", "--queryformat", dnf_parse.STATE_FORMAT)
+            marks = self._marks()
+        return dnf_parse.parse_installed(text, marks, native_architecture(), several.result())
 
     def interrupted(self) -> bool:
         """Are there two versions in one place, or a transaction without an end that no dnf is at work on?"""
