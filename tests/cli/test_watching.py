@@ -22,7 +22,8 @@ from os_update_agent.demo.rpm_repository import Rpm
 from os_update_agent.demo.scene import Scene
 from os_update_agent.demo.stage import AptStage, RpmStage
 from os_update_agent.ledger import Ledger
-from os_update_agent.node.lock import holder
+from os_update_agent.node.lock import holder, node_lock, try_lock
+from os_update_agent.settings import load
 
 AGENT = Path(__file__).parents[2] / "agent"
 PATIENCE = 120.0
@@ -221,6 +222,20 @@ def test_a_plan_says_that_a_run_is_at_work(scene: Scene) -> None:
         assert terminal.end() == 0
         status, said = plan()
         assert status == 0 and "at work" not in said and "would change nothing" in said
+
+
+def test_who_waits_for_the_node_is_shown_who_is_at_work(scene: Scene) -> None:
+    settings = load(scene.agent_conf)
+    with try_lock(settings.worker_lock), node_lock(settings.lock, doing="prune by hand", timeout=0.0):
+        terminal = Terminal(scene, "update", "v1")
+        terminal.wait_for(lambda: re.search(r"Kwaiting, \d s; at work: prune by hand \(process \d+\)", terminal.said) is not None)
+        impatient = Terminal(scene, "update", "v2")
+        impatient.wait_for(lambda: "\x1b[Kwaiting" in impatient.said)
+        os.write(impatient.master, b"\x03")
+        assert impatient.end() == 128 + signal.SIGINT
+        assert "given up before it was begun; nothing was changed\r\nnext: try again later: " in impatient.said
+    assert terminal.end() == 0
+    assert "\x1b[Krun 1: update to 'v1'" in terminal.said and "waiting" not in terminal.said.partition("\x1b[Krun 1")[2]
 
 
 # rpm runs Lua inside the root, which has no shell.

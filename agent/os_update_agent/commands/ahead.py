@@ -29,15 +29,19 @@ def plan(settings: Settings, arguments: argparse.Namespace) -> int:
     site = open_site(settings)
     policy = policy_of(site, arguments, key_of(site, arguments.key))
     busy = _busy(site)
+    doing = Doing(site)
+    if not arguments.quiet:
+        doing.start()
     try:
-        with Doing(site, quiet=arguments.quiet) as doing:
-            planned = _planned(site, policy, doing, refresh=not arguments.no_refresh)
+        planned = _planned(site, policy, doing, refresh=not arguments.no_refresh)
     except PackageError as error:
         holder, _ = _busy(site)
         if holder is None:
             raise
         # Half of its packages are new, or one is not configured yet: that needs no mending.
         raise Busy(f"no plan can be made while somebody is at work on the packages: {holder}; in the middle of it: {error}") from error
+    finally:
+        doing.end()
     # What began or ended meanwhile makes it another plan, too.
     holder, runs = busy if any(busy) else _busy(site)
     document = views.plan_document(planned, policy.archive, at_work=holder, open_runs=runs)

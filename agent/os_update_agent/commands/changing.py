@@ -38,11 +38,12 @@ def rollback(settings: Settings, arguments: argparse.Namespace) -> int:
 
 
 def _watched(site: Site, arguments: argparse.Namespace, policy: Policy, state: Optional[int] = None) -> int:
-    watcher = Watcher(site)
+    watcher = None if arguments.quiet else Watcher(site)
     try:
-        outcome = by_hand(site, policy, state=state, watch=None if arguments.quiet else watcher)
+        outcome = by_hand(site, policy, state=state, watch=watcher)
     finally:
-        watcher.close()
+        if watcher is not None:
+            watcher.close()
     return tell(arguments, outcome)
 
 

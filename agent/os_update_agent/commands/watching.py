@@ -7,11 +7,11 @@ import sys
 import threading
 import time
 from pathlib import Path
-from types import TracebackType
-from typing import Optional, TextIO, Type
+from typing import Optional, TextIO
 
 from os_update_agent.errors import AgentError
 from os_update_agent.model import Run, diff
+from os_update_agent.node.lock import node_holder
 from os_update_agent.packages.progress import REFRESH_FILE, STATUS_FILE, Step, counted, last_step
 from os_update_agent.packages.state import visible
 from os_update_agent.phases import names
@@ -61,6 +61,7 @@ class Display:
     def close(self) -> None:
         if self.is_terminal and self._line:
             self._write("\r\x1b[K")
+            self._line = ""
 
     def _write(self, text: str) -> None:
         try:
@@ -72,18 +73,62 @@ class Display:
             self.is_terminal = False
 
 
+class Doing:
+    """Shows what the command itself is doing, and who is at work meanwhile where that takes long: ``phase`` is what is shown."""
+
+    def __init__(self, site: Site, phase: str = "", stream: Optional[TextIO] = None) -> None:
+        self.phase = phase
+        self._settings = site.settings
+        self._display = Display(site, stream)
+        self._is_over = threading.Event()
+        self._thread = threading.Thread(target=self._look_on, daemon=True)
+
+    @property
+    def phase(self) -> str:
+        return self._phase
+
+    @phase.setter
+    def phase(self, phase: str) -> None:
+        self._phase, self._begun = phase, time.time()
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def end(self) -> None:
+        """Leaves the terminal's line clean; nothing where it was not started, or has ended."""
+        self._is_over.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        self._display.close()
+
+    def _look_on(self) -> None:
+        while not self._is_over.wait(_LOOK_SECONDS):
+            index = self._settings.run / "work" / REFRESH_FILE
+            step = last_step(_read(index, self._begun)) if self.phase == names.REFRESH else None
+            text = _line(self.phase, step, self._begun, node_holder(self._settings.lock))
+            if self._display.is_terminal:
+                self._display.show(text)
+            else:
+                self._display.say_now_and_then(text)
+
+
 class Watcher:
-    """Shows a run of a worker. Call it with the run as often as you like; close() leaves the terminal's line clean."""
+    """Shows a run of a worker, and as long as it waits to be begun who is in its way. Call it with the run as often as you like;
+    close() leaves the terminal's line clean.
+    """
 
     def __init__(self, site: Site, stream: Optional[TextIO] = None) -> None:
         self.site = site
         self.display = Display(site, stream)
+        self._waiting = Doing(site, "waiting", stream)
+        self._waiting.start()
         self.run = 0
         self.phase = ""
         self.entered = 0.0
         self.total = 0
 
     def __call__(self, run: Run) -> None:
+        self._waiting.end()
         if run.id != self.run:
             self.display.say(f"run {run.id}: {run.kind} to {shown(run.value)}; log {run.log or self.site.run_log(run.id)}")
             self.run, self.phase = run.id, ""
@@ -98,6 +143,7 @@ class Watcher:
             self.display.say_now_and_then(f"run {run.id}: {run.phase} {step}")
 
     def close(self) -> None:
+        self._waiting.end()
         self.display.close()
 
     def _step(self, run: Run) -> Optional[Step]:
@@ -124,46 +170,6 @@ class Watcher:
         return _read(Path(run.log or self.site.run_log(run.id)), run.started, size).rpartition(f"{ENTERED}{run.phase}\n")[2]
 
 
-class Doing:
-    """Shows what the command itself is doing, which takes long where a package index is refreshed: doing.phase is what is shown."""
-
-    def __init__(self, site: Site, *, quiet: bool, stream: Optional[TextIO] = None) -> None:
-        self._phase = ""
-        self._index = site.settings.run / "work" / REFRESH_FILE
-        self._display = Display(site, stream)
-        self._begun = time.time()
-        self._is_over = threading.Event()
-        self._thread = None if quiet else threading.Thread(target=self._look_on, daemon=True)
-
-    @property
-    def phase(self) -> str:
-        return self._phase
-
-    @phase.setter
-    def phase(self, phase: str) -> None:
-        self._phase, self._begun = phase, time.time()
-
-    def __enter__(self) -> "Doing":
-        if self._thread is not None:
-            self._thread.start()
-        return self
-
-    def __exit__(self, kind: Optional[Type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]) -> None:
-        self._is_over.set()
-        if self._thread is not None:
-            self._thread.join()
-        self._display.close()
-
-    def _look_on(self) -> None:
-        while not self._is_over.wait(_LOOK_SECONDS):
-            step = last_step(_read(self._index, self._begun)) if self.phase == names.REFRESH else None
-            text = _line(self.phase, step, self._begun)
-            if self._display.is_terminal:
-                self._display.show(text)
-            else:
-                self._display.say_now_and_then(text)
-
-
 def watcher_of(settings: Settings, *, quiet: bool) -> Optional[Watcher]:
     """None where nobody wants to see it, and where there is no ledger to look into, which others tell."""
     if not quiet:
@@ -172,10 +178,12 @@ def watcher_of(settings: Settings, *, quiet: bool) -> Optional[Watcher]:
     return None
 
 
-def _line(phase: str, step: Optional[Step], since: float) -> str:
+def _line(phase: str, step: Optional[Step], since: float, holder: Optional[str] = None) -> str:
     """A phase and how far it is; where nobody says so, how long it lasts, from the moment when one begins to wonder."""
     seconds = time.time() - since
-    return f"{phase} {step}" if step else f"{phase}, {seconds:.0f} s" if seconds >= _WONDERING_SECONDS else phase
+    if step or seconds < _WONDERING_SECONDS:
+        return f"{phase} {step or ''}".rstrip()
+    return f"{phase}, {seconds:.0f} s" + (f"; at work: {holder}" if holder else "")
 
 
 def _read(path: Path, since: float, size: Optional[int] = None) -> str:
