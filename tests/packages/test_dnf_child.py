@@ -5,7 +5,11 @@ import os
 import signal
 import socket
 import time
+from typing import List
 
+import pytest
+
+from os_update_agent.errors import Busy
 from os_update_agent.model import Selection, Transaction
 from os_update_agent.packages.rpm_backend import _asked
 from os_update_agent.packages.rpm_calls import native_architecture
@@ -78,6 +82,21 @@ def test_a_transaction_that_nobody_waits_for_any_more_is_not_begun(two: World) -
     with two.log.open("ab", buffering=0) as output:
         assert two.backend().transact(todo, output, forced=True) == ()
     assert two.versions()["epochy"] == new.version
+
+
+def test_who_is_told_busy_again_and_again_waits_no_longer_than_the_patience(two: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every look finds the lock free, and dnf finds it taken: only the clock of the whole can end that."""
+    backend = two.backend()
+    monkeypatch.setattr(backend, "lock_timeout", 1.0)
+    granted: List[float] = []
+    monkeypatch.setattr(backend, "_wait", granted.append)
+    new = next(change.after for change in two.plan()[0] if change.name == "epochy")
+    assert new is not None and two.archive.obtain([new]) == ()
+    todo = Transaction(install=(new,), files=tuple(map(str, two.archive.files([new]))))
+    (two.root / "var/lib/dnf/rpmdb_lock.pid").write_text(str(os.getpid()), encoding="ascii")
+    with backend.session(), two.log.open("ab", buffering=0) as output, pytest.raises(Busy, match=f"locked by {os.getpid()}"):
+        backend.transact(todo, output, forced=True)
+    assert len(granted) > 1 and granted == sorted(granted, reverse=True) and granted[-1] < 1.0
 
 
 def test_a_lock_that_another_dnf_has_taken_in_the_last_moment_is_no_failure(two: World) -> None:

@@ -103,6 +103,25 @@ def test_a_damaged_database_stops_everything_before_it_is_made_worse(based: Node
     assert based.succeed("UPDATE", "v2").changes == CHANGED
 
 
+def test_a_warning_of_rpm_is_no_damage(based: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What EL 9 says at each call where an old key is in its database; the rpm of the tests knows the old algorithm still."""
+    programs = based.directory / "bin"
+    programs.mkdir()
+    warning = "warning: Signature not supported. Hash algorithm SHA1 not available."
+    (programs / "rpm").write_text(f'#!/bin/sh\necho "{warning}" >&2\nexec /usr/bin/rpm "$@"\n', encoding="utf-8")
+    (programs / "rpm").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    based.offer(Rpm("tool", "2.0"))
+    assert based.succeed("UPDATE", "v2").changes == CHANGED
+
+
+def test_a_comment_of_dnf_conf_may_be_in_any_encoding(based: Node) -> None:
+    with (based.root / "etc/dnf/dnf.conf").open("ab") as file:
+        file.write(b"# caf\xe9\n")
+    based.offer(Rpm("tool", "2.0"))
+    assert based.succeed("UPDATE", "v2").changes == CHANGED
+
+
 @contextmanager
 def another_dnf(node: Node, package: str) -> Iterator["subprocess.Popen[bytes]"]:
     """The operator's own dnf is in the middle of a transaction, until it is let go."""

@@ -127,6 +127,17 @@ def test_a_deleted_file_that_is_only_data_is_no_code() -> None:
             ],
             "5.14.0-427.13.1.el9_4.x86_64",
         ),
+        # The first kernel of a release, and its errata.
+        (
+            "4.18.0-553.16.1.el8_10.x86_64",
+            ["vmlinuz-4.18.0-553.el8_10.x86_64", "vmlinuz-4.18.0-553.16.1.el8_10.x86_64"],
+            "4.18.0-553.16.1.el8_10.x86_64",
+        ),
+        (
+            "5.14.0-570.el9",
+            ["vmlinuz-5.14.0-570.el9", "vmlinuz-5.14.0-570.12.1.el9_6"],
+            "5.14.0-570.12.1.el9_6",
+        ),
         ("5.15.0-91-generic", ["vmlinuz-5.15.0-92-generic", "vmlinuz", "vmlinuz.old", "initrd.img-9"], "5.15.0-92-generic"),
         ("6.6.0-custom", ["vmlinuz-6.1.0-9-amd64"], None),
         ("6.6.0", [], None),

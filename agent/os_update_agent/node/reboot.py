@@ -174,9 +174,8 @@ def _flavour(release: str) -> FrozenSet[str]:
 
 
 def _version_key(release: str) -> List[Tuple[int, str]]:
-    """Numbers as numbers, so that 6.1.0-10 comes after 6.1.0-9."""
-    parts = re.findall(r"\d+|\D+", release)
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in parts]
+    """As rpm compares versions: numbers as numbers, and a number is newer than a word, as 427.13.1.el9 is than 427.el9."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.findall(r"\d+|[A-Za-z]+", release)]
 
 
 def _read(path: Path) -> str:

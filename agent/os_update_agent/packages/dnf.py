@@ -18,10 +18,10 @@ class Dnf4(RpmBackend):
 
     program = "dnf4_worker.py"
 
-    def wait(self) -> None:
+    def _wait(self, timeout: float) -> None:
         settings = self.settings()
         locks = [settings.cache / "metadata_lock.pid", settings.cache / "download_lock.pid", settings.persistent / "rpmdb_lock.pid"]
-        wait_until_free(locks, self._rpm_lock, timeout=self.lock_timeout)
+        wait_until_free(locks, self._rpm_lock, timeout=timeout)
 
     def _marks(self) -> Callable[[str, str], str]:
         return dnf_record.marks(self._record)

@@ -25,8 +25,8 @@ class Dnf5(RpmBackend):
     program = "dnf5_worker.py"
     reads_drop_ins = True
 
-    def wait(self) -> None:
-        wait_until_free([*self.settings().locks, self._rpm_lock], timeout=self.lock_timeout)
+    def _wait(self, timeout: float) -> None:
+        wait_until_free([*self.settings().locks, self._rpm_lock], timeout=timeout)
 
     def _marks(self) -> Callable[[str, str], str]:
         return dnf5_record.marks(self.settings().state)

@@ -67,7 +67,11 @@ def read_settings(root: Path, *, drop_ins: bool = False) -> DnfSettings:
 def _read(file: Path) -> configparser.ConfigParser:
     parser = configparser.ConfigParser(interpolation=None, strict=False)
     try:
-        parser.read(file, encoding="utf-8")
-    except (configparser.Error, OSError, UnicodeDecodeError) as error:
+        # dnf does not mind a comment in another encoding.
+        with open(file, encoding="utf-8", errors="surrogateescape") as lines:
+            parser.read_file(lines, str(file))
+    except FileNotFoundError:
+        pass
+    except (configparser.Error, OSError) as error:
         raise PackageError(f"{file} cannot be read: {' '.join(str(error).split())}") from error
     return parser

@@ -20,7 +20,7 @@ from os_update_agent.packages.dnf_child import Child
 from os_update_agent.packages.dnf_parse import dnf_word
 from os_update_agent.packages.dnf_settings import settings_files
 from os_update_agent.packages.progress import STATUS_FILE
-from os_update_agent.packages.rpm_calls import RpmCalls, native_architecture
+from os_update_agent.packages.rpm_calls import RpmCalls, complaints_of, native_architecture
 from os_update_agent.packages.stamp import LastState
 
 _COMMENT_LENGTH = 80
@@ -51,8 +51,8 @@ class RpmBackend(RpmCalls):
 
     # --- what each dnf has of its own
 
-    def wait(self) -> None:
-        """Wait until nobody holds one of the locks of dnf and rpm. Raises Busy that names the holder."""
+    def _wait(self, timeout: float) -> None:
+        """Wait so many seconds at most until nobody holds one of the locks of dnf and rpm. Raises Busy that names the holder."""
         raise NotImplementedError
 
     def _marks(self) -> Callable[[str, str], str]:
@@ -79,6 +79,10 @@ class RpmBackend(RpmCalls):
         return frozenset()
 
     # --- reading
+
+    def wait(self) -> None:
+        """Wait until nobody holds one of the locks of dnf and rpm. Raises Busy that names the holder."""
+        self._wait(self.lock_timeout)
 
     def capture(self) -> PackageState:
         """The state of the package database. Raises PackageError where it is damaged, cannot be read or is empty."""
@@ -162,8 +166,8 @@ class RpmBackend(RpmCalls):
         names, suggested = self.boot_names(), self.boot_suggested()
         asked = dict.fromkeys((*names, *(identity[0] for identity in suggested)))
         done = run(["rpm", *self._root_options(), "-q", "--queryformat", rpm_reboot.FORMAT, *asked], ok=None)
-        if done.stderr.strip():
-            raise PackageError(f"the package database cannot be read: {done.tail}")
+        if complaints_of(done):
+            raise PackageError(f"the package database cannot be read: {complaints_of(done)[0]}")
         return rpm_reboot.installed_since(done.stdout, since, names, suggested)
 
     def file_name(self, package: Package) -> str:
@@ -262,7 +266,7 @@ class RpmBackend(RpmCalls):
         }
         end = time.monotonic() + self.lock_timeout
         while True:
-            self.wait()
+            self._wait(max(0.0, end - time.monotonic()))
             answer = self._worker().ask(request, output)
             if "busy" not in answer or time.monotonic() > end:
                 break

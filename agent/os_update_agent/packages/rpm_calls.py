@@ -8,7 +8,7 @@ from typing import ClassVar, Dict, FrozenSet, List, Sequence
 from os_update_agent.errors import CommandFailed, PackageError
 from os_update_agent.model import Identity, Package
 from os_update_agent.node.lock import holder
-from os_update_agent.node.run import run
+from os_update_agent.node.run import Completed, run
 from os_update_agent.packages import dnf_parse
 from os_update_agent.packages.dnf_settings import DnfSettings, read_settings
 
@@ -53,8 +53,9 @@ class RpmCalls:
             done = run(["rpm", *self._root_options(), *arguments])
         except CommandFailed as error:
             raise PackageError(f"the package database cannot be read: {error}") from error
-        if done.stderr.strip():
-            raise PackageError(f"the package database is damaged: {done.stderr.strip().splitlines()[0]}")
+        complaints = complaints_of(done)
+        if complaints:
+            raise PackageError(f"the package database is damaged, or rpm is not well set up: {complaints[0]}")
         return done.stdout
 
     def _verify(self) -> bool:
@@ -90,6 +91,14 @@ class RpmCalls:
             return Path(evaluated("%{_dbpath}").lstrip("/"))
         new = Path("usr/lib/sysimage/rpm")
         return new if any((self.root / new).glob("rpmdb.*")) else Path("var/lib/rpm")
+
+
+def complaints_of(done: Completed) -> List[str]:
+    """What rpm complained of, which may end with 0 all the same; a warning is none.
+
+    EL 9 warns at each call of a key that is too old for it: "Signature not supported. Hash algorithm SHA1 not available."
+    """
+    return [line for line in done.stderr.splitlines() if line.strip() and not line.startswith("warning: ")]
 
 
 @cache
