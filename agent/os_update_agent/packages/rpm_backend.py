@@ -264,14 +264,15 @@ class RpmBackend(RpmCalls):
             "comment": f"os-update-agent {value}".strip(),
             **details,
         }
-        end = time.monotonic() + self.lock_timeout
+        left, end = self.lock_timeout, time.monotonic() + self.lock_timeout
         while True:
-            self._wait(max(0.0, end - time.monotonic()))
+            self._wait(left)
             answer = self._worker().ask(request, output)
             if "busy" not in answer or time.monotonic() > end:
                 break
             # It was free when we looked.
             time.sleep(_BUSY_PAUSE)
+            left = max(0.0, round(end - time.monotonic(), 1))
         if "busy" in answer:
             raise Busy(f"the package manager is locked: {answer['busy']}")
         if "error" in answer:
