@@ -1,11 +1,13 @@
 """dnf 4 on a node's own root, with its plugins: this machine's root with rpm packages laid over it, in a mount namespace of its own."""
 
+import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 from typing import List
 
+from os_update_agent.demo.rpm_repository import Rpm
 from packages.test_dnf_backend import World, release, two, world
 
 __all__ = ["release", "two", "world"]
@@ -76,3 +78,27 @@ def test_there_and_back_on_the_own_root_with_plugins(two: World) -> None:
     assert "\n2\n" in parts["two"]
     assert "os-update-agent v1" in parts["one"]
     assert not Path("/usr/share/app/version").exists()
+
+
+def test_a_kernel_that_the_machine_has_booted_into_is_taken_back(two: World) -> None:
+    """dnf looks in /boot for the kernel that runs, and protects it from whoever is not on the way back."""
+    conf = two.root / "etc/os-update-agent/agent.conf"
+    conf.parent.mkdir(parents=True)
+    conf.write_text("[node]\nbackend = dnf\n", encoding="utf-8")
+    two.offer(Rpm("kernel", "6.1.9", provides=["installonlypkg(kernel)"], files={f"/boot/vmlinuz-{os.uname().release}": "kernel"}))
+    agent = f"{sys.executable} -m os_update_agent"
+    said = in_own_root(
+        two,
+        f"""
+        kernels() {{ rpm -q kernel --queryformat "$1 %{{version}}\\n"; }}
+        {agent} update v1 --exclude '*'
+        {agent} update v2
+        kernels two
+        dnf --assumeno remove kernel-6.1.9 2>&1 && exit 1
+        {agent} rollback v1
+        kernels one
+        """,
+    )
+    kernels = {name: set(re.findall(rf"^{name} (.*)$", said, re.MULTILINE)) for name in ("one", "two")}
+    assert kernels == {"one": {"6.1.1"}, "two": {"6.1.1", "6.1.9"}}
+    assert "would result in removing the following protected packages: kernel" in said

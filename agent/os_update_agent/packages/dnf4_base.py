@@ -11,7 +11,7 @@ import dnf.rpm.transaction  # type: ignore
 import hawkey  # type: ignore
 import libdnf  # type: ignore
 
-from os_update_agent.packages.dnf_link import Refused, Request, slot
+from os_update_agent.packages.dnf_link import READING, Refused, Request, slot
 
 __all__ = ["Refused", "Request", "slot"]
 
@@ -21,7 +21,10 @@ _LEFT_OUT = ("versionlock", "show_leaves")
 
 
 def opened(request: Request) -> Any:
-    """A Base with the configuration of the node, or of the private root that the request names. No sack is filled yet."""
+    """A Base with the configuration of the node, or of the private root that the request names. No sack is filled yet.
+
+    The node's excludes are for what it does not have yet: they apply where a request only reads, and there to the solver alone.
+    """
     root = request["root"]
     conf = dnf.conf.Conf()
     conf.installroot = root
@@ -68,6 +71,9 @@ def _configure(base: Any, request: Request) -> None:
         base.repos[name].skip_if_unavailable = False
     if has_plugins:
         base.configure_plugins()
+    if request["action"] not in READING:
+        # "all" would judge the files at hand by the streams of modules as well.
+        base.conf.disable_excludes = ["main", *base.repos]
 
 
 def close(base: Any) -> None:

@@ -79,8 +79,9 @@ def close_record(base: Any, comment: str) -> None:
 def _resolve(base: Any, request: Request) -> Tuple[Effect, Effect]:
     """Let dnf solve the transaction with nothing but the files at hand. Returns what is meant to come and to go."""
     if request["forced"]:
-        # The way back may take what was protected since; the running kernel stays protected.
+        # The way back may take what was protected since, and the kernel that runs until the next boot.
         base.conf.protected_packages = []
+        base.conf.protect_running_kernel = False
     base.conf.install_weak_deps = False
     # rpm takes 1:1.0-1 for the installed 1.0-1 when the new package has no epoch; what is installed was looked at here.
     base._rpm_probfilter.add(rpm.RPMPROB_FILTER_REPLACEPKG)

@@ -3,7 +3,7 @@
 No package may outlive its Base: libdnf5 ends the process then.
 """
 
-from typing import Any, Dict, Iterable, List
+from typing import Any, Dict, Iterable, List, Optional, Tuple
 
 import libdnf5  # type: ignore
 import rpm  # type: ignore
@@ -25,9 +25,11 @@ _REASONS = {
 
 
 class Base(libdnf5.base.Base):  # type: ignore
-    """libdnf5's, which remembers where the node wants its excludes not to apply (disable_excludes)."""
+    """libdnf5's, which remembers where the node wants its excludes not to apply (disable_excludes), and what there was before they did:
+    libdnf5 takes none back."""
 
     without_excludes: List[str]
+    unhidden: Optional[Tuple[Any, Any]] = None
 
 
 def opened(request: Request) -> Any:
@@ -107,6 +109,7 @@ def refresh(base: Any, request: Request) -> List[List[str]]:
 
 def hide(base: Any) -> None:
     """From now on the node's own excludes and version locks apply."""
+    base.unhidden = installed(base), available(base)
     base.get_config().disable_excludes = base.without_excludes
     base.get_rpm_package_sack().load_config_excludes_includes()
 
@@ -156,6 +159,11 @@ def available(base: Any) -> Any:
     found = query(base)
     found.filter_available()
     return found
+
+
+def everything(base: Any) -> Tuple[Any, Any]:
+    """The installed packages and those of the repositories, also what is hidden by now."""
+    return base.unhidden or (installed(base), available(base))
 
 
 def versions(wanted: Iterable[List[str]], pool: Any) -> List[List[Any]]:

@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlparse
 import libdnf5  # type: ignore
 import rpm  # type: ignore
 
-from os_update_agent.packages.dnf5_base import Refused, Request, available, fill, installed, row, versions
+from os_update_agent.packages.dnf5_base import Refused, Request, everything, fill, row, versions
 from os_update_agent.packages.dnf_link import Countdown, all_of
 from os_update_agent.packages.rpm_completion import read_header
 
@@ -60,8 +60,8 @@ def _offers(base: Any, request: Request) -> List[Optional[Any]]:
     """The package of a repository for each wanted one. A rebuild under the same version is another package: the build time tells."""
     fill(base, repositories=True)
     offers = []
-    present = versions(request["wanted"], installed(base))
-    for found, there in zip(versions(request["wanted"], available(base)), present):
+    here, elsewhere = everything(base)
+    for found, there in zip(versions(request["wanted"], elsewhere), versions(request["wanted"], here)):
         if there:
             found = [pkg for pkg in found if pkg.get_build_time() == there[0].get_build_time()]
         offers.append(min(found, key=_preference, default=None))

@@ -118,9 +118,12 @@ def _resolve(base: Any, request: Request) -> Tuple[Any, Tuple[Effect, Effect]]:
     """Let dnf solve the transaction with nothing but the files at hand. Returns it, and what is meant to come and to go."""
     config = base.get_config()
     if request["forced"]:
-        # The way back may take what was protected since; the running kernel stays protected.
+        # The way back may take what was protected since, and the kernel that runs until the next boot.
         config.protected_packages = []
+        config.protect_running_kernel = False
     config.install_weak_deps = False
+    # What its repository asks for was checked when each file was fetched.
+    config.localpkg_gpgcheck = False
     fill(base, repositories=False)
     coming = [tuple(identity) for identity, _ in request["install"]]
     many = set(several(base)) | {name for name, _, _ in coming if _is_install_only(base, request, name)}

@@ -39,7 +39,8 @@ class Desk(dnf_link.Desk):
         return dnf5_base.opened(request)
 
     def close(self, base: Any) -> None:
-        """Nothing: it goes with its last name."""
+        """It goes with its last name, which no package may outlive."""
+        base.unhidden = None
 
     def cookie(self, root: str) -> str:
         from os_update_agent.packages import dnf5_base

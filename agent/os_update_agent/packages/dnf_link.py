@@ -26,7 +26,7 @@ _REHEARSAL = "rehearsal"
 HALFWAY = "os-update-agent: set back in a moment: "
 
 # After these the Base is kept for the next ones of them.
-_READING = ("refresh", "candidates", "available", "fetch")
+READING = ("refresh", "candidates", "available", "fetch")
 # After the first one it is kept for the second one, where that asks for the very same.
 _REHEARSING, _RUNNING = "effect", "transact"
 
@@ -83,7 +83,7 @@ class Desk:
             do = self.actions()[action]
             base = self._prepared(request)
             answer = {"answer": do(base, {**request, _REHEARSAL: self._rehearsal})}
-            is_kept = action in (*_READING, _REHEARSING)
+            is_kept = action in (*READING, _REHEARSING)
             return answer
         except ImportError as error:
             return {"error": f"{sys.executable} has not the bindings that this needs: {error}"}
@@ -111,7 +111,7 @@ class Desk:
         elif action == _RUNNING:
             serves = self.runs_rehearsal and asked == self._rehearsed
         else:
-            serves = self._rehearsed is None and action in _READING[1:] and not (is_planned and self._is_planned)
+            serves = self._rehearsed is None and action in READING[1:] and not (is_planned and self._is_planned)
         if not serves:
             self.clear()
             self._base = self.opened(request)
