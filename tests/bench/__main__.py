@@ -12,18 +12,20 @@ from typing import Callable, Dict, Iterable, List, Tuple, Union
 from bench import dnf, growth, line
 from bench.rows import LEGEND, Missing, Row, goals, table
 
-RESULT = Path(__file__).resolve().parents[2] / ".test-venv/bench.json"
+RESULTS = Path(__file__).resolve().parents[2] / ".test-venv"
+NAMES = ("idle", "changes-1", "changes-30", "changes-300", "whole", "growth", "dnf", "dnf5")
 Section = Tuple[str, Callable[[Path], Iterable[Union[Row, Missing]]]]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("result", nargs="?", type=Path, default=RESULT, help="where the figures go as JSON")
+    parser.add_argument("result", nargs="?", type=Path, help="where the figures go as JSON (.test-venv/bench.json, or bench-SECTION.json)")
     parser.add_argument("--quick", action="store_true", help="small sizes and one round: does it all work?")
-    parser.add_argument("--only", metavar="SECTION", help="idle, changes-1, changes-30, changes-300, whole, growth, dnf or dnf5")
+    parser.add_argument("--only", choices=NAMES, metavar="SECTION", help=", ".join(NAMES))
     parser.add_argument("--rounds", type=int, metavar="N", help="how often each thing is done (5; 300 packages and dnf: at most 3)")
     options = parser.parse_args()
     quick: bool = options.quick
+    result: Path = options.result or RESULTS / (f"bench-{options.only}.json" if options.only else "bench.json")
     rounds: int = options.rounds or (1 if quick else 5)
     few = min(3, rounds)
     counts = (1, 5) if quick else (1, 30, 300)
@@ -53,7 +55,7 @@ def main() -> None:
             print(f"\n{table(found)}", flush=True)
             left_out = [asdict(one) for one in missing]
             document = {"machine": machine, "load": loads, "rows": [row.as_json() for row in rows], "missing": left_out}
-            options.result.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+            result.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     not_measured = f"; NOT MEASURED: {'; '.join(f'{one.section}: {one.what}' for one in missing)}" if missing else ""
     print(f"\n{goals(rows)}{not_measured}; load after each section: {', '.join(f'{name} {load:g}' for name, load in loads.items())}")
 

@@ -10,16 +10,15 @@ from dataclasses import replace
 from functools import partial
 from math import log
 from pathlib import Path
-from statistics import mean
-from typing import Any, Callable, Dict, FrozenSet, Iterator, List, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Sequence, Tuple
 
 from bench.apart import apart
 from bench.bench_ledger import make_state, next_state
-from bench.measuring import Figures, in_process
+from bench.measuring import Figures, in_process, median
 from bench.rows import Row
 from os_update_agent.demo.repository import Repository, make_root, native_architecture
 from os_update_agent.ledger import Ledger
-from os_update_agent.model import ArchiveEntry, Identity, PackageState
+from os_update_agent.model import ArchiveEntry, PackageState
 from os_update_agent.packages.apt import Apt
 from os_update_agent.packages.archive import Archive
 from os_update_agent.packages.transition import Transition
@@ -28,7 +27,7 @@ from os_update_agent.policy import Policy
 
 PACKAGES, STATES, FILES = (200, 800, 2000, 8000), (10, 100, 1000, 5000), (500, 5000)
 UPGRADABLE = 30
-MEASURED_WRITES = 21
+MEASURED_WRITES, PRUNED = 21, 5
 # The exponent of n that is still called near linear: a little over 1, for a sort and for noise.
 NEAR_LINEAR = 1.25
 _POLICY = Policy(key="k", value="v")
@@ -69,7 +68,8 @@ def _packages(base: Path, sizes: Sequence[int]) -> Iterator[Row]:
         node = base / f"packages-{size}"
         _node(node, size)
         for what, action in (("capture", _capture), ("plan", _plan), ("undo check", _undo_check)):
-            taken.setdefault(f"{what}, by packages", []).append((size, _apart(action, node), ""))
+            note = "" if action is _capture else f"{UPGRADABLE} of them change"
+            taken.setdefault(f"{what}, by packages", []).append((size, _apart(action, node), note))
     for what, found in taken.items():
         yield from _grown(what, found)
 
@@ -169,35 +169,37 @@ def _write(path: Path, state: PackageState, seed: int) -> Figures:
     for _ in range(MEASURED_WRITES):
         state = next_state(state, chance)
         taken.append(in_process(partial(ledger.put_state, state), 1))
-    return sorted(taken, key=lambda one: one.seconds)[MEASURED_WRITES // 2]
+    return median(taken)
 
 
 def _read(path: Path, numbers: Sequence[int]) -> Figures:
-    """One read, the mean of some."""
+    """One read, the median of some."""
     ledger = Ledger(path)
-    each = [in_process(partial(ledger.state, number), 1) for number in numbers]
-    return Figures(mean(one.seconds for one in each), mean(one.cpu for one in each), 0.0)
+    return median([in_process(partial(ledger.state, number), 1) for number in numbers])
 
 
 def _files(base: Path, counts: Sequence[int]) -> Iterator[Row]:
     taken = []
     for count in counts:
-        directory = base / f"files-{count}"
-        (directory / "archive").mkdir(parents=True)
-        entries = [ArchiveEntry(f"p{number}.deb", f"p{number}", "all", "1", "0" * 64, 1, 1, "repository") for number in range(count)]
-        for entry in entries:
-            (directory / "archive" / entry.file).touch()
-        ledger = Ledger(directory / "ledger.sqlite")
-        ledger.add_archive_entries(entries)
-        ledger.close()
-        figures = _apart(_prune, directory, frozenset(entry.identity for entry in entries[: count // 2]))
-        gone = count - sum(1 for _ in (directory / "archive").iterdir())
-        taken.append((count, figures, f"{gone} dropped"))
-        assert gone == count - count // 2
-        shutil.rmtree(directory)
+        figures = _apart(_prunes, base / f"files-{count}", count)
+        taken.append((count, figures, f"{count - count // 2} dropped"))
     yield from _grown("prune the archive, by files", taken)
 
 
-def _prune(directory: Path, needed: FrozenSet[Identity]) -> Figures:
-    archive = Archive(directory / "archive", Ledger(directory / "ledger.sqlite"), None)  # type: ignore[arg-type]
-    return in_process(partial(archive.prune, needed), 1)
+def _prunes(base: Path, count: int) -> Figures:
+    return median([_prune(base / str(number), count) for number in range(PRUNED)])
+
+
+def _prune(directory: Path, count: int) -> Figures:
+    """An archive of so many files, of which half are needed."""
+    (directory / "archive").mkdir(parents=True)
+    entries = [ArchiveEntry(f"p{number}.deb", f"p{number}", "all", "1", "0" * 64, 1, 1, "repository") for number in range(count)]
+    for entry in entries:
+        (directory / "archive" / entry.file).touch()
+    ledger = Ledger(directory / "ledger.sqlite")
+    ledger.add_archive_entries(entries)
+    archive = Archive(directory / "archive", ledger, None)  # type: ignore[arg-type]
+    figures = in_process(partial(archive.prune, frozenset(entry.identity for entry in entries[: count // 2])), 1)
+    assert sum(1 for _ in (directory / "archive").iterdir()) == count // 2
+    shutil.rmtree(directory)
+    return figures

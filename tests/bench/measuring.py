@@ -49,16 +49,13 @@ def median(figures: Sequence[Figures]) -> Figures:
 
 
 def in_process(action: Callable[[], object], repeats: int) -> Figures:
-    """What a call takes in this process, with what it starts: the best of the repeats, to which the rest of the machine only adds.
-
-    The memory is left to ``apart``.
-    """
+    """What a call takes in this process, with what it starts: medians. The memory is left to ``apart``."""
     taken: List[Figures] = []
     for _ in range(repeats):
         begun, used = time.perf_counter(), _processor_time()
         action()
         taken.append(Figures(time.perf_counter() - begun, _processor_time() - used, 0.0))
-    return min(taken, key=lambda one: one.seconds)
+    return median(taken)
 
 
 def _processor_time() -> float:

@@ -6,7 +6,7 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 from bench.measuring import Figures
 
 LEGEND = """\
-wall    until the command has ended; medians, for what grows the best of five
+wall    until the command has ended; medians
 cpu     processor time of all processes, also of those that the command leaves running
 memory  the largest single process: at least the 13 MB of the measuring itself. With dnf 4 and 5 the agent's largest is the child process
         that has loaded dnf; the hook and the worker, which wait for it, are smaller and not added. What grows runs in a process of its own

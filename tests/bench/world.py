@@ -78,6 +78,8 @@ class World:
     def put_back(self, name: str) -> None:
         shutil.rmtree(self.node)
         subprocess.run(["cp", "-a", str(self.base / name), str(self.node)], check=True)
+        # Else whoever is measured first waits for what the copy has left to be written.
+        os.sync()
 
     def deliver(self, action: str, value: str, *, config_id: str = "", signal: Optional[Mapping[str, str]] = None) -> Figures:
         """One delivery through the hook's process, which has to succeed."""
