@@ -114,7 +114,7 @@ def _outputs(run: Run, facts: Facts) -> Dict[str, Any]:
         "changes": {"count": len(changes), "changes": [change.as_json() for change in changes]},
         "held_back": [{"name": item.name, "reason": item.reason} for item in run.held_back],
         "state_digest": facts.digest,
-        "restored_from": f"{shown(run.value)}, reached {when(run.reached_before)}" if run.kind == "restore" else "",
+        "restored_from": f"{shown(run.value)}, {_origin(run)}" if run.kind == "restore" else "",
         "restorable": not run.not_restorable,
         "reboot_required": bool(facts.reboot),
         "services_to_restart": list(facts.services),
@@ -126,7 +126,7 @@ def _success(run: Run, facts: Facts) -> List[str]:
     would = " would change" if run.kind in ("assess", "download") else " changed"
     lines = [f"{_DONE[run.kind]} {shown(run.value)}: {_count(changes)}{would}"]
     if run.kind == "restore":
-        lines[0] += f"; the state reached {when(run.reached_before)} is back"
+        lines[0] += f"; the state {_origin(run)} is back"
         if not facts.is_exact:
             lines.append("left as it is: what other deployments or operators have changed, and left-over configuration that is gone")
     lines += _listed(changes)
@@ -135,6 +135,11 @@ def _success(run: Run, facts: Facts) -> List[str]:
     if facts.services:
         lines.append(f"services that still run replaced code: {named(facts.services)}")
     return [*lines, f"log on the node: {run.log}"]
+
+
+def _origin(run: Run) -> str:
+    """Where the state of a restore comes from: a value that was never reached stands for what was before all others."""
+    return "from before the first update" if run.reached_before is None else f"reached {when(run.reached_before)}"
 
 
 def _planned(run: Run, facts: Facts) -> List[str]:

@@ -135,6 +135,24 @@ def test_heat_and_hand_share_one_history(scene: Scene, command: Command) -> None
     assert "the node stands at this value already" in answer["deploy_stdout"]
 
 
+def test_a_plan_for_a_moment_before_all_others_is_what_an_update_does(scene: Scene, command: Command) -> None:
+    start, (older, first) = scene.state(), ("2026-11-10T00:00:00Z", "2026-11-20T00:00:00Z")
+    scene.publish(*NOVEMBER)
+    assert command("update", first, "--key", "m")[0] == 0
+    found = document(command("plan", older, "--key", "m", "--json")[1], "plan")
+    assert (found["operation"], len(found["changes"])) == ("restore", 7) and "older than every known one" in found["why"]
+    out = command("plan", older, "--key", "m")[1]
+    why = "this value is older than every known one: the state before the first update"
+    assert out.startswith(f"the way back to '{older}' ({why}) would change:\n") and "webapp: 2.0-1 -> 1.0-1" in out
+    out = command("update", older, "--key", "m")[1]
+    assert out.startswith(f"restored '{older}': 7 packages changed; the state from before the first update is back\n")
+    assert scene.state() == start
+    # A value that the node stands at: an update does nothing, and a rollback puts it right.
+    out = command("plan", older, "--key", "m")[1]
+    why = "by rollback; an update does nothing: the node stands at this value already"
+    assert out.startswith(f"the way back to '{older}' ({why}) would change nothing\n")
+
+
 def test_the_reading_commands_give_documents(scene: Scene, command: Command) -> None:
     scene.deliver("CREATE", FIRST)
     scene.publish(*NOVEMBER)

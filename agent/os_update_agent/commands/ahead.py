@@ -4,7 +4,7 @@ import argparse
 from typing import Optional, Tuple
 
 from os_update_agent import decision, views
-from os_update_agent.commands.asked import answer, key_of, policy_of
+from os_update_agent.commands.asked import answer, key_of, policy_of, record_of
 from os_update_agent.commands.watching import Doing
 from os_update_agent.decision import Decision
 from os_update_agent.errors import Busy, PackageError
@@ -57,13 +57,16 @@ def _busy(site: Site) -> Tuple[Optional[str], Tuple[Run, ...]]:
 def _planned(site: Site, policy: Policy, doing: Doing, *, refresh: bool) -> Planned:
     """Raises PackageError, Busy, and AgentError where services cannot be asked for."""
     what = called(policy.operation, policy.value)
-    if policy.operation == "update":
-        record = site.ledger.history(policy.key).record(policy.value) if policy.value else None
-        if record is not None and record.is_reached and record.state is not None:
-            return _way_back(site, policy, doing, record.state)
-        return _update(site, policy, doing, what, "update", refresh=refresh)
     decided = _decided(site, policy)
-    if decided.do in (decision.DOWNLOAD, decision.ASSESS):
+    if decided.do == decision.RESTORE and decided.state is not None:
+        record = site.ledger.history(policy.key).record(policy.value)
+        return _way_back(site, policy, doing, decided.state, "" if record else decided.reason)
+    if decided.do == decision.NOTHING and policy.operation == "update":
+        # An update finds nothing to do; a rollback puts right what was changed by hand since.
+        state = record_of(site.ledger.history(policy.key), policy.value).state
+        if state is not None:
+            return _way_back(site, policy, doing, state, f"by rollback; an update does nothing: {decided.reason}")
+    if decided.do in (decision.UPDATE, decision.DOWNLOAD, decision.ASSESS):
         return _update(site, policy, doing, what, decided.do, refresh=refresh)
     if decided.do in (decision.STOP, decision.START):
         why = decided.reason if decided.do != policy.operation else ""
@@ -81,12 +84,12 @@ def _decided(site: Site, policy: Policy) -> Decision:
     return decision_for(site, Delivery("", policy.key, policy.value, "UPDATE", site.clock(), policy.as_json()), policy)
 
 
-def _way_back(site: Site, policy: Policy, doing: Doing, state: int) -> Planned:
+def _way_back(site: Site, policy: Policy, doing: Doing, state: int, why: str) -> Planned:
     doing.phase = names.PLAN
     backend = site.backend(policy)
     before = backend.capture()
     aim = aim_of_restore(site.ledger, policy, before, state)
-    return Planned(f"the way back to {shown(policy.value)}", "restore", forecast(site, policy, backend, before, aim))
+    return Planned(f"the way back to {shown(policy.value)}", "restore", forecast(site, policy, backend, before, aim), why=why)
 
 
 def _update(site: Site, policy: Policy, doing: Doing, what: str, operation: str, *, refresh: bool) -> Planned:

@@ -22,7 +22,7 @@ _MAKES_NONE = {
 
 @dataclass(frozen=True)
 class Planned:
-    """What would come of a command. ``operation`` is what would be done, "nothing" with the reason in ``why``.
+    """What would come of a command. ``operation`` is what would be done, "nothing" and what may surprise with the reason in ``why``.
 
     ``units`` are services with their state and whether it would be another one.
     """
@@ -75,7 +75,8 @@ def plan_text(document: Document, changes: Sequence[Change]) -> str:
     if document["operation"] == "nothing":
         return "\n".join([f"{document['what']} would do nothing: {document['why']}", *_unsettled(document)])
     security = {change["name"] for change in document["changes"] if change["security"]}
-    lines = [f"{document['what']} {_head(document['operation'], bool(changes))}"]
+    why = f" ({document['why']})" if document["why"] else ""
+    lines = [f"{document['what']}{why} {_head(document['operation'], bool(changes))}"]
     for kind, word in _GROUPS:
         group = [change for change in changes if change.kind == kind]
         if group:
