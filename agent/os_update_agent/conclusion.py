@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Tuple
 
 from os_update_agent.heat.outcome import encode
-from os_update_agent.model import Change, Deployment, Outcome, Request, Run, diff
-from os_update_agent.packages.state import visible
+from os_update_agent.model import Change, Deployment, Outcome, Request, Run, diff, with_rows
+from os_update_agent.packages.state import of_marks, unmet, visible
 from os_update_agent.policy import Policy
 from os_update_agent.report import NOTHING_CHANGED, Facts, outcome_of_run, outcome_of_switch
 from os_update_agent.site import Site, was_told
@@ -25,11 +25,13 @@ def outcome_of(site: Site, run: Run) -> Outcome:
     target = ledger.state(run.target) if run.target is not None else None
     after = ledger.state(run.after) if run.after is not None else before
     recorded = ledger.digest(run.restored_from) if run.restored_from is not None else None
+    other_marks = of_marks(unmet(after, target)) if run.reached and after and target else ()
     facts = Facts(
         changes=visible(diff(before, after)) if before and after else (),
         planned=visible(diff(before, target)) if before and target else (),
         digest=after.digest if after else "",
-        is_exact=recorded is None or (after is not None and after.digest == recorded),
+        is_exact=recorded is None or (after is not None and with_rows(after, other_marks).digest == recorded),
+        other_marks=tuple(change.name for change in other_marks),
         reboot=site.reboot_reasons(Policy.from_json(run.policy)),
         services=stale_services(site.settings.root) if run.begun else (),
         log_tail="" if run.reached else _tail(Path(run.log)),

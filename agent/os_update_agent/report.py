@@ -26,13 +26,15 @@ class Facts:
     """What the ledger and the node add to a finished run.
 
     ``changes`` are the versions that really changed, ``planned`` those that were to change;
-    ``is_exact``: the digest equals that of the recorded state.
+    ``is_exact``: the digest equals that of the recorded state, but for the marks of ``other_marks``, the names whose marks could not
+    be set.
     """
 
     changes: Tuple[Change, ...] = ()
     planned: Tuple[Change, ...] = ()
     digest: str = ""
     is_exact: bool = True
+    other_marks: Tuple[str, ...] = ()
     reboot: Tuple[str, ...] = ()
     services: Tuple[str, ...] = ()
     log_tail: str = ""
@@ -126,7 +128,8 @@ def _success(run: Run, facts: Facts) -> List[str]:
     would = " would change" if run.kind in ("assess", "download") else " changed"
     lines = [f"{_DONE[run.kind]} {shown(run.value)}: {_count(changes)}{would}"]
     if run.kind == "restore":
-        lines[0] += f"; the state {_origin(run)} is back"
+        but = f", but for the marks of {named(facts.other_marks)}" if facts.other_marks else ""
+        lines[0] += f"; the state {_origin(run)} is back{but}"
         if not facts.is_exact:
             lines.append("left as it is: what other deployments or operators have changed, and left-over configuration that is gone")
     lines += _listed(changes)

@@ -49,6 +49,12 @@ def mismatch(change: Change) -> str:
     return f"{change.name} is {_row(change.before)} in place of {_row(change.after)}"
 
 
+def other_mark(change: Change) -> str:
+    """A change of nothing but the mark that is still to be done."""
+    assert change.before is not None and change.after is not None
+    return f"{change.name} is marked {change.before.mark} in place of {change.after.mark}"
+
+
 def effects(found: "FrozenSet[Tuple[Slot, Optional[str]]]") -> str:
     """What a package manager would do, as a list."""
     return named([f"{name}{':' + arch if arch else ''} {version or 'removed'}" for (name, arch), version in sorted(found, key=str)])

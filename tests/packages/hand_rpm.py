@@ -70,6 +70,7 @@ class DnfHand(Hand):
     _MARKS: ClassVar[Mapping[str, Sequence[str]]] = {"auto": ("mark", "remove"), "manual": ("mark", "install")}
     # How dnf calls a package that is there for others.
     _AUTO = "dependency"
+    _NO_BEST = "--nobest"
 
     def __init__(self, directory: Path) -> None:
         super().__init__(directory)
@@ -103,6 +104,20 @@ class DnfHand(Hand):
     def publish(self, security: Sequence[Pkg] = ()) -> None:
         self.add(*security)
         self.repository.publish(*([Advisory("DEMO-1", "security", (as_rpm(security[0]),))] if security else []))
+        if self._comps.exists():
+            argv = ["modifyrepo_c", "--mdtype=group", str(self._comps), str(self.repository.directory / "repodata")]
+            subprocess.run(argv, check=True, capture_output=True)
+
+    def add_group(self, group: str, *names: str) -> None:
+        """The repository has this group of packages; it shows after ``publish``."""
+        members = "".join(f'<packagereq type="mandatory">{name}</packagereq>' for name in names)
+        about = f"<id>{group}</id><name>{group}</name><description/><default>true</default><uservisible>true</uservisible>"
+        text = f'<?xml version="1.0"?><comps><group>{about}<packagelist>{members}</packagelist></group></comps>'
+        self._comps.write_text(text, encoding="utf-8")
+
+    @property
+    def _comps(self) -> Path:
+        return self.directory / "comps.xml"
 
     def use(self, url: str = "", **options: str) -> None:
         self.use_sections(self.repository.section(url, **options))
@@ -172,9 +187,16 @@ class DnfHand(Hand):
         return sorted((name, version, digest) for name, version, digest in rows if name != "gpg-pubkey")
 
     def auto(self) -> FrozenSet[str]:
+        return frozenset(name for name, reason in self.reasons().items() if reason == self._AUTO)
+
+    def reasons(self) -> Dict[str, str]:
+        """Why each package is there, in dnf's own words."""
         lines = self.dnf("repoquery", "--installed", "--queryformat", r"%{name} %{reason}\n").splitlines()
-        reasons = dict(line.split(maxsplit=1) for line in lines if " " in line)
-        return frozenset(name for name, reason in reasons.items() if reason.lower() == self._AUTO)
+        return {name: reason.lower() for name, reason in (line.split(maxsplit=1) for line in lines if " " in line)}
+
+    def upgrade(self) -> None:
+        """Everything, and what cannot be upgraded stays behind: as the agent lets dnf plan it."""
+        self.dnf(*self.REFRESHED, "upgrade", self._NO_BEST)
 
     def state(self) -> Any:
         return self._rows(), self.auto()
@@ -217,6 +239,7 @@ class Dnf5Hand(DnfHand):
     # --refresh is not enough for a repository on the disk.
     REFRESHED = ("--setopt=metadata_expire=0",)
     _MARKS: ClassVar[Mapping[str, Sequence[str]]] = {"auto": ("mark", "dependency"), "manual": ("mark", "user")}
+    _NO_BEST = "--no-best"
 
     @property
     def wrapper(self) -> Tuple[str, ...]:  # type: ignore[override]

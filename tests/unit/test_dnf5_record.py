@@ -16,6 +16,7 @@ PACKAGES = """version = "1.0"
 "weak.noarch" = {reason = "Weak Dependency"}
 "byhand.x86_64" = {reason = "External User"}
 "member.x86_64" = {reason = "Dependency"}
+"adopted.x86_64" = {reason = "External User"}
 "wanted-member.x86_64" = {reason = "User"}
 "python3.12-libs.x86_64" = {from_repo = "demo", reason = "Dependency"}
 
@@ -32,7 +33,7 @@ GROUPS = """version = "1.0"
 [groups.core]
 package_types = ["Mandatory"]
 packages = ["member", "wanted-member",
-    "unwritten"]
+    "unwritten", "adopted"]
 userinstalled = true
 """
 
@@ -48,6 +49,7 @@ userinstalled = true
         ("app", "i686", "unknown"),
         ("member", "x86_64", "group"),
         ("unwritten", "noarch", "group"),
+        ("adopted", "x86_64", "group"),
         ("wanted-member", "x86_64", "manual"),
         ("python3.12-libs", "x86_64", "auto"),
         ("a-name-that-is-too-long-for-one-line", "x86_64", "auto"),

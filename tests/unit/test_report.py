@@ -72,6 +72,12 @@ def test_a_restore_that_is_not_exact_says_what_it_left() -> None:
     assert "left as it is: what other deployments or operators have changed" in outcome.stdout
 
 
+def test_a_restore_that_could_not_set_a_mark_says_of_which_packages() -> None:
+    outcome = run_outcome(REACHED, replace(FACTS, other_marks=("app", "lib")), kind="restore", reached_before=NOON)
+    assert "; the state reached 2026-11-23T12:00:00Z is back, but for the marks of app, lib\n" in outcome.stdout
+    assert "left as it is" not in outcome.stdout
+
+
 @pytest.mark.parametrize(("kind", "start"), [("assess", "assessed for 'v2'"), ("download", "downloaded for 'v2'")])
 def test_what_only_looks_or_fetches_tells_what_would_change(kind: str, start: str) -> None:
     outcome = run_outcome(REACHED, replace(FACTS, changes=()), kind=kind, begun=False)

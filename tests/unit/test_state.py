@@ -5,7 +5,19 @@ from typing import FrozenSet, Optional, Tuple
 import pytest
 
 from os_update_agent.model import Change, Package, PackageState, Transaction, diff, with_rows
-from os_update_agent.packages.state import broken, expected, overlaid, reholds, remarks, sound, touched_by, transaction, unmet, visible
+from os_update_agent.packages.state import (
+    broken,
+    expected,
+    of_marks,
+    overlaid,
+    reholds,
+    remarks,
+    sound,
+    touched_by,
+    transaction,
+    unmet,
+    visible,
+)
 
 APP1, APP2 = Package("app", "amd64", "1.0-1"), Package("app", "amd64", "2.0-1")
 LIB = Package("libapp1", "amd64", "1.0-1", mark="auto")
@@ -196,6 +208,18 @@ def test_a_broken_package_that_changes_its_version_is_simply_replaced() -> None:
 ])  # fmt: skip
 def test_what_differs_is_unmet(now: PackageState) -> None:
     assert len(unmet(now, state(APP1))) == 1
+
+
+def test_what_differs_in_its_mark_and_in_nothing_else() -> None:
+    other = APP1._replace(mark="group")
+    changes = [(APP1, other), (LIB, None), (None, LIB), (APP2, other), (HELD, HELD._replace(want="install", mark="auto"))]
+    assert ways(of_marks(Change(*change) for change in changes)) == ((APP1, other),)
+
+
+def test_the_mark_of_a_package_whose_digest_was_not_known_when_it_was_planned() -> None:
+    there, planned = APP1._replace(digest="ab12"), APP1._replace(mark="auto")
+    assert ways(of_marks([Change(there, planned)])) == ((there, planned),)
+    assert of_marks([Change(there, planned._replace(digest="cd34"))]) == ()
 
 
 def test_left_over_configuration_that_should_be_gone_is_unmet() -> None:

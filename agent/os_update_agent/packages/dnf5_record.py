@@ -15,6 +15,7 @@ from os_update_agent.packages.dnf_record import rows
 
 _REASONS = {"User": "manual", "Dependency": "auto", "Weak Dependency": "weak-dependency", "Group": "group", "External User": UNKNOWN}
 _GROUP = "group"
+_WEAKER = ("auto", "weak-dependency", UNKNOWN)
 
 # "app.x86_64" = {reason = "User"}
 # [packages."a-very-long-name.noarch"]   and in a line of its own   reason = "Dependency"
@@ -41,8 +42,7 @@ def marks(state: Path) -> Callable[[str, str], str]:
     def mark_of(name: str, arch: str) -> str:
         mark = found.get((name, arch), UNKNOWN)
         # A group's name counts for what has no stronger reason of its own.
-        is_weak = (name, arch) not in found or mark in ("auto", "weak-dependency")
-        return _GROUP if name in grouped and is_weak else mark
+        return _GROUP if name in grouped and mark in _WEAKER else mark
 
     return mark_of
 

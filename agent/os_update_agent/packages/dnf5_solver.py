@@ -19,6 +19,7 @@ from os_update_agent.packages.dnf5_base import (
     slot,
     word,
 )
+from os_update_agent.packages.dnf5_transaction import EXTERNAL, GROUP, group_of
 
 # Asking the solver why costs a solution for each package; past this many the reason stays general.
 EXPLAINED = 10
@@ -34,13 +35,20 @@ def candidates(base: Any, request: Request) -> Dict[str, Any]:
         plan = _plan(base, request)
     items = list(plan.get_transaction_packages()) if plan else []
     comes = [
-        {"identity": row(item.get_package()), "reason": word(item.get_reason()), "repository": str(item.get_package().get_repo_id())}
+        {"identity": row(item.get_package()), "reason": _reason(base, item), "repository": str(item.get_package().get_repo_id())}
         for item in items
         if is_inbound(item)
     ]
     goes = [row(item.get_package()) for item in items if is_outbound(item)]
     held = _held(base, request, hidden, newer, {item["identity"][0] for item in comes})
     return {"comes": comes, "goes": goes, "held": held}
+
+
+def _reason(base: Any, item: Any) -> str:
+    """The reason that dnf leaves: a successor takes over that of its predecessor, but no group takes it in; it is nobody's then."""
+    reason = item.get_reason()
+    name = str(item.get_package().get_name())
+    return word(reason if reason != GROUP or group_of(base, name) else EXTERNAL)
 
 
 def _newer(base: Any) -> List[Any]:

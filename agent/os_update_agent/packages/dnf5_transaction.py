@@ -20,6 +20,7 @@ from os_update_agent.packages.dnf5_base import (
     is_inbound,
     is_outbound,
     number,
+    opened,
     resolved,
     row,
     several,
@@ -35,6 +36,9 @@ Effect = Set[Tuple[str, ...]]
 
 _RESULTS = libdnf5.base.Transaction
 GROUP = number("group")
+EXTERNAL = number("unknown")
+_DEPENDENCY = number("dependency")
+_WEAK = (_DEPENDENCY, number("weak-dependency"))
 
 
 def effect(base: Any, request: Request) -> Dict[str, Any]:
@@ -56,19 +60,35 @@ def transact(base: Any, request: Request) -> Dict[str, List[str]]:
 
 
 def mark(base: Any, request: Request) -> None:
-    """Set the reasons of installed packages, as `dnf mark` does."""
+    """Set the reasons of installed packages, as `dnf mark` does. Raises Refused for those that no group has; the others are set then."""
+    reason = number(request["reason"])
     with locked(request):
         fill(base, repositories=False)
-        set_reasons(base, request, dict.fromkeys(map(tuple, request["packages"]), number(request["reason"])))
+        wanted = dict.fromkeys(map(tuple, request["packages"]), reason)
+        stray = [identity for identity in wanted if reason == GROUP and not group_of(base, identity[0])]
+        there = {tuple(row(pkg)): pkg.get_reason() for pkg in installed(base)}
+        for identity in stray:
+            del wanted[identity]
+            if there.get(identity) in _WEAK:
+                # A clean-up would remove it: it becomes nobody's, as dnf itself leaves what has lost its group.
+                wanted[identity] = EXTERNAL
+        if reason == EXTERNAL:
+            # A group's name counts for more than this reason, which does not take it out of its group as the other one does.
+            set_reasons(base, request, dict.fromkeys(wanted, _DEPENDENCY))
+            base = opened(request)
+            fill(base, repositories=False)
+        if wanted:
+            set_reasons(base, request, wanted)
+    if stray:
+        names = ", ".join(name for name, _, _ in stray)
+        raise Refused(f"no installed group has {names}, so dnf cannot mark that as installed by a group")
 
 
 def set_reasons(base: Any, request: Request, reasons: Mapping[Identity, int]) -> None:
-    """Set the reasons of installed packages, under dnf's lock. Raises Refused."""
+    """Set the reasons of installed packages, under dnf's lock; GROUP only for what has a group. Raises Refused."""
     goal = libdnf5.base.Goal(base)
     for identity, reason in reasons.items():
         group = group_of(base, identity[0]) if reason == GROUP else ""
-        if reason == GROUP and not group:
-            raise Refused(f"{identity[0]} cannot be marked as installed by a group: no installed group has it")
         goal.add_rpm_reason_change(spec(identity), reason, group, libdnf5.base.GoalJobSettings())
     complaints = run(resolved(goal), request)["complaints"]
     if complaints:

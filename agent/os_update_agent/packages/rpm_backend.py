@@ -234,9 +234,9 @@ class RpmBackend(RpmCalls):
         """Nothing: rpm leaves no configuration behind that its database knows of."""
 
     def mark(self, packages: Sequence[Package], mark: str) -> None:
-        """Set dnf's reason for the packages; not while a transaction is unfinished, whose place in the record this would take."""
+        """Set dnf's reason for the packages. Raises PackageError where dnf cannot; each that can have it has it then."""
         if self._is_unfinished():
-            return
+            raise PackageError("a transaction of dnf has no end yet, and a reason would take its place in the record")
         self._ask("mark", packages=[package.identity for package in packages], reason=dnf_word(mark))
 
     def hold(self, packages: Sequence[Package]) -> None:

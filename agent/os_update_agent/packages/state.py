@@ -70,10 +70,22 @@ def unmet(now: PackageState, target: PackageState) -> Tuple[Change, ...]:
     )
 
 
+def of_marks(changes: Iterable[Change]) -> Tuple[Change, ...]:
+    """Those of the changes that concern nothing but the mark: every package is there as it should be, and it runs the same."""
+    return tuple(
+        change
+        for change in changes
+        if change.before is not None and change.after is not None and _is_same(change.before._replace(mark=change.after.mark), change.after)
+    )
+
+
 def _differs_by_unknown_digest(change: Change) -> bool:
+    return change.before is not None and change.after is not None and _is_same(change.before, change.after)
+
+
+def _is_same(old: Package, new: Package) -> bool:
     """A planned package has no digest before its file is there; any will do then."""
-    old, new = change.before, change.after
-    return old is not None and new is not None and not new.digest and old._replace(digest="") == new
+    return old == new or (not new.digest and old._replace(digest="") == new)
 
 
 def remarks(now: PackageState, target: PackageState) -> Mapping[str, Tuple[Package, ...]]:

@@ -1,16 +1,16 @@
 """While the node is out of service: out, changed, looked at, put back where it failed, and in again however it ended."""
 
 from dataclasses import replace
-from typing import Mapping
+from typing import Mapping, Sequence
 
 from os_update_agent.errors import PackageError
-from os_update_agent.model import Run, diff
+from os_update_agent.model import Change, Run, diff
 from os_update_agent.node.run import uninterrupted
 from os_update_agent.packages.complaints import complaints_in
-from os_update_agent.packages.state import sound, unmet
+from os_update_agent.packages.state import of_marks, sound, unmet
 from os_update_agent.phases.names import HEALTH, LEAVE, RECORD, RESTART, RESTORE, RETURN, TRANSACT, UNDO, VERIFY
-from os_update_agent.phases.work import Phase, Work
-from os_update_agent.wording import mismatch, named
+from os_update_agent.phases.work import Phase, Work, noted
+from os_update_agent.wording import mismatch, named, other_mark
 
 
 def leave(work: Work) -> Run:
@@ -45,12 +45,20 @@ def verify(work: Work) -> Run:
         # The lock was not free, say: there is nothing to undo.
         return replace(work.run, begun=False, phase=RETURN)
     missed = unmet(state, work.state(work.run.target))
-    if missed:
+    other_marks = of_marks(missed)
+    if len(missed) > len(other_marks):
         said = "; ".join(work.run.complaints) or "the package manager said nothing of it"
         raise PackageError(f"the planned state was not reached: {said} ({named([mismatch(change) for change in missed])})")
     if work.run.complaints or work.run.failure:
         raise PackageError("; ".join(work.run.complaints) or work.run.failure)
-    return replace(work.run, phase=RESTART)
+    return replace(_told_of(work.run, other_marks), phase=RESTART)
+
+
+def _told_of(run: Run, other_marks: Sequence[Change]) -> Run:
+    """For a mark alone nothing is undone, but everybody is told which."""
+    if not other_marks:
+        return run
+    return noted(run, f"not every mark could be set (see the log): {named([other_mark(change) for change in other_marks])}")
 
 
 def health(work: Work) -> Run:
@@ -70,11 +78,12 @@ def undo(work: Work) -> Run:
     state = work.backend.capture()
     run = replace(work.run, after=work.site.ledger.put_state(state))
     left_over = unmet(state, target)
-    if left_over:
+    other_marks = of_marks(left_over)
+    if len(left_over) > len(other_marks):
         work.say(f"not undone: {complaints}")
         differs = named([mismatch(change) for change in left_over])
-        return replace(run, undone=False, notes=(*run.notes, f"the undo is not complete: {differs}"), phase=RETURN)
-    return replace(run, undone=True, phase=RESTART)
+        return noted(replace(run, undone=False, phase=RETURN), f"the undo is not complete: {differs}")
+    return replace(_told_of(run, other_marks), undone=True, phase=RESTART)
 
 
 def come_back(work: Work) -> Run:
