@@ -422,6 +422,17 @@ def test_a_new_delivery_supersedes_what_is_owed_under_the_same_name(ledger: Ledg
     assert {signal.config_id: signal.standing for signal in ledger.signals()} == {"a": "superseded", "b": "owed"}
 
 
+def test_a_new_delivery_supersedes_what_was_refused_under_the_same_name(ledger: Ledger) -> None:
+    """Nobody is to be told to signal it by hand: that would finish the new one."""
+    for config_id, where in (("a", target("one")), ("b", target("two")), ("c", SignalTarget("TEMP_URL_SIGNAL", secret={"url": "u"}))):
+        ledger.receive(delivery(config_id, where))
+        ledger.finish(config_id, "body", where, 2.0)
+        ledger.settle(config_id, "refused", "403", 3.0)
+    ledger.receive(delivery("d", target("one")))
+    ledger.receive(delivery("e", SignalTarget("TEMP_URL_SIGNAL", secret={"url": "v"})))
+    assert {signal.config_id: signal.standing for signal in ledger.signals()} == {"a": "superseded", "b": "refused", "c": "refused"}
+
+
 def test_a_delivery_that_comes_again_supersedes_nothing(ledger: Ledger) -> None:
     ledger.receive(delivery("a"))
     ledger.finish("a", "body", target(), 2.0)

@@ -6,6 +6,7 @@ import socket
 import sqlite3
 import threading
 import time
+from pathlib import Path
 from typing import Any, Dict, Iterator, List, Sequence
 
 import pytest
@@ -108,7 +109,9 @@ def test_a_caller_that_is_there_and_does_not_send_is_helped(based: Node) -> None
     based.receiver.received.clear()
     site = based.site()
     with shared_lock(site.settings.callers_lock):
+        begun = time.monotonic()
         assert resume(site, Patience(0.0)) == ()
+        assert time.monotonic() - begun >= CALLER_SECONDS
     site.ledger.close()
     assert bodies(based.receiver.received) == [done.stdout]
 
@@ -151,6 +154,30 @@ def test_what_is_owed_under_the_same_name_is_superseded_by_the_next_delivery(bas
     assert bodies(done.received) == [done.stdout]
     assert based.signals()[old.id].standing == "superseded"
     assert based.signals()[old.id].target is None
+
+
+def test_what_was_refused_under_the_same_name_is_forgotten_with_the_next_delivery(
+    based: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who signals it by hand would finish the new deployment, and so would heat-config-notify, from heat-config's copy."""
+    deployed = tmp_path / "deployed"
+    deployed.mkdir()
+    monkeypatch.setenv("HEAT_CONFIG_DEPLOYED", str(deployed))
+    metrics = tmp_path / "agent.prom"
+    based.conf.write_text(based.conf.read_text(encoding="utf-8").replace("[paths]\n", f"[paths]\nmetrics = {metrics}\n"), encoding="utf-8")
+    based.receiver.answer(403)
+    refused = based.deployment("UPDATE", "v2")
+    copy = deployed / f"{refused['id']}.json"
+    copy.write_text(json.dumps(refused), encoding="utf-8")
+    based.start_with(refused).wait()
+    assert based.signals()[refused["id"]].standing == "refused"
+    assert "\nos_update_agent_signals_refused 1\n" in metrics.read_text(encoding="utf-8")
+    based.wait_until_at_rest()
+    based.receiver.answer(200)
+    based.succeed("UPDATE", "v3")
+    assert based.signals()[refused["id"]].standing == "superseded"
+    assert "\nos_update_agent_signals_refused 0\n" in metrics.read_text(encoding="utf-8")
+    assert SIGNATURE not in copy.read_text(encoding="utf-8")
 
 
 def test_a_failed_update_is_owed_as_any_other_result(based: Node) -> None:

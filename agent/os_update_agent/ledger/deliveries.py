@@ -19,8 +19,8 @@ class Deliveries(Database):
         """Write a delivery down before anything is done for it; one that is there already stays as it is.
 
         Whom to answer goes with it, so that a crash cannot lose it; finish() wipes these secrets. A signal is addressed by resource
-        name (heat: ResourceController.signal), so with a new delivery an older result that is still owed under the same name is
-        superseded: it would finish this one.
+        name (heat: ResourceController.signal), so with a new delivery an older result that Heat has not taken under the same name is
+        superseded: it would finish this one, whether we send it or, where it was refused, an operator does by hand.
         """
         with self._transaction() as db:
             self._receive(db, delivery)
@@ -47,7 +47,8 @@ class Deliveries(Database):
         ).rowcount
         if is_new and address is not None:
             db.execute(
-                "UPDATE outbox SET standing = 'superseded', target = NULL, updated = ? WHERE address = ? AND standing = 'owed'",
+                "UPDATE outbox SET standing = 'superseded', target = NULL, updated = ?"
+                " WHERE address = ? AND standing IN ('owed', 'refused')",
                 (delivery.received, address),
             )
         return bool(is_new)
