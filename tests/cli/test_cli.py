@@ -16,7 +16,7 @@ from os_update_agent import cli
 from os_update_agent.demo.receiver import Receiver
 from os_update_agent.demo.scene import BROKEN, FIRST, NOVEMBER, SECOND, THIRD, Scene
 from os_update_agent.ledger import Ledger
-from os_update_agent.model import Run
+from os_update_agent.model import Delivery, Run
 from os_update_agent.node.lock import node_lock, try_lock
 from os_update_agent.settings import load
 from packages.services import Services
@@ -367,6 +367,24 @@ def test_what_is_open_is_told_and_ended_by_resume(scene: Scene, command: Command
     assert (status, out) == (0, said) and "run 1: update to 'v'; log " in err
     assert command("resume") == (0, "nothing is owed\n", "")
     assert "open" not in command("status")[1]
+
+
+def test_a_delivery_that_waits_is_told(scene: Scene, command: Command) -> None:
+    ledger = Ledger(scene.directory / "state/ledger.sqlite")
+    for config_id, value in (("c1", "v1"), ("c2", "v2"), ("c3", "v3")):
+        ledger.receive(Delivery(config_id, "k", value, "UPDATE", 1.0))
+    ledger.open_run(Run(0, "k", "v1", "update", "plan", 1.0, config_id="c1"))
+    ledger.finish("c3", "{}", None, 2.0)
+    ledger.close()
+    settings = load(scene.agent_conf)
+    waiting = "\nwaiting: 'v2' for key k, received 1970-01-01T00:00:01Z\n"
+    with try_lock(settings.worker_lock), node_lock(settings.lock, doing="deployment c1 (UPDATE)", timeout=0.0):
+        out = command("status")[1]
+    assert waiting in out and out.count("waiting: ") == 1 and "nobody is at it" not in out
+    assert f"{waiting}  nobody is at it: 'os-update-agent resume' takes it up\n" in command("status")[1]
+    assert document(command("status", "--json")[1], "status")["waiting"] == [
+        {"deployment": "c2", "key": "k", "value": "v2", "action": "UPDATE", "received": "1970-01-01T00:00:01Z"}
+    ]
 
 
 def test_prune_drops_the_files_that_no_kept_value_needs(scene: Scene, command: Command, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ SHOWN_AHEAD = 5
 
 
 def status(settings: Settings, arguments: argparse.Namespace) -> int:
-    """what this node stands at, what is open, what is owed to Heat"""
+    """what this node stands at, what is open or waits, what is owed to Heat"""
     site = open_site(settings)
     runs = site.ledger.runs(limit=1)
     document = views.status_document(
@@ -34,6 +34,7 @@ def status(settings: Settings, arguments: argparse.Namespace) -> int:
         node_holder(settings.lock),
         site.reboot_reasons(Policy()),
         readable_by_all(settings.collect_config),
+        site.ledger.unfinished(),
     )
     return answer(arguments, document, views.status_text(document))
 

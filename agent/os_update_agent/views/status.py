@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import List, Mapping, Optional, Sequence
 
-from os_update_agent.model import History, OwedSignal, Run
+from os_update_agent.model import Delivery, History, OwedSignal, Run
 from os_update_agent.report import shown, when
 from os_update_agent.views.base import Document, run_document, work_lines
 
@@ -30,8 +30,13 @@ def status_document(
     holder: Optional[str],
     reboot: Sequence[str],
     readable: Sequence[str] = (),
+    unfinished: Sequence[Delivery] = (),
 ) -> Document:
-    """``ahead`` tells for each key what would happen; ``changed`` is how many packages the last run has changed."""
+    """``ahead`` tells for each key what would happen; ``changed`` is how many packages the last run has changed.
+
+    Of the ``unfinished`` deliveries those wait that have no run yet, or none any more: the others are the open runs.
+    """
+    at_work = {run.id for run in open_runs}
     return {
         "keys": [
             {"key": history.key, "current": history.current, "if_it_came": [asdict(one) for one in ahead.get(history.key, ())]}
@@ -39,6 +44,7 @@ def status_document(
         ],
         "last_run": run_document(last, changed) if last else None,
         "open_runs": [run_document(run, 0) for run in open_runs],
+        "waiting": [_waiting_document(delivery) for delivery in unfinished if delivery.run not in at_work],
         "signals": {
             "owed": [_signal_document(signal) for signal in signals if signal.standing == "owed"],
             "superseded": [_signal_document(signal) for signal in signals if signal.standing == "superseded"],
@@ -47,6 +53,16 @@ def status_document(
         "at_work": holder,
         "reboot_required": list(reboot),
         "readable_by_all": list(readable),
+    }
+
+
+def _waiting_document(delivery: Delivery) -> Document:
+    return {
+        "deployment": delivery.config_id,
+        "key": delivery.key,
+        "value": delivery.value,
+        "action": delivery.action,
+        "received": when(delivery.received),
     }
 
 
@@ -78,6 +94,10 @@ def status_text(document: Document) -> str:
         lines.append(f"last run: {last['kind']} {shown(last['value'])}, started {last['started']}: {last['result']}, {counts}")
         lines += [f"  {line}" for line in (last["failure"], *last["notes"], f"log: {last['log']}") if line]
     lines += work_lines(document)
+    for delivery in document["waiting"]:
+        lines.append(f"waiting: {shown(delivery['value'])} for key {delivery['key']}, received {delivery['received']}")
+        if not document["at_work"]:
+            lines.append("  nobody is at it: 'os-update-agent resume' takes it up")
     for standing, advice in (
         ("owed", "'os-update-agent resume' tries again"),
         ("refused", "Heat does not take it: 'openstack stack resource signal' tells it by hand"),
