@@ -3,39 +3,34 @@
 from dataclasses import dataclass
 from typing import FrozenSet, Optional, Sequence, Tuple
 
-from os_update_agent.errors import PackageError
 from os_update_agent.ledger import Ledger
 from os_update_agent.model import Change, HeldBack, PackageState, Run, Selection, Slot, diff
 from os_update_agent.packages.backend import Backend
 from os_update_agent.packages.state import broken, expected, overlaid, sound, touched_by, visible
 from os_update_agent.policy import Policy
-from os_update_agent.wording import named
 
 
 @dataclass(frozen=True)
 class Aim:
     """The state to reach; what is held back and why; what would be removed that no run of the agent installed.
 
-    ``changes`` are those of an update as the package manager gave them, with their origins.
+    ``changes`` are those of an update as the package manager gave them, with their origins. ``torn`` are the names of packages that
+    an interruption has left half-installed or not configured, and that none of the changes makes whole.
     """
 
     target: PackageState
     held_back: Tuple[HeldBack, ...] = ()
     removes_foreign: Tuple[str, ...] = ()
     changes: Tuple[Change, ...] = ()
+    torn: Tuple[str, ...] = ()
 
 
 def aim_of_update(backend: Backend, policy: Policy, before: PackageState) -> Aim:
-    """What the package manager makes of the policy. Raises PackageError, also when a broken package is in the way."""
+    """What the package manager makes of the policy. Raises PackageError."""
     selection = Selection(policy.packages, policy.exclude, policy.select == "security", policy.removals == "allow")
     changes, held_back = backend.candidates(before, selection)
     torn = {package.name for package in broken(before)} - {change.name for change in changes}
-    if torn:
-        raise PackageError(
-            f"an earlier interruption left {named(sorted(torn))} half-installed or not configured, and they cannot be repaired; "
-            "install them again or remove them by hand"
-        )
-    return Aim(expected(before, changes), held_back, changes=changes)
+    return Aim(expected(before, changes), held_back, changes=changes, torn=tuple(sorted(torn)))
 
 
 def aim_of_restore(ledger: Ledger, policy: Policy, before: PackageState, number: int) -> Aim:

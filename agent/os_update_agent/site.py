@@ -6,11 +6,12 @@ import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Callable, Tuple
+from typing import TYPE_CHECKING, Callable, Optional, Tuple
 
 from os_update_agent.errors import AgentError
 from os_update_agent.ledger import Ledger
 from os_update_agent.node.boot import boot_id
+from os_update_agent.node.lock import process_name, works_for_node_holder
 from os_update_agent.node.privacy import close_directory, close_files
 from os_update_agent.policy import Policy
 from os_update_agent.settings import Settings
@@ -61,6 +62,18 @@ class Site:
         except AgentError as error:
             log.warning(logged(reboot="unknown", why=error))
         return (*reboot_reasons(self.settings.root), *(f"package {name} was installed after the machine was started" for name in names))
+
+    def lock_holder(self, policy: Policy) -> Optional[str]:
+        """Who holds a lock of the package manager just now, in words, where that is not a run of ours at work; only asks."""
+        try:
+            held = self.backend(policy).held()
+        except AgentError as error:
+            log.warning(logged(locks="unknown", why=error))
+            return None
+        if held is None or works_for_node_holder(held[1], self.settings.lock):
+            return None
+        path, pid = held
+        return f"{process_name(pid)} (process {pid}) holds {path}"
 
     def run_log(self, number: int) -> str:
         return str(self.settings.log / f"{number:06d}.log")

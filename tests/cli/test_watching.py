@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Callable, Dict, Iterator, Tuple
+from typing import Callable, Dict, Iterator, List, Tuple
 from urllib.parse import unquote
 
 import pytest
@@ -148,11 +148,13 @@ def interrupt(scene: Scene, gate: Path) -> None:
     """Leave two packages as a dpkg does that was ended before it configured them."""
     made = Repository(scene.directory / "by-hand")
     made.add(*(Deb(name, "1.0-1", scripts=until(gate)) for name in ("first", "second")))
-    subprocess.run(
-        ["dpkg", f"--root={scene.root}", f"--log={scene.root}/dpkg.log", "--force-not-root", "--force-bad-path",
-         "--force-script-chrootless", "--unpack", *made.directory.glob("*.deb")],
-        check=True, stdout=subprocess.DEVNULL,
-    )  # fmt: skip
+    subprocess.run([*dpkg_of(scene), "--unpack", *made.directory.glob("*.deb")], check=True, stdout=subprocess.DEVNULL)
+
+
+def dpkg_of(scene: Scene) -> List[str]:
+    """A dpkg that somebody else starts on the node."""
+    options = ("--force-not-root", "--force-bad-path", "--force-script-chrootless")
+    return ["dpkg", f"--root={scene.root}", f"--log={scene.root}/dpkg.log", *options]
 
 
 def test_a_terminal_shows_what_is_repaired_and_what_of_the_index_comes(scene: Scene) -> None:
@@ -217,11 +219,69 @@ def test_a_plan_says_that_a_run_is_at_work(scene: Scene) -> None:
         terminal.wait_for(lambda: "Configuring webapp" in terminal.said)
         # What is not configured yet is no interruption that somebody has to mend.
         status, said = plan()
-        assert status == 75 and re.search(rf"while somebody is at work on the packages: {holder}; .*\r\nnext: try again later", said)
+        assert status == 75 and re.search(rf"while somebody is at work on the packages: {holder}\r\nnext: try again later", said)
+        # The locks that its own apt and dpkg hold are nobody else's.
+        terminal_of_status = Terminal(scene, "status")
+        assert terminal_of_status.end() == 0 and re.search(rf"\r\nat work: {holder}\r\nopen: run 1 ", terminal_of_status.said)
         gate.touch()
         assert terminal.end() == 0
         status, said = plan()
         assert status == 0 and "at work" not in said and "would change nothing" in said
+
+
+def test_a_plan_and_the_status_name_a_dpkg_that_is_at_work(scene: Scene) -> None:
+    gate = scene.directory / "gate"
+    made = Repository(scene.directory / "by-hand")
+    made.add(Deb("first", "1.0-1", scripts=until(gate)))
+    dpkg = subprocess.Popen([*dpkg_of(scene), "--install", *made.directory.glob("*.deb")], stdout=subprocess.DEVNULL)
+    try:
+        wait_until(lambda: "half-configured" in states(scene))
+        holder = rf"dpkg \(process {dpkg.pid}\) holds \S+/var/lib/dpkg/lock"
+        status, said = run(scene, "plan", "--quiet", "--no-refresh")
+        assert status == 75, said
+        assert re.search(rf"^os-update-agent: no plan can be made while somebody is at work on the packages: {holder}\S*\r\nnext: ", said)
+        status, said = run(scene, "status")
+        assert status == 0 and re.search(rf"\r\nat work: {holder}\S*\r\nowed ", said)
+        # A run that waits for it does not hide it.
+        update = Terminal(scene, "update", "v2")
+        update.wait_for(lambda: "\x1b[Kcheck" in update.said)
+        status, said = run(scene, "status")
+        ours = r"deployment by-hand-\S+ \(UPDATE\) \(process \d+\)"
+        assert status == 0 and re.search(rf"\r\nat work: {ours}; {holder}\S*\r\nopen: run 1 \(update 'v2'\) is in phase check; ", said)
+        gate.touch()
+        assert update.end() == 0
+    finally:
+        gate.touch()
+        dpkg.wait()
+    assert "\r\nat work: nobody\r\n" in run(scene, "status")[1]
+
+
+def test_a_plan_says_that_an_update_repairs_what_an_interruption_left(scene: Scene) -> None:
+    gate = slow(scene)
+    gate.touch()
+    interrupt(scene, gate)
+    status, said = run(scene, "plan", "--quiet", "--detailed-exitcode")
+    assert status == 100 and "\r\n  webapp: 1.0-1 -> 3.0-1\r\n" in said
+    assert "\r\nleft half-installed or not configured by an interruption, and repaired first: first, second\r\n" in said
+    assert run(scene, "update", "--quiet", "v2")[0] == 0 and "unpacked" not in states(scene)
+    assert "repaired first" not in run(scene, "plan", "--quiet")[1]
+
+
+def run(scene: Scene, *argv: str) -> Tuple[int, str]:
+    terminal = Terminal(scene, *argv)
+    return terminal.end(), terminal.said
+
+
+def states(scene: Scene) -> str:
+    argv = ["dpkg-query", f"--admindir={scene.root}/var/lib/dpkg", "--show", "--showformat=${db:Status-Status}\n"]
+    return subprocess.run(argv, check=True, capture_output=True, text=True).stdout
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    end = time.monotonic() + PATIENCE
+    while not is_so():
+        assert time.monotonic() < end
+        time.sleep(0.05)
 
 
 def test_who_waits_for_the_node_is_shown_who_is_at_work(scene: Scene) -> None:

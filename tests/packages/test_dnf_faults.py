@@ -14,6 +14,7 @@ from typing import Iterator
 import pytest
 
 from os_update_agent.demo.rpm_repository import Rpm
+from os_update_agent.policy import Policy
 from packages import sid
 from packages.hand_rpm import WAITS
 from packages.node import VERSIONS_ONE, VERSIONS_TWO, Node, Result, Template, wait_until
@@ -151,9 +152,12 @@ def test_another_dnf_that_takes_too_long_is_named_and_left_alone(based: Node) ->
     with another_dnf(based, "tool") as other:
         failed = based.fail("UPDATE", "v2", lock_timeout=1)
         assert f"is held by {based.hand.program} (process {other.pid}); waited 1 s" in failed.complaint
+        holder = based.site().lock_holder(Policy())
+        assert holder is not None and holder.startswith(f"{based.hand.program} (process {other.pid}) holds {based.root}/")
         assert "nothing was changed" in failed.complaint
         assert other.poll() is None
     assert other.returncode == 0 and based.versions()["epochy"] == "9.0-1"
+    assert based.site().lock_holder(Policy()) is None
     assert based.succeed("UPDATE", "v3").changes == {"epochy": ("9.0-1", "9.1-1")}
 
 

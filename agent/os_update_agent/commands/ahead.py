@@ -11,6 +11,7 @@ from os_update_agent.errors import Busy, PackageError
 from os_update_agent.foresight import forecast
 from os_update_agent.model import Delivery, Run
 from os_update_agent.node.lock import node_holder
+from os_update_agent.packages.state import broken
 from os_update_agent.phases import names
 from os_update_agent.phases.switching import known_units
 from os_update_agent.planning import aim_of_restore, aim_of_update
@@ -20,6 +21,7 @@ from os_update_agent.resume import decision_for
 from os_update_agent.settings import Settings
 from os_update_agent.site import Site, open_site
 from os_update_agent.views import Planned, called
+from os_update_agent.wording import named
 
 UPDATES_AVAILABLE = 100
 
@@ -28,30 +30,36 @@ def plan(settings: Settings, arguments: argparse.Namespace) -> int:
     """what an update, or the way to VALUE, or the operation that --set names, would do; changes nothing"""
     site = open_site(settings)
     policy = policy_of(site, arguments, key_of(site, arguments.key))
-    busy = _busy(site)
+    busy = _busy(site, policy)
     doing = Doing(site)
     if not arguments.quiet:
         doing.start()
     try:
         planned = _planned(site, policy, doing, refresh=not arguments.no_refresh)
     except PackageError as error:
-        holder, _ = _busy(site)
-        if holder is None:
+        ours, others, _ = _busy(site, policy)
+        if not (ours or others):
             raise
-        # Half of its packages are new, or one is not configured yet: that needs no mending.
-        raise Busy(f"no plan can be made while somebody is at work on the packages: {holder}; in the middle of it: {error}") from error
+        raise _disturbed(ours or others) from error
     finally:
         doing.end()
     # What began or ended meanwhile makes it another plan, too.
-    holder, runs = busy if any(busy) else _busy(site)
-    document = views.plan_document(planned, policy.archive, at_work=holder, open_runs=runs)
+    ours, others, runs = busy if any(busy) else _busy(site, policy)
+    if planned.repaired_first and (ours or others):
+        raise _disturbed(ours or others)
+    document = views.plan_document(planned, policy.archive, at_work=ours, lock_holder=others, open_runs=runs)
     answer(arguments, document, views.plan_text(document, planned.found.changes))
     return UPDATES_AVAILABLE if arguments.detailed_exitcode and planned.changes_something else 0
 
 
-def _busy(site: Site) -> Tuple[Optional[str], Tuple[Run, ...]]:
-    """Who is at work on the node just now, and the runs that are open."""
-    return node_holder(site.settings.lock), site.ledger.open_runs()
+def _busy(site: Site, policy: Policy) -> Tuple[Optional[str], Optional[str], Tuple[Run, ...]]:
+    """Who of us is at work on the node just now, who else on its packages, and the runs that are open."""
+    return node_holder(site.settings.lock), site.lock_holder(policy), site.ledger.open_runs()
+
+
+def _disturbed(holder: Optional[str]) -> Busy:
+    """Half of the packages are new, or one is not configured yet: that needs no mending, and is not worth telling."""
+    return Busy(f"no plan can be made while somebody is at work on the packages: {holder}")
 
 
 def _planned(site: Site, policy: Policy, doing: Doing, *, refresh: bool) -> Planned:
@@ -99,4 +107,14 @@ def _update(site: Site, policy: Policy, doing: Doing, what: str, operation: str,
         backend.refresh()
     doing.phase = names.PLAN
     before = backend.capture()
-    return Planned(what, operation, forecast(site, policy, backend, before, aim_of_update(backend, policy, before)))
+    try:
+        aim = aim_of_update(backend, policy, before)
+    except PackageError as error:
+        torn = named([package.name for package in broken(before)])
+        if not torn:
+            raise
+        raise PackageError(
+            f"an earlier interruption left {torn} half-installed or not configured: an update repairs that first, "
+            f"and what it changes then cannot be told before ({error})"
+        ) from error
+    return Planned(what, operation, forecast(site, policy, backend, before, aim), repaired_first=aim.torn)

@@ -35,6 +35,7 @@ def status(settings: Settings, arguments: argparse.Namespace) -> int:
         site.reboot_reasons(Policy()),
         readable_by_all(settings.collect_config),
         site.ledger.unfinished(),
+        site.lock_holder(Policy()),
     )
     return answer(arguments, document, views.status_text(document))
 

@@ -13,6 +13,9 @@ from os_update_agent.errors import AgentError, Busy
 
 POLL_SECONDS = 0.1
 
+# A lock file and the id of the process that holds it.
+Held = Tuple[Path, int]
+
 # Ours are open file description locks (fcntl(2)): they can be asked about without being taken, and go with their last descriptor.
 _FLOCK = "hhqqi4x"
 _WHOLE_FILE = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
@@ -91,10 +94,11 @@ def _open(path: Path) -> int:
 def wait_until_free(paths: Iterable[Path], *, timeout: float) -> None:
     """Wait until nobody holds a record lock (apt's and dpkg's kind) on any of the files; raises Busy that names the holder."""
     paths = tuple(paths)
-    if not _wait(lambda: not any(holder(path) for path in paths), timeout):
-        for path, pid in ((path, holder(path)) for path in paths):
-            if pid:
-                raise Busy(f"{path} is held by {process_name(pid)} (process {pid}); waited {timeout:g} s")
+    if not _wait(lambda: first_held(paths) is None, timeout):
+        held = first_held(paths)
+        if held is not None:
+            path, pid = held
+            raise Busy(f"{path} is held by {process_name(pid)} (process {pid}); waited {timeout:g} s")
 
 
 @contextmanager
@@ -116,6 +120,11 @@ def record_locked(path: Path) -> Iterator[bool]:
         yield is_ours
     finally:
         os.close(descriptor)
+
+
+def first_held(paths: Iterable[Path]) -> Optional[Held]:
+    """The first of the files that somebody holds a record lock on just now, and who does."""
+    return next(((path, pid) for path, pid in ((path, holder(path)) for path in paths) if pid), None)
 
 
 def holder(path: Path) -> int:
@@ -147,6 +156,25 @@ def process_name(pid: int) -> str:
 def node_holder(path: Path) -> Optional[str]:
     """Who holds the node's lock just now, in words; None when it is free."""
     return _told(path) if is_held(path) else None
+
+
+def works_for_node_holder(pid: int, path: Path) -> bool:
+    """Was the process started, directly or not, by the one that holds the node's lock?"""
+    try:
+        boss = int(json.loads(path.read_text(encoding="utf-8"))["pid"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return False
+    while pid > 1 and pid != boss:
+        pid = _parent(pid)
+    return pid == boss and is_held(path)
+
+
+def _parent(pid: int) -> int:
+    """0 where the process is gone. The name in parentheses may hold anything (proc(5))."""
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[1])
+    except (OSError, ValueError, IndexError):
+        return 0
 
 
 def _take(descriptor: int) -> bool:

@@ -12,7 +12,7 @@ from typing import IO, ContextManager, Dict, FrozenSet, List, Mapping, Optional,
 
 from os_update_agent.errors import PackageError
 from os_update_agent.model import Change, HeldBack, Identity, Package, PackageState, Selection, Slot, Transaction
-from os_update_agent.node.lock import wait_until_free
+from os_update_agent.node.lock import Held, first_held, wait_until_free
 from os_update_agent.node.run import run, run_to_file
 from os_update_agent.packages import apt_parse
 from os_update_agent.packages.apt_calls import AptCalls, exact, native_architecture, plain
@@ -57,8 +57,19 @@ class Apt(AptCalls):
 
     def wait(self) -> None:
         """Wait until no apt or dpkg is at work, perhaps one that has lost its caller. Raises Busy that names the holder."""
-        locks = [self._in_root("var/lib/dpkg/lock-frontend"), self._in_root("var/lib/dpkg/lock")]
-        wait_until_free(locks, timeout=self.lock_timeout)
+        wait_until_free(self._locks, timeout=self.lock_timeout)
+
+    def held(self) -> Optional[Held]:
+        """A lock of apt or dpkg that somebody holds just now, and who does."""
+        return first_held([*self._locks, self._index_lock])
+
+    @property
+    def _locks(self) -> Tuple[Path, ...]:
+        return self._in_root("var/lib/dpkg/lock-frontend"), self._in_root("var/lib/dpkg/lock")
+
+    @property
+    def _index_lock(self) -> Path:
+        return self._in_root("var/lib/apt/lists/lock")
 
     def interrupted(self) -> bool:
         """Has a dpkg been ended before it could merge its journal?"""
@@ -69,7 +80,7 @@ class Apt(AptCalls):
 
     def refresh(self) -> None:
         """Fetch the package index anew; every repository has to answer. Raises PackageError, Busy."""
-        done = self._patient("-o", "APT::Update::Error-Mode=any", "update", locks=[self._in_root("var/lib/apt/lists/lock")])
+        done = self._patient("-o", "APT::Update::Error-Mode=any", "update", locks=[self._index_lock])
         if done.returncode or _NOT_REFRESHED.search(done.stdout):
             raise PackageError(f"the package index cannot be refreshed: {apt_parse.first_error(done.stdout)}")
 

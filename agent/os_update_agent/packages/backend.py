@@ -6,6 +6,7 @@ from typing import IO, ContextManager, Dict, FrozenSet, Mapping, Optional, Proto
 
 from os_update_agent.errors import PackageError
 from os_update_agent.model import Change, HeldBack, Identity, Package, PackageState, Selection, Slot, Transaction
+from os_update_agent.node.lock import Held
 
 Effect = FrozenSet[Tuple[Slot, Optional[str]]]
 
@@ -23,6 +24,8 @@ class Backend(Protocol):
     def capture(self) -> PackageState: ...
 
     def wait(self) -> None: ...
+
+    def held(self) -> Optional[Held]: ...
 
     def interrupted(self) -> bool: ...
 

@@ -6,10 +6,11 @@ erased in passing; after a kill a new upgrade leaves both versions behind.
 """
 
 from pathlib import Path
-from typing import Callable, Sequence
+from typing import Callable, Optional, Sequence
 
+from os_update_agent.node.lock import Held
 from os_update_agent.packages import dnf_record
-from os_update_agent.packages.dnf_locks import wait_until_free
+from os_update_agent.packages.dnf_locks import first_held, wait_until_free
 from os_update_agent.packages.rpm_backend import RpmBackend
 
 
@@ -19,9 +20,15 @@ class Dnf4(RpmBackend):
     program = "dnf4_worker.py"
 
     def _wait(self, timeout: float) -> None:
+        wait_until_free(self._locks, self._rpm_lock, timeout=timeout)
+
+    def held(self) -> Optional[Held]:
+        return first_held(self._locks, self._rpm_lock)
+
+    @property
+    def _locks(self) -> Sequence[Path]:
         settings = self.settings()
-        locks = [settings.cache / "metadata_lock.pid", settings.cache / "download_lock.pid", settings.persistent / "rpmdb_lock.pid"]
-        wait_until_free(locks, self._rpm_lock, timeout=timeout)
+        return settings.cache / "metadata_lock.pid", settings.cache / "download_lock.pid", settings.persistent / "rpmdb_lock.pid"
 
     def _marks(self) -> Callable[[str, str], str]:
         return dnf_record.marks(self._record)

@@ -8,10 +8,10 @@ request to end leaves a transaction halfway.
 import json
 import os
 from pathlib import Path
-from typing import Any, Callable, FrozenSet, Sequence
+from typing import Any, Callable, FrozenSet, Optional, Sequence
 
 from os_update_agent.model import Identity
-from os_update_agent.node.lock import wait_until_free
+from os_update_agent.node.lock import Held, first_held, wait_until_free
 from os_update_agent.packages import dnf5_record
 from os_update_agent.packages.rpm_backend import RpmBackend
 
@@ -26,7 +26,14 @@ class Dnf5(RpmBackend):
     reads_drop_ins = True
 
     def _wait(self, timeout: float) -> None:
-        wait_until_free([*self.settings().locks, self._rpm_lock], timeout=timeout)
+        wait_until_free(self._locks, timeout=timeout)
+
+    def held(self) -> Optional[Held]:
+        return first_held(self._locks)
+
+    @property
+    def _locks(self) -> Sequence[Path]:
+        return *self.settings().locks, self._rpm_lock
 
     def _marks(self) -> Callable[[str, str], str]:
         return dnf5_record.marks(self.settings().state)

@@ -2,10 +2,10 @@
 
 import time
 from pathlib import Path
-from typing import Optional, Sequence, Tuple
+from typing import Optional, Sequence
 
 from os_update_agent.errors import Busy
-from os_update_agent.node.lock import holder, process_name
+from os_update_agent.node.lock import Held, holder, process_name
 
 POLL_SECONDS = 0.1
 
@@ -14,7 +14,7 @@ def wait_until_free(files: Sequence[Path], rpm_lock: Path, *, timeout: float) ->
     """Wait until nobody holds one of dnf's lock files nor rpm's lock; raises Busy that names the holder after ``timeout`` seconds."""
     end = time.monotonic() + timeout
     while True:
-        held = _held(files, rpm_lock)
+        held = first_held(files, rpm_lock)
         if held is None:
             return
         if time.monotonic() >= end:
@@ -23,7 +23,8 @@ def wait_until_free(files: Sequence[Path], rpm_lock: Path, *, timeout: float) ->
         time.sleep(POLL_SECONDS)
 
 
-def _held(files: Sequence[Path], rpm_lock: Path) -> Optional[Tuple[Path, int]]:
+def first_held(files: Sequence[Path], rpm_lock: Path) -> Optional[Held]:
+    """The first of the locks that somebody holds just now, and who does."""
     for path in files:
         pid = _writer(path)
         if pid:

@@ -14,6 +14,7 @@ from typing import IO, Any, Callable, ClassVar, Dict, FrozenSet, Iterator, List,
 
 from os_update_agent.errors import AgentError, Busy, PackageError
 from os_update_agent.model import Change, HeldBack, Identity, Package, PackageState, Selection, Slot, Transaction
+from os_update_agent.node.lock import Held
 from os_update_agent.node.run import run
 from os_update_agent.packages import dnf_parse, rpm_reboot
 from os_update_agent.packages.dnf_child import Child
@@ -53,6 +54,10 @@ class RpmBackend(RpmCalls):
 
     def _wait(self, timeout: float) -> None:
         """Wait so many seconds at most until nobody holds one of the locks of dnf and rpm. Raises Busy that names the holder."""
+        raise NotImplementedError
+
+    def held(self) -> Optional[Held]:
+        """A lock of dnf or rpm that somebody holds just now, and who does. Raises PackageError."""
         raise NotImplementedError
 
     def _marks(self) -> Callable[[str, str], str]:

@@ -64,6 +64,12 @@ def plan(work: Work) -> Run:
         aim = aim_of_restore(work.site.ledger, work.policy, before, work.run.restored_from)
     else:
         aim = aim_of_update(work.backend, work.policy, before)
+        if aim.torn:
+            # The check has tried to repair them.
+            raise PackageError(
+                f"an earlier interruption left {named(aim.torn)} half-installed or not configured, and they cannot be repaired; "
+                "install them again or remove them by hand"
+            )
     target = aim.target
     number = work.site.ledger.put_state(target)
     run = replace(work.run, target=number, held_back=aim.held_back, removes_foreign=aim.removes_foreign)

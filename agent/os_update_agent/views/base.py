@@ -45,8 +45,8 @@ def run_document(run: Run, changed: int) -> Document:
 
 
 def work_lines(document: Document) -> List[str]:
-    """Who is at work just now, and which runs are open, of a document with ``at_work`` and ``open_runs``."""
-    lines = [f"at work: {document['at_work'] or 'nobody'}"]
+    """Who is at work just now, and which runs are open, of a document with ``at_work``, ``lock_holder`` and ``open_runs``."""
+    lines = [f"at work: {'; '.join(filter(None, (document['at_work'], document['lock_holder']))) or 'nobody'}"]
     for run in document["open_runs"]:
         log = run["log"] or "none yet"
         lines.append(f"open: run {run['run']} ({run['kind']} {shown(run['value'])}) is in phase {run['phase']}; log: {log}")

@@ -24,7 +24,7 @@ _MAKES_NONE = {
 class Planned:
     """What would come of a command. ``operation`` is what would be done, "nothing" and what may surprise with the reason in ``why``.
 
-    ``units`` are services with their state and whether it would be another one.
+    ``units`` are services with their state and whether it would be another one; ``repaired_first`` are torn packages.
     """
 
     what: str
@@ -32,10 +32,11 @@ class Planned:
     found: Forecast = field(default_factory=Forecast)
     units: Tuple[Tuple[str, str, bool], ...] = ()
     why: str = ""
+    repaired_first: Tuple[str, ...] = ()
 
     @property
     def changes_something(self) -> bool:
-        return bool(self.found.changes) or any(changes for _, _, changes in self.units)
+        return bool(self.found.changes or self.repaired_first) or any(changes for _, _, changes in self.units)
 
 
 def called(operation: str, value: str) -> str:
@@ -43,8 +44,12 @@ def called(operation: str, value: str) -> str:
     return f"{_NAMES[operation]} {'to' if operation == 'update' else 'for'} {shown(value)}" if value else _NAMES[operation]
 
 
-def plan_document(planned: Planned, archive: str, *, at_work: Optional[str] = None, open_runs: Sequence[Run] = ()) -> Document:
-    """``archive`` is the option: with "required" what could not be undone is not begun. ``at_work`` tells who holds the node."""
+def plan_document(
+    planned: Planned, archive: str, *, at_work: Optional[str] = None, lock_holder: Optional[str] = None, open_runs: Sequence[Run] = ()
+) -> Document:
+    """``archive`` is the option: with "required" what could not be undone is not begun. ``at_work`` tells who holds the node,
+    ``lock_holder`` who else holds the package manager's own locks.
+    """
     found = planned.found
     return {
         "what": planned.what,
@@ -63,7 +68,9 @@ def plan_document(planned: Planned, archive: str, *, at_work: Optional[str] = No
         "can_be_undone": not found.lost,
         "rebuilt": _labels(found.rebuilt),
         "lost": _labels(found.lost),
+        "repaired_first": list(planned.repaired_first),
         "at_work": at_work,
+        "lock_holder": lock_holder,
         "open_runs": [run_document(run, 0) for run in open_runs],
     }
 
@@ -84,6 +91,8 @@ def plan_text(document: Document, changes: Sequence[Change]) -> str:
     if document["held_back"]:
         lines.append(f"held back ({len(document['held_back'])}):")
         lines += [f"  {item['name']}: {item['reason']}" for item in document["held_back"]]
+    if document["repaired_first"]:
+        lines.append(f"left half-installed or not configured by an interruption, and repaired first: {named(document['repaired_first'])}")
     lines.append(_counts(changes, len(security), len(document["held_back"])))
     return "\n".join([*lines, *(_consequences(document) if changes else ()), *_unsettled(document)])
 
@@ -103,7 +112,7 @@ def _services(document: Document) -> List[str]:
 
 
 def _unsettled(document: Document) -> List[str]:
-    if not (document["at_work"] or document["open_runs"]):
+    if not (document["at_work"] or document["lock_holder"] or document["open_runs"]):
         return []
     return [*work_lines(document), "so this may be another plan as soon as that has ended"]
 

@@ -31,6 +31,7 @@ def status_document(
     reboot: Sequence[str],
     readable: Sequence[str] = (),
     unfinished: Sequence[Delivery] = (),
+    lock_holder: Optional[str] = None,
 ) -> Document:
     """``ahead`` tells for each key what would happen; ``changed`` is how many packages the last run has changed.
 
@@ -51,6 +52,7 @@ def status_document(
             "refused": [_signal_document(signal) for signal in signals if signal.standing == "refused"],
         },
         "at_work": holder,
+        "lock_holder": lock_holder,
         "reboot_required": list(reboot),
         "readable_by_all": list(readable),
     }
