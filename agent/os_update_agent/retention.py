@@ -64,22 +64,25 @@ def prune(
         # Whoever takes it up again has to be able to go either way; ``besides`` is the run that is just ending.
         if run.id != besides:
             numbers.update(_ends(run))
-    for run in downloads_ahead(ledger):
+    for run in downloads_ahead(ledger, besides):
         numbers.update(_ends(run))
     return archive.prune(_identities(ledger, sorted(numbers)))
 
 
-def downloads_ahead(ledger: Ledger) -> Tuple[Run, ...]:
-    """The downloads whose update has not come yet: each the newest run of its key, with a package that is as it was found by it.
+def downloads_ahead(ledger: Ledger, ending: Optional[int] = None) -> Tuple[Run, ...]:
+    """The downloads whose update has not come yet: each with a package that is as it was found by it, and with no newer run of its key
+    that has brought the packages elsewhere. One that failed or was undone has not; an assessment, a stop or a start touches none.
 
-    By a later update, which may have brought even newer packages, they are history; by one of other packages they are not.
+    By a later update, which may have brought even newer packages, they are history; by one of other packages they are not. ``ending``
+    is the run that is just reaching its aim.
     """
     newest: Dict[str, Run] = {}
     here: Optional[int] = None
     for run in ledger.runs():
-        newest.setdefault(run.key, run)
+        if (run.reached or run.id == ending) and (run.kind == DOWNLOAD or run.leads_to_value):
+            newest.setdefault(run.key, run)
         here = run.after if here is None else here
-    found = [run for run in newest.values() if run.kind == DOWNLOAD and run.reached and run.target is not None]
+    found = [run for run in newest.values() if run.kind == DOWNLOAD and run.target is not None]
     return tuple(run for run in found if here is not None and _is_ahead(ledger, run, here))
 
 

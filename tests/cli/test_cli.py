@@ -418,6 +418,12 @@ def test_what_was_downloaded_stays_until_its_update_has_come(scene: Scene, comma
         return any((tmp_path / "state/archive").glob(f"webapp_{version}_*.deb"))
 
     assert command("prune") == (0, "0 files, 0 B dropped\n", "") and kept("2.0-1")
+    # Nor does one need them less that was undone, or only an assessment.
+    scene.publish(*BROKEN)
+    assert command("update", "d2", "--key", "download")[0] == 1
+    assert command("update", "d3", "--key", "download", "--set", "operation=assess")[0] == 0
+    assert command("prune")[0] == 0 and kept("2.0-1")
+    scene.withdraw(*BROKEN)
     # An update of something else is not the one that this was for.
     assert command("update", "c1", "--key", "clock", "--packages", "clock")[0] == 0
     assert command("prune", "--keep", "1")[0] == 0 and kept("2.0-1") and kept("1.0-1")

@@ -1,11 +1,13 @@
 """Which states stay restorable."""
 
-from typing import Optional
+from pathlib import Path
+from typing import Iterator, Optional
 
 import pytest
 
-from os_update_agent.model import History, Record
-from os_update_agent.retention import kept_states
+from os_update_agent.ledger import Ledger
+from os_update_agent.model import History, Package, PackageState, Record, Run
+from os_update_agent.retention import downloads_ahead, kept_states
 
 
 def history(*states: int, current: Optional[int] = None, first_state: Optional[int] = None) -> History:
@@ -37,3 +39,54 @@ def test_two_values_with_one_state_keep_it_once() -> None:
 def test_what_was_never_reached_takes_no_place() -> None:
     records = (Record("v1", 1, 1.0, 1.0), Record("v2", None, 2.0, None), Record("v3", None, 3.0, None))
     assert kept_states(History("key", "v1", None, records), 1) == (1,)
+
+
+# --- what was downloaded for an update that is still to come
+
+OLD, NEW = (PackageState("apt", "amd64", (Package("app", "amd64", version),)) for version in ("1", "2"))
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    ledger = Ledger(tmp_path / "ledger.sqlite")
+    yield ledger
+    ledger.close()
+
+
+def ran(ledger: Ledger, kind: str, after: PackageState, *, reached: bool = True, undone: Optional[bool] = None, key: str = "k") -> Run:
+    """A run from the old state that aimed at the new one, with what it has left behind."""
+    before, target, left = (ledger.put_state(state) for state in (OLD, NEW, after))
+    run = Run(0, key, "v", kind, "finished", 1.0, finished=2.0, reached=reached, undone=undone, before=before, target=target, after=left)
+    run = ledger.open_run(run)
+    ledger.save_run(run)
+    return run
+
+
+@pytest.mark.parametrize("kind", ["assess", "stop", "start"])
+def test_what_touches_no_package_leaves_a_download_ahead(ledger: Ledger, kind: str) -> None:
+    download = ran(ledger, "download", OLD)
+    ran(ledger, kind, OLD)
+    assert downloads_ahead(ledger) == (download,)
+
+
+@pytest.mark.parametrize("kind", ["update", "restore", "download"])
+@pytest.mark.parametrize("undone", [None, True])
+def test_what_did_not_reach_its_aim_leaves_a_download_ahead(ledger: Ledger, kind: str, undone: Optional[bool]) -> None:
+    download = ran(ledger, "download", OLD)
+    ran(ledger, kind, OLD, reached=False, undone=undone)
+    assert downloads_ahead(ledger) == (download,)
+
+
+@pytest.mark.parametrize("key", ["k", "another"])
+def test_an_update_that_brings_it_makes_a_download_history(ledger: Ledger, key: str) -> None:
+    ran(ledger, "download", OLD)
+    ran(ledger, "update", NEW, key=key)
+    assert downloads_ahead(ledger) == ()
+
+
+def test_an_update_of_the_same_key_that_is_just_ending_makes_a_download_history(ledger: Ledger) -> None:
+    """The archive is cleaned up before the ledger has it as reached."""
+    download = ran(ledger, "download", OLD)
+    update = ran(ledger, "update", OLD, reached=False)
+    assert downloads_ahead(ledger) == (download,)
+    assert downloads_ahead(ledger, update.id) == ()
