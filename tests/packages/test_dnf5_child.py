@@ -222,6 +222,22 @@ def test_a_death_while_the_record_is_closed_is_made_good(hand: Dnf5Hand, interru
     assert marks(hand) == interrupted and hand.faults() == ""
 
 
+def test_a_record_is_closed_also_where_dnf_has_installed_nothing_itself(hand: Dnf5Hand) -> None:
+    """As on an image that was made without dnf 5: every package is nobody's, and there is no reason to go there and back."""
+    (read_settings(hand.root, drop_ins=True).state / "packages.toml").write_text('version = "1.0"\n[packages]\n', encoding="utf-8")
+    hand.add(Rpm("tool", "2.0", scripts={"post": WAITS}))
+    hand.publish()
+    process = hand.start_upgrading()
+    wait_until(hand.is_waiting, "the scriptlet")
+    process.kill()
+    process.wait()
+    hand.let_go()
+    assert is_unfinished(hand)
+    assert "'problems': []" in told(hand, COMPLETE, 9).stdout
+    assert not is_unfinished(hand)
+    assert marks(hand) == dict.fromkeys(("app", "lib", "tool"), "unknown") and hand.faults() == ""
+
+
 @pytest.mark.parametrize("interrupted", ["no new package"], indirect=True)
 def test_a_mark_that_went_there_without_an_end_comes_back(hand: Dnf5Hand, interrupted: Dict[str, str]) -> None:
     """dnf writes the reasons first, and the end of its transaction behind them."""

@@ -18,7 +18,7 @@ from os_update_agent.packages.dnf5_base import (
     slot,
     word,
 )
-from os_update_agent.packages.dnf5_transaction import GROUP, group_of, locked, set_reasons
+from os_update_agent.packages.dnf5_transaction import EXTERNAL, GROUP, group_of, locked, set_reasons
 from os_update_agent.packages.dnf_link import HALFWAY
 from os_update_agent.packages.rpm_completion import Identity, Installed, due, files_of
 from os_update_agent.packages.rpm_completion import run as run_by_rpm
@@ -125,8 +125,8 @@ def _close_record(request: Request, begun: Begun) -> None:
     wanted = {identity: reason for identity, reason in wanted.items() if reason != GROUP or group_of(base, identity[0])}
     if not wanted and begun.is_unfinished:
         # Nothing to set: dnf writes no record of nothing, so a reason goes there and back; never a group's, which would forget it.
-        plain = sorted(pair for pair in there.items() if pair[1] in (_USER, _OTHER))
-        for identity, reason in plain[:1]:
+        plain = sorted((_PLAIN.index(reason), identity, reason) for identity, reason in there.items() if reason in _PLAIN)
+        for _, identity, reason in plain[:1]:
             comment = HALFWAY + " ".join((*identity, word(reason)))
             set_reasons(base, {**request, "comment": comment}, {identity: _OTHER if reason != _OTHER else _USER})
             wanted = {identity: reason}
@@ -139,3 +139,5 @@ def _close_record(request: Request, begun: Begun) -> None:
 
 
 _USER, _OTHER = libdnf5.transaction.TransactionItemReason_USER, libdnf5.transaction.TransactionItemReason_DEPENDENCY
+# The last one, of which dnf itself has written nothing down, only where nothing else is there.
+_PLAIN = (_USER, _OTHER, EXTERNAL)
