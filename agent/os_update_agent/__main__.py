@@ -1,7 +1,28 @@
-"""python -m os_update_agent"""
+"""The command, also as python -m os_update_agent: from its very beginning on Ctrl-C is answered in one line."""
 
+import os
+import signal
 import sys
 
-from os_update_agent.cli import main
 
-sys.exit(main())
+def main() -> int:
+    """Run one command. Returns its exit status."""
+    # Whoever was started in the background has inherited that Ctrl-C is not for him.
+    is_for_us = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if is_for_us:
+        signal.signal(signal.SIGINT, _end)
+    from os_update_agent.cli import main as command  # late: most of the time before anything is done
+
+    if is_for_us:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    return command()
+
+
+def _end(*_: object) -> None:
+    """No exception: in the middle of an import it may be swallowed, and what tells so is a traceback."""
+    os.write(2, b"os-update-agent: interrupted before anything was begun\n")
+    os._exit(128 + signal.SIGINT)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -2,15 +2,18 @@
 
 import argparse
 import logging
+import math
 import os
 import sys
 from typing import TYPE_CHECKING, Any, Callable, NoReturn, Optional, Sequence
 
 from os_update_agent import __version__, commands, waiting
-from os_update_agent.errors import BUG_STATUS, AgentError, Bug, UsageError, bug
+from os_update_agent.errors import BUG_STATUS, AgentError, Bug, NoLongerWatched, UsageError, bug
 from os_update_agent.manual import EXIT_STATUS
 from os_update_agent.node.journal import Dated
 from os_update_agent.settings import Settings, load
+
+_LONGEST = 1e9
 
 Command = Callable[[Settings, argparse.Namespace], int]
 if TYPE_CHECKING:
@@ -25,9 +28,7 @@ class _Parser(argparse.ArgumentParser):
     """What argparse finds wrong is an error like every other one here: it ends with what to do next."""
 
     def error(self, message: str) -> NoReturn:
-        wrong = UsageError(message)
-        wrong.advice = f"'{self.prog} --help' says what can be given; nothing was done"
-        raise wrong
+        raise _helped(UsageError(message), self.prog)
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Nothing is left over for the parser above: it would name the help of all commands."""
@@ -35,6 +36,12 @@ class _Parser(argparse.ArgumentParser):
         if rest:
             self.error(f"unrecognized arguments: {' '.join(rest)}")
         return found, rest
+
+
+def _helped(error: AgentError, prog: str) -> AgentError:
+    """The help that an error points to is that of the command which was given."""
+    error.advice = error.advice.replace("'os-update-agent --help'", f"'{prog} --help'")
+    return error
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -49,7 +56,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--config", metavar="FILE", help="configuration file in place of /etc/os-update-agent/agent.conf")
     parser.add_argument("-v", "--verbose", action="store_true", help="say what is done, on standard error")
     verbs = parser.add_subparsers(metavar="COMMAND")
-    parser.set_defaults(command=commands.status, json=False, parser=parser)
+    parser.set_defaults(command=commands.status, json=False, parser=parser, prog=parser.prog)
     _reading(verbs)
     _changing(verbs)
     _of_heat(verbs)
@@ -93,7 +100,7 @@ def _changing(verbs: "Verbs") -> None:
 
 def _of_heat(verbs: "Verbs") -> None:
     resume = _add(verbs, "resume", commands.resume_now)
-    resume.add_argument("--patience", type=float, default=0.0, metavar="SECONDS", help="keep trying to send for so long (one try)")
+    resume.add_argument("--patience", type=_seconds, default=0.0, metavar="SECONDS", help="keep trying to send for so long (one try)")
     resume.add_argument("--background", action="store_true", help="leave it all to a worker, and do not wait for it")
     resume.add_argument("--until-whole", action="store_true", help="the same, and wait until no package is half-installed")
     replay = _add(verbs, "replay", commands.replay)
@@ -103,7 +110,7 @@ def _of_heat(verbs: "Verbs") -> None:
     _json(replay)
     notify = _add(verbs, "notify", commands.notify)
     notify.add_argument("file", metavar="DEPLOYED.json", help="the deployment whose result comes on standard input")
-    notify.add_argument("--patience", type=float, default=600.0, metavar="SECONDS", help="keep trying for so long (600)")
+    notify.add_argument("--patience", type=_seconds, default=600.0, metavar="SECONDS", help="keep trying for so long (600)")
 
 
 def _of_the_shell(verbs: "Verbs") -> None:
@@ -127,7 +134,7 @@ def _of_the_shell(verbs: "Verbs") -> None:
 def _add(verbs: "Verbs", name: str, command: Command) -> argparse.ArgumentParser:
     text = (command.__doc__ or "").replace("%", "%%")
     parser = verbs.add_parser(name, help=text, description=text)
-    parser.set_defaults(command=command)
+    parser.set_defaults(command=command, prog=parser.prog)
     return parser
 
 
@@ -143,6 +150,17 @@ def _count(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 10):
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number, 0 or more")
     return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    # Nothing is true of nan, and the clocks have their limits.
+    if not 0 <= seconds <= _LONGEST:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds, 0 or more")
+    return seconds
 
 
 def _key_and_json(parser: argparse.ArgumentParser) -> None:
@@ -164,6 +182,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         arguments = build_parser().parse_args(argv)
     except UsageError as error:
         return _complained(error)
+    except KeyboardInterrupt:
+        return _interrupted()
     level = logging.INFO if arguments.verbose else logging.ERROR
     to_error = logging.StreamHandler(sys.stderr)
     to_error.setFormatter(Dated())
@@ -178,12 +198,11 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         _flush()
         return status
     except AgentError as error:
-        return _complained(error)
+        return _complained(_helped(error, arguments.prog))
     except BrokenPipeError:
         return 1
     except KeyboardInterrupt:
-        print("os-update-agent: interrupted; a run that was begun goes on: 'os-update-agent status' says what is open", file=sys.stderr)
-        return 130
+        return _interrupted()
     except OSError as error:
         print(f"os-update-agent: {error}\nnext: {AgentError.advice}", file=sys.stderr)
         return AgentError.exit_status
@@ -198,6 +217,11 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
 def _complained(error: AgentError) -> int:
     print(f"os-update-agent: {error}\nnext: {error.advice}", file=sys.stderr)
     return error.exit_status
+
+
+def _interrupted() -> int:
+    print("os-update-agent: interrupted; a run that was begun goes on: 'os-update-agent status' says what is open", file=sys.stderr)
+    return NoLongerWatched.exit_status
 
 
 def _flush() -> None:

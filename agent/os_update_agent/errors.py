@@ -21,9 +21,16 @@ class AgentError(Exception):
 class UsageError(AgentError):
     """The command was called in a way that makes no sense here."""
 
-    advice = "'os-update-agent COMMAND --help' says what can be given; nothing was done"
+    # Who knows which command it was names its help.
+    advice = "'os-update-agent --help' says what can be given; nothing was done"
 
     exit_status = 2
+
+
+class Unrecorded(UsageError):
+    """The command was given a key or a value that nothing is recorded under, or none where there are several."""
+
+    advice = "'os-update-agent history' tells what is recorded; nothing was done"
 
 
 class BadDeployment(AgentError):
@@ -44,7 +51,7 @@ class BadDeployment(AgentError):
 class BadOption(BadDeployment):
     """An option, from a file, a template or an input, is unknown or has a value that it cannot have."""
 
-    advice = "mend it there: agent.conf.sample and 'os-update-agent man' tell what can be said"
+    advice = "correct it: agent.conf.sample and 'os-update-agent man' tell what can be said"
 
 
 class CommandFailed(AgentError):

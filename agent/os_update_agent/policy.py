@@ -11,6 +11,9 @@ from os_update_agent.report import shown
 
 DEFAULT_TRIGGER = "update_after_time"
 
+# At the command line VALUE is the value itself, and --key says whose history it belongs to.
+NOT_BY_HAND = ("trigger", "state_key")
+
 Source = Tuple[str, Mapping[str, object]]
 
 _LISTS = ("packages", "exclude", "units")
@@ -72,8 +75,8 @@ def read(deployment: Deployment, defaults: Mapping[str, str]) -> Policy:
         raise
 
 
-def by_hand(value: str, key: str, defaults: Mapping[str, str], **overrides: object) -> Policy:
-    """The policy of a command: ``overrides`` (option name to text or list, None is unset) are stronger than ``defaults``.
+def by_hand(value: str, key: str, defaults: Mapping[str, str], /, **overrides: object) -> Policy:
+    """The policy of a command: ``overrides`` (what may be an option's name to text or list, None is unset) are stronger than ``defaults``.
 
     ``key`` may be '': then the option ``state_key`` speaks. Raises BadOption.
     """
@@ -91,9 +94,9 @@ def signal_patience(defaults: Mapping[str, str]) -> float:
         return Policy().signal_timeout
 
 
-def option_names() -> Tuple[str, ...]:
-    """All options, in the order in which the documentation tells them."""
-    return tuple(READERS)
+def names_by_hand() -> Tuple[str, ...]:
+    """The options that a command takes, in the order in which the documentation tells them."""
+    return tuple(name for name in READERS if name not in NOT_BY_HAND)
 
 
 def as_text(value: object) -> str:

@@ -164,7 +164,7 @@ def test_the_reading_commands_give_documents(scene: Scene, command: Command) -> 
     assert found["keys"][0]["current"] == SECOND and found["last_run"]["result"] == "success" and found["at_work"] is None
     assert found["last_run"]["changed"] == 7
     assert [(one["value"], one["do"], one["packages"]) for one in found["keys"][0]["if_it_came"]] == [
-        *((FIRST, "restore", 7), (SECOND, "nothing", 0), (None, "update", 0)),
+        *((FIRST, "restore", 7), (SECOND, "nothing", 0), (None, "update", None)),
     ]
     assert f"if '{FIRST}' comes: restore (7 packages change)" in command("status")[1]
     found = document(command("history", "--json")[1], "history")
@@ -223,7 +223,7 @@ def test_from_between_two_values_no_number_is_promised(scene: Scene, command: Co
     out = command("status")[1]
     assert ": at no recorded value: the last run ended in between\n" in out and f"\n  if '{FIRST}' comes: restore\n" in out
     ahead = document(command("status", "--json")[1], "status")["keys"][0]["if_it_came"]
-    assert [(one["value"], one["do"], one["packages"]) for one in ahead] == [(FIRST, "restore", None), (None, "update", 0)]
+    assert [(one["value"], one["do"], one["packages"]) for one in ahead] == [(FIRST, "restore", None), (None, "update", None)]
 
 
 def test_options_of_the_command_line_restrict_an_update(scene: Scene, command: Command) -> None:
@@ -244,6 +244,16 @@ def test_a_wrong_option_is_named_and_nothing_is_done(scene: Scene, command: Comm
         (("update",), "VALUE"),
         (("update", ""), "stands for no value"),
         (("update", "v2", "--key", ""), "stands for no key"),
+        (("update", "v2", "--set", "key=v"), "there is no option 'key'"),
+        (("update", "v2", "--set", "value=v"), "there is no option 'value'"),
+        (("update", "v2", "--set", "defaults=v"), "there is no option 'defaults'"),
+        (("update", "v2", "--set", "state_key=v"), "--key says whose history"),
+        (("update", "v2", "--set", "trigger="), "by hand the value is VALUE"),
+        (("update", "v2", "--packages", ""), "--packages is '', which names no package"),
+        (("update", "v2", "--packages", "clock", "--packages", ""), "--packages is ''"),
+        (("update", "v2", "--exclude", " "), "--exclude is ' '"),
+        (("update", "v2", "--set", "packages="), "no value"),
+        (("update", "v2", "--set", "exclude=, "), "no value"),
         (("history", "--limit", "-1"), "whole number"),
         (("history", "--key", "none"), "nothing is recorded under 'none'"),
     ):
@@ -260,12 +270,25 @@ def test_what_is_wrong_in_the_words_of_the_command_line_ends_with_what_to_do_nex
         (("plan", "--colour"), "--colour", "os-update-agent plan"),
         (("plan", "--select", "most"), "'most'", "os-update-agent plan"),
         (("diff", "now"), "B", "os-update-agent diff"),
-        (("resume", "--patience", "long"), "'long'", "os-update-agent resume"),
+        *((("resume", "--patience", text), f"'{text}'", "os-update-agent resume") for text in ("long", "nan", "-5", "inf")),
+        (("notify", "--patience", "nan", "file"), "'nan'", "os-update-agent notify"),
+        (("update", "v2", "--set", "keep"), "'keep'", "os-update-agent update"),
+        (("update", ""), "''", "os-update-agent update"),
     ):
         status, out, err = command(*argv)
         first, *rest = err.splitlines()
         assert (status, out) == (2, "") and first.startswith("os-update-agent: ") and words in first, argv
         assert rest == [f"next: '{helping} --help' says what can be given; nothing was done"]
+
+
+def test_what_is_not_recorded_is_looked_for_in_the_history(command: Command) -> None:
+    assert command("update", "v1", "--key", "one")[0] == command("update", "v1", "--key", "two")[0] == 0
+    history = "next: 'os-update-agent history' tells what is recorded; nothing was done"
+    for argv in (("rollback", "v1"), ("show", "v9", "--key", "one"), ("diff", "v9", "now", "--key", "two"), ("history", "--key", "none")):
+        status, _, err = command(*argv)
+        assert status == 2 and err.splitlines()[1:] == [history], argv
+    status, _, err = command("update", "v2", "--key", "one", "--set", "operation=stop")
+    assert status == 2 and err.splitlines()[1:] == ["next: correct it: agent.conf.sample and 'os-update-agent man' tell what can be said"]
 
 
 def test_who_is_in_the_way_is_said_once(scene: Scene) -> None:

@@ -10,8 +10,8 @@ from os_update_agent import cli, completion, manual
 from os_update_agent.install.target import SAMPLE
 from os_update_agent.ledger import Ledger
 from os_update_agent.model import PackageState
-from os_update_agent.options import WORDS
-from os_update_agent.policy import option_names
+from os_update_agent.options import READERS, WORDS
+from os_update_agent.policy import names_by_hand
 
 AGENT = Path(__file__).parents[2] / "agent"
 VALUES = ("2026-11-24T10:00:00Z", "2026-11-24T12:30:00Z", "two words", "it's $(reboot)", "line\nend", "release=5")
@@ -62,7 +62,7 @@ def test_everything_that_help_tells_is_in_the_page() -> None:
 def test_every_option_is_in_the_page_with_its_meaning() -> None:
     text = " ".join(rendered(page())[0].split())
     found = manual.settings_in(SAMPLE.read_text(encoding="utf-8"))
-    assert [name.partition(" ")[0] for name, _ in found["[defaults]"]] == list(option_names())
+    assert [name.partition(" ")[0] for name, _ in found["[defaults]"]] == list(READERS)
     for setting, meaning in (row for rows in found.values() for row in rows):
         assert meaning and f"{setting} {meaning}" in text, setting
 
@@ -81,7 +81,7 @@ def complete(tmp_path: Path) -> Complete:
     conf = tmp_path / "agent.conf"
     conf.write_text(f"[paths]\nstate = {tmp_path}/state\n", encoding="utf-8")
     script = tmp_path / "completion"
-    script.write_text(completion.script(cli.build_parser(), option_names(), WORDS), encoding="utf-8")
+    script.write_text(completion.script(cli.build_parser(), names_by_hand(), WORDS), encoding="utf-8")
     command = tmp_path / "os-update-agent"
     command.write_text('#!/bin/sh\nexec python3 -m os_update_agent "$@"\n', encoding="utf-8")
     command.chmod(0o755)
@@ -104,6 +104,8 @@ def test_commands_and_options_are_completed(complete: Complete) -> None:
     assert complete(" plan --det") == ["--detailed-exitcode"]
     assert complete(" plan --select s") == ["security"]
     assert complete(" update v9 --set ke") == ["keep="]
+    # Other words of the command line say what these are.
+    assert complete(" update v9 --set st") == [] and complete(" update v9 --set tr") == []
     assert complete(" completion b") == ["bash"]
     assert complete(" history --limit ") == []
 
@@ -156,5 +158,5 @@ def test_without_a_ledger_nothing_is_offered_and_nothing_is_made(complete: Compl
 
 
 def test_the_script_is_good_bash() -> None:
-    text = completion.script(cli.build_parser(), option_names(), WORDS)
+    text = completion.script(cli.build_parser(), names_by_hand(), WORDS)
     subprocess.run(["shellcheck", "--shell=bash", "-"], input=text, encoding="utf-8", check=True)

@@ -200,6 +200,20 @@ def test_ctrl_c_ends_a_plan_and_the_apt_that_it_has_started(scene: Scene) -> Non
         seen.set()
 
 
+def test_ctrl_c_is_answered_in_one_line_while_python_still_reads_the_program(tmp_path: Path) -> None:
+    (tmp_path / "argparse.py").write_text("import time\nprint('importing', flush=True)\ntime.sleep(60)\n", encoding="utf-8")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "os_update_agent", "status"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}:{AGENT}"},
+    )  # fmt: skip
+    assert process.stdout is not None and process.stdout.readline() == "importing\n"
+    process.send_signal(signal.SIGINT)
+    assert process.communicate()[1] == "os-update-agent: interrupted before anything was begun\n"
+    assert process.returncode == 128 + signal.SIGINT
+
+
 def test_a_plan_says_that_a_run_is_at_work(scene: Scene) -> None:
     gate, seen = slow(scene), threading.Event()
 

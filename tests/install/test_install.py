@@ -233,7 +233,7 @@ def test_where_only_the_old_places_are_the_old_places_are_taken(root: Path, caps
 def test_nonsense_is_refused_by_name(root: Path, capsys: pytest.CaptureFixture[str], argv: List[str], text: str) -> None:
     before = tree(root)
     assert cli.main(["install-hook", "--root", str(root), *argv]) == 2
-    told = f"os-update-agent: {text}\nnext: 'os-update-agent COMMAND --help' says what can be given; nothing was done\n"
+    told = f"os-update-agent: {text}\nnext: 'os-update-agent install-hook --help' says what can be given; nothing was done\n"
     assert capsys.readouterr().err == told
     assert tree(root) == before
 

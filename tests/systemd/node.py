@@ -99,7 +99,9 @@ class Node:
         machine.path(f"{PROGRAMS}/python3").symlink_to("/usr/bin/python3")
         python = f"#!{PROGRAMS}/python3\n"
         machine.write(f"{PROGRAMS}/package-update", python + HOOK.read_text(encoding="utf-8").partition("\n")[2], 0o755)
-        machine.write(f"{PROGRAMS}/os-update-agent", f"{python}import sys\nfrom os_update_agent.cli import main\nsys.exit(main())\n", 0o755)
+        machine.write(
+            f"{PROGRAMS}/os-update-agent", f"{python}import sys\nfrom os_update_agent.__main__ import main\nsys.exit(main())\n", 0o755
+        )
         for name in ("deployments", "deployed", "results"):
             machine.path(f"/srv/{name}").mkdir(parents=True)
         self.step("pre-update.d/10-out", "")

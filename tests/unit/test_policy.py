@@ -334,4 +334,4 @@ def test_a_key_by_hand_is_stronger_than_the_state_key_of_the_file() -> None:
 
 def test_every_field_of_a_policy_is_an_option_or_the_value_or_the_key() -> None:
     fields = set(Policy().as_json())
-    assert set(policy.option_names()) == fields - {"value", "key"} | {"trigger", "state_key"}
+    assert set(policy.READERS) == fields - {"value", "key"} | {"trigger", "state_key"}

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import List
 
 from os_update_agent import settings
-from os_update_agent.policy import DEFAULT_TRIGGER, by_hand, option_names
+from os_update_agent.options import READERS
+from os_update_agent.policy import DEFAULT_TRIGGER, by_hand
 
 SAMPLE = (Path(settings.__file__).parent / "agent.conf.sample").read_text(encoding="utf-8")
 SHOWN = re.compile(r"^#(\w+) =", re.MULTILINE)
@@ -22,7 +23,7 @@ def test_as_it_is_the_sample_changes_nothing() -> None:
 def test_every_setting_is_shown_in_its_section() -> None:
     for section, keys in settings._KNOWN.items():
         assert sorted(shown(section)) == sorted(keys)
-    assert sorted(shown("defaults")) == sorted(option_names())
+    assert sorted(shown("defaults")) == sorted(READERS)
 
 
 def test_what_is_shown_is_what_is_built_in() -> None:

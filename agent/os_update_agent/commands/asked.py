@@ -6,11 +6,11 @@ from typing import Optional, Sequence, Tuple
 
 from os_update_agent import views
 from os_update_agent.deliver import BY_HAND
-from os_update_agent.errors import AgentError, UsageError
+from os_update_agent.errors import AgentError, Unrecorded, UsageError
 from os_update_agent.heat.outcome import complaint
 from os_update_agent.model import History, Outcome, PackageState, Record
 from os_update_agent.options import is_unset
-from os_update_agent.policy import Policy
+from os_update_agent.policy import NOT_BY_HAND, Policy
 from os_update_agent.policy import by_hand as policy_by_hand
 from os_update_agent.report import shown
 from os_update_agent.settings import Settings
@@ -26,14 +26,14 @@ def histories(site: Site, key: Optional[str]) -> Tuple[History, ...]:
 
 
 def key_of(site: Site, asked: Optional[str]) -> str:
-    """The key that was asked for, else the only one of the node. Raises UsageError where that is not clear."""
+    """The key that was asked for, else the only one of the node. Raises Unrecorded where that is not clear."""
     keys = site.ledger.all_keys()
     if asked is not None:
         if is_unset(asked):
-            raise UsageError(f"--key is {asked!r}, which stands for no key; recorded keys: {', '.join(map(repr, keys)) or 'none'}")
+            raise Unrecorded(f"--key is {asked!r}, which stands for no key; recorded keys: {', '.join(map(repr, keys)) or 'none'}")
         return asked
     if len(keys) > 1:
-        raise UsageError("this node has the histories of several deployments; say which with --key: " + ", ".join(map(repr, keys)))
+        raise Unrecorded("this node has the histories of several deployments; say which with --key: " + ", ".join(map(repr, keys)))
     return keys[0] if keys else HAND_KEY
 
 
@@ -41,7 +41,7 @@ def record_of(known: History, value: str) -> Record:
     record = known.record(value)
     if record is None:
         values = ", ".join(shown(other.value) for other in known.records) or "none"
-        raise UsageError(f"{shown(value)} is not recorded under {known.key!r}; recorded values: {values}")
+        raise Unrecorded(f"{shown(value)} is not recorded under {known.key!r}; recorded values: {values}")
     return record
 
 
@@ -50,7 +50,7 @@ def state_of(site: Site, settings: Settings, arguments: argparse.Namespace, name
         return site.backend(policy_by_hand("", HAND_KEY, settings.defaults)).capture()
     record = record_of(site.ledger.history(key_of(site, arguments.key)), name)
     if record.state is None:
-        raise UsageError(f"{shown(name)} was tried and never reached: no state is recorded")
+        raise Unrecorded(f"{shown(name)} was tried and never reached: no state is recorded")
     return site.ledger.state(record.state)
 
 
@@ -61,15 +61,36 @@ def policy_of(site: Site, arguments: argparse.Namespace, key: str) -> Policy:
     if arguments.select or arguments.packages or arguments.exclude:
         # Their restriction decides anew how a restore is meant.
         options.pop("restore", None)
+    for name, globs in (("packages", arguments.packages or ()), ("exclude", arguments.exclude or ())):
+        for empty in filter(_is_empty, globs):
+            raise UsageError(f"--{name} is {empty!r}, which names no package; without --{name} what was said before holds")
     for name in ("select", "packages", "exclude"):
-        if getattr(arguments, name, None):
+        if getattr(arguments, name):
             options[name] = getattr(arguments, name)
     for assignment in arguments.set or ():
-        name, sign, value = assignment.partition("=")
-        if not sign:
-            raise UsageError(f"--set {assignment!r}: it must be OPTION=VALUE")
-        options[name.strip().replace("-", "_")] = value
+        name, value = _assigned(assignment)
+        options[name] = value
     return policy_by_hand(arguments.value or "", key, site.settings.defaults, **options)
+
+
+def _assigned(assignment: str) -> Tuple[str, str]:
+    """The option and its value in --set OPTION=VALUE. Raises UsageError."""
+    name, sign, value = assignment.partition("=")
+    name = name.strip().replace("-", "_")
+    if not sign:
+        raise UsageError(f"--set {assignment!r}: it must be OPTION=VALUE")
+    if name in NOT_BY_HAND:
+        raise UsageError(f"--set {assignment!r}: by hand the value is VALUE, and --key says whose history it belongs to")
+    if _is_empty(value):
+        raise UsageError(f"--set {assignment!r}: that is no value; without --set what was said before holds")
+    return name, value
+
+
+def _is_empty(text: str) -> bool:
+    """In a template that leaves it to others what holds; here it is a variable of a script that is empty. Commas separate the members
+    of a list.
+    """
+    return is_unset(text) or not text.strip(", \t")
 
 
 def answer(arguments: argparse.Namespace, document: views.Document, text: str) -> int:

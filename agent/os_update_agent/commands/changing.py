@@ -6,7 +6,7 @@ from typing import Optional
 from os_update_agent.commands.asked import HAND_KEY, key_of, policy_of, record_of, tell
 from os_update_agent.commands.watching import Watcher
 from os_update_agent.deliver import by_hand
-from os_update_agent.errors import UsageError
+from os_update_agent.errors import Unrecorded, UsageError
 from os_update_agent.node.lock import node_lock
 from os_update_agent.options import is_unset
 from os_update_agent.policy import Policy
@@ -33,7 +33,7 @@ def rollback(settings: Settings, arguments: argparse.Namespace) -> int:
     key = key_of(site, arguments.key)
     record = record_of(site.ledger.history(key), arguments.value)
     if not record.is_reached:
-        raise UsageError(f"{shown(record.value)} was tried and never reached: there is no state to go back to")
+        raise Unrecorded(f"{shown(record.value)} was tried and never reached: there is no state to go back to")
     return _watched(site, arguments, policy_of(site, arguments, key), record.state)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from os_update_agent import completion, manual
 from os_update_agent.install import target as node
 from os_update_agent.options import WORDS
-from os_update_agent.policy import option_names
+from os_update_agent.policy import names_by_hand
 from os_update_agent.settings import Settings
 
 
@@ -14,7 +14,7 @@ def install_hook(settings: Settings, arguments: argparse.Namespace) -> int:
     """make this node one that heat-config can update: the hook, its directories, the services at boot; can be run again at any time"""
     made = {
         "os-update-agent.8": manual.page(arguments.parser, node.SAMPLE.read_text(encoding="utf-8")),
-        "completion.bash": completion.script(arguments.parser, option_names(), WORDS),
+        "completion.bash": completion.script(arguments.parser, names_by_hand(), WORDS),
     }
     target = node.target(
         Path(arguments.root), made, hooks=arguments.hooks_dir, refresh=arguments.refresh_dir, templates=arguments.templates_dir

@@ -7,7 +7,7 @@ from os_update_agent import views
 from os_update_agent.commands.asked import answer, histories, key_of, record_of, state_of
 from os_update_agent.conclusion import changed_by
 from os_update_agent.decision import decide
-from os_update_agent.errors import UsageError
+from os_update_agent.errors import Unrecorded
 from os_update_agent.heat.exposure import readable_by_all
 from os_update_agent.model import Change, History, diff
 from os_update_agent.node.lock import node_holder
@@ -50,7 +50,7 @@ def _ahead(site: Site, known: History) -> List[views.Ahead]:
         if current is not None and current.state is not None and record.state is not None:
             packages = len(visible(diff(site.ledger.state(current.state), site.ledger.state(record.state))))
         found.append(views.Ahead(record.value, decide(known, "UPDATE", record.value).do, packages, record.state in kept))
-    return [*found, views.Ahead(None, "update")]
+    return [*found, views.Ahead(None, "update", None)]
 
 
 def _kept(site: Site, known: History) -> FrozenSet[int]:
@@ -62,7 +62,7 @@ def history(settings: Settings, arguments: argparse.Namespace) -> int:
     site = open_site(settings)
     known = histories(site, arguments.key)
     if arguments.key is not None and not known:
-        raise UsageError(
+        raise Unrecorded(
             f"nothing is recorded under {arguments.key!r}; recorded keys: {', '.join(map(repr, site.ledger.all_keys())) or 'none'}"
         )
     runs = [(run, len(changed_by(site, run))) for run in site.ledger.runs(arguments.key, arguments.limit)]

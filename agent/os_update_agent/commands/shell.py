@@ -9,7 +9,7 @@ from os_update_agent.errors import AgentError
 from os_update_agent.install.target import SAMPLE
 from os_update_agent.ledger import peek
 from os_update_agent.options import WORDS
-from os_update_agent.policy import option_names
+from os_update_agent.policy import names_by_hand
 from os_update_agent.settings import Settings, load
 
 
@@ -29,7 +29,7 @@ def man(settings: Settings, arguments: argparse.Namespace) -> int:
 def complete(settings: Settings, arguments: argparse.Namespace) -> int:
     """print the completion script, for /etc/bash_completion.d/os-update-agent, or what it asks for: recorded values, keys"""
     if arguments.what == "bash":
-        print(completion.script(arguments.parser, option_names(), WORDS), end="")
+        print(completion.script(arguments.parser, names_by_hand(), WORDS), end="")
         return 0
     # Somebody is typing: what cannot be had is left out without a word.
     with contextlib.suppress(AgentError):

@@ -10,13 +10,13 @@ from os_update_agent.views.base import Document, run_document, work_lines
 
 @dataclass(frozen=True)
 class Ahead:
-    """What would happen if the value came; None is any new value. ``packages`` would change, None where the node stands at no recorded
-    state to compare with; ``files`` says whether theirs are kept.
+    """What would happen if the value came; None is any new value. ``packages`` would change, None for a new value and where the node
+    stands at no recorded state to compare with; ``files`` says whether theirs are kept.
     """
 
     value: Optional[str]
     do: str
-    packages: Optional[int] = 0
+    packages: Optional[int]
     files: bool = True
 
 
