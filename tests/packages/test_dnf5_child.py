@@ -78,7 +78,7 @@ def dying(*arguments):
     calls.append(arguments)
     set_reasons(*arguments)
 dnf5_interrupted.set_reasons = dying
-print(answer("complete"))
+print(answer("complete", forced=False))
 """
 
 

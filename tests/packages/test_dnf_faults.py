@@ -8,8 +8,9 @@ import signal
 import subprocess
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Iterator
+from typing import Dict, Iterator
 
 import pytest
 
@@ -57,14 +58,16 @@ def test_a_failing_scriptlet_is_told_and_undone_exactly(based: Node, script: str
     """rpm calls a failing %post and %preun a success, and after a failing %pre it does all the others."""
     fails = {script: 'error("it cannot be")'}
     if script == "preun":
-        based.offer(Rpm("tool", "1.5", scripts=fails))
+        based.offer(Rpm("tool", "1.5", files=file("1.5"), scripts=fails))
         # Nothing of the old tool fails on the way here, and the one that fails is what has to go.
         based.succeed("UPDATE", "v1.5", packages="tool")
         before = based.packages()
-        based.offer(Rpm("tool", "2.0"))
+        based.offer(Rpm("tool", "2.0", files=file("2.0")))
         failed = based.fail("UPDATE", "v2")
         assert "it cannot be" in failed.complaint and "the update was undone" in failed.complaint
         assert based.packages() == before and based.history().current == "v1.5"
+        # rpm lets a file be that is in both versions: it is that of the old one again.
+        assert based.hand.faults() == ""
         return
     before = based.packages()
     based.offer_two()
@@ -121,6 +124,111 @@ def test_a_comment_of_dnf_conf_may_be_in_any_encoding(based: Node) -> None:
         file.write(b"# caf\xe9\n")
     based.offer(Rpm("tool", "2.0"))
     assert based.succeed("UPDATE", "v2").changes == CHANGED
+
+
+def file(version: str) -> Dict[str, str]:
+    return {"/usr/share/tool-file": version}
+
+
+@contextmanager
+def no_space(node: Node) -> Iterator[None]:
+    """The file system of /srv is too small for anything."""
+    small = node.root / "srv"
+    small.mkdir(exist_ok=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(small)], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", str(small)], check=True)
+
+
+def interrupt(node: Node, new: Rpm) -> None:
+    """The operator's dnf brings another version of a package and is killed in the middle. The agent has the file already."""
+    node.offer(replace(new, scripts={**new.scripts, "post": WAITS}))
+    node.succeed("UPDATE", "download", operation="download", packages=new.name)
+    process = node.hand.start_installing(new.name)
+    wait_until(node.hand.is_waiting, "the script")
+    process.kill()
+    process.wait()
+    node.hand.let_go()
+    assert "is there twice" in node.hand.faults()
+
+
+@pytest.fixture
+def stubborn(based: Node) -> Node:
+    """A node at "v1.5" whose tool does not go by itself, and whose operator has tried and was interrupted."""
+    based.offer(Rpm("tool", "1.5", files=file("1.5"), scripts={"preun": 'error("it cannot be")'}))
+    based.succeed("UPDATE", "v1.5", packages="tool")
+    interrupt(based, Rpm("tool", "2.0", files=file("2.0")))
+    based.offer(Rpm("epochy", "9.1"))
+    return based
+
+
+def test_an_interruption_that_cannot_be_completed_stops_an_update(stubborn: Node) -> None:
+    before = stubborn.packages()
+    failed = stubborn.fail("UPDATE", "v2")
+    assert "cannot be completed" in failed.complaint and "it cannot be" in failed.complaint
+    assert "tool (1.5-1 and 2.0-1)" in failed.complaint and "rpm -e --noscripts" in failed.complaint
+    assert "nothing was changed" in failed.complaint and stubborn.packages() == before
+    # What it says can be done by hand.
+    stubborn.hand.rpm("-e", "--noscripts", "tool-1.5-1").check_returncode()
+    assert stubborn.succeed("UPDATE", "v2").changes == {"epochy": ("9.0-1", "9.1-1")}
+    assert stubborn.hand.faults() == ""
+
+
+def test_an_interruption_that_cannot_be_completed_is_left_behind_by_the_way_back(stubborn: Node) -> None:
+    back = stubborn.succeed("UPDATE", "v1")
+    told = str(back.body["deploy_stderr"])
+    assert "tool 1.5-1 had to be erased without its scriptlets" in told and "it cannot be" in told
+    assert stubborn.versions() == VERSIONS_ONE and stubborn.hand.faults() == ""
+    assert not (stubborn.root / "usr/share/tool-file").exists()
+
+
+def test_an_update_of_ours_that_cannot_be_completed_is_undone_exactly(based: Node) -> None:
+    """And so is a way back that fails at the same script; all within a second or two."""
+    based.offer(Rpm("tool", "1.5", files=file("1.5"), scripts={"preun": 'error("it cannot be")'}))
+    based.succeed("UPDATE", "v1.5", packages="tool")
+    before = based.packages()
+    based.offer(Rpm("tool", "2.0", files=file("2.0"), scripts={"post": WAITS}))
+    running = based.start("UPDATE", "v2")
+    wait_until(based.hand.is_waiting, "the script")
+    based.kill(based.processes())
+    running.process.wait()
+    based.hand.let_go()
+    wait_until(lambda: not based.processes(), "the end of all processes")
+    failed = based.fail("UPDATE", "v1")
+    assert "it cannot be" in failed.complaint and "the restore was undone" in failed.complaint
+    assert based.packages() == before and based.hand.faults() == ""
+    assert based.text("usr/share/tool-file") == "1.5"
+    with based.ledger() as ledger:
+        ours = next(run for run in ledger.runs() if run.value == "v2")
+    assert ours.undone and "it cannot be" in ours.failure
+
+
+def test_what_rpm_refuses_to_complete_is_no_old_story(based: Node) -> None:
+    """Nothing was done: it is still to be done, and neither update nor restore starts from there."""
+    based.offer(Rpm("other", "1.0"))
+    based.install_by_hand("other")
+    based.succeed("UPDATE", "v1.5", packages="nothing*")
+    interrupt(based, Rpm("tool", "2.0", files={"/srv/large": os.urandom(1_000_000)}))
+    based.offer(Rpm("epochy", "9.1"))
+    rows = based.hand.rows()
+    with no_space(based):
+        for value in ("v2", "v1"):
+            failed = based.fail("UPDATE", value)
+            assert "cannot be completed" in failed.complaint and "needs" in failed.complaint and "/srv" in failed.complaint
+            assert "nothing was changed" in failed.complaint and based.hand.rows() == rows
+    assert based.succeed("UPDATE", "v2").changes == {"epochy": ("9.0-1", "9.1-1")}
+    assert based.versions()["tool"] == "2.0-1" and based.hand.faults() == ""
+
+
+def test_what_does_not_go_when_it_is_installed_again_is_not_there_twice(based: Node) -> None:
+    """To complete a transaction is to install the new version again, over itself: a script of its own may be against that."""
+    interrupt(based, Rpm("tool", "2.0", files=file("2.0"), scripts={"preun": 'error("it cannot be")'}))
+    based.offer(Rpm("epochy", "9.1"))
+    done = based.succeed("UPDATE", "v2")
+    assert done.changes == {"epochy": ("9.0-1", "9.1-1")} and "it cannot be" in str(done.body["deploy_stderr"])
+    assert based.versions()["tool"] == "2.0-1" and based.hand.faults() == ""
 
 
 @contextmanager

@@ -163,7 +163,7 @@ def test_somebody_elses_killed_update_is_completed(stuck: World, archived: Tuple
     (stuck.root / "run/go").touch()
     assert stuck.backend().interrupted()
     with stuck.log.open("ab", buffering=0) as output:
-        stuck.backend().settle(output)
+        stuck.backend().settle(output, forced=False)
     assert not stuck.backend().interrupted()
     assert stuck.is_sound()
     names = {package.name for package in stuck.state().packages}
@@ -179,7 +179,13 @@ def test_an_interruption_is_not_completed_for_somebody_who_is_gone(stuck: World)
     """The next agent may be at work by then."""
     killed(stuck, signal.SIGKILL)
     there = stuck.rpm("-qa").stdout
-    request = {"action": "complete", "root": str(stuck.root), "native": native_architecture(), "archive": str(stuck.directory / "archive")}
+    request = {
+        "action": "complete",
+        "root": str(stuck.root),
+        "native": native_architecture(),
+        "archive": str(stuck.directory / "archive"),
+        "forced": False,
+    }
     child = stuck.backend()._worker()
     child.close.detach()
     with stuck.log.open("ab", buffering=0) as output:

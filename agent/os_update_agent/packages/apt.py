@@ -197,15 +197,17 @@ class Apt(AptCalls):
             force = ("--force-depends", "--force-breaks", "--force-conflicts", "--force-downgrade")
             run_to_file(self._dpkg(*force, "--unpack", *map(str, files)), output, ok=None, env=self._environment())
 
-    def repair(self, output: IO[bytes]) -> None:
+    def repair(self, output: IO[bytes]) -> Tuple[str, ...]:
         """Forward out of an interruption: configure what waits for it. What stays broken is for the caller to see in a capture."""
         self.wait()
         run_to_file(self._dpkg("--configure", "-a"), output, ok=None, env=self._environment())
+        return ()
 
-    def settle(self, output: IO[bytes]) -> None:
+    def settle(self, output: IO[bytes], *, forced: bool) -> Tuple[str, ...]:
         """Backward out of an interruption: merge dpkg's journal without running any maintainer script (dpkg(1), --set-selections)."""
         self.wait()
         run_to_file(self._dpkg("--set-selections"), output, env=self._environment())
+        return ()
 
     def transact(self, transaction: Transaction, output: IO[bytes], *, forced: bool) -> Tuple[str, ...]:
         """Run one transaction from package files. Returns what the package manager says went wrong; the database has the last word."""

@@ -22,7 +22,8 @@ def complete(base: Any, request: Request) -> Dict[str, Any]:
         comes, goes, reasons = _begun(base)
         todo = due(comes, goes, _installed(base, request["native"]), request["native"])
         several = {pkg.name for pkg in install_only(base)}
-        problems = run(base.conf.installroot, several, todo, files_of(todo.comes, base.conf.cachedir, request["archive"]))
+        files = files_of(todo.comes, base.conf.cachedir, request["archive"])
+        problems = run(base.conf.installroot, several, todo, files, forced=request["forced"])
         base.reset(sack=True, goal=True)
         fill(base, repositories=False)
         for pkg in base.sack.query().installed():
@@ -57,7 +58,7 @@ def _installed(base: Any, native: str) -> List[Installed]:
             tuple(row(pkg)),
             slot(pkg.name, pkg.arch, native),
             pkg in several,
-            int(pkg.installtime),
+            (int(pkg.installtime), int(pkg.rpmdbid)),
             any(other.name != pkg.name for other in everything.filter(obsoletes=[pkg])),
         )
         for pkg in everything

@@ -44,7 +44,7 @@ def complete(base: Any, request: Request) -> Dict[str, Any]:
         todo = due(begun.comes, begun.goes, _installed(base, request["native"]), request["native"])
         config = base.get_config()
         files = files_of(todo.comes, _inside(config.cachedir, config.installroot), request["archive"])
-        problems = run_by_rpm(str(config.installroot), set(several(base)), todo, files)
+        problems = run_by_rpm(str(config.installroot), set(several(base)), todo, files, forced=request["forced"])
         _close_record(request, begun)
         return {"problems": problems}
 
@@ -99,7 +99,7 @@ def _installed(base: Any, native: str) -> List[Installed]:
             tuple(row(pkg)),
             slot(pkg.get_name(), pkg.get_arch(), native),
             pkg.get_name() in many,
-            int(pkg.get_install_time()),
+            (int(pkg.get_install_time()), int(pkg.get_rpmdbid())),
             _is_obsoleted(base, pkg, successors),
         )
         for pkg in installed(base)

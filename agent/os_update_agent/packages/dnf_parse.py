@@ -24,7 +24,8 @@ _SCRIPTLET = re.compile(r"(?:warning|error): (?P<why>.*(?:scriptlet failed|scrip
 def parse_installed(text: str, mark_of: Callable[[str, str], str], native: str, several: FrozenSet[str]) -> PackageState:
     """The output of rpm -qa with STATE_FORMAT, and the mark of each name and architecture, as a state.
 
-    The keys are no packages; an empty list is an error.
+    The keys are no packages; an empty list is an error. What is there twice in the same bytes, because a scriptlet did not let it go
+    when it was installed again, counts once.
     """
     packages = []
     for name, arch, version, digest in _identified(text):
@@ -32,7 +33,7 @@ def parse_installed(text: str, mark_of: Callable[[str, str], str], native: str, 
             packages.append(Package(name, arch, version, mark=mark_of(name, arch), digest="" if digest == "(none)" else digest))
     if not packages:
         raise PackageError("the package database lists no package at all; it is damaged or it is not this node's")
-    return PackageState("dnf", native, tuple(sorted(packages)), several & {package.name for package in packages})
+    return PackageState("dnf", native, tuple(sorted(set(packages))), several & {package.name for package in packages})
 
 
 def dnf_word(mark: str) -> str:

@@ -5,6 +5,7 @@ with 0; a failing scriptlet does not take its package back; a transaction that w
 only forward is clean from there; output goes to a file, never to a pipe.
 """
 
+import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -208,18 +209,30 @@ class RpmBackend(RpmCalls):
     def unpack(self, files: Sequence[Path], output: IO[bytes]) -> None:
         """Nothing: rpm knows no package that is unpacked and not configured."""
 
-    def repair(self, output: IO[bytes]) -> None:
-        """Complete an interrupted transaction: what the record says should have come is installed, what should have gone goes."""
-        self.wait()
-        if self.interrupted():
-            try:
-                self._ask("complete", output, native=native_architecture(), archive=str(self.archive))
-            finally:
-                self._dismiss()
+    def repair(self, output: IO[bytes]) -> Tuple[str, ...]:
+        """Complete an interrupted transaction: what the record says should have come is installed, what should have gone goes.
 
-    def settle(self, output: IO[bytes]) -> None:
-        """The same as repair: only forward leaves the files on the disk as the database says; the way back starts from there."""
-        self.repair(output)
+        Returns what went wrong; whether it is completed is for the caller to ask.
+        """
+        return self.settle(output, forced=False)
+
+    def settle(self, output: IO[bytes], *, forced: bool) -> Tuple[str, ...]:
+        """The same as repair: only forward leaves the files on the disk as the database says; the way back starts from there.
+
+        ``forced``: where a scriptlet does not let the old version go, it goes without. On the way back nothing else would do: to erase
+        the new version beside it leaves the new files, and to install the old one again runs the same scriptlet.
+        """
+        self.wait()
+        if not self.interrupted():
+            return ()
+        start = os.fstat(output.fileno()).st_size
+        try:
+            answer = self._ask("complete", output, native=native_architecture(), archive=str(self.archive), forced=forced)
+        except PackageError as error:
+            return (str(error),)
+        finally:
+            self._dismiss()
+        return dnf_parse.as_complaints({"complaints": answer["problems"], "said": _written(output, start)})
 
     def transact(self, transaction: Transaction, output: IO[bytes], *, forced: bool) -> Tuple[str, ...]:
         """Run one strict, offline transaction from package files. Returns what went wrong; the database has the last word."""
@@ -294,6 +307,14 @@ class RpmBackend(RpmCalls):
             self._dismiss()
             self._child = Child(self.program, self.root, self.work, f"/{self._dbpath}" if self._is_private else "")
         return self._child
+
+
+def _written(output: IO[bytes], start: int) -> List[str]:
+    """The lines that an output file has got since it was ``start`` bytes long; none where it cannot be read."""
+    with suppress(OSError), open(f"/proc/self/fd/{output.fileno()}", "rb") as file:
+        file.seek(start)
+        return file.read().decode("utf-8", "replace").splitlines()
+    return []
 
 
 def _asked(transaction: Transaction, native: str, forced: bool) -> Dict[str, Any]:

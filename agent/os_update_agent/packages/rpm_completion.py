@@ -8,7 +8,7 @@ what should have gone goes; but nothing goes for a successor that is not there a
 import glob
 import os
 import sys
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
+from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
 
 import rpm  # type: ignore
 
@@ -16,15 +16,20 @@ from os_update_agent.packages.dnf_link import Refused, say, slot
 
 Identity = Tuple[str, ...]
 
+_NO_ERASING_SCRIPTLETS = (
+    rpm.RPMTRANS_FLAG_NOPREUN | rpm.RPMTRANS_FLAG_NOPOSTUN | rpm.RPMTRANS_FLAG_NOTRIGGERUN | rpm.RPMTRANS_FLAG_NOTRIGGERPOSTUN
+)
+
 
 class Installed(NamedTuple):
     """A package as it is found: the place that it takes, whether several versions may be there, when it was installed (seconds since
-    the epoch), and whether another one that is installed obsoletes it."""
+    the epoch, then its number in the database: two transactions may fall into one second), and whether another one that is installed
+    obsoletes it."""
 
     identity: Identity
     place: str
     has_several: bool
-    time: int
+    time: Tuple[int, int]
     is_obsoleted: bool
 
 
@@ -73,21 +78,71 @@ def due(comes: Sequence[Identity], goes: Sequence[Identity], installed: Sequence
     return Due(wanted, list(dict.fromkeys([*goes, *old])), installed, native)
 
 
-def run(root: str, several: Set[str], todo: Due, files: Mapping[Identity, str]) -> List[str]:
+def run(root: str, several: Set[str], todo: Due, files: Mapping[Identity, str], *, forced: bool) -> List[str]:
     """One rpm transaction. Where its dependencies are not met only what should have gone is erased. Returns what went wrong.
 
-    ``several`` are the names of which more than one version may be installed.
+    ``several`` are the names of which more than one version may be installed. ``forced``: the way back starts from here, and what
+    does not go by its own scriptlets goes without them: else the files on the disk would stay those of the version beside it.
+
+    Raises Refused where rpm would not even begin.
     """
     complete = _transaction(root, several, files, todo.erasable(files))
     problems = [str(problem) for problem in complete.check()]
     if problems:
         del complete
         complete = _transaction(root, several, {}, todo.erasable({}))
-    complete.order()
+    problems += _done(complete)
+    return problems + _erased_without_scriptlets(root, _stuck(root, several, todo, forced))
+
+
+def _done(transaction: Any) -> List[str]:
+    """Run it. Returns which scriptlets failed. Raises Refused with rpm's problems, where it would not begin for them."""
+    transaction.order()
     callback = _Callback()
-    failed = complete.run(callback, "")
-    complete.closeDB()
-    return problems + callback.problems + [str(problem) for problem in failed or ()]
+    refused = transaction.run(callback, "")
+    transaction.closeDB()
+    if refused:
+        raise Refused("; ".join(map(str, refused)))
+    return callback.problems
+
+
+def _stuck(root: str, several: Set[str], todo: Due, forced: bool) -> List[int]:
+    """The numbers in the database of what a scriptlet has not let go: what is there twice in the same version, once installed again;
+    ``forced``: also what should have gone and is there beside another version.
+    """
+    found = []
+    transaction = _opened(root)
+    for name in sorted({identity[0] for identity in (*todo.comes, *todo.goes)} - several):
+        rows = [(_identity(header), header[rpm.RPMTAG_INSTALLTIME], number) for header, number in _matches(transaction, name)]
+        for identity, time, number in rows:
+            place = slot(name, identity[1], todo.native)
+            beside = [row for row in rows if row[2] != number and slot(name, row[0][1], todo.native) == place]
+            is_twin = any(row[0] == identity and row[1:] > (time, number) for row in beside)
+            if is_twin or (forced and identity in todo.goes and any(row[0] not in todo.goes for row in beside)):
+                found.append(number)
+    transaction.closeDB()
+    return found
+
+
+def _matches(transaction: Any, name: str) -> Iterator[Tuple[Any, int]]:
+    """The headers of a name, each with its number in the database."""
+    found = transaction.dbMatch("name", name)
+    for header in found:
+        yield header, int(found.instance())
+
+
+def _erased_without_scriptlets(root: str, numbers: Sequence[int]) -> List[str]:
+    """Erase what has these numbers in the database. Returns that it was done, and what went wrong."""
+    if not numbers:
+        return []
+    erasure = _opened(root)
+    told = []
+    for number in numbers:
+        for header in erasure.dbMatch(rpm.RPMDBI_PACKAGES, number):
+            told.append("{0} {2} had to be erased without its scriptlets".format(*_identity(header)))
+            erasure.addErase(number)
+    erasure.setFlags(_NO_ERASING_SCRIPTLETS)
+    return told + _done(erasure)
 
 
 def files_of(wanted: Sequence[Identity], cache: str, archive: str) -> Dict[Identity, str]:
@@ -112,8 +167,7 @@ def _text(value: Any) -> str:
 
 
 def _transaction(root: str, several: Set[str], install: Mapping[Identity, str], goes: Sequence[Identity]) -> Any:
-    transaction = rpm.TransactionSet(root)
-    transaction.setVSFlags(rpm._RPMVSF_NOSIGNATURES)
+    transaction = _opened(root)
     transaction.setProbFilter(rpm.RPMPROB_FILTER_OLDPACKAGE | rpm.RPMPROB_FILTER_REPLACEPKG)
     replaced = set()
     for identity, path in install.items():
@@ -124,6 +178,12 @@ def _transaction(root: str, several: Set[str], install: Mapping[Identity, str], 
         for header in transaction.dbMatch("name", name):
             if _identity(header) == (name, arch, version) and name not in replaced:
                 transaction.addErase(header)
+    return transaction
+
+
+def _opened(root: str) -> Any:
+    transaction = rpm.TransactionSet(root)
+    transaction.setVSFlags(rpm._RPMVSF_NOSIGNATURES)
     return transaction
 
 

@@ -12,7 +12,7 @@ from os_update_agent.packages import space
 from os_update_agent.packages.archive import Archive
 from os_update_agent.packages.backend import Backend
 from os_update_agent.packages.state import broken, is_torn, leaving_torn, reholds, remarks, transaction, visible
-from os_update_agent.wording import effects, labels
+from os_update_agent.wording import effects, labels, named
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,24 @@ class Transition:
             self.backend.unpack(files, self.output)
             self.backend.repair(self.output)
 
+    def settle(self, *, forced: bool) -> Tuple[str, ...]:
+        """Out of somebody's interruption, so far that a transaction can start: law 2, the package database says whether that has worked.
+
+        Returns what the package manager complained about on the way. Raises PackageError with its words where it is still interrupted.
+        """
+        self.backend.wait()
+        if not self.backend.interrupted():
+            return ()
+        with uninterrupted():
+            complaints = self.backend.settle(self.output, forced=forced)
+        if self.backend.interrupted():
+            raise PackageError(
+                "an interrupted transaction of packages cannot be completed: "
+                + ("; ".join(complaints) or "the package manager said nothing of it")
+                + _in_the_way(self.backend.capture())
+            )
+        return complaints
+
     def check_space(self, before: PackageState, target: PackageState) -> None:
         """Raises PackageError when a file system is too small."""
         changes = visible(diff(before, target))
@@ -106,9 +124,7 @@ class Transition:
 
         It has no complaint about a mark: what could not get its own shows in a capture.
         """
-        self.backend.wait()
-        if self.backend.interrupted():
-            self.backend.settle(self.output)
+        self.settle(forced=forced)
         with uninterrupted():
             self._unpack_what_goes(target)
             for _ in range(2):
@@ -148,3 +164,12 @@ class Transition:
 
 def _replaced(before: PackageState, target: PackageState) -> Tuple[Package, ...]:
     return tuple(change.before for change in visible(diff(before, target)) if change.before)
+
+
+def _in_the_way(state: PackageState) -> str:
+    """What there is to be done by hand where two versions are in one place; nothing where that is not what is wrong."""
+    doubled = [rows for rows in state.slots.values() if len(rows) > 1]
+    if not doubled:
+        return ""
+    each = named([f"{rows[0].name} ({' and '.join(package.version for package in rows)})" for rows in doubled])
+    return f"; two versions are there of {each}: mend what stops it, or erase the old one by hand without its scripts (rpm -e --noscripts)"

@@ -19,8 +19,9 @@ def check(work: Work) -> Run:
     work.archive.prepare()
     work.backend.wait()
     interrupted = work.backend.interrupted()
-    if interrupted:
-        work.backend.settle(work.output)
+    complaints = work.transition.settle(forced=run.kind == RESTORE)
+    if complaints:
+        run = noted(run, f"the package manager complained while an earlier interruption was repaired: {'; '.join(complaints)}")
     state = work.backend.capture()
     torn = broken(state)
     if any(map(is_torn, torn)) or (run.kind != RESTORE and (torn or interrupted)):

@@ -33,7 +33,7 @@ def transact(work: Work) -> Run:
         complaints = complaints_in(work.said_in(TRANSACT))
     if complaints and work.policy.on_failure == "keep":
         with uninterrupted():
-            work.backend.repair(work.output)
+            complaints = tuple(dict.fromkeys((*complaints, *work.backend.repair(work.output))))
     return replace(work.run, complaints=complaints, phase=VERIFY)
 
 
@@ -69,10 +69,8 @@ def health(work: Work) -> Run:
 def undo(work: Work) -> Run:
     """Law 6: put back the state that was captured before, by the same kind of transaction, and look whether it is there."""
     target = sound(work.state(work.run.before))
-    work.backend.wait()
-    if work.backend.interrupted():
-        # What has to be fetched for the way back shows in a settled database only.
-        work.backend.settle(work.output)
+    # What has to be fetched for the way back shows in a settled database only.
+    work.transition.settle(forced=True)
     work.transition.fetch(work.backend.capture(), target)
     complaints = work.transition.go(target, forced=True)
     state = work.backend.capture()
