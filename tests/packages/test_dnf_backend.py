@@ -15,6 +15,7 @@ from os_update_agent.ledger import Ledger
 from os_update_agent.model import Change, PackageState, Selection, diff
 from os_update_agent.packages.archive import Archive
 from os_update_agent.packages.dnf import Dnf4
+from os_update_agent.packages.space import NewKernels
 from os_update_agent.packages.state import expected, unmet, visible
 from os_update_agent.packages.transition import Transition
 from packages.faulty import FaultyServer
@@ -536,7 +537,7 @@ def test_an_empty_database_is_an_error(world: World) -> None:
 def test_sizes_are_known_by_name_architecture_and_version(world: World) -> None:
     backend = world.backend()
     file = world.repository.directory / ONE[8].file
-    assert backend.boot_bytes([file]) == 500
+    assert backend.new_kernels([file]) == NewKernels(1, 500)
     assert backend.installed_sizes([file]) == {("kernel", "x86_64", "6.1.1-1"): 1}
     assert backend.present_sizes()["kernel", "x86_64", "6.1.1-1"] == 1
 

@@ -10,11 +10,12 @@ import time
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Dict, Iterator
+from typing import Dict, Iterator, List, Union
 
 import pytest
 
 from os_update_agent.demo.rpm_repository import Rpm
+from os_update_agent.packages.space import free_bytes
 from os_update_agent.policy import Policy
 from packages import sid
 from packages.hand_rpm import WAITS
@@ -229,6 +230,44 @@ def test_what_does_not_go_when_it_is_installed_again_is_not_there_twice(based: N
     done = based.succeed("UPDATE", "v2")
     assert done.changes == {"epochy": ("9.0-1", "9.1-1")} and "it cannot be" in str(done.body["deploy_stderr"])
     assert based.versions()["tool"] == "2.0-1" and based.hand.faults() == ""
+
+
+def kernel(version: str) -> List[Rpm]:
+    """A kernel as Enterprise Linux packs it: one of its packages has it, in two places, and announces its initrd."""
+    initrd = f"/boot/initramfs-{version}.img"
+    files: Dict[str, Union[str, bytes]] = {f"/boot/vmlinuz-{version}": b"k" * 300_000, f"/lib/modules/{version}/vmlinuz": b"k" * 300_000}
+    core = Rpm(
+        "kernel-core",
+        version,
+        provides=["installonlypkg(kernel)"],
+        files={**files, initrd: b"i" * 2_500_000},
+        ghosts=[f"/boot/vmlinuz-{version}", initrd],
+    )
+    several = {name: [f"installonlypkg({name})"] for name in ("kernel", "kernel-modules")}
+    others = ("kernel", "kernel-modules", "kernel-tools", "kernel-tools-libs", "kernel-headers")
+    return [core, *(Rpm(name, version, provides=several.get(name, ())) for name in others)]
+
+
+def test_boot_needs_room_for_as_many_kernels_as_come(based: Node) -> None:
+    """Not for one with each of their packages, nor for another rescue image; and what is needed is needed."""
+    boot, first = based.root / "boot", kernel("6.1.1")
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8500k", "tmpfs", str(boot)], check=True)
+    try:
+        based.offer(*first)
+        based.install_by_hand(*(rpm.name for rpm in first))
+        (boot / "initramfs-6.1.1.img").write_bytes(b"i" * 2_000_000)
+        (boot / "initramfs-0-rescue-f3b1.img").write_bytes(b"r" * 3_000_000)
+        based.offer(*kernel("6.1.2"))
+        assert len(based.succeed("UPDATE", "v2").changes) == len(first)
+        filler = boot / "filler"
+        filler.write_bytes(b"f" * (free_bytes(boot) - 2_200_000))
+        before = based.packages()
+        based.offer(*kernel("6.1.3"))
+        failed = based.fail("UPDATE", "v3")
+        assert f"not enough space in {boot}: 2.3 MB are needed" in failed.complaint and "nothing was changed" in failed.complaint
+        assert based.packages() == before
+    finally:
+        subprocess.run(["umount", str(boot)], check=True)
 
 
 @contextmanager

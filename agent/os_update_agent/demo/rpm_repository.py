@@ -46,7 +46,7 @@ class Rpm:
     """What goes into one .rpm file.
 
     ``arch`` "" is the native one; ``files`` maps absolute paths to their content, ``configs`` lists those of them that are
-    %config(noreplace), ``scripts`` maps pre, post, preun, postun or posttrans to Lua.
+    %config(noreplace), ``ghosts`` those that are only announced, ``scripts`` maps pre, post, preun, postun or posttrans to Lua.
     """
 
     name: str
@@ -60,6 +60,7 @@ class Rpm:
     obsoletes: Sequence[str] = ()
     files: Mapping[str, Union[str, bytes]] = field(default_factory=dict)
     configs: Sequence[str] = ()
+    ghosts: Sequence[str] = ()
     scripts: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -185,7 +186,7 @@ def _lay_out(rpm: Rpm, scratch: Path, count: int) -> Path:
         target = sources / path.lstrip("/")
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(content.encode() if isinstance(content, str) else content)
-        lines.append(f"{'%config(noreplace) ' if path in rpm.configs else ''}{path}")
+        lines.append(f"{'%config(noreplace) ' if path in rpm.configs else '%ghost ' if path in rpm.ghosts else ''}{path}")
     spec = scratch / f"{count}.spec"
     spec.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return spec

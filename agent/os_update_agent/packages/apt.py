@@ -21,6 +21,7 @@ from os_update_agent.packages.apt_parse import Simulation
 from os_update_agent.packages.apt_preferences import added_preferences
 from os_update_agent.packages.repack import repack
 from os_update_agent.packages.selection import is_security
+from os_update_agent.packages.space import NewKernels
 
 _NOT_REFRESHED = re.compile(r"^[EW]: (Failed to fetch|Some index files failed|GPG error|An error occurred during the signature)", re.M)
 # The kernel, what is loaded before or by it, and what every process holds: the callers of notify-reboot-required and their like.
@@ -162,8 +163,8 @@ class Apt(AptCalls):
         """Nothing: Debian's index says no such thing."""
         return frozenset()
 
-    def boot_bytes(self, files: Sequence[Path]) -> int:
-        """What the package files put below /boot, in bytes."""
+    def new_kernels(self, files: Sequence[Path]) -> NewKernels:
+        """What the package files put below /boot: a kernel each."""
         total = 0
         for file in files:
             for line in self._run(["dpkg-deb", "--contents", str(file)]).stdout.splitlines():
@@ -171,7 +172,7 @@ class Apt(AptCalls):
                 fields = line.split(None, 5)
                 if len(fields) == 6 and fields[5].startswith("./boot/") and fields[2].isdigit():
                     total += int(fields[2])
-        return total
+        return NewKernels(len(files), total)
 
     def file_name(self, package: Package) -> str:
         """The name under which apt keeps a package file: an epoch's colon is escaped."""

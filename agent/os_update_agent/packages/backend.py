@@ -7,6 +7,7 @@ from typing import IO, ContextManager, Dict, FrozenSet, Mapping, Optional, Proto
 from os_update_agent.errors import PackageError
 from os_update_agent.model import Change, HeldBack, Identity, Package, PackageState, Selection, Slot, Transaction
 from os_update_agent.node.lock import Held
+from os_update_agent.packages.space import NewKernels
 
 Effect = FrozenSet[Tuple[Slot, Optional[str]]]
 
@@ -55,7 +56,7 @@ class Backend(Protocol):
 
     def boot_suggested(self) -> FrozenSet[Identity]: ...
 
-    def boot_bytes(self, files: Sequence[Path]) -> int: ...
+    def new_kernels(self, files: Sequence[Path]) -> NewKernels: ...
 
     def file_name(self, package: Package) -> str: ...
 

@@ -5,6 +5,7 @@ from typing import Any, Callable, Dict, FrozenSet, List, Mapping, Optional, Tupl
 
 from os_update_agent.errors import PackageError
 from os_update_agent.model import Change, HeldBack, Identity, Package, PackageState, Slot
+from os_update_agent.packages.space import NewKernels
 
 STATE_FORMAT = r"%{name}\t%{arch}\t%{epochnum}\t%{version}-%{release}\t%{sigmd5}\n"
 SIZE_FORMAT = r"%{name}\t%{arch}\t%{epochnum}\t%{version}-%{release}\t%{longsize}\n"
@@ -19,6 +20,9 @@ _TO_DNF = {"manual": "user", "auto": "dependency"}
 # error: lua script failed: [string "%post(brokenpost-2.0-1.x86_64)"]:1: simulated failure
 # error: %prein(brokenpre-2.0-1.x86_64) scriptlet failed, exit status 255
 _SCRIPTLET = re.compile(r"(?:warning|error): (?P<why>.*(?:scriptlet failed|script failed).*)")
+
+# /boot/vmlinuz-6.1.0-1.x86_64   /lib/modules/6.1.0-1.x86_64/vmlinuz
+_KERNEL = re.compile(r"/boot/vmlinuz-(?P<release>[^/]+)|(?:/usr)?/lib/modules/(?P<below>[^/]+)/vmlinuz")
 
 
 def parse_installed(text: str, mark_of: Callable[[str, str], str], native: str, several: FrozenSet[str]) -> PackageState:
@@ -51,10 +55,24 @@ def kib(size: int) -> int:
     return -(-size // _KIB)
 
 
-def parse_boot_bytes(text: str) -> int:
-    """What of FILES_FORMAT lies below /boot; files that a package only announces (%ghost) are made later and count as well."""
-    rows = (line.rpartition("\t") for line in text.splitlines())
-    return sum(int(size) for path, _, size in rows if path.startswith("/boot/"))
+def parse_new_kernels(text: str) -> NewKernels:
+    """What of FILES_FORMAT comes into /boot, files that a package only announces (%ghost) and that are made later among them.
+
+    A kernel lies below /boot, or with its modules and is copied to /boot, or in both; an announced initrd is told for itself.
+    """
+    kernels: Dict[str, int] = {}
+    initrd = other = 0
+    for line in text.splitlines():
+        path, _, size = line.rpartition("\t")
+        kernel = _KERNEL.fullmatch(path)
+        if kernel:
+            release = kernel["release"] or kernel["below"]
+            kernels[release] = max(kernels.get(release, 0), int(size))
+        elif path.startswith("/boot/initr"):
+            initrd = max(initrd, int(size))
+        elif path.startswith("/boot/"):
+            other += int(size)
+    return NewKernels(len(kernels), sum(kernels.values()) + other, initrd)
 
 
 def evr(epoch: str, version: str) -> str:

@@ -164,7 +164,7 @@ class RpmBackend(RpmCalls):
         return {package: (size[0], size[1]) for package, size in zip(packages, sizes) if size is not None}
 
     def kernels(self, packages: Sequence[Package]) -> Tuple[Package, ...]:
-        """Those of the packages that may put a kernel into /boot."""
+        """Those of the packages that may put a kernel into /boot: most of them are its modules, its tools and the like."""
         return tuple(package for package in packages if package.name.startswith("kernel"))
 
     def asks_for_boot(self, since: float) -> Tuple[str, ...]:

@@ -11,6 +11,7 @@ from os_update_agent.node.lock import holder
 from os_update_agent.node.run import Completed, run
 from os_update_agent.packages import dnf_parse
 from os_update_agent.packages.dnf_settings import DnfSettings, read_settings
+from os_update_agent.packages.space import NewKernels
 
 
 @dataclass
@@ -41,12 +42,12 @@ class RpmCalls:
             return frozenset()
         return frozenset(self._rpm("-ql", *dict.fromkeys(package.name for package in packages)).splitlines())
 
-    def boot_bytes(self, files: Sequence[Path]) -> int:
-        """What the package files put below /boot, in bytes."""
+    def new_kernels(self, files: Sequence[Path]) -> NewKernels:
+        """What the package files put below /boot: the kernels in them, which are fewer than the packages of a kernel."""
         if not files:
-            return 0
+            return NewKernels(0, 0)
         done = run(["rpm", "-qp", "--nosignature", "--queryformat", dnf_parse.FILES_FORMAT, *map(str, files)])
-        return dnf_parse.parse_boot_bytes(done.stdout)
+        return dnf_parse.parse_new_kernels(done.stdout)
 
     def _rpm(self, *arguments: str) -> str:
         try:

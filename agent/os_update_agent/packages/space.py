@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import List, Mapping, Sequence, Tuple
+from typing import List, Mapping, NamedTuple, Sequence, Tuple
 
 from os_update_agent.errors import PackageError
 from os_update_agent.model import Change, Identity
@@ -11,6 +11,15 @@ from os_update_agent.wording import amount
 KIB = 1024
 # dpkg's own journal, logs and what maintainer scripts write.
 MARGIN = 8 * 1024 * KIB
+
+
+class NewKernels(NamedTuple):
+    """What package files bring into /boot: how many kernels, the bytes of their files there, and how large their makers take an initrd
+    to be, which is made on the node; 0 where nobody says."""
+
+    number: int
+    boot_bytes: int
+    initrd_bytes: int = 0
 
 
 def growth(changes: Sequence[Change], new: Mapping[Identity, int], old: Mapping[Identity, int]) -> int:
@@ -52,12 +61,15 @@ def check_space(root: Path, needed: int, boot: int, ours: Path) -> None:
             raise PackageError(f"not enough space in {path}: {amount(size)} are needed for the transaction, {amount(free)} are free")
 
 
-def boot_need(root: Path, new_kernels: int, boot_bytes: int) -> int:
-    """What new kernels take in /boot: their own files, and an initrd each as large as the largest that is there."""
-    if not boot_bytes:
+def boot_need(root: Path, new: NewKernels) -> int:
+    """What new kernels take in /boot: their own files, and an initrd each as large as the largest that is there.
+
+    A rescue image has the modules of every machine in it, and no update makes another one.
+    """
+    if not new.boot_bytes:
         return 0
-    initrds = [path.stat().st_size for path in (root / "boot").glob("initr*") if path.is_file()]
-    return boot_bytes + new_kernels * max(initrds, default=0)
+    initrds = [path.stat().st_size for path in (root / "boot").glob("initr*") if path.is_file() and "rescue" not in path.name]
+    return new.boot_bytes + new.number * max(initrds, default=new.initrd_bytes)
 
 
 def free_bytes(path: Path) -> int:

@@ -97,8 +97,8 @@ class Transition:
         changes = visible(diff(before, target))
         install = [change.after for change in changes if change.after]
         need = space.peak(changes, self.archive.installed_kb(install), self.backend.present_sizes())
-        kernels = self.backend.kernels(install)
-        boot = space.boot_need(self.root, len(kernels), self.backend.boot_bytes(self.archive.files(kernels)))
+        kernels = self.archive.files(self.backend.kernels(install))
+        boot = space.boot_need(self.root, self.backend.new_kernels(kernels))
         space.check_space(self.root, need, boot, self.archive.directory)
 
     def rehearse(self, before: PackageState, target: PackageState, *, forced: bool) -> None:
