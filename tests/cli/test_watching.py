@@ -16,6 +16,7 @@ from urllib.parse import unquote
 
 import pytest
 
+from os_update_agent import cli
 from os_update_agent.demo.receiver import Receiver, Reply, Request
 from os_update_agent.demo.repository import Deb, Repository
 from os_update_agent.demo.rpm_repository import Rpm
@@ -44,14 +45,14 @@ def _as_a_shell_starts_it() -> None:
 class Terminal:
     """A command on a pseudo-terminal of its own, which is its controlling one: what is typed there can interrupt it."""
 
-    def __init__(self, scene: Scene, *argv: str) -> None:
+    def __init__(self, scene: Scene, *argv: str, columns: int = 100) -> None:
         self.said = ""
         self.master, slave = pty.openpty()
         self.process = subprocess.Popen(
             [sys.executable, "-m", "os_update_agent", "--config", str(scene.agent_conf), *argv],
             stdin=slave, stdout=slave, stderr=slave, start_new_session=True,
             preexec_fn=_as_a_shell_starts_it,
-            env={**os.environ, "PYTHONPATH": str(AGENT), "COLUMNS": "100"},
+            env={**os.environ, "PYTHONPATH": str(AGENT), "COLUMNS": str(columns)},
         )  # fmt: skip
         os.close(slave)
 
@@ -279,6 +280,17 @@ def test_a_plan_says_that_an_update_repairs_what_an_interruption_left(scene: Sce
     assert "\r\nleft half-installed or not configured by an interruption, and repaired first: first, second\r\n" in said
     assert run(scene, "update", "--quiet", "v2")[0] == 0 and "unpacked" not in states(scene)
     assert "repaired first" not in run(scene, "plan", "--quiet")[1]
+
+
+def test_a_history_fits_the_terminal_that_it_is_read_on(scene: Scene, capsys: pytest.CaptureFixture[str]) -> None:
+    slow(scene).touch()
+    assert run(scene, "update", "--quiet", "2026-11-24T10:00:00Z")[0] == 0
+    terminal = Terminal(scene, "history", columns=80)
+    assert terminal.end() == 0 and "\r\nleft out here: TRIED, SECONDS, HELD ('history | cat' shows all)\r\n" in terminal.said
+    assert max(len(line) for line in terminal.said.split("\r\n") if not line.startswith("logs: ")) <= 80
+    assert cli.main(["--config", str(scene.agent_conf), "history"]) == 0
+    piped = capsys.readouterr().out
+    assert "SECONDS" in piped and "left out" not in piped
 
 
 def run(scene: Scene, *argv: str) -> Tuple[int, str]:

@@ -2,13 +2,14 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import List
+from typing import List, Optional
 
 from os_update_agent.foresight import Forecast
 from os_update_agent.model import Change, HeldBack, Package, Run
 from os_update_agent.node.mapped import services_with
 from os_update_agent.packages.foreseen import asking_for_a_boot
-from os_update_agent.views import Planned, called, plan_document, plan_text
+from os_update_agent.views import Planned, called, history_text, plan_document, plan_text
+from os_update_agent.views.base import run_document
 
 OLD, NEW = Package("libssl3", "amd64", "3.0.11-1"), Package("libssl3", "amd64", "3.0.14-1")
 KERNEL = Package("linux-image-6.1.0-40-amd64", "amd64", "6.1.153-1")
@@ -139,3 +140,38 @@ def test_services_are_found_by_the_code_that_they_run(tmp_path: Path) -> None:
         (tmp_path / str(pid) / "maps").write_text(f"7f00-7f01 r-xp 0000 fe:00 1    {path}\n7f02-7f03 rw-p 0000 fe:00 1    /var/x\n")
     assert services_with(frozenset({"/lib/x86_64-linux-gnu/libssl.so.3", "/etc/x"}), Path("/"), tmp_path) == ("nginx.service",)
     assert services_with(frozenset({"/usr/sbin/cron"}), Path("/srv/root"), tmp_path) == ()
+
+
+def told_history(width: Optional[int]) -> List[str]:
+    """Of two values of the usual kind, one of them never reached."""
+    values = [
+        {"value": f"2026-11-{day}T10:00:00Z", "current": day == 24, "reached": when and f"2026-11-{day}T10:00:07Z",
+         "tried": f"2026-11-{day}T10:00:02Z", "kept": bool(when), "run": day}
+        for day, when in ((24, True), (25, None))
+    ]  # fmt: skip
+    failure = "package webapp: its postinst ended with exit status 1, and so did that of the version before"
+    runs = [
+        run_document(Run(day, "k", f"2026-11-{day}T10:00:00Z", "update", "finished", 1.0, finished=4.0, failure=why, log="/log/1.log"), 7)
+        for day, why in ((25, failure), (24, ""))
+    ]
+    return history_text({"keys": [{"key": "stack/server", "current": None, "values": values}], "runs": runs}, width).splitlines()
+
+
+def test_a_history_keeps_within_the_width_of_a_terminal() -> None:
+    wide = told_history(None)
+    assert told_history(400) == wide and max(map(len, wide)) > 140 and "left out" not in "".join(wide)
+    heads = [line.split() for line in wide if "VALUE" in line]
+    assert heads == [
+        ["VALUE", "REACHED", "TRIED", "FILES", "RUN"],
+        ["RUN", "KIND", "VALUE", "STARTED", "SECONDS", "RESULT", "CHANGED", "HELD", "WHY"],
+    ]
+    usual = told_history(80)
+    assert [line.split() for line in usual if "VALUE" in line] == [
+        ["VALUE", "REACHED", "FILES", "RUN"],
+        ["RUN", "KIND", "VALUE", "RESULT", "CHANGED", "WHY"],
+    ]
+    assert max(map(len, usual)) <= 80 and any(line.endswith("...") for line in usual)
+    assert usual[-1] == "left out here: TRIED, SECONDS, HELD, STARTED ('history | cat' shows all)"
+    # What is needed to know one value from another is cut last.
+    assert sum("'2026-11-24T10:00:00Z'" in line for line in usual) == 2
+    assert max(map(len, told_history(40)[1:-2])) <= 40 and sum("'2026-11-24T10:00:00Z'" in line for line in told_history(40)) == 2

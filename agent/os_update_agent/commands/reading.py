@@ -1,7 +1,9 @@
 """The verbs that read: each takes the settings and its arguments, prints its answer and returns the exit status."""
 
 import argparse
-from typing import Dict, FrozenSet, List, Tuple
+import shutil
+import sys
+from typing import Dict, FrozenSet, List, Optional, Tuple
 
 from os_update_agent import views
 from os_update_agent.commands.asked import answer, histories, key_of, record_of, state_of
@@ -67,7 +69,12 @@ def history(settings: Settings, arguments: argparse.Namespace) -> int:
         )
     runs = [(run, len(changed_by(site, run))) for run in site.ledger.runs(arguments.key, arguments.limit)]
     document = views.history_document(known, runs, {one.key: _kept(site, one) for one in known})
-    return answer(arguments, document, views.history_text(document))
+    return answer(arguments, document, views.history_text(document, _terminal_width()))
+
+
+def _terminal_width() -> Optional[int]:
+    """None where nobody looks at a terminal: a program reads a pipe, and a pager scrolls."""
+    return shutil.get_terminal_size().columns if sys.stdout is not None and sys.stdout.isatty() else None
 
 
 def show(settings: Settings, arguments: argparse.Namespace) -> int:

@@ -1,7 +1,7 @@
 """What every view is made of: a document for --json, and tables for a person. Pure."""
 
 import json
-from typing import Any, Dict, Iterable, List, Mapping, Sequence
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
 from os_update_agent.model import HeldBack, Run
 from os_update_agent.report import shown, when
@@ -21,6 +21,38 @@ def table(rows: Iterable[Sequence[str]]) -> List[str]:
     rows = [list(row) for row in rows]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
+
+
+def fitted(
+    rows: Sequence[Sequence[str]], width: Optional[int], *, dispensable: Sequence[str], least: Mapping[str, int]
+) -> Tuple[List[str], Tuple[str, ...]]:
+    """A table that is no wider than ``width`` (None: as wide as it is), and the headings of the columns that were left out for that.
+
+    ``dispensable`` are headings, the least important first. ``least`` are columns that may be cut, and so short at most: they are cut
+    in this order, but not as long as a dispensable column is there.
+    """
+    if width is None:
+        return table(rows), ()
+    cells, left_out = [list(row) for row in rows], []
+
+    def widths(*, shortest: bool) -> List[int]:
+        wide = [max(map(len, column)) for column in zip(*cells)]
+        return [min(own, least.get(heading, own)) if shortest else own for heading, own in zip(cells[0], wide)]
+
+    def excess(*, shortest: bool = False) -> int:
+        return sum(widths(shortest=shortest)) + 2 * (len(cells[0]) - 1) - width
+
+    for heading in dispensable:
+        if excess(shortest=True) > 0:
+            place = cells[0].index(heading)
+            cells = [row[:place] + row[place + 1 :] for row in cells]
+            left_out.append(heading)
+    for heading, shortest in least.items():
+        place = cells[0].index(heading)
+        room = max(shortest, widths(shortest=False)[place] - max(0, excess()))
+        for row in cells:
+            row[place] = row[place] if len(row[place]) <= room else f"{row[place][: room - 3]}..."
+    return [line[:width] for line in table(cells)], tuple(left_out)
 
 
 def run_document(run: Run, changed: int) -> Document:

@@ -1,10 +1,10 @@
 """What happened here: the values of each key, and the runs."""
 
-from typing import Collection, List, Mapping, Sequence, Tuple
+from typing import Collection, List, Mapping, Optional, Sequence, Tuple
 
 from os_update_agent.model import History, Run
 from os_update_agent.report import shown, when
-from os_update_agent.views.base import Document, run_document, table
+from os_update_agent.views.base import Document, fitted, run_document
 
 SHOWN_WHY = 100
 
@@ -38,10 +38,12 @@ def _why(failure: str) -> str:
     return line if len(failure) <= SHOWN_WHY else f"{line[:SHOWN_WHY]}..."
 
 
-def history_text(document: Document) -> str:
+def history_text(document: Document, width: Optional[int] = None) -> str:
+    """``width`` is that of the terminal, None where there is none: what does not fit on it is left out, and named."""
     if not document["keys"]:
         return "nothing has been recorded on this node yet"
     lines: List[str] = []
+    left_out: Tuple[str, ...] = ()
     for key in document["keys"]:
         lines.append(f"{key['key']}")
         rows = [("", "VALUE", "REACHED", "TRIED", "FILES", "RUN")]
@@ -49,7 +51,9 @@ def history_text(document: Document) -> str:
             mark = "*" if value["current"] else ""
             files = "kept" if value["kept"] else ("pruned" if value["reached"] else "-")
             rows.append((mark, shown(value["value"]), value["reached"] or "never", value["tried"], files, str(value["run"] or "-")))
-        lines += [f"  {line}" for line in table(rows)] + [""]
+        shown_rows, gone = fitted(rows, width - 2 if width else None, dispensable=("TRIED", "RUN", "REACHED"), least={"VALUE": 24})
+        lines += [f"  {line}" for line in shown_rows] + [""]
+        left_out += gone
     if document["runs"]:
         runs: List[Sequence[str]] = [("RUN", "KIND", "VALUE", "STARTED", "SECONDS", "RESULT", "CHANGED", "HELD", "WHY")]
         for run in document["runs"]:
@@ -57,7 +61,13 @@ def history_text(document: Document) -> str:
             counts = (str(run["changed"]), str(len(run["held_back"])))
             why = _why(run["failure"])
             runs.append((str(run["run"]), run["kind"], shown(run["value"]), run["started"], took, run["result"], *counts, why))
-        lines += table(runs)
+        shown_rows, gone = fitted(
+            runs, width, dispensable=("SECONDS", "HELD", "STARTED", "CHANGED", "KIND"), least={"WHY": 20, "VALUE": 24}
+        )
+        lines += shown_rows
+        left_out += gone
         logs = next((run["log"] for run in document["runs"] if run["log"]), "")
         lines += [f"logs: {logs.rpartition('/')[0]}/NNNNNN.log, by the number of the run"] if logs else []
+    if left_out:
+        lines.append(f"left out here: {', '.join(dict.fromkeys(left_out))} ('history | cat' shows all)")
     return "\n".join(lines).rstrip()
