@@ -2,11 +2,10 @@
 
 import os
 import stat
-from typing import Dict
 
 import pytest
 
-from os_update_agent.demo.repository import Deb, native_architecture
+from os_update_agent.demo.repository import Deb
 from packages.node import VERSIONS_ONE, Node
 from packages.test_faults_locks import held
 from packages.test_found_by_review import BACK, LIB, NEW, TOOL, command
@@ -107,25 +106,6 @@ def test_by_hand_the_options_of_the_deployment_count_too(based: Node) -> None:
 
 
 # --- which packages
-
-
-@pytest.mark.parametrize(
-    "options, changed",
-    [
-        ({"exclude": "tool:{native}"}, {"libapp1"}),
-        ({"exclude": "t*:{native}"}, {"libapp1"}),
-        ({"exclude": "tool:nosuch"}, {"libapp1", "tool"}),
-        ({"packages": "tool:{native}"}, {"tool"}),
-        ({"packages": "*:{native}", "exclude": "tool:{native}"}, {"libapp1"}),
-        ({"packages": "tool:nosuch"}, set()),
-    ],
-)
-def test_a_glob_may_name_the_architecture(based: Node, options: Dict[str, str], changed: set) -> None:
-    based.offer(LIB, TOOL)
-    done = based.succeed("UPDATE", "v2", **{name: glob.format(native=native_architecture()) for name, glob in options.items()})
-    assert set(done.changes) == changed
-    assert {name for name, version in based.versions().items() if version != "1.0-1"} - {"epochy"} == changed
-    assert {"libapp1", "tool"} - changed <= set(done.held_back)
 
 
 def test_an_excluded_package_is_not_removed_for_another_one(based: Node) -> None:

@@ -2,7 +2,6 @@
 
 import configparser
 import os
-from fnmatch import fnmatchcase
 from typing import Any, Dict, List, Optional, Sequence, Set, Tuple
 
 import dnf  # type: ignore
@@ -12,6 +11,7 @@ import dnf.subject  # type: ignore
 import hawkey  # type: ignore
 
 from os_update_agent.packages.dnf4_base import Request, fill, row, slot, word
+from os_update_agent.packages.dnf_link import matching, telling
 
 # Asking the solver why costs a solution for each package; past this many the reason stays general.
 EXPLAINED = 10
@@ -58,10 +58,13 @@ def _plan(base: Any, request: Request) -> None:
 
 
 def _selected(base: Any, request: Request) -> Optional[List[str]]:
-    """The installed names that the globs of "packages" mean; None is: all of them."""
+    """The installed names that the globs of "packages" mean; None is: all of them.
+
+    One name has one version in all architectures: who asks for one of them asks for all.
+    """
     if not request["packages"]:
         return None
-    return sorted({pkg.name for pkg in base.sack.query().installed() if _matching(pkg.name, request["packages"])})
+    return sorted({pkg.name for pkg in base.sack.query().installed() if _matching(pkg, request["packages"])})
 
 
 def _hide_removers(base: Any, request: Request, hidden: "Hidden") -> bool:
@@ -89,9 +92,8 @@ class Hidden:
         sack = self._base.sack
         if self._exclude:
             available = sack.query().available()
-            names = {pkg.name for pkg in available if _matching(pkg.name, self._exclude)}
-            sack.add_excludes(available.filter(name=list(names)))
-            kept = [pkg for pkg in sack.query().installed() if _matching(pkg.name, self._exclude)]
+            sack.add_excludes(available.filter(pkg=[pkg for pkg in available if _matching(pkg, self._exclude)]))
+            kept = [pkg for pkg in sack.query().installed() if _matching(pkg, self._exclude)]
             if kept:
                 sack.add_excludes(available.filter(obsoletes=kept))
         self._lock(_version_locks(self._base.conf))
@@ -147,7 +149,7 @@ def _held(base: Any, request: Request, hidden: Hidden, planned: Set[str]) -> Lis
     newer = base.sack.query(flags=hawkey.IGNORE_REGULAR_EXCLUDES).upgrades().latest()
     held: Dict[str, str] = {}
     asked = 0
-    for pkg in sorted(newer, key=lambda pkg: (pkg.name, pkg.arch != request["native"])):
+    for pkg in sorted(newer, key=lambda pkg: telling(pkg.name, pkg.arch, request)):
         if pkg.name in planned or pkg.name in held:
             continue
         reason = _against(base, request, hidden, pkg)
@@ -163,10 +165,10 @@ def _held(base: Any, request: Request, hidden: Hidden, planned: Set[str]) -> Lis
 
 def _against(base: Any, request: Request, hidden: Hidden, pkg: Any) -> Optional[str]:
     """The option or the setting of the node that leaves the package out; None where it is the solver."""
-    excluded = _matching(pkg.name, request["exclude"])
+    excluded = _matching(pkg, request["exclude"])
     if excluded:
         return f"excluded by {excluded!r} (exclude)"
-    if request["packages"] and not _matching(pkg.name, request["packages"]):
+    if request["packages"] and not _matching(pkg, request["packages"]):
         return "not selected (packages)"
     if pkg.name in hidden.locked:
         return "locked by dnf's versionlock"
@@ -191,5 +193,5 @@ def _why(base: Any, pkg: Any) -> str:
     return "; ".join(" ".join(line.split()) for line in (problems[0] if problems else ())) or "dnf cannot install it"
 
 
-def _matching(name: str, globs: Sequence[str]) -> Optional[str]:
-    return next((glob for glob in globs if fnmatchcase(name, glob)), None)
+def _matching(pkg: Any, globs: Sequence[str]) -> Optional[str]:
+    return matching(pkg.name, pkg.arch, globs)

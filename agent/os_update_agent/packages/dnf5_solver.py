@@ -1,6 +1,5 @@
 """Which updates dnf 5 can do together for a selection, and the reason for each that it cannot. Runs in the worker."""
 
-from fnmatch import fnmatchcase
 from typing import Any, Dict, List, Optional, Sequence, Set, Tuple
 
 import libdnf5  # type: ignore
@@ -20,6 +19,7 @@ from os_update_agent.packages.dnf5_base import (
     word,
 )
 from os_update_agent.packages.dnf5_transaction import EXTERNAL, GROUP, group_of
+from os_update_agent.packages.dnf_link import matching, telling
 
 # Asking the solver why costs a solution for each package; past this many the reason stays general.
 EXPLAINED = 10
@@ -73,7 +73,8 @@ def _plan(base: Any, request: Request) -> Any:
     if not request["packages"]:
         goal.add_rpm_upgrade(settings)
         return resolved(goal)
-    names = sorted({pkg.get_name() for pkg in installed(base) if _matching(pkg.get_name(), request["packages"])})
+    # One name has one version in all architectures: who asks for one of them asks for all.
+    names = sorted({pkg.get_name() for pkg in installed(base) if _matching(pkg, request["packages"])})
     for name in names:
         goal.add_rpm_upgrade(name, settings)
     return resolved(goal) if names else None
@@ -113,10 +114,10 @@ class Hidden:
         self.locked = {str(pkg.get_name()) for pkg in self._sack.get_versionlock_excludes()}
         exclude = request["exclude"]
         if exclude:
-            self._hide([pkg for pkg in available(base) if _matching(pkg.get_name(), exclude)])
+            self._hide([pkg for pkg in available(base) if _matching(pkg, exclude)])
             kept = installed(base)
             for pkg in list(kept):
-                if not _matching(pkg.get_name(), exclude):
+                if not _matching(pkg, exclude):
                     kept.remove(pkg)
             successors = available(base)
             successors.filter_obsoletes(kept)
@@ -144,7 +145,7 @@ def _held(base: Any, request: Request, hidden: Hidden, newer: Sequence[Any], pla
     security = {pkg.get_id().id for pkg in secure} if request["security"] else shown
     held: Dict[str, str] = {}
     asked = 0
-    for pkg in sorted(newer, key=lambda pkg: (pkg.get_name(), pkg.get_arch() != request["native"])):
+    for pkg in sorted(newer, key=lambda pkg: telling(pkg.get_name(), pkg.get_arch(), request)):
         name = str(pkg.get_name())
         if name in planned or name in held:
             continue
@@ -163,10 +164,10 @@ def _held(base: Any, request: Request, hidden: Hidden, newer: Sequence[Any], pla
 def _against(request: Request, hidden: Hidden, pkg: Any, shown: Set[int], security: Set[int]) -> Optional[str]:
     """The option or the setting of the node that leaves the package out; None where it is the solver."""
     name = str(pkg.get_name())
-    excluded = _matching(name, request["exclude"])
+    excluded = _matching(pkg, request["exclude"])
     if excluded:
         return f"excluded by {excluded!r} (exclude)"
-    if request["packages"] and not _matching(name, request["packages"]):
+    if request["packages"] and not _matching(pkg, request["packages"]):
         return "not selected (packages)"
     if name in hidden.locked:
         return "locked by dnf's versionlock"
@@ -193,5 +194,5 @@ def _why(base: Any, pkg: Any) -> str:
     return "; ".join(lines) or "dnf cannot install it"
 
 
-def _matching(name: str, globs: Sequence[str]) -> Optional[str]:
-    return next((glob for glob in globs if fnmatchcase(name, glob)), None)
+def _matching(pkg: Any, globs: Sequence[str]) -> Optional[str]:
+    return matching(pkg.get_name(), pkg.get_arch(), globs)

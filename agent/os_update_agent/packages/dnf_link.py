@@ -12,7 +12,8 @@ import signal
 import socket
 import sys
 import traceback
-from typing import IO, Any, Callable, Dict, List, Optional, Sequence
+from fnmatch import fnmatchcase
+from typing import IO, Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 from os_update_agent.packages.complaints import as_line
 
@@ -165,6 +166,17 @@ def all_of(request: Request, offers: Sequence[Optional[Any]]) -> List[Any]:
 def slot(name: str, arch: str, native: str) -> str:
     """The place that a package takes: at most one version may be there, unless it is install-only."""
     return name if arch in (native, "noarch") else f"{name}.{arch}"
+
+
+def matching(name: str, arch: str, globs: Sequence[str]) -> Optional[str]:
+    """The first of the globs that a package matches, as the module selection has it: by name, or with a colon by name:architecture."""
+    return next((glob for glob in globs if fnmatchcase(f"{name}:{arch}" if ":" in glob else name, glob)), None)
+
+
+def telling(name: str, arch: str, request: Request) -> Tuple[str, bool, bool, bool]:
+    """To sort by: of one name the architecture first that an option means. Why that one is held back holds the others back, too."""
+    excluded, selected = (matching(name, arch, request[option]) is None for option in ("exclude", "packages"))
+    return name, excluded, selected, arch != request["native"]
 
 
 def say(complaint: str) -> None:

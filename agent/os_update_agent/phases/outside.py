@@ -47,8 +47,8 @@ def verify(work: Work) -> Run:
     missed = unmet(state, work.state(work.run.target))
     other_marks = of_marks(missed)
     if len(missed) > len(other_marks):
-        said = "; ".join(work.run.complaints) or "the package manager said nothing of it"
-        raise PackageError(f"the planned state was not reached: {said} ({named([mismatch(change) for change in missed])})")
+        differs = named([mismatch(change) for change in missed])
+        raise PackageError(f"the planned state was not reached: {_why(work.run.complaints)} ({differs})")
     if work.run.complaints or work.run.failure:
         raise PackageError("; ".join(work.run.complaints) or work.run.failure)
     return replace(_told_of(work.run, other_marks), phase=RESTART)
@@ -78,9 +78,9 @@ def undo(work: Work) -> Run:
     left_over = unmet(state, target)
     other_marks = of_marks(left_over)
     if len(left_over) > len(other_marks):
-        work.say(f"not undone: {complaints}")
-        differs = named([mismatch(change) for change in left_over])
-        return noted(replace(run, undone=False, phase=RETURN), f"the undo is not complete: {differs}")
+        why, differs = _why(complaints), named([mismatch(change) for change in left_over])
+        work.say(f"not undone: {why}")
+        return noted(replace(run, undone=False, phase=RETURN), f"the undo is not complete: {why} ({differs})")
     return replace(_told_of(run, other_marks), undone=True, phase=RESTART)
 
 
@@ -93,6 +93,10 @@ def come_back(work: Work) -> Run:
         work.save(replace(work.run, left=True))
     work.operator_steps("post-update.d")
     return replace(work.run, returned=True, phase=RECORD)
+
+
+def _why(complaints: Sequence[str]) -> str:
+    return "; ".join(complaints) or "the package manager said nothing of it"
 
 
 def _is_outside(work: Work) -> bool:

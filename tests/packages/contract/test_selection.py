@@ -40,6 +40,22 @@ def selects(based: Node, options: dict, changed: set) -> None:
     assert all(reason for reason in done.held_back.values())
 
 
+@pytest.mark.parametrize(
+    "options, changed",
+    [
+        ({"exclude": "tool:{native}"}, {"libapp1", "epochy"}),
+        ({"exclude": "t*:{native}"}, {"libapp1", "epochy"}),
+        ({"exclude": "tool:nosuch"}, {"libapp1", "epochy", "tool"}),
+        ({"packages": "tool:{native}"}, {"tool"}),
+        ({"packages": "*:{native}", "exclude": "tool:{native}"}, {"libapp1", "epochy"}),
+        ({"packages": "tool:nosuch"}, set()),
+    ],
+)
+def test_a_glob_may_name_the_architecture(based: Node, options: dict, changed: set) -> None:
+    native = based.recorded("v1").native
+    selects(based, {name: glob.format(native=native) for name, glob in options.items()}, changed)
+
+
 def test_an_exclusion_holds_for_dependencies_and_holds_back_what_needs_them(based: Node) -> None:
     based.offer(Pkg("app", "2.0", requires=("libapp1 >= 1.5",)), LIB, TOOL)
     done = based.succeed("UPDATE", "v2", exclude="libapp1")

@@ -1,13 +1,14 @@
-"""What the node's own dnf.conf and its running kernel forbid dnf stands in the way of an update, and never of a way back."""
+"""What a review has found with both dnfs: what the node forbids its dnf, which architecture is meant, why an undo is not complete."""
 
 import os
 import shutil
+import subprocess
 from pathlib import Path
-from typing import Callable, Dict, Iterator
+from typing import Callable, Dict, Iterator, Optional
 
 import pytest
 
-from os_update_agent.demo.rpm_repository import Rpm
+from os_update_agent.demo.rpm_repository import Rpm, native_architecture
 from packages import sid
 from packages.hand_rpm import WAITS
 from packages.node import VERSIONS_ONE, VERSIONS_TWO, Node, Template, wait_until
@@ -157,3 +158,63 @@ def test_a_file_is_checked_as_its_repository_asks_and_not_as_a_stranger(standing
     assert node.versions() == VERSIONS_TWO
     node.succeed("UPDATE", "v1")
     assert node.packages() == one
+
+
+# --- which architecture
+
+
+@pytest.mark.skipif(native_architecture() != "x86_64", reason="the native architecture has no other one beside it")
+@pytest.mark.parametrize(
+    "options, version, reason",
+    [
+        ({"exclude": "both:i686"}, "1.0-1", "excluded by 'both:i686' (exclude)"),
+        ({"exclude": "both:x86*"}, "1.0-1", "excluded by 'both:x86*' (exclude)"),
+        ({"packages": "both:x86_64"}, "2.0-1", None),
+        ({"packages": "b*:i?86"}, "2.0-1", None),
+        ({"packages": "both:noarch"}, "1.0-1", "not selected (packages)"),
+    ],
+)
+def test_a_name_in_two_architectures_has_one_version(
+    standing_node: Node, tmp_path: Path, options: Dict[str, str], version: str, reason: Optional[str]
+) -> None:
+    """dnf has it so: who asks for one of them, or leaves it out, means both."""
+    node = standing_node
+    offer_both(node, "1.0", tmp_path)
+    node.install_by_hand("both.x86_64", "both.i686")
+    offer_both(node, "2.0", tmp_path)
+    done = node.succeed("UPDATE", "v2", **options)
+    found = {package.arch: package.version for package in node.recorded("v2").packages if package.name == "both"}
+    assert found == {"i686": version, "x86_64": version}
+    assert done.held_back.get("both") == reason
+
+
+def offer_both(node: Node, version: str, scratch: Path) -> None:
+    """rpmbuild makes a package of another architecture where that is asked for on its command line, and not in the spec."""
+    spec = scratch / f"both-{version}.spec"
+    spec.write_text(
+        f"Name: both\nVersion: {version}\nRelease: 1\nSummary: both\nLicense: MIT\n%description\nboth\n%files\n", encoding="utf-8"
+    )
+    macros = [
+        f"_topdir {scratch}/top",
+        f"_rpmdir {node.repository.directory}",
+        "_build_name_fmt %%{NAME}-%%{VERSION}-%%{RELEASE}.%%{ARCH}.rpm",
+    ]
+    for arch in ("i686", "x86_64"):
+        defines = [word for macro in macros for word in ("--define", macro)]
+        subprocess.run(["rpmbuild", "-bb", "--quiet", "--target", arch, *defines, str(spec)], check=True, capture_output=True)
+    node.hand.publish()
+
+
+# --- what stands in the way
+
+
+def test_an_undo_that_is_not_complete_says_why(standing_node: Node) -> None:
+    node = standing_node
+    node.offer(Rpm("tool", "1.5", scripts={"pre": 'if posix.stat("/run/stubborn") then error("never back") end'}))
+    node.succeed("UPDATE", "v1.5")
+    node.step("health.d/10", f"touch {node.root}/run/stubborn; exit 1")
+    node.offer(Rpm("tool", "2.0"), Rpm("epochy", "9.1"))
+    failed = node.fail("UPDATE", "v2")
+    (note,) = [line for line in failed.complaint.splitlines() if line.startswith("the undo is not complete: ")]
+    assert "rpm package tool" in note and "never back" in note
+    assert "tool is 2.0-1 installed in place of 1.5-1 installed" in note
