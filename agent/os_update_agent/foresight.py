@@ -9,7 +9,7 @@ from os_update_agent.packages import space
 from os_update_agent.packages.archive import Archive
 from os_update_agent.packages.backend import Backend
 from os_update_agent.packages.foreseen import asking_for_a_boot
-from os_update_agent.packages.state import transaction, visible
+from os_update_agent.packages.state import is_torn, transaction, visible
 from os_update_agent.planning import Aim
 from os_update_agent.policy import Policy
 from os_update_agent.site import Site
@@ -41,7 +41,9 @@ def forecast(site: Site, policy: Policy, backend: Backend, before: PackageState,
     """What the way from ``before`` to the aim would come to. Nothing is fetched or changed. Raises PackageError."""
     archive = site.archive(backend)
     changes = visible(diff(before, aim.target))
-    new = transaction(before, aim.target).install
+    # What was interrupted while it was unpacked is unpacked again, in the version that it has.
+    again = (package for package in before.packages if package.name in aim.torn and is_torn(package))
+    new = (*transaction(before, aim.target).install, *again)
     old = tuple(change.before for change in changes if change.before)
     keeps = policy.archive != "off"
     absent = archive.missing(tuple(dict.fromkeys((*new, *(old if keeps else ())))))

@@ -282,6 +282,20 @@ def test_a_plan_says_that_an_update_repairs_what_an_interruption_left(scene: Sce
     assert "repaired first" not in run(scene, "plan", "--quiet")[1]
 
 
+def test_where_no_plan_can_be_made_before_a_repair_that_is_told(scene: Scene) -> None:
+    gate = slow(scene)
+    gate.touch()
+    assert isinstance(scene.stage, AptStage)
+    scene.stage.repository.add(Deb("needed", "1.0-1"))
+    scene.stage.repository.publish()
+    made = Repository(scene.directory / "by-hand")
+    made.add(Deb("first", "1.0-1", fields={"Depends": "needed"}))
+    subprocess.run([*dpkg_of(scene), "--unpack", *made.directory.glob("*.deb")], check=True, stdout=subprocess.DEVNULL)
+    status, said = run(scene, "plan", "--quiet")
+    told = "left first half-installed or not configured: an update tries to repair that first"
+    assert status == 1 and f"{told}, and what it changes then cannot be told before (Depends: needed " in said
+
+
 def test_a_history_fits_the_terminal_that_it_is_read_on(scene: Scene, capsys: pytest.CaptureFixture[str]) -> None:
     slow(scene).touch()
     assert run(scene, "update", "--quiet", "2026-11-24T10:00:00Z")[0] == 0

@@ -9,6 +9,7 @@ from typing import Dict, Tuple
 
 import pytest
 
+from os_update_agent import cli
 from os_update_agent.demo.repository import Deb
 from os_update_agent.model import PackageState
 from os_update_agent.packages.state import unmet
@@ -91,6 +92,20 @@ def test_a_half_installed_package_is_cured_by_a_newer_version(based: Node) -> No
     based.succeed("UPDATE", "v2")
     assert status_of(based, "tool") == "install ok installed"
     assert based.versions()["tool"] == "2.1-1"
+
+
+def test_a_plan_says_whether_a_half_installed_package_can_be_repaired(based: Node, capsys: pytest.CaptureFixture[str]) -> None:
+    half_install(based)
+    based.withdraw("2.0-1", "tool")
+    nothing = "cannot be done: neither archive nor repository has tool:amd64 1.0-1"
+    for is_there in (True, False):
+        assert cli.main(["--config", str(based.conf), "plan", "--quiet"]) == 0
+        said = capsys.readouterr().out
+        assert "left half-installed or not configured by an interruption, and repaired first: tool\n" in said
+        assert (nothing in said) != is_there
+        if is_there:
+            based.withdraw("1.0-1", "tool")
+    assert "tool needs to be reinstalled" in based.fail("UPDATE", "v2").complaint
 
 
 def test_a_restore_cures_a_half_installed_package(based: Node) -> None:

@@ -94,7 +94,7 @@ def plan_text(document: Document, changes: Sequence[Change]) -> str:
     if document["repaired_first"]:
         lines.append(f"left half-installed or not configured by an interruption, and repaired first: {named(document['repaired_first'])}")
     lines.append(_counts(changes, len(security), len(document["held_back"])))
-    return "\n".join([*lines, *(_consequences(document) if changes else ()), *_unsettled(document)])
+    return "\n".join([*lines, *(_consequences(document) if changes else _missing(document)), *_unsettled(document)])
 
 
 def _head(operation: str, changes: bool) -> str:
