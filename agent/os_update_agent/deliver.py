@@ -17,7 +17,7 @@ from os_update_agent.heat.outcome import encode
 from os_update_agent.heat.signal import DELIVERED, get_ready, send
 from os_update_agent.model import Delivery, Deployment, Outcome, Output, Request, SignalTarget
 from os_update_agent.node.lock import shared_lock
-from os_update_agent.outbox import Patience, deliver_signal
+from os_update_agent.outbox import Patience, Sending, deliver_signal
 from os_update_agent.policy import Policy, signal_patience
 from os_update_agent.report import NOTHING_CHANGED, OUTPUTS, outcome_of_error, outcome_of_nothing
 from os_update_agent.settings import Settings
@@ -31,11 +31,18 @@ log = logging.getLogger(__name__)
 BY_HAND = "by-hand-"
 
 
-def deliver(settings: Settings, deployment: Deployment, *, signals: bool = True, watch: Optional[Watch] = None) -> str:
+def deliver(
+    settings: Settings,
+    deployment: Deployment,
+    *,
+    signals: bool = True,
+    watch: Optional[Watch] = None,
+    sending: Optional[Sending] = None,
+) -> str:
     """Take one delivery to its end and answer Heat. Returns the body that was, or will be, signalled.
 
     Nothing that can go wrong is raised: it becomes a failure that is told to Heat. ``signals`` False only returns the body. ``watch``
-    is shown the run while it is at work.
+    is shown the run while it is at work, and ``sending`` what the tries to send its result come to.
     """
     try:
         site = open_site(settings)
@@ -44,7 +51,7 @@ def deliver(settings: Settings, deployment: Deployment, *, signals: bool = True,
     try:
         policy = _policy(site, deployment)
     except BadDeployment as error:
-        return _answer(site, deployment, outcome_of_error(error), signals, signal_patience(settings.defaults))
+        return _answer(site, deployment, outcome_of_error(error), signals, signal_patience(settings.defaults), sending)
     except LedgerError as error:
         return _without_ledger(settings, deployment, error, signals)
     newer = overtaken_on_arrival(deployment.id) if signals else None
@@ -62,7 +69,7 @@ def deliver(settings: Settings, deployment: Deployment, *, signals: bool = True,
             forget_signal(overtaken)
         with shared_lock(site.settings.callers_lock):
             see_through(site, deployment.id, policy, watch, meanwhile=(lambda: get_ready(deployment.signal)) if signals else None)
-            return _answer(site, deployment, None, signals, policy.signal_timeout)
+            return _answer(site, deployment, None, signals, policy.signal_timeout, sending)
     except LedgerError as error:
         return _without_ledger(settings, deployment, error, signals, changed=True)
     except AgentError as error:
@@ -71,7 +78,7 @@ def deliver(settings: Settings, deployment: Deployment, *, signals: bool = True,
         # A bug must still reach Heat, which waits.
         log.critical(logged(deployment=deployment.id, bug=bug(error)))
         outcome = outcome_of_error(Bug(bug(error)), aftermath(site, deployment.id))
-    return _answer(site, deployment, outcome, signals, policy.signal_timeout)
+    return _answer(site, deployment, outcome, signals, policy.signal_timeout, sending)
 
 
 def _superseded(site: Site) -> FrozenSet[str]:
@@ -148,7 +155,14 @@ def refuse(settings: Optional[Settings], error: BadDeployment) -> str:
     return _answer(site, error.deployment, outcome, True, signal_patience(settings.defaults))
 
 
-def _answer(site: Site, deployment: Deployment, outcome: Optional[Outcome], signals: bool, patience: float) -> str:
+def _answer(
+    site: Site,
+    deployment: Deployment,
+    outcome: Optional[Outcome],
+    signals: bool,
+    patience: float,
+    sending: Optional[Sending] = None,
+) -> str:
     """Store the answer with the duty to send it, then send it. A delivery that has an answer already keeps it."""
     ledger, config_id = site.ledger, deployment.id
     request = _request(deployment, signals)
@@ -163,7 +177,7 @@ def _answer(site: Site, deployment: Deployment, outcome: Optional[Outcome], sign
         if run is not None:
             log.info(logged(deployment=config_id, run=run.id, result=run.result, log=run.log))
         if signals:
-            deliver_signal(site, config_id, Patience(patience))
+            deliver_signal(site, config_id, Patience(patience), sending)
         if site.settings.metrics is not None:
             from os_update_agent.metrics import publish  # late: most nodes have no collector
 

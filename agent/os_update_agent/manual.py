@@ -9,7 +9,7 @@ from os_update_agent import __version__
 
 EXIT_STATUS = (
     ("0", "done"),
-    ("1", "failed; whether the node was put back is said"),
+    ("1", "failed; whether the node was put back is said. resume, replay, notify: or Heat was not told"),
     ("2", "wrong usage, or a wrong option or configuration file; nothing was done"),
     ("70", "a bug in os-update-agent"),
     ("75", "busy: somebody else holds a lock, who is said; nothing was done, try again later"),

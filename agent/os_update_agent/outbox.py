@@ -20,6 +20,9 @@ log = logging.getLogger(__name__)
 FIRST_PAUSE = 1.0
 LONGEST_PAUSE = 60.0
 
+# Is shown that a result is being sent, and what the last try came to: '' before the first one.
+Sending = Callable[[str], None]
+
 
 def _chance() -> float:
     import random  # late: only a signal that is not taken at once needs it
@@ -37,10 +40,10 @@ class Patience:
     jitter: Callable[[], float] = _chance
 
 
-def send_owed(site: Site, patience: Optional[Patience] = None) -> Tuple[OwedSignal, ...]:
+def send_owed(site: Site, patience: Optional[Patience] = None, sending: Optional[Sending] = None) -> Tuple[OwedSignal, ...]:
     """Try everything that is owed, each as long as its own delivery asks for unless ``patience`` says; returns what is still owed."""
     for signal in site.ledger.owed():
-        deliver_signal(site, signal.config_id, patience or _own_patience(site, signal.config_id))
+        deliver_signal(site, signal.config_id, patience or _own_patience(site, signal.config_id), sending)
     return site.ledger.owed()
 
 
@@ -50,10 +53,12 @@ def _own_patience(site: Site, config_id: str) -> Patience:
     return Patience(float(policy.get("signal_timeout", signal_patience(site.settings.defaults))))
 
 
-def deliver_signal(site: Site, config_id: str, patience: Patience) -> bool:
+def deliver_signal(site: Site, config_id: str, patience: Patience, sending: Optional[Sending] = None) -> bool:
     """Send one result until it is taken, refused for good, superseded, or the patience is at its end. Is it taken?"""
     end = patience.clock() + patience.total
     pause = FIRST_PAUSE
+    if sending is not None:
+        sending("")
     while True:
         answer = _try(site, config_id)
         if answer is None:
@@ -65,6 +70,8 @@ def deliver_signal(site: Site, config_id: str, patience: Patience) -> bool:
         if patience.clock() + wait > end:
             log.warning(logged(deployment=config_id, signal="owed", why=answer.reason, next="os-update-agent resume"))
             return False
+        if sending is not None:
+            sending(answer.reason)
         patience.sleep(wait)
         pause = min(pause * 2, LONGEST_PAUSE)
 

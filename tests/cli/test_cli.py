@@ -8,7 +8,7 @@ import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Callable, Iterator, Set, Tuple
+from typing import Any, Callable, Iterator, Optional, Set, Tuple
 
 import pytest
 
@@ -16,8 +16,9 @@ from os_update_agent import cli
 from os_update_agent.demo.receiver import Receiver
 from os_update_agent.demo.scene import BROKEN, FIRST, NOVEMBER, SECOND, THIRD, Scene
 from os_update_agent.ledger import Ledger
-from os_update_agent.model import Delivery, Run
+from os_update_agent.model import Delivery, Request, Run, SignalTarget
 from os_update_agent.node.lock import node_lock, try_lock
+from os_update_agent.policy import Policy
 from os_update_agent.settings import load
 from packages.services import Services
 
@@ -374,6 +375,63 @@ def test_what_is_owed_is_told_and_sent_by_resume(scene: Scene, command: Command)
     metrics.unlink()
     assert command("resume", "--background")[0] == 0
     assert "\nos_update_agent_signals_owed 0\n" in metrics.read_text(encoding="utf-8")
+
+
+REFUSED = (
+    r"signal refused: deployment \S+: the server answered 403.*; "
+    r"Heat does not take it: 'openstack stack resource signal' tells it by hand\n"
+)
+
+
+def test_what_heat_refuses_meanwhile_is_told_by_resume(scene: Scene, command: Command) -> None:
+    with scene.agent_conf.open("a", encoding="utf-8") as file:
+        file.write("[defaults]\nsignal_timeout = 0.5\n")
+    scene.receiver.answer(503)
+    scene.deliver("CREATE", FIRST)
+    scene.receiver.answer(403)
+    status, out, _ = command("resume")
+    assert status == 1 and re.fullmatch(REFUSED, out)
+    # It can do nothing for it any more.
+    assert command("resume") == (0, "nothing is owed\n", "")
+    assert re.search(REFUSED, command("status")[1])
+
+
+def test_what_heat_refuses_from_the_worker_is_told_by_resume_too(scene: Scene, command: Command) -> None:
+    scene.receiver.answer(403)
+    target = SignalTarget("CFN_SIGNAL", "demo/1", "update", "POST", {"url": scene.receiver.url("/v1/signal?Signature=s")})
+    ledger = Ledger(scene.directory / "state/ledger.sqlite")
+    ledger.receive(Delivery("c1", "k", "v1", "DELETE", 1.0, Policy(key="k", value="v1").as_json(), request=Request(target)))
+    ledger.close()
+    status, out, _ = command("resume")
+    assert status == 1 and re.fullmatch(REFUSED, out)
+
+
+@pytest.mark.parametrize(
+    "answer, standing, rest",
+    [
+        (200, "delivered", "the server answered 200"),
+        (503, "owed", "the server answered 503; 'os-update-agent resume' tries again"),
+        (403, "refused", None),
+    ],
+)
+def test_replay_says_what_becomes_of_the_signal(
+    scene: Scene, command: Command, tmp_path: Path, answer: int, standing: str, rest: Optional[str]
+) -> None:
+    with scene.agent_conf.open("a", encoding="utf-8") as file:
+        file.write("[defaults]\nsignal_timeout = 0.5\n")
+    scene.receiver.answer(answer)
+    deployment = scene._deployment("CREATE", FIRST)
+    file_of_it = tmp_path / "deployed.json"
+    file_of_it.write_text(json.dumps(deployment), encoding="utf-8")
+    status, out, _ = command("replay", str(file_of_it))
+    line = REFUSED if rest is None else re.escape(f"signal {standing}: deployment {deployment['id']}: {rest}\n")
+    assert status == int(standing != "delivered")
+    assert "baseline" in out and re.search(f"\n{line}$", out)
+    status, out, _ = command("replay", "--json", str(file_of_it))
+    found = document(out)
+    assert status == int(standing != "delivered") and found["status_code"] == 0
+    assert (found["signal"]["standing"], str(answer) in found["signal"]["last_answer"]) == (standing, True)
+    assert document(command("replay", "--json", "--no-signal", str(file_of_it))[1])["signal"] is None
 
 
 def test_what_is_open_is_told_and_ended_by_resume(scene: Scene, command: Command) -> None:

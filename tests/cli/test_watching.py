@@ -17,6 +17,7 @@ from urllib.parse import unquote
 import pytest
 
 from os_update_agent import cli
+from os_update_agent.commands import watching
 from os_update_agent.demo.receiver import Receiver, Reply, Request
 from os_update_agent.demo.repository import Deb, Repository
 from os_update_agent.demo.rpm_repository import Rpm
@@ -162,11 +163,10 @@ def test_a_terminal_shows_what_is_repaired_and_what_of_the_index_comes(scene: Sc
     """Of a delivery that is replayed, as of an update by hand."""
     gate, seen = scene.directory / "gate", threading.Event()
     interrupt(scene, gate)
-    file = scene.directory / "deployed.json"
-    file.write_text(json.dumps(scene._deployment("UPDATE", "v2")), encoding="utf-8")
+    file = deployed(scene, "UPDATE", "v2")
     with Receiver() as mirror:
         behind(mirror, scene, lambda name: name == "Packages", seen)
-        terminal = Terminal(scene, "replay", "--no-signal", str(file))
+        terminal = Terminal(scene, "replay", "--no-signal", file)
         terminal.wait_for(lambda: "\x1b[Kcheck 1 of 2: Setting up first (1.0-1)" in terminal.said)
         gate.touch()
         terminal.wait_for(lambda: re.search(r"Krefresh +\d+ % \d of \d: Downloading \./ Release", terminal.said) is not None)
@@ -336,6 +336,57 @@ def test_who_waits_for_the_node_is_shown_who_is_at_work(scene: Scene) -> None:
         assert "given up before it was begun; nothing was changed\r\nnext: try again later: " in impatient.said
     assert terminal.end() == 0
     assert "\x1b[Krun 1: update to 'v1'" in terminal.said and "waiting" not in terminal.said.partition("\x1b[Krun 1")[2]
+
+
+def deployed(scene: Scene, action: str, value: str) -> str:
+    """A delivery's file, as heat-config keeps it."""
+    file = scene.directory / "deployed.json"
+    file.write_text(json.dumps(scene._deployment(action, value)), encoding="utf-8")
+    return str(file)
+
+
+SENDING = "\r\x1b[Ksending the result to Heat; last answer: the server answered 503"
+
+
+def test_a_terminal_shows_that_a_result_is_being_sent_when_the_run_is_over(scene: Scene) -> None:
+    slow(scene).touch()
+    scene.receiver.answer(503)
+    terminal = Terminal(scene, "replay", deployed(scene, "UPDATE", "v2"))
+    terminal.wait_for(lambda: SENDING in terminal.said)
+    scene.receiver.answer(200)
+    assert terminal.end() == 0
+    assert "\x1b[Krun 1: update to 'v2'" in terminal.said.partition(SENDING)[0]
+    assert re.search(
+        r"\x1b\[Kupdated to 'v2': .*\nsignal delivered: deployment \S+: the server answered 200\r\n$", terminal.said, re.DOTALL
+    )
+
+
+def test_ctrl_c_while_a_result_is_being_sent_says_that_it_is_owed(scene: Scene) -> None:
+    """Not that a run goes on: it is over."""
+    scene.receiver.answer(503)
+    for argv in (("replay", deployed(scene, "CREATE", "v1")), ("resume", "--patience", "600")):
+        terminal = Terminal(scene, *argv)
+        terminal.wait_for(lambda terminal=terminal: SENDING in terminal.said)  # type: ignore[misc]
+        os.write(terminal.master, b"\x03")
+        assert terminal.end() == 128 + signal.SIGINT
+        said = terminal.said.rpartition("\x1b[K")[2]
+        assert said.startswith("os-update-agent: no longer sending; the work itself is done: signal owed: deployment ")
+        assert "the server answered 503; 'os-update-agent resume' tries again\r\nnext: " in said and "goes on" not in said
+
+
+def test_who_waits_for_resume_elsewhere_than_at_a_terminal_is_told_the_last_answer(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(watching, "_LINE_SECONDS", 0.3)
+    with scene.agent_conf.open("a", encoding="utf-8") as file:
+        file.write("[defaults]\nsignal_timeout = 0.5\n")
+    scene.receiver.answer(503)
+    assert cli.main(["--config", str(scene.agent_conf), "replay", "--quiet", deployed(scene, "CREATE", "v1")]) == 1
+    assert capsys.readouterr().err == ""
+    assert cli.main(["--config", str(scene.agent_conf), "resume", "--patience", "3"]) == 1
+    said = capsys.readouterr()
+    assert re.search(r"^\d{4}-\S+Z sending the result to Heat; last answer: the server answered 503$", said.err, re.MULTILINE)
+    assert said.out.startswith("still owed: deployment ")
 
 
 # rpm runs Lua inside the root, which has no shell.

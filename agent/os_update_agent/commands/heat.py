@@ -1,22 +1,25 @@
 """The verbs that have to do with Heat: what is owed to it, and deliveries from their files."""
 
 import argparse
+import contextlib
 import json
 import sys
 from pathlib import Path
+from typing import Dict, Optional, Sequence, Tuple
 
+from os_update_agent import views
 from os_update_agent.commands.asked import tell
 from os_update_agent.commands.watching import Watcher, watcher_of
 from os_update_agent.deliver import deliver
-from os_update_agent.errors import UsageError
+from os_update_agent.errors import AgentError, NoLongerWatched, UsageError
 from os_update_agent.heat.deployment import parse
 from os_update_agent.metrics import publish
-from os_update_agent.model import Outcome
+from os_update_agent.model import Outcome, OwedSignal
 from os_update_agent.notify import notify as send_result
 from os_update_agent.outbox import Patience, send_owed
 from os_update_agent.report import shown
 from os_update_agent.settings import Settings
-from os_update_agent.site import open_site
+from os_update_agent.site import Site, open_site
 from os_update_agent.waiting import finish_open, leave_open
 
 
@@ -30,24 +33,54 @@ def resume_now(settings: Settings, arguments: argparse.Namespace) -> int:
         for delivery in site.ledger.unfinished():
             print(f"at work: deployment {delivery.config_id}")
         return 0
+    refused = _refused(site)
     taken_up = {run.id for run in site.ledger.open_runs()}
     deliveries = {delivery.config_id for delivery in site.ledger.unfinished()}
     watcher = Watcher(site)
     try:
         finish_open(site, watcher)
+        watcher.close()
+        for run in reversed(site.ledger.runs()):
+            if run.id in taken_up or run.config_id in deliveries:
+                why = f": {run.failure}" if run.failure else ""
+                print(f"run {run.id} ({run.kind} {shown(run.value)}) has ended, {run.result}{why}; log: {run.log or 'none'}")
+        owed = _sent(site, arguments.patience, watcher)
     finally:
         watcher.close()
-    for run in reversed(site.ledger.runs()):
-        if run.id in taken_up or run.config_id in deliveries:
-            why = f": {run.failure}" if run.failure else ""
-            print(f"run {run.id} ({run.kind} {shown(run.value)}) has ended, {run.result}{why}; log: {run.log or 'none'}")
-    owed = send_owed(site, Patience(arguments.patience))
     publish(site)
     for signal in owed:
         print(f"still owed: deployment {signal.config_id}: {signal.last_answer}")
-    if not owed:
+    # Also what the worker has sent meanwhile. What was refused before is told by status: nothing here can help it.
+    found = [signal for config_id, signal in _refused(site).items() if config_id not in refused]
+    for signal in found:
+        print(_line_of(signal))
+    if not owed and not found:
         print("nothing is owed")
-    return 1 if owed else 0
+    return 1 if owed or found else 0
+
+
+def _refused(site: Site) -> Dict[str, OwedSignal]:
+    return {signal.config_id: signal for signal in site.ledger.signals() if signal.standing == "refused"}
+
+
+def _sent(site: Site, patience: float, watcher: Watcher) -> Tuple[OwedSignal, ...]:
+    """Send what is owed; returns what still is. Raises NoLongerWatched at Ctrl-C."""
+    try:
+        return send_owed(site, Patience(patience), watcher.sending)
+    except KeyboardInterrupt:
+        raise _no_longer_sending(site.ledger.owed()) from None
+
+
+def _no_longer_sending(signals: Sequence[OwedSignal]) -> NoLongerWatched:
+    """Ctrl-C when the work is done, and Heat was perhaps not told."""
+    lines = "; ".join(map(_line_of, signals)) or "nothing is owed"
+    stopped = NoLongerWatched(f"no longer sending; the work itself is done: {lines}")
+    stopped.advice = "'os-update-agent status' says what is owed to Heat"
+    return stopped
+
+
+def _line_of(signal: OwedSignal) -> str:
+    return views.signal_line(signal.standing, views.signal_document(signal))
 
 
 def replay(settings: Settings, arguments: argparse.Namespace) -> int:
@@ -57,14 +90,35 @@ def replay(settings: Settings, arguments: argparse.Namespace) -> int:
     except OSError as error:
         raise UsageError(f"{arguments.file} cannot be read: {error.strerror}") from error
     deployment = parse(text)
-    watcher = watcher_of(settings, quiet=arguments.quiet)
+    watcher, signals = watcher_of(settings, quiet=arguments.quiet), not arguments.no_signal
+    sending = watcher.sending if watcher is not None else None
     try:
-        body = json.loads(deliver(settings, deployment, signals=not arguments.no_signal, watch=watcher))
+        body = json.loads(deliver(settings, deployment, signals=signals, watch=watcher, sending=sending))
+    except KeyboardInterrupt:
+        signal = _signal_of(settings, deployment.id)
+        if signal is None:
+            raise
+        raise _no_longer_sending((signal,)) from None
     finally:
         if watcher is not None:
             watcher.close()
+    signal = _signal_of(settings, deployment.id) if signals else None
     outputs = {name: value for name, value in body.items() if not name.startswith("deploy_")}
-    return tell(arguments, Outcome(body["deploy_status_code"], body["deploy_stdout"], body["deploy_stderr"], outputs))
+    told = {**views.signal_document(signal), "standing": signal.standing} if signal is not None else None
+    outcome = Outcome(body["deploy_status_code"], body["deploy_stdout"], body["deploy_stderr"], {**outputs, "signal": told})
+    status = tell(arguments, outcome)
+    if signal is None:
+        return status
+    if not arguments.json:
+        print(_line_of(signal))
+    return status or int(signal.standing in ("owed", "refused"))
+
+
+def _signal_of(settings: Settings, config_id: str) -> Optional[OwedSignal]:
+    """None where nobody waits for one, and where there is no ledger: the answer has told that."""
+    with contextlib.suppress(AgentError):
+        return next(iter(open_site(settings).ledger.signals(config_id)), None)
+    return None
 
 
 def notify(settings: Settings, arguments: argparse.Namespace) -> int:

@@ -27,6 +27,7 @@ _TAIL_BYTES = 16 * 1024
 _LINE_SECONDS = 10.0
 _LOOK_SECONDS = 0.2
 _WONDERING_SECONDS = 2.0
+_SENDING = "sending the result to Heat"
 
 
 class Display:
@@ -74,10 +75,14 @@ class Display:
 
 
 class Doing:
-    """Shows what the command itself is doing, and who is at work meanwhile where that takes long: ``phase`` is what is shown."""
+    """Shows what the command itself is doing, and who is at work meanwhile where that takes long: ``phase`` is what is shown.
+
+    ``answer`` is the last one of a server that does not do what it is asked, and is shown in place of who is at work.
+    """
 
     def __init__(self, site: Site, phase: str = "", stream: Optional[TextIO] = None) -> None:
         self.phase = phase
+        self.answer = ""
         self._settings = site.settings
         self._display = Display(site, stream)
         self._is_over = threading.Event()
@@ -105,7 +110,9 @@ class Doing:
         while not self._is_over.wait(_LOOK_SECONDS):
             index = self._settings.run / "work" / REFRESH_FILE
             step = last_step(_read(index, self._begun)) if self.phase == names.REFRESH else None
-            text = _line(self.phase, step, self._begun, node_holder(self._settings.lock))
+            answer = self.answer
+            holder = None if answer else node_holder(self._settings.lock)
+            text = _line(self.phase, step, self._begun, holder) + (f"; last answer: {answer}" if answer else "")
             if self._display.is_terminal:
                 self._display.show(text)
             else:
@@ -113,8 +120,8 @@ class Doing:
 
 
 class Watcher:
-    """Shows a run of a worker, and as long as it waits to be begun who is in its way. Call it with the run as often as you like;
-    close() leaves the terminal's line clean.
+    """Shows a run of a worker, and as long as it waits to be begun who is in its way. Call it with the run as often as you like, and
+    sending() when its result is on its way; close() leaves the terminal's line clean.
     """
 
     def __init__(self, site: Site, stream: Optional[TextIO] = None) -> None:
@@ -122,6 +129,8 @@ class Watcher:
         self.display = Display(site, stream)
         self._waiting = Doing(site, "waiting", stream)
         self._waiting.start()
+        self._sending = Doing(site, _SENDING, stream)
+        self._is_sending = False
         self.run = 0
         self.phase = ""
         self.entered = 0.0
@@ -142,8 +151,21 @@ class Watcher:
         elif step:
             self.display.say_now_and_then(f"run {run.id}: {run.phase} {step}")
 
+    def sending(self, answer: str) -> None:
+        """No run is shown any more: a result is being sent. ``answer`` is what the last try came to, '' before the first one."""
+        self._waiting.end()
+        if not self._is_sending:
+            self._is_sending = True
+            self.display.close()
+            # Its seconds count from here.
+            self._sending.phase = _SENDING
+            self._sending.start()
+        self._sending.answer = answer
+
     def close(self) -> None:
         self._waiting.end()
+        if self._is_sending:
+            self._sending.end()
         self.display.close()
 
     def _step(self, run: Run) -> Optional[Step]:

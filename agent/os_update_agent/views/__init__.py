@@ -3,6 +3,7 @@
 from os_update_agent.views.base import JSON_SCHEMA, Document, as_json
 from os_update_agent.views.history import history_document, history_text
 from os_update_agent.views.plan import Planned, called, plan_document, plan_text
+from os_update_agent.views.signals import signal_document, signal_line
 from os_update_agent.views.states import diff_document, diff_text, show_document, show_text
 from os_update_agent.views.status import Ahead, status_document, status_text
 
@@ -21,6 +22,8 @@ __all__ = [
     "plan_text",
     "show_document",
     "show_text",
+    "signal_document",
+    "signal_line",
     "status_document",
     "status_text",
 ]

@@ -6,6 +6,7 @@ from typing import List, Mapping, Optional, Sequence
 from os_update_agent.model import Delivery, History, OwedSignal, Run
 from os_update_agent.report import shown, when
 from os_update_agent.views.base import Document, run_document, work_lines
+from os_update_agent.views.signals import signal_document, signal_line
 
 
 @dataclass(frozen=True)
@@ -47,9 +48,8 @@ def status_document(
         "open_runs": [run_document(run, 0) for run in open_runs],
         "waiting": [_waiting_document(delivery) for delivery in unfinished if delivery.run not in at_work],
         "signals": {
-            "owed": [_signal_document(signal) for signal in signals if signal.standing == "owed"],
-            "superseded": [_signal_document(signal) for signal in signals if signal.standing == "superseded"],
-            "refused": [_signal_document(signal) for signal in signals if signal.standing == "refused"],
+            standing: [signal_document(signal) for signal in signals if signal.standing == standing]
+            for standing in ("owed", "superseded", "refused")
         },
         "at_work": holder,
         "lock_holder": lock_holder,
@@ -66,10 +66,6 @@ def _waiting_document(delivery: Delivery) -> Document:
         "action": delivery.action,
         "received": when(delivery.received),
     }
-
-
-def _signal_document(signal: OwedSignal) -> Document:
-    return {"deployment": signal.config_id, "tries": signal.tries, "last_answer": signal.last_answer, "since": when(signal.updated)}
 
 
 def _ahead(one: Document) -> str:
@@ -100,12 +96,8 @@ def status_text(document: Document) -> str:
         lines.append(f"waiting: {shown(delivery['value'])} for key {delivery['key']}, received {delivery['received']}")
         if not document["at_work"]:
             lines.append("  nobody is at it: 'os-update-agent resume' takes it up")
-    for standing, advice in (
-        ("owed", "'os-update-agent resume' tries again"),
-        ("refused", "Heat does not take it: 'openstack stack resource signal' tells it by hand"),
-    ):
-        for signal in document["signals"][standing]:
-            lines.append(f"signal {standing}: deployment {signal['deployment']}: {signal['last_answer'] or 'not tried yet'}; {advice}")
+    for standing in ("owed", "refused"):
+        lines += [signal_line(standing, signal) for signal in document["signals"][standing]]
     if not document["signals"]["owed"]:
         lines.append("owed to Heat: nothing")
     if document["signals"]["superseded"]:
