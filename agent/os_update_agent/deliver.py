@@ -5,7 +5,7 @@ The hook and the command line come here.
 
 import json
 import logging
-from typing import FrozenSet, Optional
+from typing import Optional
 
 from os_update_agent import decision
 from os_update_agent import policy as policies
@@ -61,11 +61,11 @@ def deliver(
         return encoded(request_of(deployment), outcome_of_nothing("a newer deployment of the same resource has come", policy.value))
     request = _request(deployment, signals)
     try:
-        superseded = _superseded(site)
+        superseded = site.ledger.superseded()
         site.ledger.receive(
             Delivery(deployment.id, policy.key, policy.value, deployment.action, site.clock(), policy.as_json(), request=request)
         )
-        for overtaken in _superseded(site) - superseded:
+        for overtaken in site.ledger.superseded() - superseded:
             forget_signal(overtaken)
         with shared_lock(site.settings.callers_lock):
             see_through(site, deployment.id, policy, watch, meanwhile=(lambda: get_ready(deployment.signal)) if signals else None)
@@ -79,10 +79,6 @@ def deliver(
         log.critical(logged(deployment=deployment.id, bug=bug(error)))
         outcome = outcome_of_error(Bug(bug(error)), aftermath(site, deployment.id))
     return _answer(site, deployment, outcome, signals, policy.signal_timeout, sending)
-
-
-def _superseded(site: Site) -> FrozenSet[str]:
-    return frozenset(signal.config_id for signal in site.ledger.signals() if signal.standing == "superseded")
 
 
 def _request(deployment: Deployment, signals: bool) -> Request:

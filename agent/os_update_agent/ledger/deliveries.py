@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import sqlite3
-from typing import Any, Dict, Optional, Sequence, Tuple
+from typing import Any, Dict, FrozenSet, Optional, Sequence, Tuple
 
 from os_update_agent.ledger.database import Database
 from os_update_agent.model import Delivery, Output, OwedSignal, Request, SignalTarget
@@ -129,6 +129,10 @@ class Deliveries(Database):
 
     def owed(self) -> Tuple[OwedSignal, ...]:
         return tuple(signal for signal in self.signals() if signal.standing == "owed")
+
+    def superseded(self) -> FrozenSet[str]:
+        """The deliveries whose result a newer one has overtaken. Their bodies stay unread: each delivery asks, and there may be many."""
+        return frozenset(row[0] for row in self._rows("SELECT config_id FROM outbox WHERE standing = 'superseded'"))
 
     def signals(self, config_id: Optional[str] = None) -> Tuple[OwedSignal, ...]:
         """Every result that was to be sent, the oldest first."""

@@ -52,20 +52,22 @@ def try_lock(path: Path) -> Iterator[bool]:
 @contextmanager
 def short_lock(path: Path) -> Iterator[None]:
     """Hold a lock that everybody holds for moments only; waits for it. Raises AgentError."""
-    descriptor = _open(path)
-    try:
-        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLKW, _WHOLE_FILE)
+    with _waited_for(path, _WHOLE_FILE):
         yield
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager
 def shared_lock(path: Path) -> Iterator[None]:
     """Hold a lock that only others like this hold, any number of them: it tells that somebody is there. Raises AgentError."""
+    with _waited_for(path, _SHARED):
+        yield
+
+
+@contextmanager
+def _waited_for(path: Path, kind: bytes) -> Iterator[None]:
     descriptor = _open(path)
     try:
-        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLKW, _SHARED)
+        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLKW, kind)
         yield
     finally:
         os.close(descriptor)
