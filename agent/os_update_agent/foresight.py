@@ -1,9 +1,9 @@
 """What a plan would come to, for somebody who has to decide: sizes, marks, what it asks for afterwards, and can it be undone."""
 
 from dataclasses import dataclass
-from typing import FrozenSet, Optional, Tuple
+from typing import FrozenSet, Mapping, Optional, Tuple
 
-from os_update_agent.model import Change, HeldBack, Package, PackageState, diff
+from os_update_agent.model import Change, HeldBack, Offer, Package, PackageState, diff
 from os_update_agent.node.mapped import services_with
 from os_update_agent.packages import space
 from os_update_agent.packages.archive import Archive
@@ -47,15 +47,15 @@ def forecast(site: Site, policy: Policy, backend: Backend, before: PackageState,
     old = tuple(change.before for change in changes if change.before)
     keeps = policy.archive != "off"
     absent = archive.missing(tuple(dict.fromkeys((*new, *(old if keeps else ())))))
-    sizes, nowhere = backend.available(absent)
+    offers, nowhere = backend.available(absent)
     gone = tuple(package for package in old if package in nowhere) if keeps else backend.available(archive.missing(old))[1]
     return Forecast(
         changes,
         aim.held_back,
         aim.removes_foreign,
         backend.security_of(before, aim.changes) if aim.changes else frozenset(),
-        sum(sizes.values()),
-        _growth(backend, archive, changes),
+        sum(offer.size for offer in offers.values()),
+        _growth(backend, archive, changes, offers),
         asking_for_a_boot(changes, backend.boot_names(), backend.boot_suggested()),
         services_with(backend.paths(old), site.settings.root) if old else (),
         rebuilt=gone if keeps and backend.repacks else (),
@@ -64,10 +64,10 @@ def forecast(site: Site, policy: Policy, backend: Backend, before: PackageState,
     )
 
 
-def _growth(backend: Backend, archive: Archive, changes: Tuple[Change, ...]) -> Optional[int]:
+def _growth(backend: Backend, archive: Archive, changes: Tuple[Change, ...], offers: Mapping[Package, Offer]) -> Optional[int]:
     new = [change.after for change in changes if change.after]
-    known = archive.installed_kb(new)
-    sizes = {**backend.announced_sizes([package for package in new if package.identity not in known]), **known}
+    announced = {package.identity: offer.installed_kb for package, offer in offers.items() if offer.installed_kb is not None}
+    sizes = {**announced, **archive.installed_kb(new)}
     if any(package.identity not in sizes for package in new):
         return None
     return space.growth(changes, sizes, backend.present_sizes())

@@ -72,6 +72,11 @@ class Settings:
         return self.run / "callers.lock"
 
     @property
+    def work(self) -> Path:
+        """Where a backend keeps what it needs while it is at work."""
+        return self.run / "work"
+
+    @property
     def worker_log(self) -> Path:
         return self.log / "worker.log"
 

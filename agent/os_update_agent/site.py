@@ -2,7 +2,6 @@
 
 import contextlib
 import logging
-import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,18 +11,17 @@ from os_update_agent.errors import AgentError
 from os_update_agent.ledger import Ledger
 from os_update_agent.node.boot import boot_id
 from os_update_agent.node.lock import process_name, works_for_node_holder
-from os_update_agent.node.privacy import close_directory, close_files
+from os_update_agent.node.privacy import OUR_NAME, close_directory, close_files, make_private
 from os_update_agent.policy import Policy
 from os_update_agent.settings import Settings
 
 if TYPE_CHECKING:
     from os_update_agent.packages.archive import Archive
     from os_update_agent.packages.backend import Backend
+    from os_update_agent.packages.dnf_child import Spare
 from os_update_agent.wording import logged
 
 log = logging.getLogger(__name__)
-
-OUR_NAME = "os-update-agent"
 
 
 @dataclass(frozen=True)
@@ -34,22 +32,23 @@ class Site:
     ledger: Ledger
     clock: Callable[[], float] = time.time
     boot_id: Callable[[], str] = boot_id
+    spare: Optional["Spare"] = None
 
     def backend(self, policy: Policy) -> "Backend":
         """The package manager, under the policy. Raises AgentError, PackageError."""
         from os_update_agent.packages.backend import backend_for  # late: most deliveries find nothing to do
 
-        work = self.settings.run / "work"
-        for directory in (self.settings.run, work):
+        for directory in (self.settings.run, self.settings.work):
             make_private(directory)
         return backend_for(
             self.settings.backend,
             root=self.settings.root,
             archive=self.settings.archive,
-            work=work,
+            work=self.settings.work,
             lock_timeout=policy.lock_timeout,
             config_files=policy.config_files,
             value=policy.value,
+            spare=self.spare,
         )
 
     def reboot_reasons(self, policy: Policy) -> Tuple[str, ...]:
@@ -82,21 +81,6 @@ class Site:
         from os_update_agent.packages.archive import Archive
 
         return Archive(self.settings.archive, self.ledger, backend)
-
-
-def make_private(directory: Path) -> None:
-    """Make a directory that only its owner sees, or look that it is one. A directory of ours that others can read is closed.
-
-    Raises AgentError, also for one that may be somebody else's: to close /run or /var/log would break the node.
-    """
-    try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if os.stat(directory).st_mode & 0o077:
-            if OUR_NAME not in directory.parts:
-                raise AgentError(f"the directory {directory} is open to others: give os-update-agent one of its own, with mode 0700")
-            directory.chmod(0o700)
-    except OSError as error:
-        raise AgentError(f"the directory {directory} cannot be made or kept private: {error.strerror}") from error
 
 
 def worker_unit(name: str) -> str:
@@ -143,9 +127,9 @@ def _keep_private(settings: Settings) -> None:
     close_files((*own, settings.lock, *settings.run.glob("*.lock"), *settings.run.glob("worker.*")))
 
 
-def open_site(settings: Settings) -> Site:
-    """The node with its ledger. Raises LedgerError."""
+def open_site(settings: Settings, spare: Optional["Spare"] = None) -> Site:
+    """The node with its ledger; ``spare`` is for whichever backend needs one first. Raises LedgerError."""
     ledger = Ledger(settings.ledger)
     ledger.keep_reserve()
     _keep_private(settings)
-    return Site(settings, ledger)
+    return Site(settings, ledger, spare=spare)

@@ -16,11 +16,12 @@ from typing import IO, Iterator, Mapping, Optional
 from os_update_agent.conclusion import facts_of
 from os_update_agent.errors import BUG_STATUS, AgentError, LedgerError, bug
 from os_update_agent.model import Run
+from os_update_agent.node.privacy import make_private
 from os_update_agent.phases import activation, before, end, outside, switching
 from os_update_agent.phases.names import CHECK, FINISHED, LEAVE, REBOOT, RECORD, RESTART, RETURN, TRANSACT, UNDO, VERIFY
 from os_update_agent.phases.work import Phase, Work, noted
 from os_update_agent.policy import Policy
-from os_update_agent.site import Site, make_private
+from os_update_agent.site import Site
 from os_update_agent.wording import logged
 
 log = logging.getLogger(__name__)

@@ -3,13 +3,14 @@
 import logging
 import os
 import sys
+from contextlib import closing
 from typing import Optional, Sequence
 
 from os_update_agent.errors import AgentError
 from os_update_agent.node import journal
-from os_update_agent.resume import resume
+from os_update_agent.node.privacy import make_private
+from os_update_agent.packages.dnf_child import Spare
 from os_update_agent.settings import Settings, load
-from os_update_agent.site import note_end, open_site, worker_unit
 from os_update_agent.wording import logged
 
 log = logging.getLogger(__name__)
@@ -22,17 +23,30 @@ def main(argv: Sequence[str] = ()) -> int:
     os.umask(0o077)
     try:
         settings = load()
-        if argv:
-            # It may hold a proxy's password, and it has been read.
-            (settings.run / f"{worker_unit(argv[0])}.env").unlink(missing_ok=True)
-        resume(open_site(settings))
+        for directory in (settings.run, settings.work):
+            make_private(directory)
+        with closing(Spare(settings.backend, settings.root, settings.work)) as spare:
+            _resume(settings, spare, argv)
     except AgentError as error:
         log.error(logged(worker="ended", why=error))
         return 1
     finally:
         if settings is not None and argv:
+            from os_update_agent.site import note_end
+
             note_end(settings, argv[0])
     return 0
+
+
+def _resume(settings: Settings, spare: Spare, argv: Sequence[str]) -> None:
+    # Late, so that it is imported while dnf is: each of the two takes as long.
+    from os_update_agent.resume import resume
+    from os_update_agent.site import open_site, worker_unit
+
+    if argv:
+        # It may hold a proxy's password, and it has been read.
+        (settings.run / f"{worker_unit(argv[0])}.env").unlink(missing_ok=True)
+    resume(open_site(settings, spare))
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from os_update_agent.errors import PackageError
-from os_update_agent.model import Package, PackageState
+from os_update_agent.model import Offer, Package, PackageState
 from os_update_agent.packages.apt_parse import (
     Simulated,
     as_changes,
@@ -210,7 +210,17 @@ def test_versions_that_no_repository_has_any_more() -> None:
     asked = [package("epochy", "9.0-1"), package("libapp1"), package("app"), package("oldname", arch="all")]
     text = capture("download-gone.txt")
     assert parse_unavailable(text, asked) == (package("app"), package("epochy", "9.0-1"))
-    assert parse_uris(text) == {"libapp1_1.0-1_amd64.deb": 20672, "oldname_1.0-1_all.deb": 20672}
+    sums = {
+        "libapp1_1.0-1_amd64.deb": "2aad0e3a466432163c5b3ccb48e46fbb6566dfd24d3564ae4fb05e0c2f693b10",
+        "oldname_1.0-1_all.deb": "2d1cc72b573f329259f1da62388518f913c0087c2a6701f5fa90bda60ac029d4",
+    }
+    assert parse_uris(text) == {name: Offer(20672, None, sum_) for name, sum_ in sums.items()}
+
+
+def test_a_repository_with_no_sha256_says_none() -> None:
+    line = "'http://deb.example/app_1.0-1_amd64.deb' app_1.0-1_amd64.deb 20672 {}"
+    for checksum in ("", "MD5Sum:0123456789abcdef0123456789abcdef", "SHA512:" + "0" * 128):
+        assert parse_uris(line.format(checksum)) == {"app_1.0-1_amd64.deb": Offer(20672)}
 
 
 def test_a_name_that_nobody_knows() -> None:
@@ -231,7 +241,10 @@ def test_one_of_a_pair_may_be_gone_and_the_other_not() -> None:
 def test_everything_may_be_there() -> None:
     text = capture("download-uris.txt")
     assert parse_unavailable(text, [package("libapp1"), package("turns", arch="all")]) == ()
-    assert parse_uris(text) == {"libapp1_1.0-1_amd64.deb": 20672, "turns_1.0-1_all.deb": 20672}
+    assert {name: offer.size for name, offer in parse_uris(text).items()} == {
+        "libapp1_1.0-1_amd64.deb": 20672,
+        "turns_1.0-1_all.deb": 20672,
+    }
 
 
 def test_the_size_that_a_file_takes_when_installed() -> None:

@@ -17,6 +17,7 @@ class Desk(dnf_link.Desk):
         self.database = "one"
         self.opened_so_far = 0
         self.resolved: List[int] = []
+        self.closed: List[Any] = []
 
     def actions(self) -> Dict[str, Callable[[Any, dnf_link.Request], Any]]:
         def resolving(base: int, request: dnf_link.Request) -> Any:
@@ -34,7 +35,7 @@ class Desk(dnf_link.Desk):
         return self.opened_so_far
 
     def close(self, base: Any) -> None:
-        pass
+        self.closed.append(base)
 
     def cookie(self, root: str) -> str:
         return self.database
@@ -68,6 +69,15 @@ def test_a_rehearsed_transaction_is_resolved_once() -> None:
     assert desk.resolved == [1]
     desk.bases("transact")
     assert desk.resolved == [1, 2]
+
+
+def test_nobody_waits_while_a_base_is_closed() -> None:
+    desk = Desk()
+    assert desk.bases("refresh", "effect", "transact") == [1, 2, 2] and desk.closed == [1]
+    desk.tidy()
+    assert desk.closed == [1, 2]
+    desk.tidy()
+    assert desk.closed == [1, 2]
 
 
 def test_another_transaction_and_another_database_are_resolved_for_themselves() -> None:

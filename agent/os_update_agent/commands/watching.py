@@ -108,7 +108,7 @@ class Doing:
 
     def _look_on(self) -> None:
         while not self._is_over.wait(_LOOK_SECONDS):
-            index = self._settings.run / "work" / REFRESH_FILE
+            index = self._settings.work / REFRESH_FILE
             step = last_step(_read(index, self._begun)) if self.phase == names.REFRESH else None
             answer = self.answer
             holder = None if answer else node_holder(self._settings.lock)
@@ -170,7 +170,7 @@ class Watcher:
 
     def _step(self, run: Run) -> Optional[Step]:
         """What the package manager's own file says, else the end of the run's log, where dpkg and a dnf write."""
-        work = self.site.settings.run / "work"
+        work = self.site.settings.work
         if run.phase == names.REFRESH:
             return last_step(_read(work / REFRESH_FILE, run.started))
         # What is left there before anything is fetched was left by a worker that was killed.

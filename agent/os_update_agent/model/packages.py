@@ -68,6 +68,15 @@ def as_package(line: str) -> Package:
     return Package(*line.split("\t"))
 
 
+class Offer(NamedTuple):
+    """What a repository says of a package: the bytes of its file, the KiB that it takes once installed (None: it does not say), and the
+    sha256 of its file ("": it says another checksum, or none)."""
+
+    size: int
+    installed_kb: Optional[int] = None
+    sha256: str = ""
+
+
 @dataclass(frozen=True)
 class PackageState:
     """Everything that the package database holds, in one order. Equal digest means: restored.

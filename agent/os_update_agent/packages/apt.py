@@ -6,12 +6,13 @@ nothing may be asked, so configuration files are decided by --force-conf*; outpu
 """
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from pathlib import Path
 from typing import IO, ContextManager, Dict, FrozenSet, List, Mapping, Optional, Sequence, Tuple
 
 from os_update_agent.errors import PackageError
-from os_update_agent.model import Change, HeldBack, Identity, Package, PackageState, Selection, Slot, Transaction
+from os_update_agent.model import Change, HeldBack, Identity, Offer, Package, PackageState, Selection, Slot, Transaction
 from os_update_agent.node.lock import Held, first_held, wait_until_free
 from os_update_agent.node.run import run, run_to_file
 from os_update_agent.packages import apt_parse
@@ -105,16 +106,25 @@ class Apt(AptCalls):
         """What the transaction would come to: each package that changes with its new version, None for a removal."""
         return self.simulate(*self._install(transaction, forced=forced)).effect
 
-    def available(self, packages: Sequence[Package]) -> Tuple[Mapping[Package, int], Tuple[Package, ...]]:
-        """Which of the packages the repositories can give (with the size in bytes), and which they cannot. The index is not refreshed."""
+    def available(self, packages: Sequence[Package]) -> Tuple[Mapping[Package, Offer], Tuple[Package, ...]]:
+        """Which of the packages the repositories can give, and which they cannot. The index is not refreshed."""
+        if not packages:
+            return {}, ()
+        with ThreadPoolExecutor(1) as pool:
+            shown = pool.submit(self._run, self._apt("apt-cache", "show", *map(exact, packages)), ok=None)
+            found, missing = self._downloadable(packages)
+        sizes = apt_parse.parse_installed_sizes(shown.result().stdout)
+        return {package: offer._replace(installed_kb=sizes.get(package.identity)) for package, offer in found.items()}, missing
+
+    def _downloadable(self, packages: Sequence[Package]) -> Tuple[Mapping[Package, Offer], Tuple[Package, ...]]:
         asked = list(packages)
         missing: List[Package] = []
         while asked:
             done = self._run(self._apt("apt-get", "-q", "-q", "download", "--print-uris", *map(exact, asked)), ok=None)
             gone = apt_parse.parse_unavailable(done.stderr, asked)
             missing += gone
-            sizes = apt_parse.parse_uris(done.stdout)
-            found = {package: sizes[self.file_name(package)] for package in asked if self.file_name(package) in sizes}
+            offers = apt_parse.parse_uris(done.stdout)
+            found = {package: offers[self.file_name(package)] for package in asked if self.file_name(package) in offers}
             if not gone:
                 if done.returncode or len(found) != len(asked):
                     raise PackageError(f"apt-get download: {apt_parse.first_error(done.stderr)}")
@@ -122,12 +132,6 @@ class Apt(AptCalls):
             # An unknown name makes apt print nothing for the others: ask again without it.
             asked = [package for package in asked if package not in gone]
         return {}, tuple(missing)
-
-    def announced_sizes(self, packages: Sequence[Package]) -> Dict[Identity, int]:
-        """What the index says that packages will take on the disk: KiB. What it does not know is left out."""
-        if not packages:
-            return {}
-        return apt_parse.parse_installed_sizes(self._run(self._apt("apt-cache", "show", *map(exact, packages)), ok=None).stdout)
 
     def installed_sizes(self, files: Sequence[Path]) -> Dict[Identity, int]:
         """What package files will take on the disk: (name, architecture, version) -> KiB."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Dict, FrozenSet, List, Optional, Sequence, Tuple
 
 from os_update_agent.errors import PackageError
-from os_update_agent.model import CONFIG_FILES, Change, Identity, Package, PackageState, Slot
+from os_update_agent.model import CONFIG_FILES, Change, Identity, Offer, Package, PackageState, Slot
 
 STATE_FORMAT = "${Package}\\t${Architecture}\\t${Version}\\t${db:Status-Want}\\t${db:Status-Status}\\t${db:Status-Eflag}\\n"
 
@@ -26,7 +26,7 @@ _NO_PACKAGE = re.compile(r"E: Unable to locate package (?P<name>[^\s:]+)(?::(?P<
 # E: Version '2.0-1' for 'app' was not found
 _NO_VERSION = re.compile(r"E: Version '(?P<version>[^']+)' for '(?P<name>[^':]+)(?::(?P<arch>[^']+))?' was not found")
 # 'http://deb.example/pool/app_2.0-1_amd64.deb' app_2.0-1_amd64.deb 20672 SHA256:ed17...
-_URI = re.compile(r"'(?P<uri>[^']+)' (?P<file>\S+) (?P<size>\d+) \S*")
+_URI = re.compile(r"'(?P<uri>[^']+)' (?P<file>\S+) (?P<size>\d+)(?: SHA256:(?P<sha256>[0-9a-f]{64}))?")
 #  app : Depends: app-extra but it is not installable
 #        Breaks: tool (< 2) but 1.0-1 is to be installed
 _UNMET = re.compile(r"^ (?:\S+ : | {3,})(?P<why>\S.*)$")
@@ -164,9 +164,9 @@ def _is_meant(package: Package, match: "re.Match[str]") -> bool:
     return package.name == match["name"] and (match["arch"] in (None, package.arch) or package.arch == "all")
 
 
-def parse_uris(text: str) -> Dict[str, int]:
-    """File name -> size in bytes, from --print-uris."""
-    return {match["file"]: int(match["size"]) for match in map(_URI.match, text.splitlines()) if match}
+def parse_uris(text: str) -> Dict[str, Offer]:
+    """File name -> what the index says of it, from --print-uris."""
+    return {match["file"]: Offer(int(match["size"]), sha256=match["sha256"] or "") for match in map(_URI.match, text.splitlines()) if match}
 
 
 def parse_installed_sizes(text: str) -> Dict[Identity, int]:

@@ -1,20 +1,20 @@
 """The kept package files (law 3): what is there, fetch, check, prune.
 
-A package manager does not check the signature of a file that it is given by path, so the agent keeps its own sha256 of each file,
-taken when the package manager had checked it against the signed index, and looks at it again before the file is used.
+A package manager does not check the signature of a file that it is given by path, so the agent keeps the sha256 of each file: what the
+signed index says, which the package manager has checked, else its own. It is compared again before the file is used.
 """
 
 import hashlib
 import logging
 import os
 import shutil
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Dict, FrozenSet, List, Mapping, Optional, Sequence, Tuple
 
 from os_update_agent.errors import AgentError, NotRestorable, PackageError
 from os_update_agent.ledger import Ledger
-from os_update_agent.model import ArchiveEntry, Identity, Package
+from os_update_agent.model import ArchiveEntry, Identity, Offer, Package
 from os_update_agent.packages.backend import Backend
 from os_update_agent.packages.space import free_bytes
 from os_update_agent.wording import amount, logged
@@ -53,6 +53,8 @@ class Archive:
         self._ledger = ledger
         self._backend = backend
         self._sound: Dict[str, Tuple[int, int, int]] = {}
+        self._disk = ThreadPoolExecutor(_AT_ONCE)
+        self._on_the_way: List[Future[None]] = []
 
     def prepare(self) -> None:
         """Make the directory, for the agent's eyes only. Raises AgentError where that is impossible."""
@@ -77,9 +79,9 @@ class Archive:
         if not wanted:
             return ()
         available, unavailable = self._backend.available(wanted)
-        self._room_for(sum(available.values()))
+        self._room_for(sum(offer.size for offer in available.values()))
         self._backend.fetch(tuple(available))
-        self._adopt(tuple(available), REPOSITORY)
+        self._adopt(available, REPOSITORY)
         return unavailable
 
     def _drop_damaged(self, packages: Sequence[Package]) -> None:
@@ -122,22 +124,33 @@ class Archive:
                 done.append(package)
             except AgentError as error:
                 failed[package] = str(error)
-        self._adopt(done, REPACK)
+        self._adopt(dict.fromkeys(done, Offer(0)), REPACK)
         return failed
 
-    def _adopt(self, packages: Sequence[Package], origin: str) -> None:
-        paths = [self.directory / self._backend.file_name(package) for package in packages]
+    def _adopt(self, offers: Mapping[Package, Offer], origin: str) -> None:
+        paths = [self.directory / self._backend.file_name(package) for package in offers]
         with ThreadPoolExecutor(_AT_ONCE) as pool:
-            asked = pool.submit(self._backend.installed_sizes, paths)
-            kept = list(pool.map(_onto_the_disk, paths))
+            not_told = [path for path, offer in zip(paths, offers.values()) if offer.installed_kb is None]
+            asked = pool.submit(self._backend.installed_sizes, not_told)
+            kept = list(pool.map(_looked_at, paths, offers.values()))
         sizes = asked.result()
         entries = []
-        for package, path, (digest, found) in zip(packages, paths, kept):
-            entries.append(ArchiveEntry(path.name, *package.identity, digest, found.st_size, sizes.get(package.identity, 0), origin))
+        for (package, offer), path, (sha256, found) in zip(offers.items(), paths, kept):
+            installed = sizes.get(package.identity, 0) if offer.installed_kb is None else offer.installed_kb
+            entries.append(ArchiveEntry(path.name, *package.identity, sha256, found.st_size, installed, origin))
             self._sound[path.name] = _mark(found)
         if entries:
-            _sync_directory(self.directory)
+            self._on_the_way += [self._disk.submit(_onto_the_disk, path) for path in (*paths, self.directory)]
             self._ledger.add_archive_entries(entries)
+
+    def flush(self) -> None:
+        """Return when all that was obtained is there after a power cut, too. Raises PackageError.
+
+        What a power cut before that has damaged is found by its checksum, and obtained again.
+        """
+        on_the_way, self._on_the_way = self._on_the_way, []
+        for one in on_the_way:
+            one.result()
 
     def files(self, packages: Sequence[Package]) -> Tuple[Path, ...]:
         """The checked files of the packages; a damaged one is dropped from the archive. Raises NotRestorable that names what is missing."""
@@ -196,15 +209,28 @@ def _mark(found: os.stat_result) -> Tuple[int, int, int]:
     return found.st_ino, found.st_mtime_ns, found.st_ctime_ns
 
 
-def _onto_the_disk(path: Path) -> Tuple[str, os.stat_result]:
-    """The checksum of a file that is there after a power cut, too, and how it was found before it was read. Raises PackageError."""
+def _looked_at(path: Path, offer: Offer) -> Tuple[str, os.stat_result]:
+    """The checksum of a file, and how it was found before it was read. Raises PackageError.
+
+    The package manager has just compared it with the checksum that the repository says: it need not be read for that again.
+    """
     try:
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
-            found = os.fstat(file.fileno())
+        found = path.stat()
     except OSError as error:
         raise _unreadable(path, error) from error
-    return _checksum(path), found
+    return offer.sha256 if offer.sha256 and found.st_size == offer.size else _checksum(path), found
+
+
+def _onto_the_disk(path: Path) -> None:
+    """Raises PackageError."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise PackageError(f"{path} cannot be written: {error.strerror}") from error
 
 
 def _checksum(path: Path) -> str:
@@ -223,11 +249,3 @@ def _checksum(path: Path) -> str:
 
 def _unreadable(path: Path, error: OSError) -> PackageError:
     return PackageError(f"{path} cannot be read: {error.strerror}")
-
-
-def _sync_directory(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

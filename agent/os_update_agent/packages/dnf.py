@@ -11,13 +11,14 @@ from typing import Callable, Optional, Sequence
 from os_update_agent.node.lock import Held
 from os_update_agent.packages import dnf_record
 from os_update_agent.packages.dnf_locks import first_held, wait_until_free
+from os_update_agent.packages.manager import DNF4
 from os_update_agent.packages.rpm_backend import RpmBackend
 
 
 class Dnf4(RpmBackend):
     """dnf 4 and rpm."""
 
-    program = "dnf4_worker.py"
+    manager = DNF4
 
     def _wait(self, timeout: float) -> None:
         wait_until_free(self._locks, self._rpm_lock, timeout=timeout)

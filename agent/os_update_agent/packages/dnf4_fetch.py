@@ -16,9 +16,15 @@ from os_update_agent.packages.dnf_link import Countdown, all_of
 from os_update_agent.packages.rpm_completion import read_header
 
 
-def available(base: Any, request: Request) -> List[Optional[Tuple[int, int]]]:
-    """The bytes of each wanted package, as a file and once it is installed; None for one that no repository has."""
-    return [None if pkg is None else (int(pkg.downloadsize), int(pkg.installsize)) for pkg in _offers(base, request)]
+def available(base: Any, request: Request) -> List[Optional[Tuple[int, int, str]]]:
+    """The bytes of each wanted package, as a file and once it is installed, and the file's sha256 ("" where the repository has another
+    checksum); None for one that no repository has."""
+    return [None if pkg is None else (int(pkg.downloadsize), int(pkg.installsize), _sha256(pkg)) for pkg in _offers(base, request)]
+
+
+def _sha256(pkg: Any) -> str:
+    kind, checksum = pkg.returnIdSum() or ("", "")
+    return str(checksum) if kind == "sha256" else ""
 
 
 def fetch(base: Any, request: Request) -> None:

@@ -13,6 +13,7 @@ from typing import Any, Callable, FrozenSet, Optional, Sequence
 from os_update_agent.model import Identity
 from os_update_agent.node.lock import Held, first_held, wait_until_free
 from os_update_agent.packages import dnf5_record
+from os_update_agent.packages.manager import DNF5
 from os_update_agent.packages.rpm_backend import RpmBackend
 
 # Below /run: what was installed before a boot asks for no other one.
@@ -22,7 +23,7 @@ _SUGGESTED = "reboot-suggested.json"
 class Dnf5(RpmBackend):
     """dnf 5 and rpm."""
 
-    program = "dnf5_worker.py"
+    manager = DNF5
     reads_drop_ins = True
 
     def _wait(self, timeout: float) -> None:

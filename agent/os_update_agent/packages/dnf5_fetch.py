@@ -17,9 +17,17 @@ _OK = libdnf5.rpm.RpmSignature.CheckResult_OK
 _KEY_MISSING = libdnf5.rpm.RpmSignature.CheckResult_FAILED_KEY_MISSING
 
 
-def offered(base: Any, request: Request) -> List[Optional[Tuple[int, int]]]:
-    """The bytes of each wanted package, as a file and once it is installed; None for one that no repository has."""
-    return [None if pkg is None else (int(pkg.get_download_size()), int(pkg.get_install_size())) for pkg in _offers(base, request)]
+def offered(base: Any, request: Request) -> List[Optional[Tuple[int, int, str]]]:
+    """The bytes of each wanted package, as a file and once it is installed, and the file's sha256 ("" where the repository has another
+    checksum); None for one that no repository has."""
+    return [
+        None if pkg is None else (int(pkg.get_download_size()), int(pkg.get_install_size()), _sha256(pkg)) for pkg in _offers(base, request)
+    ]
+
+
+def _sha256(pkg: Any) -> str:
+    checksum = pkg.get_checksum()
+    return str(checksum.get_checksum()) if checksum.get_type_str() == "sha256" else ""
 
 
 def fetch(base: Any, request: Request) -> None:

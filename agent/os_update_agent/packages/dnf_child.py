@@ -11,14 +11,18 @@ import shutil
 import socket
 import tempfile
 import weakref
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any, Dict, Mapping, Optional
 
-from os_update_agent.errors import PackageError
+from os_update_agent.errors import AgentError, PackageError
 from os_update_agent.node.run import TAIL_LINES, start
+from os_update_agent.packages.manager import DNF4, DNF5, manager_of
 
-_PROGRAMS = ("/usr/bin/dnf-3", "/usr/bin/dnf")
+# Beside this module.
+_PROGRAMS = {DNF4: "dnf4_worker.py", DNF5: "dnf5_worker.py"}
+_COMMANDS = ("/usr/bin/dnf-3", "/usr/bin/dnf")
 _PYTHONS = ("/usr/libexec/platform-python", "/usr/bin/python3")
 _BLOCK = 1 << 16
 
@@ -26,15 +30,15 @@ _BLOCK = 1 << 16
 class Child:
     """The worker for one root. It is started at once and imports dnf while its first request is thought of."""
 
-    def __init__(self, program: str, root: Path, work: Path, dbpath: str) -> None:
-        """``program`` lies beside this module. ``dbpath`` is where rpm's database is below a private root, "" on a node of its own,
-        where rpm knows. Raises PackageError."""
+    def __init__(self, manager: str, root: Path, work: Path) -> None:
+        """Raises PackageError."""
         # What is printed for nobody: the end of it goes into an error message.
         self._said = tempfile.TemporaryFile(dir=work)  # noqa: SIM115
+        self._is_left = False
         self._socket, theirs = socket.socketpair()
         with theirs:
-            argv = [system_python(), "-I", "-B", str(Path(__file__).with_name(program)), str(root), str(theirs.fileno())]
-            self._process = start(argv, self._said, env=_environment(work, dbpath), pass_fds=[theirs.fileno()])
+            argv = [system_python(), "-I", "-B", str(Path(__file__).with_name(_PROGRAMS[manager])), str(root), str(theirs.fileno())]
+            self._process = start(argv, self._said, env=_environment(work, root), pass_fds=[theirs.fileno()])
         self.close = weakref.finalize(self, _end, self._socket, self._process, self._said)
 
     def ask(self, request: Mapping[str, Any], output: Optional[IO[bytes]]) -> Dict[str, Any]:
@@ -59,9 +63,16 @@ class Child:
             self._socket.close()
             raise
 
+    def leave(self) -> None:
+        """Ask it nothing more. It ends when it has tidied up, which close() waits for."""
+        self._is_left = True
+        # It may have ended, or we were interrupted while it was at work.
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+
     @property
     def is_alive(self) -> bool:
-        return self.close.alive and self._process.poll() is None
+        return self.close.alive and not self._is_left and self._process.poll() is None
 
     def _line(self) -> bytes:
         line = b""
@@ -78,19 +89,47 @@ class Child:
         return "; ".join(said.splitlines()[-TAIL_LINES:])
 
 
+class Spare:
+    """A worker that is started before anybody knows what for, because it takes long to get ready; whoever needs one first has it."""
+
+    def __init__(self, name: str, root: Path, work: Path) -> None:
+        """``name`` is the package manager that agent.conf names. Nothing is started, and nothing said, where that is not dnf."""
+        self._child: Optional[Child] = None
+        with suppress(AgentError):
+            manager = manager_of(name)
+            if manager in _PROGRAMS:
+                self._child = Child(manager, root, work)
+
+    def take(self) -> Optional[Child]:
+        """The worker; None where there is none any more."""
+        child, self._child = self._child, None
+        return child
+
+    def close(self) -> None:
+        child = self.take()
+        if child is not None:
+            child.close()
+
+
 def _end(connection: socket.socket, process: Any, said: IO[bytes]) -> None:
     connection.close()
     process.wait()
     said.close()
 
 
-def _environment(work: Path, dbpath: str) -> Mapping[str, str]:
+def database_below(root: Path) -> Path:
+    """Where rpm's database is, below a private root: other systems' rpm looks elsewhere. On a node of its own rpm knows best."""
+    new = Path("usr/lib/sysimage/rpm")
+    return new if any((root / new).glob("rpmdb.*")) else Path("var/lib/rpm")
+
+
+def _environment(work: Path, root: Path) -> Mapping[str, str]:
     """dnf reads rpm's configuration more than once and asks rpmkeys besides: only a file of macros reaches them all."""
-    if not dbpath:
+    if root == Path("/"):
         return {}
     home = work / "rpm"
     home.mkdir(mode=0o700, exist_ok=True)
-    macros, text = home / ".rpmmacros", f"%_dbpath {dbpath}\n"
+    macros, text = home / ".rpmmacros", f"%_dbpath /{database_below(root)}\n"
     with tempfile.NamedTemporaryFile("w", dir=home, encoding="utf-8", delete=False) as staging:
         staging.write(text)
     os.replace(staging.name, macros)
@@ -100,7 +139,7 @@ def _environment(work: Path, dbpath: str) -> Mapping[str, str]:
 @lru_cache(maxsize=1)
 def system_python() -> str:
     """The Python that has dnf's bindings: the one that dnf itself is run by. Raises PackageError."""
-    for program in _PROGRAMS:
+    for program in _COMMANDS:
         try:
             with open(program, "rb") as file:
                 first = file.readline(200).decode("ascii", "replace").split()

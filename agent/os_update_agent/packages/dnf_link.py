@@ -48,6 +48,7 @@ class Desk:
         self._base = None  # type: Any
         self._cookie = ""
         self._is_planned = False
+        self._is_kept = True
         self._rehearsed = None  # type: Optional[Request]
         self._rehearsal = {}  # type: Dict[str, Any]
 
@@ -78,6 +79,7 @@ class Desk:
     # --- the same for all
 
     def answer(self, request: Request) -> Dict[str, Any]:
+        self.tidy()
         action = request["action"]
         is_kept = False
         try:
@@ -99,8 +101,12 @@ class Desk:
             traceback.print_exc()
             return {"error": f"{type(error).__name__}: {error}"}
         finally:
-            if not is_kept:
-                self.clear()
+            self._is_kept = is_kept
+
+    def tidy(self) -> None:
+        """Close the Base that the last answer came from, unless it is kept. Behind the answer: nobody has to wait for that."""
+        if not self._is_kept:
+            self.clear()
 
     def _prepared(self, request: Request) -> Any:
         """A Base for the request: the kept one, where it still tells the truth and nothing that matters was hidden in it."""
@@ -221,6 +227,7 @@ def serve(descriptor: int, desk: Desk) -> None:
             answer = desk.answer({**request, _LINK: link})
             sys.stdout.flush()
             link.sendall(json.dumps(answer).encode() + b"\n")
+            desk.tidy()
     except OSError:
         # Nobody is at the other end any more.
         return

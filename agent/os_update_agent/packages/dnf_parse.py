@@ -7,8 +7,7 @@ from os_update_agent.errors import PackageError
 from os_update_agent.model import Change, HeldBack, Identity, Package, PackageState, Slot
 from os_update_agent.packages.space import NewKernels
 
-STATE_FORMAT = r"%{name}\t%{arch}\t%{epochnum}\t%{version}-%{release}\t%{sigmd5}\n"
-SIZE_FORMAT = r"%{name}\t%{arch}\t%{epochnum}\t%{version}-%{release}\t%{longsize}\n"
+STATE_FORMAT = r"%{name}\t%{arch}\t%{epochnum}\t%{version}-%{release}\t%{sigmd5}\t%{longsize}\n"
 FILES_FORMAT = r"[%{filenames}\t%{longfilesizes}\n]"
 KEYS = "gpg-pubkey"
 _KIB = 1024
@@ -32,7 +31,7 @@ def parse_installed(text: str, mark_of: Callable[[str, str], str], native: str, 
     when it was installed again, counts once.
     """
     packages = []
-    for name, arch, version, digest in _identified(text):
+    for name, arch, version, digest, _ in _identified(text):
         if name != KEYS:
             packages.append(Package(name, arch, version, mark=mark_of(name, arch), digest="" if digest == "(none)" else digest))
     if not packages:
@@ -46,8 +45,8 @@ def dnf_word(mark: str) -> str:
 
 
 def parse_sizes(text: str) -> Dict[Identity, int]:
-    """(name, architecture, version) -> KiB, from SIZE_FORMAT."""
-    return {(name, arch, version): kib(int(size)) for name, arch, version, size in _identified(text)}
+    """(name, architecture, version) -> KiB, from the same."""
+    return {(name, arch, version): kib(int(size)) for name, arch, version, _, size in _identified(text)}
 
 
 def kib(size: int) -> int:
@@ -80,14 +79,14 @@ def evr(epoch: str, version: str) -> str:
     return version if epoch in ("0", "") else f"{epoch}:{version}"
 
 
-def _identified(text: str) -> List[Tuple[str, str, str, str]]:
+def _identified(text: str) -> List[Tuple[str, str, str, str, str]]:
     rows = []
     for line in text.splitlines():
         fields = line.split("\t")
-        if len(fields) != 5:
+        if len(fields) != 6:
             raise PackageError(f"rpm printed a line that is not understood: {line!r}")
-        name, arch, epoch, version, rest = fields
-        rows.append((name, arch, evr(epoch, version), rest))
+        name, arch, epoch, version, digest, size = fields
+        rows.append((name, arch, evr(epoch, version), digest, size))
     return rows
 
 

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import IO, Any, Callable, ClassVar, Dict, FrozenSet, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from os_update_agent.errors import AgentError, Busy, PackageError
-from os_update_agent.model import Change, HeldBack, Identity, Package, PackageState, Selection, Slot, Transaction
+from os_update_agent.model import Change, HeldBack, Identity, Offer, Package, PackageState, Selection, Slot, Transaction
 from os_update_agent.node.lock import Held
 from os_update_agent.node.run import run
 from os_update_agent.packages import dnf_parse, rpm_reboot
-from os_update_agent.packages.dnf_child import Child
+from os_update_agent.packages.dnf_child import Child, Spare
 from os_update_agent.packages.dnf_parse import dnf_word
 from os_update_agent.packages.dnf_settings import settings_files
 from os_update_agent.packages.progress import STATUS_FILE
@@ -34,8 +34,9 @@ class RpmBackend(RpmCalls):
     """dnf and rpm on ``root``. ``archive`` is where package files are kept, ``work`` is for the files of the worker.
 
     ``lock_timeout`` (seconds) bounds the waiting for the locks of dnf and rpm; then Busy names the holder. ``value`` goes into the
-    comment that dnf's history keeps. ``config_files``: rpm has no switch for it; a changed %config(noreplace) file is always kept and
-    the new one laid beside it as .rpmnew, a changed %config file is always replaced and the old one kept as .rpmsave.
+    comment that dnf's history keeps. ``spare`` is a child that has been started before, for whichever backend needs one first.
+    ``config_files``: rpm has no switch for it; a changed %config(noreplace) file is always kept and the new one laid beside it as .rpmnew,
+    a changed %config file is always replaced and the old one kept as .rpmsave.
     """
 
     archive: Path
@@ -43,12 +44,14 @@ class RpmBackend(RpmCalls):
     lock_timeout: float = 600.0
     config_files: str = "keep"
     value: str = ""
+    spare: Optional[Spare] = None
     name = "dnf"
     repacks = False
-    # The program of the child, beside this module.
-    program: ClassVar[str]
+    # Which dnf it is.
+    manager: ClassVar[str]
     _verified: bool = field(default=False, init=False)
     _child: Optional[Child] = field(default=None, init=False, repr=False)
+    _sizes: Dict[Identity, int] = field(default_factory=dict, init=False, repr=False)
     _last: LastState = field(default_factory=LastState, init=False, repr=False)
 
     # --- what each dnf has of its own
@@ -92,18 +95,30 @@ class RpmBackend(RpmCalls):
 
     def capture(self) -> PackageState:
         """The state of the package database. Raises PackageError where it is damaged, cannot be read or is empty."""
-        if not self._verified:
-            # Once for each backend, thus each run: rpm -qa does not say all that is wrong. It needs the lock, which others may hold.
-            self._verified = self._verify()
         files = [*(self.root / self._dbpath).glob("*"), *self._record_files(), *settings_files(self.root, drop_ins=self.reads_drop_ins)]
-        return self._last.get(files, self._read)
+        if self._verified:
+            return self._last.get(files, self._read)
+        # Once for each backend, thus each run: rpm -qa does not say all that is wrong. It needs the lock, which others may hold.
+        with ThreadPoolExecutor(1) as pool:
+            verified = pool.submit(self._verify)
+            try:
+                return self._last.get(files, self._read)
+            finally:
+                # Its error says more.
+                self._verified = verified.result()
 
     def _read(self) -> PackageState:
         with ThreadPoolExecutor(1) as pool:
             several = pool.submit(self._install_only)
             text = self._rpm("-qa", "--queryformat", dnf_parse.STATE_FORMAT)
             marks = self._marks()
+        self._sizes = dnf_parse.parse_sizes(text)
         return dnf_parse.parse_installed(text, marks, native_architecture(), several.result())
+
+    def present_sizes(self) -> Dict[Identity, int]:
+        """What the installed packages take: (name, architecture, version) -> KiB. Raises PackageError as capture() does."""
+        self.capture()
+        return self._sizes
 
     def interrupted(self) -> bool:
         """Are there two versions in one place, or a transaction without an end that no dnf is at work on?"""
@@ -145,23 +160,16 @@ class RpmBackend(RpmCalls):
         state = self.capture()
         return dnf_parse.as_effect(self._ask("effect", **_asked(transaction, state.native, forced)), state)
 
-    def available(self, packages: Sequence[Package]) -> Tuple[Mapping[Package, int], Tuple[Package, ...]]:
-        """Which of the packages the repositories can give (with the size in bytes), and which they cannot. Nothing is refreshed."""
+    def available(self, packages: Sequence[Package]) -> Tuple[Mapping[Package, Offer], Tuple[Package, ...]]:
+        """Which of the packages the repositories can give, and which they cannot. Nothing is refreshed."""
         if not packages:
             return {}, ()
-        found = {package: size for package, (size, _) in self._offered(packages).items()}
+        answers = dict(zip(packages, self._ask("available", wanted=[package.identity for package in packages])))
+        found = {
+            package: Offer(size, dnf_parse.kib(installed), sha256)
+            for package, (size, installed, sha256) in ((package, answer) for package, answer in answers.items() if answer is not None)
+        }
         return found, tuple(package for package in packages if package not in found)
-
-    def announced_sizes(self, packages: Sequence[Package]) -> Dict[Identity, int]:
-        """What the repositories say that packages will take on the disk: KiB. What none has is left out."""
-        return {package.identity: dnf_parse.kib(size) for package, (_, size) in self._offered(packages).items()}
-
-    def _offered(self, packages: Sequence[Package]) -> Dict[Package, Tuple[int, int]]:
-        """The bytes of packages, as files and once they are installed; without those that no repository has."""
-        if not packages:
-            return {}
-        sizes: List[Optional[Tuple[int, int]]] = self._ask("available", wanted=[package.identity for package in packages])
-        return {package: (size[0], size[1]) for package, size in zip(packages, sizes) if size is not None}
 
     def kernels(self, packages: Sequence[Package]) -> Tuple[Package, ...]:
         """Those of the packages that may put a kernel into /boot: most of them are its modules, its tools and the like."""
@@ -246,7 +254,8 @@ class RpmBackend(RpmCalls):
             return (str(error),)
         finally:
             # It may have replaced the dnf, rpm or Python that the worker runs: what it has not loaded yet would be of another version.
-            self._dismiss()
+            if self._child is not None:
+                self._child.leave()
 
     def purge(self, packages: Sequence[Package], output: IO[bytes]) -> None:
         """Nothing: rpm leaves no configuration behind that its database knows of."""
@@ -305,7 +314,8 @@ class RpmBackend(RpmCalls):
     def _worker(self) -> Child:
         if self._child is None or not self._child.is_alive:
             self._dismiss()
-            self._child = Child(self.program, self.root, self.work, f"/{self._dbpath}" if self._is_private else "")
+            ready = self.spare.take() if self.spare else None
+            self._child = ready if ready and ready.is_alive else Child(self.manager, self.root, self.work)
         return self._child
 
 

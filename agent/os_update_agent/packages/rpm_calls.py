@@ -10,6 +10,7 @@ from os_update_agent.model import Identity, Package
 from os_update_agent.node.lock import holder
 from os_update_agent.node.run import Completed, run
 from os_update_agent.packages import dnf_parse
+from os_update_agent.packages.dnf_child import database_below
 from os_update_agent.packages.dnf_settings import DnfSettings, read_settings
 from os_update_agent.packages.space import NewKernels
 
@@ -30,11 +31,7 @@ class RpmCalls:
         """What package files will take on the disk: (name, architecture, version) -> KiB."""
         if not files:
             return {}
-        return dnf_parse.parse_sizes(run(["rpm", "-qp", "--nosignature", "--queryformat", dnf_parse.SIZE_FORMAT, *map(str, files)]).stdout)
-
-    def present_sizes(self) -> Dict[Identity, int]:
-        """What the installed packages take: (name, architecture, version) -> KiB."""
-        return dnf_parse.parse_sizes(self._rpm("-qa", "--queryformat", dnf_parse.SIZE_FORMAT))
+        return dnf_parse.parse_sizes(run(["rpm", "-qp", "--nosignature", "--queryformat", dnf_parse.STATE_FORMAT, *map(str, files)]).stdout)
 
     def paths(self, packages: Sequence[Package]) -> FrozenSet[str]:
         """All files of installed packages."""
@@ -87,11 +84,8 @@ class RpmCalls:
 
     @property
     def _dbpath(self) -> Path:
-        """Where the database is, below the root. On a node of its own rpm knows best; other systems' rpm looks elsewhere."""
-        if not self._is_private:
-            return Path(evaluated("%{_dbpath}").lstrip("/"))
-        new = Path("usr/lib/sysimage/rpm")
-        return new if any((self.root / new).glob("rpmdb.*")) else Path("var/lib/rpm")
+        """Where the database is, below the root."""
+        return database_below(self.root) if self._is_private else Path(evaluated("%{_dbpath}").lstrip("/"))
 
 
 def complaints_of(done: Completed) -> List[str]:

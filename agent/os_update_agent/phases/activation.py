@@ -5,16 +5,16 @@ import time
 from dataclasses import replace
 from typing import Dict, List, Mapping, Tuple
 
-from os_update_agent.activation import BACK, FORTH, Restarts, reboot_is_due, restarts
+from os_update_agent.activation import BACK, FORTH, IF_NEEDED, Restarts, reboot_is_due, restarts
 from os_update_agent.errors import AgentError
 from os_update_agent.model import Run
 from os_update_agent.node import units
 from os_update_agent.node.detach import CALLER_UNIT, restart_when_idle
+from os_update_agent.node.privacy import OUR_NAME
 from os_update_agent.node.reboot import ask_for_reboot, stale_services
 from os_update_agent.phases.names import HEALTH, REBOOT, RESTART, RETURN
 from os_update_agent.phases.switching import SETTLE_SECONDS
 from os_update_agent.phases.work import Phase, Work, noted
-from os_update_agent.site import OUR_NAME
 from os_update_agent.wording import named
 
 REBOOT_TRIES = 2
@@ -29,7 +29,8 @@ def restart(work: Work) -> Run:
     Raises AgentError when a service does not come up again, CommandFailed.
     """
     run, root = work.run, work.site.settings.root
-    rule, reasons = work.policy.reboot, work.site.reboot_reasons(work.policy)
+    rule = work.policy.reboot
+    reasons = work.site.reboot_reasons(work.policy) if rule == IF_NEEDED else ()
     if reboot_is_due(rule, reasons, direction=_direction(run), rebooted=run.rebooted):
         if work.systemctl is not None:
             return replace(run, phase=REBOOT, reboot_from=work.site.boot_id(), reboots_asked=0)

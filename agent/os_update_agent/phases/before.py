@@ -94,9 +94,12 @@ def fetch(work: Work) -> Run:
     work.transition.fetch(before, target)
     run = _keep_old(work, before, target)
     if run.kind == DOWNLOAD:
+        work.archive.flush()
         return replace(run, after=run.before, phase=RECORD)
     work.transition.check_space(before, target)
     work.transition.rehearse(before, target, forced=run.kind == RESTORE)
+    # Only now: the disk was at work all the time.
+    work.archive.flush()
     work.check_deadline()
     return replace(run, phase=LEAVE)
 
