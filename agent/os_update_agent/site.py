@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Callable, Optional, Tuple
 from os_update_agent.errors import AgentError
 from os_update_agent.ledger import Ledger
 from os_update_agent.node.boot import boot_id
+from os_update_agent.node.directories import OUR_NAME, make_private
 from os_update_agent.node.lock import process_name, works_for_node_holder
-from os_update_agent.node.privacy import OUR_NAME, close_directory, close_files, make_private
+from os_update_agent.node.privacy import close_directory, close_files
 from os_update_agent.policy import Policy
 from os_update_agent.settings import Settings
 

@@ -16,7 +16,7 @@ from typing import IO, Iterator, Mapping, Optional
 from os_update_agent.conclusion import facts_of
 from os_update_agent.errors import BUG_STATUS, AgentError, LedgerError, bug
 from os_update_agent.model import Run
-from os_update_agent.node.privacy import make_private
+from os_update_agent.node.directories import make_private
 from os_update_agent.phases import activation, before, end, outside, switching
 from os_update_agent.phases.names import CHECK, FINISHED, LEAVE, REBOOT, RECORD, RESTART, RETURN, TRANSACT, UNDO, VERIFY
 from os_update_agent.phases.work import Phase, Work, noted

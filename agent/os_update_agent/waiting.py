@@ -14,8 +14,8 @@ from os_update_agent import decision
 from os_update_agent.conclusion import store
 from os_update_agent.errors import AgentError, Busy
 from os_update_agent.model import Run
+from os_update_agent.node.directories import make_private
 from os_update_agent.node.lock import is_held, node_holder, node_lock, short_lock
-from os_update_agent.node.privacy import make_private
 from os_update_agent.phases import names
 from os_update_agent.policy import Policy
 from os_update_agent.report import outcome_of_error

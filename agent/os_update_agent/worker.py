@@ -1,4 +1,7 @@
-"""The worker: a process of its own that takes unfinished deliveries to their end. Started by whoever waits for one."""
+"""The worker: a process of its own that takes unfinished deliveries to their end. Started by whoever waits for one.
+
+Here are only the imports that starting dnf's child needs; all others are late, made while that one makes its own.
+"""
 
 import logging
 import os
@@ -8,10 +11,9 @@ from typing import Optional, Sequence
 
 from os_update_agent.errors import AgentError
 from os_update_agent.node import journal
-from os_update_agent.node.privacy import make_private
+from os_update_agent.node.directories import make_private
 from os_update_agent.packages.dnf_child import Spare
 from os_update_agent.settings import Settings, load
-from os_update_agent.wording import logged
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +30,8 @@ def main(argv: Sequence[str] = ()) -> int:
         with closing(Spare(settings.backend, settings.root, settings.work)) as spare:
             _resume(settings, spare, argv)
     except AgentError as error:
+        from os_update_agent.wording import logged
+
         log.error(logged(worker="ended", why=error))
         return 1
     finally:
@@ -39,7 +43,6 @@ def main(argv: Sequence[str] = ()) -> int:
 
 
 def _resume(settings: Settings, spare: Spare, argv: Sequence[str]) -> None:
-    # Late, so that it is imported while dnf is: each of the two takes as long.
     from os_update_agent.resume import resume
     from os_update_agent.site import open_site, worker_unit
 

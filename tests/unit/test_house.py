@@ -210,8 +210,24 @@ def test_what_is_slow_is_imported_when_it_is_needed() -> None:
 
 
 def test_a_delivery_with_nothing_to_do_waits_for_no_import_that_it_does_not_need() -> None:
+    found = imported_by("hook")
+    assert "resume" in found and "model.runs" in found
+    assert not found & set(NOT_AT_FIRST)
+    libraries = {name.partition(".")[0] for module in found for name in imports(modules()[module], late=False)}
+    assert not libraries & set(NOT_AT_FIRST)
+
+
+def test_a_worker_imports_only_what_starting_dnf_needs_before_it_has_started_it() -> None:
+    assert imported_by("worker") == {
+        *("worker", "__init__", "errors", "settings", "node.directories", "node.journal", "node.run"),
+        *("packages.dnf_child", "packages.manager"),
+    }
+
+
+def imported_by(first: str) -> Set[str]:
+    """The modules that are there when one of them has been imported."""
     found: Set[str] = set()
-    todo = {"hook"}
+    todo = {first}
     while todo:
         module = todo.pop()
         found.add(module)
@@ -221,10 +237,7 @@ def test_a_delivery_with_nothing_to_do_waits_for_no_import_that_it_does_not_need
                 parts.pop()
             for known in (".".join(parts), ".".join((*parts, "__init__"))):
                 todo |= {known} & set(modules()) - found
-    assert "resume" in found and "model.runs" in found
-    assert not found & set(NOT_AT_FIRST)
-    libraries = {name.partition(".")[0] for module in found for name in imports(modules()[module], late=False)}
-    assert not libraries & set(NOT_AT_FIRST)
+    return found
 
 
 @pytest.mark.parametrize("module", PURE)

@@ -6,59 +6,36 @@ only forward is clean from there; output goes to a file, never to a pipe.
 """
 
 import os
-import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, Callable, ClassVar, Dict, FrozenSet, Iterator, List, Mapping, Optional, Sequence, Tuple
+from typing import IO, Any, Callable, Dict, FrozenSet, List, Mapping, Optional, Sequence, Tuple
 
-from os_update_agent.errors import AgentError, Busy, PackageError
+from os_update_agent.errors import PackageError
 from os_update_agent.model import Change, HeldBack, Identity, Offer, Package, PackageState, Selection, Slot, Transaction
 from os_update_agent.node.lock import Held
 from os_update_agent.node.run import run
 from os_update_agent.packages import dnf_parse, rpm_reboot
-from os_update_agent.packages.dnf_child import Child, Spare
+from os_update_agent.packages.dnf_calls import DnfCalls
 from os_update_agent.packages.dnf_parse import dnf_word
 from os_update_agent.packages.dnf_settings import settings_files
 from os_update_agent.packages.progress import STATUS_FILE
-from os_update_agent.packages.rpm_calls import RpmCalls, complaints_of, native_architecture
+from os_update_agent.packages.rpm_calls import complaints_of, native_architecture
 from os_update_agent.packages.stamp import LastState
-
-_COMMENT_LENGTH = 80
-_BUSY_PAUSE = 0.2
 
 
 @dataclass
-class RpmBackend(RpmCalls):
-    """dnf and rpm on ``root``. ``archive`` is where package files are kept, ``work`` is for the files of the worker.
+class RpmBackend(DnfCalls):
+    """dnf and rpm on ``root``."""
 
-    ``lock_timeout`` (seconds) bounds the waiting for the locks of dnf and rpm; then Busy names the holder. ``value`` goes into the
-    comment that dnf's history keeps. ``spare`` is a child that has been started before, for whichever backend needs one first.
-    ``config_files``: rpm has no switch for it; a changed %config(noreplace) file is always kept and the new one laid beside it as .rpmnew,
-    a changed %config file is always replaced and the old one kept as .rpmsave.
-    """
-
-    archive: Path
-    work: Path
-    lock_timeout: float = 600.0
-    config_files: str = "keep"
-    value: str = ""
-    spare: Optional[Spare] = None
     name = "dnf"
     repacks = False
-    # Which dnf it is.
-    manager: ClassVar[str]
     _verified: bool = field(default=False, init=False)
-    _child: Optional[Child] = field(default=None, init=False, repr=False)
     _sizes: Dict[Identity, int] = field(default_factory=dict, init=False, repr=False)
     _last: LastState = field(default_factory=LastState, init=False, repr=False)
 
     # --- what each dnf has of its own
-
-    def _wait(self, timeout: float) -> None:
-        """Wait so many seconds at most until nobody holds one of the locks of dnf and rpm. Raises Busy that names the holder."""
-        raise NotImplementedError
 
     def held(self) -> Optional[Held]:
         """A lock of dnf or rpm that somebody holds just now, and who does. Raises PackageError."""
@@ -88,10 +65,6 @@ class RpmBackend(RpmCalls):
         return frozenset()
 
     # --- reading
-
-    def wait(self) -> None:
-        """Wait until nobody holds one of the locks of dnf and rpm. Raises Busy that names the holder."""
-        self._wait(self.lock_timeout)
 
     def capture(self) -> PackageState:
         """The state of the package database. Raises PackageError where it is damaged, cannot be read or is empty."""
@@ -268,55 +241,6 @@ class RpmBackend(RpmCalls):
 
     def hold(self, packages: Sequence[Package]) -> None:
         """Nothing: rpm knows no holds; dnf's versionlock is the operator's file, which is read and never written."""
-
-    @contextmanager
-    def session(self) -> Iterator[None]:
-        """One worker for all requests, started at once: it gets ready while the database is looked at."""
-        with suppress(AgentError):
-            # It is told where it is needed.
-            self._worker()
-        try:
-            yield
-        finally:
-            self._dismiss()
-
-    # --- how the tools are called
-
-    def _ask(self, action: str, output: Optional[IO[bytes]] = None, **details: Any) -> Any:
-        """Let the worker do something; what it prints goes to ``output``, else it is kept for an error. Raises PackageError, Busy."""
-        value = self.value if len(self.value) <= _COMMENT_LENGTH else f"{self.value[: _COMMENT_LENGTH - 3]}..."
-        request = {
-            "action": action,
-            "root": str(self.root),
-            "comment": f"os-update-agent {value}".strip(),
-            **details,
-        }
-        left, end = self.lock_timeout, time.monotonic() + self.lock_timeout
-        while True:
-            self._wait(left)
-            answer = self._worker().ask(request, output)
-            if "busy" not in answer or time.monotonic() > end:
-                break
-            # It was free when we looked.
-            time.sleep(_BUSY_PAUSE)
-            left = max(0.0, round(end - time.monotonic(), 1))
-        if "busy" in answer:
-            raise Busy(f"the package manager is locked: {answer['busy']}")
-        if "error" in answer:
-            raise PackageError(" ".join(str(answer["error"]).split()))
-        return answer["answer"]
-
-    def _dismiss(self) -> None:
-        if self._child is not None:
-            self._child.close()
-            self._child = None
-
-    def _worker(self) -> Child:
-        if self._child is None or not self._child.is_alive:
-            self._dismiss()
-            ready = self.spare.take() if self.spare else None
-            self._child = ready if ready and ready.is_alive else Child(self.manager, self.root, self.work)
-        return self._child
 
 
 def _written(output: IO[bytes], start: int) -> List[str]:

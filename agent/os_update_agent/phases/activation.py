@@ -10,7 +10,7 @@ from os_update_agent.errors import AgentError
 from os_update_agent.model import Run
 from os_update_agent.node import units
 from os_update_agent.node.detach import CALLER_UNIT, restart_when_idle
-from os_update_agent.node.privacy import OUR_NAME
+from os_update_agent.node.directories import OUR_NAME
 from os_update_agent.node.reboot import ask_for_reboot, stale_services
 from os_update_agent.phases.names import HEALTH, REBOOT, RESTART, RETURN
 from os_update_agent.phases.switching import SETTLE_SECONDS
