@@ -6,7 +6,7 @@ Each from the same state, on copies of one and the same private root:
   restore  the hook is delivered the first value again, whose packages no repository needs to have
            bare: dnf -y history undo last, from a repository that still has everything; and
            bare: dnf -y --disablerepo=* downgrade FILE..., with the files at hand
-100 packages stay, and a second repository, all of it newer than what the node has seen, lists 4000 that are not installed.
+100 packages stay, and a second repository, all of it newer than what the node has seen, lists 20000 that are not installed.
 dnf 5 and what speaks to it, bare or not, run in a root of Debian sid, which is entered anew for each command.
 """
 
@@ -24,7 +24,9 @@ from packages.hand_rpm import Dnf5Hand, DnfHand
 STRICT = ("--setopt=*.skip_if_unavailable=0", "--setopt=installonly_limit=0")
 HANDS = {"dnf": DnfHand, "dnf5": Dnf5Hand}
 NAMES = {"dnf": "dnf 4", "dnf5": "dnf 5"}
-OTHERS = 4000
+# A node of Rocky 9.8 lists about 10000 packages (2767 of them in BaseOS), one of CentOS Stream 8 listed 43000 (18931 and 24171), by what
+# `dnf repolist -v` said of them; CentOS Stream 9 lies between.
+OTHERS = 20_000
 GOAL = 1.15
 
 
