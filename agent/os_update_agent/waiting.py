@@ -8,7 +8,7 @@ import logging
 import os
 import sys
 import time
-from typing import Callable, Optional
+from typing import Callable, Optional, Tuple
 
 from os_update_agent import decision
 from os_update_agent.conclusion import store
@@ -55,6 +55,7 @@ def see_through(
     end = begun + policy.lock_timeout
     workers = _Workers(site)
     while True:
+        seen = _ledger_mark(site)
         delivery = site.ledger.delivery(config_id)
         if delivery is None or delivery.finished is not None:
             return
@@ -66,24 +67,43 @@ def see_through(
         if meanwhile is not None:
             meanwhile()
             meanwhile = None
-        _pause(begun, watch)
+        _pause(site, seen, begun, watch)
 
 
 def finish_open(site: Site, watch: Optional[Watch] = None) -> None:
     """Have a worker take everything that is open to its end, and wait for that. Raises AgentError, CommandFailed, LedgerError."""
     begun = time.monotonic()
     workers = _Workers(site)
-    while _is_open(site):
+    while True:
+        seen = _ledger_mark(site)
+        if not _is_open(site):
+            return
         runs = site.ledger.open_runs() if watch is not None else ()
         if watch is not None and runs:
             watch(runs[0])
         workers.start_where_none_is(lambda: not _is_open(site))
-        _pause(begun, watch)
+        _pause(site, seen, begun, watch)
 
 
-def _pause(begun: float, watch: Optional[Watch]) -> None:
-    """Who looks often has soon used more processor time than what is waited for; a hundredth of it is no wait for anybody."""
-    time.sleep(min(max(POLL_SECONDS, (time.monotonic() - begun) / 100), LONGEST_POLL_SECONDS if watch is None else WATCHED_SECONDS))
+def _pause(site: Site, seen: Optional[Tuple[int, int]], begun: float, watch: Optional[Watch]) -> None:
+    """Until the ledger has changed since it was ``seen``, or it is time to look anyway.
+
+    Who asks the ledger often has soon used more processor time than what is waited for; a look at its file costs next to nothing. That
+    misses what changes twice within a tick of the clock, so the ledger is asked after a hundredth of the time that has passed as well.
+    """
+    longest = LONGEST_POLL_SECONDS if watch is None else WATCHED_SECONDS
+    end = time.monotonic() + min(max(POLL_SECONDS, (time.monotonic() - begun) / 100), longest)
+    while time.monotonic() < end and _ledger_mark(site) == seen:
+        time.sleep(POLL_SECONDS)
+
+
+def _ledger_mark(site: Site) -> Optional[Tuple[int, int]]:
+    """Another one after a change, as far as the clock of the file system can tell."""
+    try:
+        found = site.settings.ledger.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size
 
 
 def leave_open(site: Site, *, until_whole: bool = False) -> None:

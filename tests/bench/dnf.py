@@ -45,6 +45,7 @@ class DnfWorld(World):
         self.hand.make(*self.names, *self.staying)
         if self.others:
             self.hand.use_sections(self.repository.section(), write_catalogue(base / "others", self.others, OLD))
+        self.install()
 
     def add(self, version: str) -> None:
         build_many(self.names, version, self.size.files, self.size.bytes, self.repository.directory)

@@ -9,7 +9,7 @@ from typing import Dict, Iterator, List, Sequence, Union
 
 from bench.measuring import Failed, Figures
 from bench.rows import Missing, Row
-from bench.world import AGENT, HOOK, NEW, OLD, TESTS, AptWorld, Turn, in_turns
+from bench.world import HOOK, NEW, OLD, TESTS, AptWorld, Turn, in_turns
 from chain.install import directory, scripts
 from os_update_agent.demo.receiver import Receiver
 
@@ -94,7 +94,7 @@ def whole(base: Path, repeats: int) -> Iterator[Row]:
     hooks = base / "hooks"
     hooks.mkdir()
     shutil.copy2(SCRIPT_HOOK, hooks / "script")
-    program = f"PYTHONPATH={AGENT} exec {sys.executable} {HOOK}"
+    program = f"PYTHONPATH={world.agent} exec {sys.executable} {HOOK}"
     (hooks / "package-update").write_text(f"#!/bin/sh\n{program}\n", encoding="utf-8")
     for hook in hooks.iterdir():
         hook.chmod(0o755)
@@ -142,7 +142,7 @@ def _heat_environment(base: Path, world: AptWorld, hooks: Path) -> Dict[str, str
         "HEAT_CONFIG_NOTIFY": str(notify),
         "HEAT_SCRIPT_WORKING": str(base / "working"),
         "HEAT_SCRIPT_OUTPUTS": str(base / "outputs"),
-        **{name: world.environment[name] for name in ("PYTHONPYCACHEPREFIX", "OS_UPDATE_AGENT_CONFIG")},
+        "OS_UPDATE_AGENT_CONFIG": world.environment["OS_UPDATE_AGENT_CONFIG"],
     }
 
 

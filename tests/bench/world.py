@@ -59,10 +59,13 @@ class World:
         paths = "".join(f"{name} = {self.node / name}\n" for name in ("state", "log", "run", "steps"))
         self.settings.write_text(f"[node]\nroot = {self.root}\nbackend = {backend}\n[paths]\n{paths}", encoding="utf-8")
         self.count = 0
-        # An installed agent has its bytecode; this makes it once, away from the source.
-        inherited = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-        own = {"PYTHONPATH": str(AGENT), "PYTHONPYCACHEPREFIX": str(base / "bytecode"), "OS_UPDATE_AGENT_CONFIG": str(self.settings)}
-        self.environment = {**inherited, **own}
+        self.agent = base / "agent"
+        self.environment = {**os.environ, "PYTHONPATH": str(self.agent), "OS_UPDATE_AGENT_CONFIG": str(self.settings)}
+
+    def install(self) -> None:
+        """Put the agent there with its bytecode, as an installed one has it."""
+        shutil.copytree(AGENT, self.agent, ignore=shutil.ignore_patterns("__pycache__"))
+        subprocess.run([*self.wrapper, self.python, "-m", "compileall", "-q", str(self.agent)], check=True)
 
     def add(self, version: str) -> None:
         """The repository has the packages that change in this version, too."""
@@ -156,6 +159,7 @@ class AptWorld(World):
         self.apt.configuration = self.apt.configuration.replace(base / "apt.conf")
         self.apt.apt("update")
         self.apt.apt("install", *self.names, *self.staying)
+        self.install()
 
     def add(self, version: str) -> None:
         chance = random.Random(version)

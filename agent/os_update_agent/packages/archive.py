@@ -140,8 +140,9 @@ class Archive:
             entries.append(ArchiveEntry(path.name, *package.identity, sha256, found.st_size, installed, origin))
             self._sound[path.name] = _mark(found)
         if entries:
-            self._on_the_way += [self._disk.submit(_onto_the_disk, path) for path in (*paths, self.directory)]
+            # First: behind the files it would wait for the disk.
             self._ledger.add_archive_entries(entries)
+            self._on_the_way += [self._disk.submit(_onto_the_disk, path) for path in (*paths, self.directory)]
 
     def flush(self) -> None:
         """Return when all that was obtained is there after a power cut, too. Raises PackageError.

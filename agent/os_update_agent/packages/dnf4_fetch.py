@@ -4,6 +4,7 @@ import binascii
 import os
 import shutil
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Iterator, List, Optional, Tuple
 from urllib.parse import urlparse
 
@@ -37,9 +38,10 @@ def fetch(base: Any, request: Request) -> None:
             directory = os.path.join(staging, str(count))
             os.mkdir(directory)
             _download(base, batch, directory, display)
-            for pkg in batch:
+            with ThreadPoolExecutor() as pool:
+                paths = list(pool.map(lambda pkg: _staged(pkg, directory), batch))  # noqa: B023
+            for pkg, path in zip(batch, paths):
                 index = packages.index(pkg)
-                path = _staged(pkg, directory)
                 _check_signature(base, pkg)
                 _check_digest(pkg, path, request["digests"][index])
                 os.replace(path, request["files"][index])
