@@ -6,6 +6,7 @@ from typing import FrozenSet, Optional, Sequence, Tuple
 from os_update_agent.ledger import Ledger
 from os_update_agent.model import Change, HeldBack, PackageState, Run, Selection, Slot, diff
 from os_update_agent.packages.backend import Backend
+from os_update_agent.packages.selection import unmatched
 from os_update_agent.packages.state import broken, expected, overlaid, sound, touched_by, visible
 from os_update_agent.policy import Policy
 
@@ -15,7 +16,8 @@ class Aim:
     """The state to reach; what is held back and why; what would be removed that no run of the agent installed.
 
     ``changes`` are those of an update as the package manager gave them, with their origins. ``torn`` are the names of packages that
-    an interruption has left half-installed or not configured, and that none of the changes makes whole.
+    an interruption has left half-installed or not configured, and that none of the changes makes whole. ``unmatched`` are those of the
+    option ``packages`` that no installed package matches.
     """
 
     target: PackageState
@@ -23,6 +25,7 @@ class Aim:
     removes_foreign: Tuple[str, ...] = ()
     changes: Tuple[Change, ...] = ()
     torn: Tuple[str, ...] = ()
+    unmatched: Tuple[str, ...] = ()
 
 
 def aim_of_update(backend: Backend, policy: Policy, before: PackageState) -> Aim:
@@ -30,7 +33,8 @@ def aim_of_update(backend: Backend, policy: Policy, before: PackageState) -> Aim
     selection = Selection(policy.packages, policy.exclude, policy.select == "security", policy.removals == "allow")
     changes, held_back = backend.candidates(before, selection)
     torn = {package.name for package in broken(before)} - {change.name for change in changes}
-    return Aim(expected(before, changes), held_back, changes=changes, torn=tuple(sorted(torn)))
+    lost = unmatched(before.packages, selection)
+    return Aim(expected(before, changes), held_back, changes=changes, torn=tuple(sorted(torn)), unmatched=lost)
 
 
 def aim_of_restore(ledger: Ledger, policy: Policy, before: PackageState, number: int) -> Aim:

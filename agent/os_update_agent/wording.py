@@ -16,6 +16,10 @@ def named(names: Sequence[str]) -> str:
     return ", ".join(shown) + (f" and {more} more" if more > 0 else "")
 
 
+def not_there(globs: Sequence[str]) -> str:
+    return f"no installed package matches {named([repr(glob) for glob in globs])} (packages)"
+
+
 def described(change: Change) -> str:
     """One change in a line."""
     if change.before is None:

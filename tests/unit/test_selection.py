@@ -5,7 +5,7 @@ from typing import Optional, Tuple
 import pytest
 
 from os_update_agent.model import Change, HeldBack, Package, Selection
-from os_update_agent.packages.selection import choose, is_security, matching, reason_against
+from os_update_agent.packages.selection import choose, is_security, matching, reason_against, unmatched
 
 
 def update(name: str, *origins: str) -> Change:
@@ -38,6 +38,13 @@ def test_all_is_everything() -> None:
 ])  # fmt: skip
 def test_globs_include_and_exclude_and_exclusion_wins(selection: Selection, chosen: Tuple[str, ...]) -> None:
     assert names(selection) == chosen
+
+
+def test_a_glob_that_no_installed_package_matches_is_told() -> None:
+    gone = Package("gone", "amd64", "1", status="config-files")
+    selection = Selection(packages=("ngnix", "nginx", "lib*", "libssl3:i386", "gone"), exclude=("zzz",))
+    assert unmatched([*(change.package for change in EVERYTHING), gone], selection) == ("ngnix", "libssl3:i386", "gone")
+    assert unmatched([gone], Selection()) == ()
 
 
 def test_everything_left_out_is_held_back_with_the_option_that_did_it() -> None:

@@ -117,4 +117,4 @@ def _update(site: Site, policy: Policy, doing: Doing, what: str, operation: str,
             f"an earlier interruption left {torn} half-installed or not configured: an update tries to repair that first, "
             f"and what it changes then cannot be told before ({error})"
         ) from error
-    return Planned(what, operation, forecast(site, policy, backend, before, aim), repaired_first=aim.torn)
+    return Planned(what, operation, forecast(site, policy, backend, before, aim), repaired_first=aim.torn, unmatched=aim.unmatched)

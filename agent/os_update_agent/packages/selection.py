@@ -34,6 +34,12 @@ def reason_against(change: Change, selection: Selection) -> Optional[str]:
     return None
 
 
+def unmatched(installed: Iterable[Package], selection: Selection) -> Tuple[str, ...]:
+    """The globs of ``packages`` that no installed package matches: mistyped, perhaps, and then nothing to do would look like success."""
+    present = [package for package in installed if package.is_present]
+    return tuple(glob for glob in selection.packages if not any(matching(package, [glob]) for package in present))
+
+
 def matching(package: Package, globs: Sequence[str]) -> Optional[str]:
     """The first of the globs that the package matches: by its name, or with a colon in it by name:architecture."""
     return next((glob for glob in globs if fnmatchcase(f"{package.name}:{package.arch}" if ":" in glob else package.name, glob)), None)

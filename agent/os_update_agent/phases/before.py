@@ -10,7 +10,7 @@ from os_update_agent.packages.state import broken, is_torn, transaction, unmet, 
 from os_update_agent.phases.names import ASSESS, CAPTURE, CHECK, DOWNLOAD, FETCH, LEAVE, PLAN, RECORD, REFRESH, RESTORE, RETURN, UPDATE
 from os_update_agent.phases.work import Phase, Work, noted
 from os_update_agent.planning import aim_of_restore, aim_of_update
-from os_update_agent.wording import described, labels, named
+from os_update_agent.wording import described, labels, named, not_there
 
 
 def check(work: Work) -> Run:
@@ -74,6 +74,8 @@ def plan(work: Work) -> Run:
     target = aim.target
     number = work.site.ledger.put_state(target)
     run = replace(work.run, target=number, held_back=aim.held_back, removes_foreign=aim.removes_foreign)
+    if aim.unmatched:
+        run = noted(run, not_there(aim.unmatched))
     for change in visible(diff(before, target)):
         work.say(described(change))
     if run.kind == ASSESS:

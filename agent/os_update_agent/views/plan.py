@@ -7,7 +7,7 @@ from os_update_agent.foresight import Forecast
 from os_update_agent.model import Change, Package, Run
 from os_update_agent.report import shown
 from os_update_agent.views.base import Document, held_documents, run_document, work_lines
-from os_update_agent.wording import amount, described, named
+from os_update_agent.wording import amount, described, named, not_there
 
 _GROUPS = (("change", "changed"), ("install", "new"), ("remove", "removed"))
 
@@ -24,7 +24,8 @@ _MAKES_NONE = {
 class Planned:
     """What would come of a command. ``operation`` is what would be done, "nothing" and what may surprise with the reason in ``why``.
 
-    ``units`` are services with their state and whether it would be another one; ``repaired_first`` are torn packages.
+    ``units`` are services with their state and whether it would be another one; ``repaired_first`` are torn packages,
+    ``unmatched`` globs that match none.
     """
 
     what: str
@@ -33,6 +34,7 @@ class Planned:
     units: Tuple[Tuple[str, str, bool], ...] = ()
     why: str = ""
     repaired_first: Tuple[str, ...] = ()
+    unmatched: Tuple[str, ...] = ()
 
     @property
     def changes_something(self) -> bool:
@@ -69,6 +71,7 @@ def plan_document(
         "rebuilt": _labels(found.rebuilt),
         "lost": _labels(found.lost),
         "repaired_first": list(planned.repaired_first),
+        "unmatched": list(planned.unmatched),
         "at_work": at_work,
         "lock_holder": lock_holder,
         "open_runs": [run_document(run, 0) for run in open_runs],
@@ -93,6 +96,8 @@ def plan_text(document: Document, changes: Sequence[Change]) -> str:
         lines += [f"  {item['name']}: {item['reason']}" for item in document["held_back"]]
     if document["repaired_first"]:
         lines.append(f"left half-installed or not configured by an interruption, and repaired first: {named(document['repaired_first'])}")
+    if document["unmatched"]:
+        lines.append(not_there(document["unmatched"]))
     lines.append(_counts(changes, len(security), len(document["held_back"])))
     return "\n".join([*lines, *(_consequences(document) if changes else _missing(document)), *_unsettled(document)])
 

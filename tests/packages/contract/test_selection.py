@@ -31,6 +31,13 @@ def test_globs_select(based: Node, options: dict, changed: set) -> None:
     selects(based, options, changed)
 
 
+def test_a_mistyped_name_is_told_and_the_others_are_updated(based: Node) -> None:
+    based.offer(TOOL, LIB)
+    done = based.succeed("UPDATE", "v2", packages="toool, libapp1, zzz*")
+    assert set(done.changes) == {"libapp1"} and not {"toool", "zzz*"} & set(done.held_back)
+    assert done.complaint == "no installed package matches 'toool', 'zzz*' (packages)\n"
+
+
 def selects(based: Node, options: dict, changed: set) -> None:
     """Of three updates these are taken, and the others held back for a reason."""
     based.offer(TOOL, LIB, EPOCHY)
