@@ -57,6 +57,9 @@ def resume(site: Site, patience: Optional[Patience] = None) -> Tuple[OwedSignal,
             doing = f"deployment {unfinished[0].config_id} ({unfinished[0].action})"
             with node_lock(site.settings.lock, doing=doing, timeout=LOCK_SECONDS):
                 work(site, unfinished[0])
+    if site.spare is not None:
+        # To send may take long.
+        site.spare.leave()
     _leave_to_callers(site)
     owed = send_owed(site, patience)
     if site.settings.metrics is not None:

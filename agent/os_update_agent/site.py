@@ -84,11 +84,6 @@ class Site:
         return Archive(self.settings.archive, self.ledger, backend)
 
 
-def worker_unit(name: str) -> str:
-    """The unit that a worker runs in where there is systemd."""
-    return f"{OUR_NAME}-worker-{name}"
-
-
 def note_end(settings: Settings, name: str) -> None:
     """A worker that ends says so: its caller need not wait for a lock that it will never see held."""
     with contextlib.suppress(OSError):

@@ -14,14 +14,14 @@ from os_update_agent import decision
 from os_update_agent.conclusion import store
 from os_update_agent.errors import AgentError, Busy
 from os_update_agent.model import Run
-from os_update_agent.node.directories import make_private
+from os_update_agent.node.directories import make_private, worker_unit
 from os_update_agent.node.lock import is_held, node_holder, node_lock, short_lock
 from os_update_agent.phases import names
 from os_update_agent.policy import Policy
 from os_update_agent.report import outcome_of_error
 from os_update_agent.resume import decision_for, work
 from os_update_agent.settings import ENVIRONMENT
-from os_update_agent.site import Site, has_ended, worker_unit
+from os_update_agent.site import Site, has_ended
 from os_update_agent.wording import logged
 
 log = logging.getLogger(__name__)

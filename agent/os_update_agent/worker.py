@@ -7,11 +7,11 @@ import logging
 import os
 import sys
 from contextlib import closing
-from typing import Optional, Sequence
+from typing import Sequence
 
 from os_update_agent.errors import AgentError
 from os_update_agent.node import journal
-from os_update_agent.node.directories import make_private
+from os_update_agent.node.directories import worker_unit
 from os_update_agent.packages.dnf_child import Spare
 from os_update_agent.settings import Settings, load
 
@@ -21,12 +21,12 @@ log = logging.getLogger(__name__)
 def main(argv: Sequence[str] = ()) -> int:
     """Work until nothing is unfinished. Returns 0, or 1 when the ledger cannot be used. ``argv`` may name this worker for its caller."""
     logging.basicConfig(level=logging.INFO, handlers=journal.handlers())
-    settings: Optional[Settings] = None
     os.umask(0o077)
     try:
         settings = load()
-        for directory in (settings.run, settings.work):
-            make_private(directory)
+        if argv:
+            # It may hold a proxy's password, and it has been read.
+            (settings.run / f"{worker_unit(argv[0])}.env").unlink(missing_ok=True)
         with closing(Spare(settings.backend, settings.root, settings.work)) as spare:
             _resume(settings, spare, argv)
     except AgentError as error:
@@ -34,22 +34,18 @@ def main(argv: Sequence[str] = ()) -> int:
 
         log.error(logged(worker="ended", why=error))
         return 1
-    finally:
-        if settings is not None and argv:
-            from os_update_agent.site import note_end
-
-            note_end(settings, argv[0])
     return 0
 
 
 def _resume(settings: Settings, spare: Spare, argv: Sequence[str]) -> None:
     from os_update_agent.resume import resume
-    from os_update_agent.site import open_site, worker_unit
+    from os_update_agent.site import note_end, open_site
 
-    if argv:
-        # It may hold a proxy's password, and it has been read.
-        (settings.run / f"{worker_unit(argv[0])}.env").unlink(missing_ok=True)
-    resume(open_site(settings, spare))
+    try:
+        resume(open_site(settings, spare))
+    finally:
+        if argv:
+            note_end(settings, argv[0])
 
 
 if __name__ == "__main__":

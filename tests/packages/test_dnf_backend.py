@@ -12,7 +12,7 @@ import pytest
 from os_update_agent.demo.rpm_repository import DATABASE, Advisory, Repository, Rpm, build, make_root, missing_tools
 from os_update_agent.errors import NotRestorable, PackageError
 from os_update_agent.ledger import Ledger
-from os_update_agent.model import Change, PackageState, Selection, diff
+from os_update_agent.model import Change, Package, PackageState, Selection, diff
 from os_update_agent.packages.archive import Archive
 from os_update_agent.packages.dnf import Dnf4
 from os_update_agent.packages.space import NewKernels
@@ -117,6 +117,13 @@ class World:
             transition.check_space(before, target)
             transition.rehearse(before, target, forced=forced)
             return transition.go(target, forced=forced)
+
+    def obtain(self, packages: Sequence[Package]) -> Tuple[Package, ...]:
+        """See that their files are in the archive, for good. Returns those that nobody has."""
+        archive = self.archive
+        nowhere = archive.obtain(packages)
+        archive.flush()
+        return nowhere
 
     def go(self, target: PackageState) -> Tuple[str, ...]:
         """The transaction alone."""
@@ -286,7 +293,7 @@ def test_a_name_that_is_install_only_from_now_on_is_met(world: World) -> None:
 def test_the_same_version_in_other_bytes_is_another_state(world: World) -> None:
     one = world.state()
     assert world.update() == ()
-    world.archive.obtain([package for package in one.packages if package.name == "tool"])
+    world.obtain([package for package in one.packages if package.name == "tool"])
     build([replace(ONE[5], files=_version("tool", "rebuilt"))], world.directory / "elsewhere")
     (path,) = (world.directory / "elsewhere").iterdir()
     world.rpm("-U", "--replacepkgs", str(path)).check_returncode()

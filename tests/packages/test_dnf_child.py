@@ -66,7 +66,7 @@ def test_a_transaction_that_nobody_waits_for_any_more_is_not_begun(two: World) -
     """The agent was killed while dnf resolved it: the next agent has found no lock and may be at work by now."""
     one = two.state()
     new = next(change.after for change in two.plan()[0] if change.name == "epochy")
-    assert new is not None and two.archive.obtain([new]) == ()
+    assert new is not None and two.obtain([new]) == ()
     todo = Transaction(install=(new,), files=tuple(map(str, two.archive.files([new]))))
     request = {"action": "transact", "root": str(two.root), "comment": "", **_asked(todo, native_architecture(), True)}
     child = two.backend()._worker()
@@ -91,7 +91,7 @@ def test_who_is_told_busy_again_and_again_waits_no_longer_than_the_patience(two:
     granted: List[float] = []
     monkeypatch.setattr(backend, "_wait", granted.append)
     new = next(change.after for change in two.plan()[0] if change.name == "epochy")
-    assert new is not None and two.archive.obtain([new]) == ()
+    assert new is not None and two.obtain([new]) == ()
     todo = Transaction(install=(new,), files=tuple(map(str, two.archive.files([new]))))
     (two.root / "var/lib/dnf/rpmdb_lock.pid").write_text(str(os.getpid()), encoding="ascii")
     with backend.session(), two.log.open("ab", buffering=0) as output, pytest.raises(Busy, match=f"locked by {os.getpid()}"):
@@ -103,7 +103,7 @@ def test_a_lock_that_another_dnf_has_taken_in_the_last_moment_is_no_failure(two:
     """Between our look and dnf's own. The transaction is asked for again when the lock is free."""
     one = two.state()
     new = next(change.after for change in two.plan()[0] if change.name == "epochy")
-    assert new is not None and two.archive.obtain([new]) == ()
+    assert new is not None and two.obtain([new]) == ()
     todo = Transaction(install=(new,), files=tuple(map(str, two.archive.files([new]))))
     lock = two.root / "var/lib/dnf/rpmdb_lock.pid"
     backend = two.backend()
@@ -133,7 +133,7 @@ def test_after_a_transaction_another_child_is_asked(two: World) -> None:
 
 def test_a_rehearsal_holds_for_the_very_same_database_only(two: World) -> None:
     new = next(change.after for change in two.plan()[0] if change.name == "epochy")
-    assert new is not None and two.archive.obtain([new]) == ()
+    assert new is not None and two.obtain([new]) == ()
     todo = Transaction(install=(new,), files=tuple(map(str, two.archive.files([new]))))
     backend = two.backend()
     with backend.session(), two.log.open("ab", buffering=0) as output:
@@ -147,7 +147,7 @@ def test_a_rehearsal_holds_for_the_very_same_database_only(two: World) -> None:
 
 def test_what_was_rehearsed_is_done_under_its_own_name(two: World) -> None:
     new = next(change.after for change in two.plan()[0] if change.name == "epochy")
-    assert new is not None and two.archive.obtain([new]) == ()
+    assert new is not None and two.obtain([new]) == ()
     todo = Transaction(install=(new,), files=tuple(map(str, two.archive.files([new]))))
     backend = two.backend()
     with backend.session(), two.log.open("ab", buffering=0) as output:

@@ -149,8 +149,8 @@ def test_somebody_elses_killed_update_is_completed(stuck: World, archived: Tuple
     """Without any package file at hand the old halves are erased: that, too, leaves sound files. Whose new half is not there stays."""
     before = stuck.state()
     new = [change.after for change in stuck.plan()[0] if change.after]
-    stuck.archive.obtain([package for package in new if package.name in archived or "*" in archived])
-    stuck.archive.obtain(before.packages)
+    stuck.obtain([package for package in new if package.name in archived or "*" in archived])
+    stuck.obtain(before.packages)
     process = subprocess.Popen(
         stuck.dnf_argv("upgrade", "--setopt=installonly_limit=0"),
         env=stuck.environment(),

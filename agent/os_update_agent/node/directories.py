@@ -1,4 +1,4 @@
-"""Directories of our own, which only their owner sees."""
+"""Directories of our own, which only their owner sees, and what is ours by its name."""
 
 import os
 from pathlib import Path
@@ -21,3 +21,8 @@ def make_private(directory: Path) -> None:
             directory.chmod(0o700)
     except OSError as error:
         raise AgentError(f"the directory {directory} cannot be made or kept private: {error.strerror}") from error
+
+
+def worker_unit(name: str) -> str:
+    """The unit that a worker runs in where there is systemd."""
+    return f"{OUR_NAME}-worker-{name}"

@@ -33,7 +33,10 @@ REPACK = "repack"
 
 def missing(directory: Path, ledger: Ledger, packages: Sequence[Package]) -> Tuple[Package, ...]:
     """Which of the packages have no file in the directory of the size that the ledger says."""
-    entries = ledger.archive_entries()
+    return _missing(directory, ledger.archive_entries(), packages)
+
+
+def _missing(directory: Path, entries: Mapping[Identity, ArchiveEntry], packages: Sequence[Package]) -> Tuple[Package, ...]:
     found = [(package, entries.get(package.identity)) for package in packages]
     return tuple(package for package, entry in found if entry is None or not _is_there(directory, entry))
 
@@ -54,7 +57,7 @@ class Archive:
         self._backend = backend
         self._sound: Dict[str, Tuple[int, int, int]] = {}
         self._disk = ThreadPoolExecutor(_AT_ONCE)
-        self._on_the_way: List[Future[None]] = []
+        self._on_the_way: Dict[Identity, Tuple[ArchiveEntry, Future[None]]] = {}
 
     def prepare(self) -> None:
         """Make the directory, for the agent's eyes only. Raises AgentError where that is impossible."""
@@ -66,11 +69,11 @@ class Archive:
             raise AgentError(f"the archive {self.directory} cannot be made: {error.strerror}") from error
 
     def entry(self, package: Package) -> Optional[ArchiveEntry]:
-        return self._ledger.archive_entries().get(package.identity)
+        return self._entries().get(package.identity)
 
     def missing(self, packages: Sequence[Package]) -> Tuple[Package, ...]:
         """Which of the packages have no file here of the size that the ledger says."""
-        return missing(self.directory, self._ledger, packages)
+        return _missing(self.directory, self._entries(), packages)
 
     def obtain(self, packages: Sequence[Package]) -> Tuple[Package, ...]:
         """See that sound files are here, from the repositories where they are not. Returns what nobody has. Raises PackageError."""
@@ -80,13 +83,16 @@ class Archive:
             return ()
         available, unavailable = self._backend.available(wanted)
         self._room_for(sum(offer.size for offer in available.values()))
+        for package in available:
+            # What is there in spite of that was never finished, and apt would take it for whole by its size.
+            (self.directory / self._backend.file_name(package)).unlink(missing_ok=True)
         self._backend.fetch(tuple(available))
         self._adopt(available, REPOSITORY)
         return unavailable
 
     def _drop_damaged(self, packages: Sequence[Package]) -> None:
         """Forget files that have changed since they were kept, while there is still time to get them anew."""
-        known = self._ledger.archive_entries()
+        known = self._entries()
         found = [known[package.identity] for package in packages if package.identity in known]
         entries = [entry for entry in found if _is_there(self.directory, entry)]
         with ThreadPoolExecutor(_AT_ONCE) as pool:
@@ -111,6 +117,7 @@ class Archive:
         return True
 
     def _drop(self, entry: ArchiveEntry) -> None:
+        self._on_the_way.pop(entry.identity, None)
         self._ledger.drop_archive_entries([entry])
         (self.directory / entry.file).unlink(missing_ok=True)
 
@@ -134,28 +141,35 @@ class Archive:
             asked = pool.submit(self._backend.installed_sizes, not_told)
             kept = list(pool.map(_looked_at, paths, offers.values()))
         sizes = asked.result()
-        entries = []
         for (package, offer), path, (sha256, found) in zip(offers.items(), paths, kept):
             installed = sizes.get(package.identity, 0) if offer.installed_kb is None else offer.installed_kb
-            entries.append(ArchiveEntry(path.name, *package.identity, sha256, found.st_size, installed, origin))
+            entry = ArchiveEntry(path.name, *package.identity, sha256, found.st_size, installed, origin)
+            self._on_the_way[package.identity] = entry, self._disk.submit(_onto_the_disk, path)
             self._sound[path.name] = _mark(found)
-        if entries:
-            # First: behind the files it would wait for the disk.
-            self._ledger.add_archive_entries(entries)
-            self._on_the_way += [self._disk.submit(_onto_the_disk, path) for path in (*paths, self.directory)]
 
     def flush(self) -> None:
-        """Return when all that was obtained is there after a power cut, too. Raises PackageError.
-
-        What a power cut before that has damaged is found by its checksum, and obtained again.
+        """Return when what was obtained is there after a power cut, too: only then the ledger has it. Raises PackageError; what could
+        not be written is gone then.
         """
-        on_the_way, self._on_the_way = self._on_the_way, []
-        for one in on_the_way:
-            one.result()
+        on_the_way, self._on_the_way = self._on_the_way, {}
+        errors = {entry: one.exception() for entry, one in on_the_way.values()}
+        written = [entry for entry, error in errors.items() if error is None]
+        if written:
+            _onto_the_disk(self.directory)
+            self._ledger.add_archive_entries(written)
+        for entry in errors.keys() - set(written):
+            (self.directory / entry.file).unlink(missing_ok=True)
+        for error in errors.values():
+            if error is not None:
+                raise error
+
+    def _entries(self) -> Dict[Identity, ArchiveEntry]:
+        """What the ledger has, and what is on its way to the disk."""
+        return {**self._ledger.archive_entries(), **{identity: entry for identity, (entry, _) in self._on_the_way.items()}}
 
     def files(self, packages: Sequence[Package]) -> Tuple[Path, ...]:
         """The checked files of the packages; a damaged one is dropped from the archive. Raises NotRestorable that names what is missing."""
-        entries = self._ledger.archive_entries()
+        entries = self._entries()
         paths: List[Path] = []
         lost: List[str] = []
         for package in packages:
@@ -173,12 +187,12 @@ class Archive:
 
     def repacked(self, packages: Sequence[Package]) -> Tuple[str, ...]:
         """The packages whose file was rebuilt from the installed files, which may hold an operator's edits."""
-        entries = self._ledger.archive_entries()
+        entries = self._entries()
         found = [(package, entries.get(package.identity)) for package in packages]
         return tuple(package.label for package, entry in found if entry is not None and entry.origin == REPACK)
 
     def installed_kb(self, packages: Sequence[Package]) -> Dict[Identity, int]:
-        entries = self._ledger.archive_entries()
+        entries = self._entries()
         return {package.identity: entries[package.identity].installed_kb for package in packages if package.identity in entries}
 
     def prune(self, needed: FrozenSet[Identity]) -> Tuple[int, int]:
@@ -219,7 +233,10 @@ def _looked_at(path: Path, offer: Offer) -> Tuple[str, os.stat_result]:
         found = path.stat()
     except OSError as error:
         raise _unreadable(path, error) from error
-    return offer.sha256 if offer.sha256 and found.st_size == offer.size else _checksum(path), found
+    if offer.size and found.st_size != offer.size:
+        path.unlink(missing_ok=True)
+        raise PackageError(f"{path.name} has {found.st_size} bytes, and should have {offer.size} by what its repository says")
+    return offer.sha256 or _checksum(path), found
 
 
 def _onto_the_disk(path: Path) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO, Any, Dict, Mapping, Optional
 
 from os_update_agent.errors import AgentError, PackageError
+from os_update_agent.node.directories import make_private
 from os_update_agent.node.run import TAIL_LINES, start
 from os_update_agent.packages.manager import DNF4, DNF5, manager_of
 
@@ -90,20 +91,27 @@ class Child:
 
 
 class Spare:
-    """A worker that is started before anybody knows what for, because it takes long to get ready; whoever needs one first has it."""
+    """A worker that is started before anybody knew what for, because it takes long to get ready; whoever needs one first has it."""
 
     def __init__(self, name: str, root: Path, work: Path) -> None:
-        """``name`` is the package manager that agent.conf names. Nothing is started, and nothing said, where that is not dnf."""
+        """``name`` is the package manager that agent.conf names. Whatever stands in the way is told by who needs one: nothing is said."""
         self._child: Optional[Child] = None
-        with suppress(AgentError):
+        with suppress(AgentError, OSError):
             manager = manager_of(name)
             if manager in _PROGRAMS:
+                for directory in (work.parent, work):
+                    make_private(directory)
                 self._child = Child(manager, root, work)
 
     def take(self) -> Optional[Child]:
         """The worker; None where there is none any more."""
         child, self._child = self._child, None
         return child
+
+    def leave(self) -> None:
+        """Nobody will need one. It ends by itself, which close() waits for."""
+        if self._child is not None:
+            self._child.leave()
 
     def close(self) -> None:
         child = self.take()

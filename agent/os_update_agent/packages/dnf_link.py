@@ -79,10 +79,10 @@ class Desk:
     # --- the same for all
 
     def answer(self, request: Request) -> Dict[str, Any]:
-        self.tidy()
         action = request["action"]
         is_kept = False
         try:
+            self.tidy()
             do = self.actions()[action]
             base = self._prepared(request)
             answer = {"answer": do(base, {**request, _REHEARSAL: self._rehearsal})}
@@ -227,7 +227,11 @@ def serve(descriptor: int, desk: Desk) -> None:
             answer = desk.answer({**request, _LINK: link})
             sys.stdout.flush()
             link.sendall(json.dumps(answer).encode() + b"\n")
-            desk.tidy()
+            try:
+                desk.tidy()
+            except Exception:
+                # Nobody waits for it; the next request begins anew.
+                traceback.print_exc()
     except OSError:
         # Nobody is at the other end any more.
         return

@@ -46,7 +46,7 @@ def dnf_word(mark: str) -> str:
 
 def parse_sizes(text: str) -> Dict[Identity, int]:
     """(name, architecture, version) -> KiB, from the same."""
-    return {(name, arch, version): kib(int(size)) for name, arch, version, _, size in _identified(text)}
+    return {(name, arch, version): kib(int(size)) if size.isdigit() else 0 for name, arch, version, _, size in _identified(text)}
 
 
 def kib(size: int) -> int:

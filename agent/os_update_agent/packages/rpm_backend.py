@@ -68,17 +68,11 @@ class RpmBackend(DnfCalls):
 
     def capture(self) -> PackageState:
         """The state of the package database. Raises PackageError where it is damaged, cannot be read or is empty."""
+        if not self._verified:
+            # Once for each backend, thus each run: rpm -qa does not say all that is wrong. It needs the lock, which others may hold.
+            self._verified = self._verify()
         files = [*(self.root / self._dbpath).glob("*"), *self._record_files(), *settings_files(self.root, drop_ins=self.reads_drop_ins)]
-        if self._verified:
-            return self._last.get(files, self._read)
-        # Once for each backend, thus each run: rpm -qa does not say all that is wrong. It needs the lock, which others may hold.
-        with ThreadPoolExecutor(1) as pool:
-            verified = pool.submit(self._verify)
-            try:
-                return self._last.get(files, self._read)
-            finally:
-                # Its error says more.
-                self._verified = verified.result()
+        return self._last.get(files, self._read)
 
     def _read(self) -> PackageState:
         with ThreadPoolExecutor(1) as pool:

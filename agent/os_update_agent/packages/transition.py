@@ -70,6 +70,7 @@ class Transition:
         torn = [package for package in now.packages if is_torn(package)]
         missing = self.archive.obtain(torn) if torn else ()
         files = self.archive.files([package for package in torn if package not in missing])
+        self.archive.flush()
         with uninterrupted():
             self.backend.unpack(files, self.output)
             self.backend.repair(self.output)
@@ -124,6 +125,7 @@ class Transition:
 
         It has no complaint about a mark: what could not get its own shows in a capture.
         """
+        self.archive.flush()
         self.settle(forced=forced)
         with uninterrupted():
             self._unpack_what_goes(target)
