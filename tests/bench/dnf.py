@@ -1,7 +1,7 @@
 """What an update and a restore take with dnf 4 or dnf 5, through the hook's process and with the bare dnf commands.
 
 Each from the same state, on copies of one and the same private root:
-  update   the hook is delivered a new value
+  update   the hook is delivered a new value, on a node that it has updated before; the first update fetches what is installed, too
            bare: dnf -y --setopt=*.skip_if_unavailable=0 --setopt=installonly_limit=0 --refresh upgrade
   restore  the hook is delivered the first value again, whose packages no repository needs to have
            bare: dnf -y history undo last, from a repository that still has everything; and
@@ -16,7 +16,7 @@ from typing import Iterator, List, Sequence, Union
 from bench.measuring import Figures, measured
 from bench.rows import Missing, Row
 from bench.rpms import build_many, write_catalogue
-from bench.world import MANY, OLD, Size, Turn, World, in_turns
+from bench.world import FIRST, MANY, OLD, Size, Turn, World, in_turns
 from os_update_agent.demo.rpm_repository import Repository, Rpm
 from packages import sid
 from packages.hand_rpm import Dnf5Hand, DnfHand
@@ -40,11 +40,11 @@ class DnfWorld(World):
         self.wrapper, self.python, self.hand.root = self.hand.wrapper, self.hand.python, self.root
         self.repository: Repository = self.hand.repository
         self.others = 0 if is_small else OTHERS
-        build_many(self.staying, OLD, 1, 100, self.repository.directory)
-        self.add(OLD)
+        build_many(self.staying, FIRST, 1, 100, self.repository.directory)
+        self.add(FIRST)
         self.hand.make(*self.names, *self.staying)
         if self.others:
-            self.hand.use_sections(self.repository.section(), write_catalogue(base / "others", self.others, OLD))
+            self.hand.use_sections(self.repository.section(), write_catalogue(base / "others", self.others, FIRST))
         self.install()
 
     def add(self, version: str) -> None:

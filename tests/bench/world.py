@@ -18,8 +18,9 @@ from packages.aptroot import AptRoot
 TESTS = Path(__file__).resolve().parents[1]
 AGENT = TESTS.parent / "agent"
 HOOK = TESTS.parent / "hooks" / "package-update"
-OLD, NEW = "1.0", "2.0"
+FIRST, OLD, NEW = "0.1", "1.0", "2.0"
 MANY = 100
+FIRST_UPDATE = "the first update, which fetches what is installed, too"
 Turn = Tuple[str, Callable[[], Figures]]
 
 
@@ -113,9 +114,19 @@ class World:
 
     def changes(self, manager: str, update: Turn, restore: Sequence[Turn], repeats: int, times: float, plus: float = 0.0) -> Iterator[Row]:
         """An update and a restore by the agent, each beside the bare commands; the first of these says what the goal is."""
-        self.deliver("CREATE", "v1")
+        # A node that the agent has updated before: it has the files of what is installed.
+        self.deliver("CREATE", "v0")
+        self.add(OLD)
+        self.deliver("UPDATE", "v1")
+        assert self.has(OLD)
         self.add(NEW)
         self.keep("old")
+        # And one that it has only seen: an update fetches those, too.
+        (self.node / "state").rename(self.base / "aside-state")
+        (self.node / "state").mkdir(mode=0o700)
+        self.deliver("CREATE", "v1")
+        self.keep("seen")
+        self.put_back("old")
         self.deliver("UPDATE", "v2")
         assert self.has(NEW)
         self.keep("new")
@@ -129,17 +140,21 @@ class World:
 
             return turn
 
-        there: List[Turn] = [update, ("update", lambda: self.deliver("UPDATE", "v2"))]
-        back: List[Turn] = [*restore, ("restore", lambda: self.deliver("UPDATE", "v1"))]
-        turns = [(what, taken("old", NEW, action)) for what, action in there] + [(what, taken("new", OLD, action)) for what, action in back]
-        found = in_turns(turns, repeats)
+        def forward() -> Figures:
+            return self.deliver("UPDATE", "v2")
+
+        peers = [(what, taken("old", NEW, action)) for what, action in [update]]
+        peers_back = [(what, taken("new", OLD, action)) for what, action in restore]
+        ours = [("update", taken("old", NEW, forward)), (FIRST_UPDATE, taken("seen", NEW, forward))]
+        ours_back = [("restore", taken("new", OLD, lambda: self.deliver("UPDATE", "v1")))]
+        found = in_turns([*peers, *ours, *peers_back, *ours_back], repeats)
         section = f"{manager}{len(self.names)} package{'s' if len(self.names) > 1 else ''} of {self.size}"
-        for kind in (there, back):
-            peer = kind[0][0]
-            for what, _ in kind[:-1]:
+        for theirs, own in ((peers, ours), (peers_back, ours_back)):
+            for what, _ in theirs:
                 yield Row(section, what, found[what])
-            ours = kind[-1][0]
-            yield Row(section, ours, found[ours]).against(found[peer], peer, times, plus)
+            peer = theirs[0][0]
+            for what, _ in own:
+                yield Row(section, what, found[what]).against(found[peer], peer, times, plus)
 
 
 class AptWorld(World):
@@ -149,7 +164,7 @@ class AptWorld(World):
         super().__init__(base, "apt", changing, Size(60, 40, 25_000 if changing < MANY else 5_000))
         self.repository = Repository(base / "repository")
         self.repository.add(*(Deb(name, OLD, files={f"usr/share/{name}": name}) for name in self.staying))
-        self.add(OLD)
+        self.add(FIRST)
         # "copy:" makes apt fetch index and packages, as from a mirror.
         make_root(self.root, sources=[self.repository.source_line(f"copy:{self.repository.directory}")])
         for name in ("var/run", "var/log/unattended-upgrades", "var/lib/apt/periodic", "var/lib/unattended-upgrades"):
