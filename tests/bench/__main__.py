@@ -22,7 +22,9 @@ def main() -> None:
     parser.add_argument("result", nargs="?", type=Path, help="where the figures go as JSON (.test-venv/bench.json, or bench-SECTION.json)")
     parser.add_argument("--quick", action="store_true", help="small sizes and one round: does it all work?")
     parser.add_argument("--only", choices=NAMES, metavar="SECTION", help=", ".join(NAMES))
-    parser.add_argument("--rounds", type=int, metavar="N", help="how often each thing is done (5; 300 packages and dnf: at most 3)")
+    parser.add_argument(
+        "--rounds", type=int, metavar="N", help="how often each thing is done (5; 300 packages with apt, and dnf 5: at most 3)"
+    )
     options = parser.parse_args()
     quick: bool = options.quick
     result: Path = options.result or RESULTS / (f"bench-{options.only}.json" if options.only else "bench.json")
@@ -36,7 +38,7 @@ def main() -> None:
         *([] if quick else [("changes-300", lambda base: line.changes(base, 300, few))]),
         ("whole", lambda base: line.whole(base, rounds)),
         ("growth", lambda base: growth.rows(base, (200, 800), (10, 100), (50, 500)) if quick else growth.rows(base)),
-        ("dnf", lambda base: dnf.changes(base, "dnf", counts, few, is_small=quick)),
+        ("dnf", lambda base: dnf.changes(base, "dnf", counts, rounds, is_small=quick)),
         ("dnf5", lambda base: dnf.changes(base, "dnf5", counts, few, is_small=quick)),
     ]
     machine = {"cores": os.cpu_count() or 1, "system": _system(), "python": platform.python_version()}

@@ -195,9 +195,11 @@ class AptWorld(World):
 
 
 def in_turns(turns: Sequence[Turn], repeats: int) -> Dict[str, Figures]:
-    """Medians; each is done once before the next round begins, so that the machine's moods meet all."""
-    taken: Dict[str, List[Figures]] = {}
-    for _ in range(repeats):
-        for what, action in turns:
-            taken.setdefault(what, []).append(action())
+    """Medians; each is done once before the next round begins, so that the machine's moods meet all, and in another order in each, for
+    what one leaves behind is met by the next.
+    """
+    taken: Dict[str, List[Figures]] = {what: [] for what, _ in turns}
+    for number in range(repeats):
+        for what, action in random.Random(number).sample(list(turns), len(turns)):
+            taken[what].append(action())
     return {what: median(figures) for what, figures in taken.items()}
