@@ -22,9 +22,7 @@ def main() -> None:
     parser.add_argument("result", nargs="?", type=Path, help="where the figures go as JSON (.test-venv/bench.json, or bench-SECTION.json)")
     parser.add_argument("--quick", action="store_true", help="small sizes and one round: does it all work?")
     parser.add_argument("--only", choices=NAMES, metavar="SECTION", help=", ".join(NAMES))
-    parser.add_argument(
-        "--rounds", type=int, metavar="N", help="how often each thing is done (5; 300 packages with apt, and dnf 5: at most 3)"
-    )
+    parser.add_argument("--rounds", type=int, metavar="N", help="how often each thing is done (5; 300 packages with apt, dnf 5: at most 3)")
     options = parser.parse_args()
     quick: bool = options.quick
     result: Path = options.result or RESULTS / (f"bench-{options.only}.json" if options.only else "bench.json")

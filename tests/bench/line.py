@@ -9,7 +9,7 @@ from typing import Dict, Iterator, List, Sequence, Union
 
 from bench.measuring import Failed, Figures
 from bench.rows import Missing, Row
-from bench.world import HOOK, NEW, OLD, TESTS, AptWorld, Turn, in_turns
+from bench.world import BESIDE, HOOK, NEW, OLD, TESTS, AptWorld, Turn, in_turns
 from chain.install import directory, scripts
 from os_update_agent.demo.receiver import Receiver
 
@@ -62,7 +62,7 @@ def idle(base: Path, repeats: int) -> Iterator[Union[Row, Missing]]:
         if what in dict(ours):
             row = row.within(0.150, "at most 150 ms")
             if _UNATTENDED in found:
-                row = row.against(found[_UNATTENDED], _UNATTENDED, 0.25)
+                row = row.against(found[_UNATTENDED], _UNATTENDED, (0.25, 0.0))
             row = row.small(40)
         yield row
 
@@ -82,7 +82,7 @@ def changes(base: Path, count: int, repeats: int) -> Iterator[Row]:
     restore = f"exec apt-get -q -y --allow-downgrades --no-install-recommends install {wanted}"
     there: Turn = ("bare apt-get update, dist-upgrade", lambda: world.run("sh", "-c", update))
     back: Turn = ("bare apt-get install NAME=VERSION...", lambda: world.run("sh", "-c", restore))
-    yield from world.changes("", there, [back], repeats, 1.10, 0.3)
+    yield from world.changes("", there, [back], repeats, BESIDE)
 
 
 def whole(base: Path, repeats: int) -> Iterator[Row]:
@@ -118,7 +118,7 @@ def whole(base: Path, repeats: int) -> Iterator[Row]:
         ours, theirs = "package-update", "heat-agents' script hook: apt-get update, dist-upgrade"
         found = in_turns([(ours, lambda: deliver(receiver, "package-update")), (theirs, lambda: deliver(receiver, "script"))], repeats)
     yield Row("the whole delivery, 30 packages", theirs, found[theirs])
-    yield Row("the whole delivery, 30 packages", ours, found[ours]).against(found[theirs], theirs, 1.10, 0.3)
+    yield Row("the whole delivery, 30 packages", ours, found[ours]).against(found[theirs], theirs, BESIDE)
 
 
 def _heat_config() -> List[str]:

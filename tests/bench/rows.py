@@ -13,6 +13,9 @@ memory  the largest single process: at least the 13 MB of the measuring itself. 
         for each figure, with the agent's modules and what the work is given, and counts the programs that it starts.
 ratio   of the times on the wall, to the command that the goal names"""
 
+# Times a peer, and seconds besides.
+Allowed = Tuple[float, float]
+
 
 @dataclass(frozen=True)
 class Row:
@@ -26,12 +29,14 @@ class Row:
     note: str = ""
     goals: Tuple[Tuple[str, bool], ...] = ()
 
-    def against(self, other: Figures, beside: str, times: float, plus: float = 0.0) -> "Row":
-        """The ratio to a peer that was measured in the same round; the goal is at most ``times`` it and ``plus`` seconds more."""
-        goal = f"<= {times:g} x {beside}" + (f" + {plus:g} s" if plus else "")
-        met = self.figures.seconds <= times * other.seconds + plus
+    def against(self, other: Figures, beside: str, *allowed: Allowed) -> "Row":
+        """The ratio to a peer that was measured in the same rounds; each goal is at most so many times it, and so many seconds more."""
+        goals = [
+            (f"<= {times:g} x {beside}" + (f" + {plus:g} s" if plus else ""), self.figures.seconds <= times * other.seconds + plus)
+            for times, plus in allowed
+        ]
         note = "; ".join(filter(None, (self.note, f"cpu {self.figures.cpu / other.cpu:.2f}x")))
-        return replace(self, ratio=self.figures.seconds / other.seconds, beside=beside, note=note, goals=(*self.goals, (goal, met)))
+        return replace(self, ratio=self.figures.seconds / other.seconds, beside=beside, note=note, goals=(*self.goals, *goals))
 
     def within(self, seconds: float, goal: str) -> "Row":
         return replace(self, goals=(*self.goals, (goal, self.figures.seconds <= seconds)))

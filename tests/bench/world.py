@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from bench.measuring import Figures, measured, median
-from bench.rows import Row
+from bench.rows import Allowed, Row
 from os_update_agent.demo.repository import Deb, Repository, make_root
 from packages.aptroot import AptRoot
 
@@ -20,6 +20,8 @@ AGENT = TESTS.parent / "agent"
 HOOK = TESTS.parent / "hooks" / "package-update"
 FIRST, OLD, NEW = "0.1", "1.0", "2.0"
 MANY = 100
+# What an update may take beside the bare commands, with whichever package manager.
+BESIDE: Allowed = (1.10, 0.3)
 FIRST_UPDATE = "the first update, which fetches what is installed, too"
 Turn = Tuple[str, Callable[[], Figures]]
 
@@ -112,7 +114,7 @@ class World:
             "outputs": [{"name": name} for name in ("changes", "held_back", "state_digest", "restored_from")],
         }  # fmt: skip
 
-    def changes(self, manager: str, update: Turn, restore: Sequence[Turn], repeats: int, times: float, plus: float = 0.0) -> Iterator[Row]:
+    def changes(self, manager: str, update: Turn, restore: Sequence[Turn], repeats: int, *allowed: Allowed) -> Iterator[Row]:
         """An update and a restore by the agent, each beside the bare commands; the first of these says what the goal is."""
         # A node that the agent has updated before: it has the files of what is installed.
         self.deliver("CREATE", "v0")
@@ -154,7 +156,7 @@ class World:
                 yield Row(section, what, found[what])
             peer = theirs[0][0]
             for what, _ in own:
-                yield Row(section, what, found[what]).against(found[peer], peer, times, plus)
+                yield Row(section, what, found[what]).against(found[peer], peer, *allowed)
 
 
 class AptWorld(World):
