@@ -168,12 +168,13 @@ def everything(base: Any) -> Tuple[Any, Any]:
 
 def versions(wanted: Iterable[List[str]], pool: Any) -> List[List[Any]]:
     """The packages of these identities in ``pool``, in the same order; [] for one that is not there."""
-    names = {identity[0] for identity in wanted}
+    identities = [tuple(identity) for identity in wanted]
+    named = libdnf5.rpm.PackageQuery(pool)
+    named.filter_name(sorted({name for name, _, _ in identities}))
     found: Dict[Any, List[Any]] = {}
-    for pkg in pool:
-        if pkg.get_name() in names:
-            found.setdefault(tuple(row(pkg)), []).append(pkg)
-    return [found.get(tuple(identity), []) for identity in wanted]
+    for pkg in named:
+        found.setdefault(tuple(row(pkg)), []).append(pkg)
+    return [found.get(identity, []) for identity in identities]
 
 
 def several(base: Any) -> List[str]:

@@ -148,7 +148,7 @@ def _resolve(base: Any, request: Request) -> Tuple[Any, Tuple[Effect, Effect]]:
     coming = [tuple(identity) for identity, _ in request["install"]]
     many = set(several(base)) | {name for name, _, _ in coming if _is_install_only(base, request, name)}
     there = list(installed(base))
-    going = [pkg for found in versions(request["remove"], there) for pkg in found]
+    going = [pkg for found in versions(request["remove"], installed(base)) for pkg in found]
     places = {slot(name, arch, request["native"]) for name, arch, _ in coming if name not in many}
     marked = {tuple(row(pkg)) for pkg in going}
     going += [
