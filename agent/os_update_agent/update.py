@@ -135,6 +135,9 @@ def _failed(work: Work, phase: str, why: str, status: int) -> Run:
     """The run after a phase failed: undone where a transaction was begun and the policy asks for it, brought back in any case."""
     log.error(logged(run=work.run.id, phase=phase, failed=why, log=work.run.log))
     work.say(f"failed: {why}")
+    with contextlib.suppress(AgentError, OSError):
+        # What was obtained until then is not fetched again, and may be the last one that there is.
+        work.archive.flush()
     run = replace(work.run, failure=work.run.failure or why, status=work.run.status or status)
     if phase == UNDO:
         return noted(replace(run, phase=RETURN, undone=False), f"the undo failed: {why}")

@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 POLL_SECONDS = 0.005
 LOOK_SECONDS = 0.02
 LONGEST_POLL_SECONDS = 1.0
+LONGEST_LOOK_SECONDS = 0.1
 WATCHED_SECONDS = 0.2
 START_SECONDS = 20.0
 WORKER_STARTS = 5
@@ -91,10 +92,12 @@ def _pause(site: Site, seen: Optional[Tuple[int, int]], begun: float, watch: Opt
     Who asks the ledger often has soon used more processor time than what is waited for; a look at its file costs next to nothing. That
     misses what changes twice within a tick of the clock, so the ledger is asked after a hundredth of the time that has passed as well.
     """
+    passed = time.monotonic() - begun
     longest = LONGEST_POLL_SECONDS if watch is None else WATCHED_SECONDS
-    end = time.monotonic() + min(max(POLL_SECONDS, (time.monotonic() - begun) / 100), longest)
+    end = time.monotonic() + min(max(POLL_SECONDS, passed / 100), longest)
     while time.monotonic() < end and _ledger_mark(site) == seen:
-        time.sleep(POLL_SECONDS)
+        # Hundreds may wait beside a transaction.
+        time.sleep(min(max(POLL_SECONDS, passed / 1000), LONGEST_LOOK_SECONDS))
 
 
 def _ledger_mark(site: Site) -> Optional[Tuple[int, int]]:

@@ -12,6 +12,7 @@ from typing import Sequence
 from os_update_agent.errors import AgentError
 from os_update_agent.node import journal
 from os_update_agent.node.directories import worker_unit
+from os_update_agent.node.lock import is_held
 from os_update_agent.packages.dnf_child import Spare
 from os_update_agent.settings import Settings, load
 
@@ -27,7 +28,9 @@ def main(argv: Sequence[str] = ()) -> int:
         if argv:
             # It may hold a proxy's password, and it has been read.
             (settings.run / f"{worker_unit(argv[0])}.env").unlink(missing_ok=True)
-        with closing(Spare(settings.backend, settings.root, settings.work)) as spare:
+        # What another worker is just replacing must not be loaded.
+        name = None if is_held(settings.worker_lock) else settings.backend
+        with closing(Spare(name, settings.root, settings.work)) as spare:
             _resume(settings, spare, argv)
     except AgentError as error:
         from os_update_agent.wording import logged

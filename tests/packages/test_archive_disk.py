@@ -76,10 +76,14 @@ def test_the_ledger_has_a_file_when_the_disk_has_it(
     assert opened().missing([APP, LIB]) == () and opened().files([APP]) == (repository.directory / "app.deb",)
 
 
+@pytest.mark.parametrize("is_read_only", [False, True])
 def test_what_cannot_be_written_is_told_and_not_kept(
-    opened: Callable[[], Archive], repository: Repository, monkeypatch: pytest.MonkeyPatch
+    opened: Callable[[], Archive], repository: Repository, monkeypatch: pytest.MonkeyPatch, is_read_only: bool
 ) -> None:
     sync = os.fsync
+
+    def refusing(path: Path, missing_ok: bool = False) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
 
     def failing(descriptor: int) -> None:
         if os.readlink(f"/proc/self/fd/{descriptor}").endswith("/app.deb"):
@@ -90,9 +94,11 @@ def test_what_cannot_be_written_is_told_and_not_kept(
         broken.setattr(os, "fsync", failing)
         archive = opened()
         archive.obtain([APP, LIB])
+        if is_read_only:
+            broken.setattr(Path, "unlink", refusing)
         with pytest.raises(PackageError, match=r"app\.deb cannot be written: Input/output error"):
             archive.flush()
-    assert not (repository.directory / "app.deb").exists()
+    assert (repository.directory / "app.deb").exists() == is_read_only
     again = opened()
     assert again.missing([APP, LIB]) == (APP,)
     again.obtain([APP, LIB])

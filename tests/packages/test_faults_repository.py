@@ -13,6 +13,7 @@ import pytest
 from os_update_agent.demo.repository import Deb
 from packages.faulty import FaultyServer
 from packages.node import VERSIONS_ONE, Node, Result
+from packages.scene import Pkg
 
 DAY = 86400
 KEY = "Demo Key <demo@example.org>"
@@ -174,3 +175,15 @@ def test_a_signed_repository_is_accepted_and_a_tampered_one_refused(based: Node,
     assert "nothing was changed" in failed.complaint
     assert based.versions()["tool"] == "2.0-1"
     assert based.history().current == "v2"
+
+
+def test_what_came_whole_of_a_failed_download_is_not_fetched_again(based: Node, server: FaultyServer) -> None:
+    """Over a line that breaks once in each try a large update still comes to its end."""
+    based.offer(Pkg("tool", "2.0"), Pkg("libapp1", "1.5"))
+    server.faults["libapp1_1.5"] = "404"
+    based.fail("UPDATE", "v2")
+    based.fail("UPDATE", "v3")
+    fetched = [path for path in server.requests if path.endswith(".deb") and "libapp1_1.5" not in path]
+    assert fetched and len(fetched) == len(set(fetched))
+    server.faults.clear()
+    assert set(based.succeed("UPDATE", "v4").changes) == {"tool", "libapp1"}

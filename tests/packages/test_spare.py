@@ -1,6 +1,7 @@
 """The child of dnf's that a worker starts before it knows what for: taken once, ended in any case, and never in anybody's way."""
 
 import os
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,11 @@ def test_there_is_none_for_apt(tmp_path: Path, work: Path) -> None:
     assert Spare("apt", tmp_path, work).take() is None and children() == before
 
 
+def test_there_is_none_where_another_worker_is_at_work(tmp_path: Path, work: Path) -> None:
+    before = children()
+    assert Spare(None, tmp_path, work).take() is None and children() == before
+
+
 def test_what_stands_in_its_way_is_no_error(tmp_path: Path) -> None:
     """/run is full, say. Whoever needs a child tells that."""
     blocked = tmp_path / "run"
@@ -59,6 +65,11 @@ def test_what_stands_in_its_way_is_no_error(tmp_path: Path) -> None:
     spare = Spare("dnf", tmp_path, blocked / "work")
     assert spare.take() is None
     spare.close()
+
+
+def test_a_missing_library_is_no_error(tmp_path: Path, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "distro", None)
+    assert Spare("auto", tmp_path, work).take() is None
 
 
 def test_a_worker_without_room_for_its_work_still_answers(based: Node, monkeypatch: pytest.MonkeyPatch) -> None:

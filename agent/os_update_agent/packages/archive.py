@@ -9,6 +9,7 @@ import logging
 import os
 import shutil
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Dict, FrozenSet, List, Mapping, Optional, Sequence, Tuple
 
@@ -83,9 +84,8 @@ class Archive:
             return ()
         available, unavailable = self._backend.available(wanted)
         self._room_for(sum(offer.size for offer in available.values()))
-        for package in available:
-            # What is there in spite of that was never finished, and apt would take it for whole by its size.
-            (self.directory / self._backend.file_name(package)).unlink(missing_ok=True)
+        for package, offer in available.items():
+            _drop_unfinished(self.directory / self._backend.file_name(package), offer)
         self._backend.fetch(tuple(available))
         self._adopt(available, REPOSITORY)
         return unavailable
@@ -158,7 +158,8 @@ class Archive:
             _onto_the_disk(self.directory)
             self._ledger.add_archive_entries(written)
         for entry in errors.keys() - set(written):
-            (self.directory / entry.file).unlink(missing_ok=True)
+            with suppress(OSError):
+                (self.directory / entry.file).unlink(missing_ok=True)
         for error in errors.values():
             if error is not None:
                 raise error
@@ -234,9 +235,22 @@ def _looked_at(path: Path, offer: Offer) -> Tuple[str, os.stat_result]:
     except OSError as error:
         raise _unreadable(path, error) from error
     if offer.size and found.st_size != offer.size:
-        path.unlink(missing_ok=True)
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
         raise PackageError(f"{path.name} has {found.st_size} bytes, and should have {offer.size} by what its repository says")
     return offer.sha256 or _checksum(path), found
+
+
+def _drop_unfinished(path: Path, offer: Offer) -> None:
+    """What an interrupted download has left: apt would take it for whole by its size. What is whole need not be fetched again.
+
+    Raises PackageError.
+    """
+    try:
+        if path.exists() and not (offer.sha256 and path.stat().st_size == offer.size and _checksum(path) == offer.sha256):
+            path.unlink()
+    except OSError as error:
+        raise PackageError(f"{path} cannot be removed: {error.strerror}") from error
 
 
 def _onto_the_disk(path: Path) -> None:

@@ -16,7 +16,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any, Dict, Mapping, Optional
 
-from os_update_agent.errors import AgentError, PackageError
+from os_update_agent.errors import PackageError
 from os_update_agent.node.directories import make_private
 from os_update_agent.node.run import TAIL_LINES, start
 from os_update_agent.packages.manager import DNF4, DNF5, manager_of
@@ -93,10 +93,14 @@ class Child:
 class Spare:
     """A worker that is started before anybody knew what for, because it takes long to get ready; whoever needs one first has it."""
 
-    def __init__(self, name: str, root: Path, work: Path) -> None:
-        """``name`` is the package manager that agent.conf names. Whatever stands in the way is told by who needs one: nothing is said."""
+    def __init__(self, name: Optional[str], root: Path, work: Path) -> None:
+        """``name`` is the package manager that agent.conf names, None for no child at all. Whatever stands in the way is told by who
+        needs one: nothing is said.
+        """
         self._child: Optional[Child] = None
-        with suppress(AgentError, OSError):
+        if name is None:
+            return
+        with suppress(Exception):
             manager = manager_of(name)
             if manager in _PROGRAMS:
                 for directory in (work.parent, work):

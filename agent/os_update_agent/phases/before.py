@@ -1,10 +1,9 @@
 """Before anything changes: is the package database whole, what is to come, is every file here, is there room and time?"""
 
-from contextlib import suppress
 from dataclasses import replace
 from typing import Mapping, Sequence, Tuple
 
-from os_update_agent.errors import AgentError, NotRestorable, PackageError
+from os_update_agent.errors import NotRestorable, PackageError
 from os_update_agent.model import Package, PackageState, Run, diff
 from os_update_agent.packages.progress import TO_REPAIR
 from os_update_agent.packages.state import broken, is_torn, transaction, unmet, visible
@@ -75,7 +74,7 @@ def plan(work: Work) -> Run:
     target = aim.target
     number = work.site.ledger.put_state(target)
     run = replace(work.run, target=number, held_back=aim.held_back, removes_foreign=aim.removes_foreign)
-    if aim.unmatched:
+    if aim.unmatched and not_there(aim.unmatched) not in run.notes:
         run = noted(run, not_there(aim.unmatched))
     for change in visible(diff(before, target)):
         work.say(described(change))
@@ -89,21 +88,6 @@ def plan(work: Work) -> Run:
 
 def fetch(work: Work) -> Run:
     """The old files are kept before they are replaced, the new ones are here before anything is touched, and there is room."""
-    try:
-        run = _fetched(work)
-    except AgentError:
-        # What has been fetched is not fetched again.
-        with suppress(PackageError):
-            work.archive.flush()
-        raise
-    # Only now: the disk was at work all the time.
-    work.archive.flush()
-    if run.kind != DOWNLOAD:
-        work.check_deadline()
-    return run
-
-
-def _fetched(work: Work) -> Run:
     before, target = work.state(work.run.before), work.state(work.run.target)
     if work.run.kind == RESTORE and work.archive.missing(transaction(before, target).install):
         _try_refresh(work)
@@ -112,9 +96,13 @@ def _fetched(work: Work) -> Run:
     work.transition.fetch(before, target)
     run = _keep_old(work, before, target)
     if run.kind == DOWNLOAD:
+        work.archive.flush()
         return replace(run, after=run.before, phase=RECORD)
     work.transition.check_space(before, target)
     work.transition.rehearse(before, target, forced=run.kind == RESTORE)
+    # Only now: the disk was at work all the time.
+    work.archive.flush()
+    work.check_deadline()
     return replace(run, phase=LEAVE)
 
 

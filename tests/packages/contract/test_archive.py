@@ -42,6 +42,16 @@ def test_best_effort_goes_on_and_names_what_cannot_be_undone(unrestorable: Node)
     assert unrestorable.history().current == "v2"
 
 
+def test_what_an_undo_has_fetched_is_kept_though_the_undo_fails(based: Node) -> None:
+    """It may be the last one: the next to come is what a rollback needs."""
+    based.offer(Pkg("tool", "2.0"), Pkg("libapp1", "1.5"))
+    based.withdraw("1.0-1", "libapp1")
+    based.step("health.d", "exit 1")
+    failed = based.fail("UPDATE", "v2", archive="off")
+    assert "neither the archive nor a repository has libapp1" in failed.complaint
+    assert "tool 1.0-1" in based.kept()
+
+
 def test_the_archive_is_private_and_knows_every_file(based: Node) -> None:
     based.offer_two()
     based.succeed("UPDATE", "v2")
