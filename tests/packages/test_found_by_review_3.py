@@ -77,6 +77,18 @@ def test_a_run_that_gives_up_tells_what_is_installed_then(based: Node) -> None:
     site.ledger.close()
 
 
+def test_a_run_that_is_taken_up_again_tells_of_a_mistyped_name_once(based: Node) -> None:
+    based.offer(Deb("tool", "2.0-1"))
+    site = based.site()
+    policy = Policy(key="k", value="v2", packages=("toool", "tool"))
+    cut_off = update.begin(site, policy, names.UPDATE, config_id="by-hand")
+    told = "no installed package matches 'toool' (packages)"
+    cut_off = replace(cut_off, phase=names.FETCH, notes=(told,))
+    done = update.perform(site, update.taken_up(cut_off))
+    site.ledger.close()
+    assert done.reached and done.notes.count(told) == 1 and based.versions()["tool"] == "2.0-1"
+
+
 def test_deployments_outside_of_any_stack_do_not_overtake_each_other(tmp_path: Path) -> None:
     """`openstack software deployment create` names neither stack nor resource; each has a URL of its own."""
     ledger = Ledger(tmp_path / "state/ledger.sqlite")
