@@ -10,7 +10,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, List, Optional, Tuple, Type, Union
+from typing import Dict, List, Optional, Sequence, Tuple, Type, Union
 
 from kills.death import Death
 from kills.disk import Disk, SmallDisk
@@ -315,13 +315,13 @@ class Node:
         return found
 
     def kill_everything(self) -> None:
-        while True:
-            pids = self.others()
-            if not pids:
-                return
-            for pid in pids:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+        # Stopped first: a package manager that sees the end of its scriptlet before its own would say that it has failed.
+        stopped: List[int] = []
+        while new := [pid for pid in self.others() if pid not in stopped]:
+            _signal(new, signal.SIGSTOP)
+            stopped += new
+        while pids := self.others():
+            _signal(pids, signal.SIGKILL)
             time.sleep(0.01)
 
     def power_cut(self) -> None:
@@ -330,6 +330,12 @@ class Node:
         self.kill_everything()
         self.disk.cut()
         shutil.rmtree(self.settings.run, ignore_errors=True)
+
+
+def _signal(pids: Sequence[int], number: int) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
 
 
 class World:

@@ -99,7 +99,10 @@ class Machine:
 
     def wait_until_booted(self) -> str:
         """Wait until all that starts at boot is started. Returns systemd's word for it: running or degraded."""
-        return wait_for(lambda: self._system_state() in ("running", "degraded") and self._system_state(), "the end of the boot")
+        return wait_for(lambda: self._system_state() in ("running", "degraded") and self._system_state(), self._what_hangs)
+
+    def _what_hangs(self) -> str:
+        return f"the end of the boot:\n{self.run('systemctl', '--no-pager', 'list-jobs', check=False).stdout}"
 
     def wait_until_off(self) -> bool:
         """Wait until the machine has shut itself down. Returns whether it asks for a reboot."""

@@ -109,7 +109,14 @@ class Node:
         self.step("post-update.d/10-in", "")
         self.offer_one()
         machine.boot()
-        machine.wait_until_booted()
+        try:
+            machine.wait_until_booted()
+        except AssertionError as hangs:
+            # Nothing of the agent is there yet: seen once in many runs, for no cause that could be found.
+            print(hangs)
+            machine.cut_power()
+            machine.boot()
+            machine.wait_until_booted()
         machine.run("apt-get", "-q", "update")
         machine.run("apt-get", "-q", "-y", "install", "app", "slow", "lab-daemon", "os-collect-config")
         machine.run(f"{PROGRAMS}/os-update-agent", "install-hook")
