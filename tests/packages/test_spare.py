@@ -1,6 +1,7 @@
 """The child of dnf's that a worker starts before it knows what for: taken once, ended in any case, and never in anybody's way."""
 
 import os
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -8,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from os_update_agent import worker
 from os_update_agent.packages.dnf_child import Spare
 from packages.node import Node
 from packages.scene import Pkg
@@ -72,7 +72,7 @@ def test_a_missing_library_is_no_error(tmp_path: Path, work: Path, monkeypatch: 
     assert Spare("auto", tmp_path, work).take() is None
 
 
-def test_a_worker_without_room_for_its_work_still_answers(based: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_without_room_for_its_work_still_answers(based: Node) -> None:
     """Heat waits. The environment, which may hold a password, goes in any case."""
     based.offer(Pkg("tool", "2.0"))
     run = based.directory / "run"
@@ -82,8 +82,8 @@ def test_a_worker_without_room_for_its_work_still_answers(based: Node, monkeypat
     assert f"the directory {run / 'work'} cannot be made or kept private" in failed.complaint and "nothing was changed" in failed.complaint
     environment = run / "os-update-agent-worker-by-test.env"
     environment.write_text("SECRET=1")
-    monkeypatch.setenv("OS_UPDATE_AGENT_CONFIG", str(based.conf))
-    assert worker.main(["by-test"]) == 0 and not environment.exists()
+    argv = [sys.executable, "-m", "os_update_agent.worker", "by-test"]
+    assert subprocess.run(argv, env=based.environment(), check=False).returncode == 0 and not environment.exists()
 
 
 def test_it_goes_with_a_worker_that_is_killed(tmp_path: Path, work: Path) -> None:
