@@ -82,7 +82,7 @@ def test_what_cannot_be_written_is_told_and_not_kept(
 ) -> None:
     sync = os.fsync
 
-    def refusing(path: Path, missing_ok: bool = False) -> None:
+    def refusing(path: Path, **_: object) -> None:
         raise OSError(errno.EROFS, "Read-only file system")
 
     def failing(descriptor: int) -> None:
