@@ -6,7 +6,7 @@ Here are only the imports that starting dnf's child needs; all others are late, 
 import logging
 import os
 import sys
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import Sequence
 
 from os_update_agent.errors import AgentError
@@ -26,8 +26,9 @@ def main(argv: Sequence[str] = ()) -> int:
     try:
         settings = load()
         if argv:
-            # It may hold a proxy's password, and it has been read.
-            (settings.run / f"{worker_unit(argv[0])}.env").unlink(missing_ok=True)
+            # It may hold a proxy's password, and it has been read. Where /run is sick, the next start removes it.
+            with suppress(OSError):
+                (settings.run / f"{worker_unit(argv[0])}.env").unlink(missing_ok=True)
         # What another worker is just replacing must not be loaded.
         name = None if is_held(settings.worker_lock) else settings.backend
         with closing(Spare(name, settings.root, settings.work)) as spare:

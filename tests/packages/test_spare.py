@@ -101,3 +101,11 @@ def test_it_goes_with_a_worker_that_is_killed(tmp_path: Path, work: Path) -> Non
     while Path(f"/proc/{child}").exists() and time.monotonic() < end:
         time.sleep(0.01)
     assert not Path(f"/proc/{child}").exists()
+
+
+def test_an_environment_that_cannot_be_removed_stops_no_worker(based: Node) -> None:
+    """A directory in its place: no user, not even root, may unlink that."""
+    (based.directory / "run/os-update-agent-worker-by-test.env").mkdir()
+    argv = [sys.executable, "-m", "os_update_agent.worker", "by-test"]
+    assert subprocess.run(argv, env=based.environment(), check=False).returncode == 0
+    assert (based.directory / "run/worker.ended").read_text() == "by-test"
