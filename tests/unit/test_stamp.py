@@ -1,7 +1,8 @@
 import os
 from pathlib import Path
 
-from os_update_agent.packages.stamp import stamp_of
+from os_update_agent.model import PackageState
+from os_update_agent.packages.stamp import LastState, stamp_of
 
 
 def _aged(path: Path, text: str, seconds: float = 0.0) -> Path:
@@ -35,3 +36,20 @@ def test_a_file_that_has_just_changed_can_change_again_unseen(tmp_path: Path) ->
     assert stamp_of([path]) is None
     assert stamp_of([]) is None
     assert stamp_of([tmp_path / "missing"]) is None
+
+
+def test_what_has_just_changed_is_read_once_for_all_that_ask(tmp_path: Path) -> None:
+    path, reads = tmp_path / "rpmdb.sqlite", []
+    path.write_text("one", encoding="utf-8")
+
+    def read() -> PackageState:
+        reads.append(path.read_text(encoding="utf-8"))
+        return PackageState("dnf", "x86_64", ())
+
+    last = LastState()
+    for _ in range(3):
+        last.get(iter([path]), read)
+    assert reads == ["one"]
+    path.write_text("two", encoding="utf-8")
+    last.get([path], read)
+    assert reads == ["one", "two"]

@@ -38,7 +38,12 @@ class LastState:
 
     def get(self, files: Iterable[Path], read: Callable[[], PackageState]) -> PackageState:
         # From before the reading: what changes meanwhile shows the next time.
+        files = list(files)
         stamp = stamp_of(files)
+        if stamp is None:
+            # Behind a transaction: after a moment one reading serves all that ask.
+            time.sleep(_TOO_YOUNG_NS / 1e9)
+            stamp = stamp_of(files)
         if self._known is None or stamp is None or stamp != self._known[0]:
             self._known = stamp, read()
         return self._known[1]
