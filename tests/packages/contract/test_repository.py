@@ -4,7 +4,7 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
-from typing import Iterator
+from typing import Callable, Iterator
 
 import pytest
 
@@ -50,6 +50,44 @@ def test_a_repository_that_is_down_stops_the_update(based: Node, options: dict) 
 def test_a_package_that_cannot_be_had_stops_the_update(based: Node, server: FaultyServer, fault: str) -> None:
     server.faults["tool_2.0" if based.hand.kind == "apt" else "tool-2.0"] = fault
     assert_fails_and_is_run_again(based, server, "packages cannot be fetched: ")
+
+
+def _gone(path: Path) -> None:
+    path.unlink()
+
+
+def _cut(path: Path) -> None:
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def _corrupt(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[-10] ^= 0xFF
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("damage", [_gone, _cut, _corrupt])
+def test_a_package_on_the_nodes_own_disk_that_is_not_what_the_index_says_stops_the_update(
+    based: Node, damage: Callable[[Path], None]
+) -> None:
+    based.offer(Pkg("tool", "2.0"))
+    (path,) = based.repository.directory.glob("tool[-_]2.0*")
+    sound, one = path.read_bytes(), based.packages()
+    damage(path)
+    failed = based.fail("UPDATE", "v2")
+    assert "packages cannot be fetched: " in failed.complaint and "nothing was changed" in failed.complaint
+    assert based.packages() == one
+    path.write_bytes(sound)
+    assert based.succeed("CREATE", "v2").changes == {"tool": ("1.0-1", "2.0-1")}
+
+
+@pytest.mark.parametrize("template", ["dnf4", "dnf5"], indirect=True, scope="session")
+def test_a_repository_on_the_disk_may_have_any_name(based: Node) -> None:
+    based.offer(Pkg("tool", "2.0"))
+    odd = based.directory / "100% ours, éé"
+    based.repository.directory.rename(odd)
+    based.hand.use(odd.as_uri())
+    assert based.succeed("UPDATE", "v2").changes == {"tool": ("1.0-1", "2.0-1")}
 
 
 def test_what_a_killed_download_has_left_goes_with_the_next_run(based: Node, server: FaultyServer) -> None:
