@@ -7,7 +7,7 @@ import sqlite3
 import subprocess
 from contextlib import closing
 from pathlib import Path
-from typing import Dict, Iterator
+from typing import Dict, Iterator, Tuple
 
 import pytest
 
@@ -50,6 +50,32 @@ if sys.argv[3] == "alone":
     theirs.close()
 identity = ["tool", "%s", "2.0-1"]
 print(answer("transact", install=[(identity, "user")], files=[sys.argv[4]], remove=[], forced=True))
+"""
+# What an operator does between the rehearsal and the transaction comes last.
+REHEARSED = """
+import subprocess
+path, *command = sys.argv[3:]
+desk, resolved = dnf5_worker.Desk(), []
+resolve = dnf5_transaction._resolve
+def counting(base, request):
+    resolved.append(base)
+    return resolve(base, request)
+dnf5_transaction._resolve = counting
+identity = ["tool", "%s", "2.0-1"]
+details = {"root": root, "comment": "", "link": link, "native": "%s", "forced": True}
+details.update(install=[(identity, "user")], files=[path], remove=[])
+print(desk.answer({"action": "effect", **details}))
+if command:
+    # Between the last look at the database and the lock.
+    lock = dnf5_transaction.locked
+    def locking(request):
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        return lock(request)
+    dnf5_transaction.locked = locking
+print(desk.answer({"action": "transact", **details}))
+print(len(resolved))
+resolved.clear()
+desk.clear()
 """
 # What libdnf5 itself has read.
 SETTINGS = """
@@ -164,6 +190,21 @@ def test_no_transaction_is_begun_beside_another_dnf(hand: Dnf5Hand) -> None:
         hand.let_go()
         process.wait()
     assert hand.versions()["tool"] == "1.0-1" and hand.versions()["byhand"] == "1.0-1"
+
+
+@pytest.mark.parametrize("command", [(), ("mark", "dependency", "app"), ("mark", "dependency", "tool"), ("remove", "app")])
+def test_what_was_rehearsed_is_run_unless_another_dnf_was_at_work(hand: Dnf5Hand, command: Tuple[str, ...]) -> None:
+    hand.add(Rpm("tool", "2.0"))
+    (path,) = hand.repository.directory.glob("tool-2.0-*")
+    before = marks(hand)
+    by_hand = hand.dnf_argv(*command)[len(hand.wrapper) :] if command else []
+    # Between them is what dnf and rpm say.
+    effect, *_, done, count = told(hand, REHEARSED, path, *by_hand).stdout.splitlines()
+    assert "'2.0-1'" in effect and "'complaints': []" in done
+    assert int(count) == (2 if command else 1)
+    expected = {name: mark for name, mark in before.items() if "remove" not in command or name == "tool"}
+    assert marks(hand) == {**expected, **({command[-1]: "auto"} if "mark" in command else {}), "tool": "manual"}
+    assert hand.versions()["tool"] == "2.0-1" and hand.faults() == ""
 
 
 @pytest.mark.parametrize("version", ["5.2", "5.4"])

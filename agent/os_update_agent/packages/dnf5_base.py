@@ -3,12 +3,14 @@
 No package may outlive its Base: libdnf5 ends the process then.
 """
 
+from pathlib import Path
 from typing import Any, Dict, Iterable, List, Optional, Tuple
 
 import libdnf5  # type: ignore
 import rpm  # type: ignore
 
 from os_update_agent.packages.dnf_link import Refused, Request, slot
+from os_update_agent.packages.dnf_settings import read_settings
 
 __all__ = ["Refused", "Request", "slot"]
 
@@ -26,10 +28,11 @@ _REASONS = {
 
 class Base(libdnf5.base.Base):  # type: ignore
     """libdnf5's, which remembers where the node wants its excludes not to apply (disable_excludes), and what there was before they did:
-    libdnf5 takes none back."""
+    libdnf5 takes none back. ``since`` is what rpm's database and dnf's record held when it was opened."""
 
     without_excludes: List[str]
     unhidden: Optional[Tuple[Any, Any]] = None
+    since: Tuple[Any, ...]
 
 
 def opened(request: Request) -> Any:
@@ -38,6 +41,7 @@ def opened(request: Request) -> Any:
     No excludes and no version locks apply: those are for the solver only, which asks for them (``hide``).
     """
     base = Base()
+    base.since = recorded(request["root"])
     config = base.get_config()
     config.installroot = request["root"]
     if request["root"] != "/":
@@ -71,6 +75,12 @@ def cookie(root: str) -> str:
         return str(transaction.dbCookie())
     finally:
         transaction.closeDB()
+
+
+def recorded(root: str) -> Tuple[Any, ...]:
+    """Something that is equal only as long as rpm's database and dnf's record of reasons and groups hold the same."""
+    files = sorted(read_settings(Path(root), drop_ins=True).state.glob("*.toml"))
+    return cookie(root), *((path.name, path.read_bytes()) for path in files)
 
 
 def enabled(base: Any) -> List[Any]:

@@ -21,6 +21,7 @@ from os_update_agent.packages.dnf5_base import (
     is_outbound,
     number,
     opened,
+    recorded,
     resolved,
     row,
     several,
@@ -28,7 +29,7 @@ from os_update_agent.packages.dnf5_base import (
     spec,
     versions,
 )
-from os_update_agent.packages.dnf_link import Locked, check_wanted, say
+from os_update_agent.packages.dnf_link import Locked, check_wanted, rehearsed, say
 from os_update_agent.packages.dnf_settings import read_settings
 from os_update_agent.packages.rpm_completion import Identity, compared, provided_by
 
@@ -43,7 +44,7 @@ _WEAK = (_DEPENDENCY, number("weak-dependency"))
 
 def effect(base: Any, request: Request) -> Dict[str, Any]:
     """What the transaction would come to: the identities that come and those that go."""
-    transaction, _ = _resolve(base, request)
+    transaction, _ = rehearsed(request, lambda: _resolve(base, request))
     comes, goes = _outcome(transaction)
     return {"comes": sorted(comes), "goes": sorted(goes)}
 
@@ -51,12 +52,19 @@ def effect(base: Any, request: Request) -> Dict[str, Any]:
 def transact(base: Any, request: Request) -> Dict[str, List[str]]:
     """Run it. The answer lists what dnf and rpm say went wrong: a failing scriptlet need not fail a transaction."""
     with locked(request):
-        transaction, planned = _resolve(base, request)
-        comes, goes = _outcome(transaction)
-        if (comes, goes) != planned:
-            differing = (comes ^ planned[0]) | (goes ^ planned[1])
-            raise Refused("dnf would not do exactly what was planned: {}".format(", ".join(" ".join(item) for item in sorted(differing))))
-        return run(transaction, request)
+        if base.since == recorded(request["root"]):
+            return _run_planned(request, *rehearsed(request, lambda: _resolve(base, request)))
+        # Another dnf was at work before the lock was ours: it would be undone in the record, or has changed what this would come to.
+        again = opened(request)
+        return _run_planned(request, *_resolve(again, request))
+
+
+def _run_planned(request: Request, transaction: Any, planned: Tuple[Effect, Effect]) -> Dict[str, List[str]]:
+    comes, goes = _outcome(transaction)
+    if (comes, goes) != planned:
+        differing = (comes ^ planned[0]) | (goes ^ planned[1])
+        raise Refused("dnf would not do exactly what was planned: {}".format(", ".join(" ".join(item) for item in sorted(differing))))
+    return run(transaction, request)
 
 
 def mark(base: Any, request: Request) -> None:

@@ -16,8 +16,6 @@ from os_update_agent.packages import dnf_link
 class Desk(dnf_link.Desk):
     """Answers requests with dnf 5."""
 
-    runs_rehearsal = False
-
     def actions(self) -> Dict[str, Callable[[Any, dnf_link.Request], Any]]:
         from os_update_agent.packages import dnf5_base, dnf5_fetch, dnf5_interrupted, dnf5_solver, dnf5_transaction
 

@@ -54,9 +54,6 @@ class Desk:
 
     # --- what each dnf has of its own
 
-    # Is a transaction run that was resolved for its rehearsal? Not where it has to be resolved under dnf's lock.
-    runs_rehearsal = True
-
     def actions(self) -> Dict[str, Callable[[Any, Request], Any]]:
         """What can be asked for, by its name. Raises ImportError where the bindings are missing."""
         raise NotImplementedError
@@ -116,7 +113,7 @@ class Desk:
         if self._base is None or cookie != self._cookie:
             serves = False
         elif action == _RUNNING:
-            serves = self.runs_rehearsal and asked == self._rehearsed
+            serves = asked == self._rehearsed
         else:
             serves = self._rehearsed is None and action in READING[1:] and not (is_planned and self._is_planned)
         if not serves:
