@@ -3,15 +3,16 @@
 What is run here runs in the root of sid, under the Python that has the bindings.
 """
 
+import os
 import sqlite3
 import subprocess
 from contextlib import closing
 from pathlib import Path
-from typing import Dict, Iterator, Tuple
+from typing import Dict, Iterator
 
 import pytest
 
-from os_update_agent.demo.rpm_repository import Rpm, native_architecture
+from os_update_agent.demo.rpm_repository import DATABASE, Rpm, native_architecture
 from os_update_agent.packages import dnf5_record
 from os_update_agent.packages.dnf_settings import read_settings
 from packages import sid
@@ -54,28 +55,36 @@ print(answer("transact", install=[(identity, "user")], files=[sys.argv[4]], remo
 # What an operator does between the rehearsal and the transaction comes last.
 REHEARSED = """
 import subprocess
-path, *command = sys.argv[3:]
+path, command = sys.argv[3:]
 desk, resolved = dnf5_worker.Desk(), []
 resolve = dnf5_transaction._resolve
 def counting(base, request):
-    resolved.append(base)
+    resolved.append(None)
     return resolve(base, request)
 dnf5_transaction._resolve = counting
 identity = ["tool", "%s", "2.0-1"]
 details = {"root": root, "comment": "", "link": link, "native": "%s", "forced": True}
 details.update(install=[(identity, "user")], files=[path], remove=[])
 print(desk.answer({"action": "effect", **details}))
-if command:
-    # Between the last look at the database and the lock.
-    lock = dnf5_transaction.locked
-    def locking(request):
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-        return lock(request)
-    dnf5_transaction.locked = locking
+# Between the last look at the database and the lock.
+lock = dnf5_transaction.locked
+def locking(request):
+    subprocess.run(["sh", "-ec", command], check=True, stdout=subprocess.DEVNULL)
+    return lock(request)
+dnf5_transaction.locked = locking
 print(desk.answer({"action": "transact", **details}))
 print(len(resolved))
-resolved.clear()
 desk.clear()
+"""
+MARKED = """
+import subprocess
+lock = dnf5_transaction.locked
+def locking(request):
+    subprocess.run(["sh", "-ec", sys.argv[3]], check=True, stdout=subprocess.DEVNULL)
+    dnf5_transaction.locked = lock
+    return lock(request)
+dnf5_transaction.locked = locking
+print(answer("mark", packages=[("tool", "%s", "1.0-1")], reason="dependency"))
 """
 # What libdnf5 itself has read.
 SETTINGS = """
@@ -90,6 +99,9 @@ FETCH = """
 import libdnf5
 if sys.argv[3] == "5.2":
     del libdnf5.rpm.Package.is_pkg_gpgcheck_enabled
+def never(*arguments):
+    raise AssertionError("it lies on the disk")
+libdnf5.repo.PackageDownloader.add = never
 identity = ["tool", "%s", "2.0-1"]
 answer("refresh")
 print(answer("fetch", wanted=[identity], digests=[""], files=[archive + "/tool.rpm"], staging=archive, progress=archive + "/progress"))
@@ -192,19 +204,67 @@ def test_no_transaction_is_begun_beside_another_dnf(hand: Dnf5Hand) -> None:
     assert hand.versions()["tool"] == "1.0-1" and hand.versions()["byhand"] == "1.0-1"
 
 
-@pytest.mark.parametrize("command", [(), ("mark", "dependency", "app"), ("mark", "dependency", "tool"), ("remove", "app")])
-def test_what_was_rehearsed_is_run_unless_another_dnf_was_at_work(hand: Dnf5Hand, command: Tuple[str, ...]) -> None:
+BY_HAND = {
+    "nothing": "true",
+    "a mark of another package": "dnf5 -q -y --installroot={root} --no-plugins mark dependency app",
+    "a mark of the same package": "dnf5 -q -y --installroot={root} --no-plugins mark dependency tool",
+    "a removal": "dnf5 -q -y --installroot={root} --no-plugins remove app",
+    "a removal by rpm": "rpm --root {root} --dbpath {database} -e app",
+    "a setting": "echo tsflags=test >> {root}/etc/dnf/dnf.conf",
+    "a protected package": "mkdir -p {root}/etc/dnf/protected.d; echo app > {root}/etc/dnf/protected.d/own.conf",
+}
+
+
+@pytest.mark.parametrize("what", BY_HAND)
+def test_what_was_rehearsed_is_run_unless_another_was_at_work(hand: Dnf5Hand, what: str) -> None:
     hand.add(Rpm("tool", "2.0"))
     (path,) = hand.repository.directory.glob("tool-2.0-*")
     before = marks(hand)
-    by_hand = hand.dnf_argv(*command)[len(hand.wrapper) :] if command else []
+    ended = told(hand, REHEARSED, path, BY_HAND[what].format(root=hand.root, database=DATABASE))
+    assert ended.returncode == 0, ended.stderr
     # Between them is what dnf and rpm say.
-    effect, *_, done, count = told(hand, REHEARSED, path, *by_hand).stdout.splitlines()
-    assert "'2.0-1'" in effect and "'complaints': []" in done
-    assert int(count) == (2 if command else 1)
-    expected = {name: mark for name, mark in before.items() if "remove" not in command or name == "tool"}
-    assert marks(hand) == {**expected, **({command[-1]: "auto"} if "mark" in command else {}), "tool": "manual"}
-    assert hand.versions()["tool"] == "2.0-1" and hand.faults() == ""
+    effect, *_, done, count = ended.stdout.splitlines()
+    assert "'2.0-1'" in effect and int(count) == (1 if what == "nothing" else 2)
+    if "mark" in what:
+        before["app" if "another" in what else "tool"] = "auto"
+    # dnf takes along what only app needed.
+    for name in {"a removal": ("app", "lib"), "a removal by rpm": ("app",)}.get(what, ()):
+        del before[name]
+    assert marks(hand) == {**before, "tool": before["tool"] if what == "a setting" else "manual"}
+    assert hand.versions()["tool"] == ("1.0-1" if what == "a setting" else "2.0-1")
+    assert ("'complaints': []" in done or what == "a setting") and hand.faults() == ""
+
+
+def test_what_has_become_impossible_since_the_rehearsal_is_refused(hand: Dnf5Hand) -> None:
+    hand.add(Rpm("tool", "2.0", requires=["app"]))
+    (path,) = hand.repository.directory.glob("tool-2.0-*")
+    ended = told(hand, REHEARSED, path, BY_HAND["a removal"].format(root=hand.root))
+    assert ended.returncode == 0, ended.stderr
+    assert "{'error': " in ended.stdout.splitlines()[-2] and "app" in ended.stdout.splitlines()[-2]
+    assert hand.versions()["tool"] == "1.0-1" and not is_unfinished(hand)
+
+
+def test_a_mark_takes_back_no_other_one(hand: Dnf5Hand) -> None:
+    """Whenever libdnf5 reads its record: when it is set up, or when it is asked (5.4)."""
+    ended = told(hand, MARKED, BY_HAND["a mark of another package"].format(root=hand.root))
+    assert "{'answer': None}" in ended.stdout, ended.stderr
+    assert marks(hand)["app"] == marks(hand)["tool"] == "auto"
+
+
+@pytest.mark.parametrize("name", ["plain", "100% ours, \u00e9"])
+def test_a_package_on_the_disk_is_copied_and_checked(hand: Dnf5Hand, name: str) -> None:
+    hand.add(Rpm("tool", "2.0"))
+    hand.publish()
+    place = hand.directory / name
+    hand.repository.directory.rename(place)
+    hand.use(place.as_uri(), gpgcheck="1")
+    assert "is not signed (repository demo, gpgcheck=1)" in told(hand, FETCH, "5.4").stdout
+    hand.use(place.as_uri())
+    assert told(hand, FETCH, "5.4").stdout.strip() == "{'answer': None}"
+    assert (hand.directory / "archive/tool.rpm").read_bytes() == next(place.glob("tool-2.0-*")).read_bytes()
+    os.truncate(next(place.glob("tool-2.0-*")), 1000)
+    # Left to librepo, which is never reached here.
+    assert "it lies on the disk" in told(hand, FETCH, "5.4").stdout
 
 
 @pytest.mark.parametrize("version", ["5.2", "5.4"])

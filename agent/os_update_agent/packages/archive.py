@@ -228,7 +228,7 @@ def _mark(found: os.stat_result) -> Tuple[int, int, int]:
 def _looked_at(path: Path, offer: Offer) -> Tuple[str, os.stat_result]:
     """The checksum of a file, and how it was found before it was read. Raises PackageError.
 
-    The package manager has just compared it with the checksum that the repository says: it need not be read for that again.
+    Whoever fetched it has just compared it with the checksum that the repository says: it need not be read for that again.
     """
     try:
         found = path.stat()

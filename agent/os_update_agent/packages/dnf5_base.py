@@ -10,7 +10,7 @@ import libdnf5  # type: ignore
 import rpm  # type: ignore
 
 from os_update_agent.packages.dnf_link import Refused, Request, slot
-from os_update_agent.packages.dnf_settings import read_settings
+from os_update_agent.packages.dnf_settings import read_settings, settings_files
 
 __all__ = ["Refused", "Request", "slot"]
 
@@ -28,7 +28,7 @@ _REASONS = {
 
 class Base(libdnf5.base.Base):  # type: ignore
     """libdnf5's, which remembers where the node wants its excludes not to apply (disable_excludes), and what there was before they did:
-    libdnf5 takes none back. ``since`` is what rpm's database and dnf's record held when it was opened."""
+    libdnf5 takes none back. ``since`` is what was ``recorded`` when it was opened."""
 
     without_excludes: List[str]
     unhidden: Optional[Tuple[Any, Any]] = None
@@ -78,9 +78,10 @@ def cookie(root: str) -> str:
 
 
 def recorded(root: str) -> Tuple[Any, ...]:
-    """Something that is equal only as long as rpm's database and dnf's record of reasons and groups hold the same."""
-    files = sorted(read_settings(Path(root), drop_ins=True).state.glob("*.toml"))
-    return cookie(root), *((path.name, path.read_bytes()) for path in files)
+    """Something that is equal only as long as rpm's database, dnf's record of reasons and groups, and its settings are the same."""
+    record = read_settings(Path(root), drop_ins=True).state.glob("*.toml")
+    settings = (*settings_files(Path(root), drop_ins=True), *Path(root, "etc/dnf/protected.d").glob("*.conf"))
+    return cookie(root), *((path, path.read_bytes()) for path in sorted((*record, *settings)) if path.is_file())
 
 
 def enabled(base: Any) -> List[Any]:

@@ -18,8 +18,8 @@ from os_update_agent.packages.dnf_link import Countdown, all_of
 from os_update_agent.packages.rpm_completion import read_header
 
 _OK = libdnf5.rpm.RpmSignature.CheckResult_OK
-_BLOCK = 1 << 20
 _KEY_MISSING = libdnf5.rpm.RpmSignature.CheckResult_FAILED_KEY_MISSING
+_BLOCK = 1 << 20
 
 
 def offered(base: Any, request: Request) -> List[Optional[Tuple[int, int, str]]]:
@@ -79,11 +79,12 @@ def _copied(wanted: List[Tuple[Any, str]], display: Display) -> Set[str]:
 
     librepo takes a millisecond for each of them, most of it waiting, and would find the same.
     """
-    sources = {path: (_local_file(pkg), _sha256(pkg)) for pkg, path in wanted}
-    names = {path: pkg.get_nevra() for pkg, path in wanted}
+    # Threads must not touch what is libdnf5's.
+    sources = {path: (_local_file(pkg), int(pkg.get_download_size()), _sha256(pkg)) for pkg, path in wanted}
+    names = {path: pkg.get_full_nevra() for pkg, path in wanted}
     there = set()
     with ThreadPoolExecutor() as pool:
-        for path, is_right in zip(sources, pool.map(lambda path: _is_copied(*sources[path], path), sources)):
+        for path, is_right in zip(sources, pool.map(lambda path: _copy(*sources[path], path), sources)):
             if is_right:
                 display.begin(names[path])
                 there.add(path)
@@ -92,23 +93,25 @@ def _copied(wanted: List[Tuple[Any, str]], display: Display) -> Set[str]:
 
 def _local_file(pkg: Any) -> str:
     """Where the package lies on the node's own disk; "" where it has to be downloaded, or may be."""
-    places = [urlparse(place) for place in pkg.get_remote_locations()]
-    return unquote(places[0].path) if places and all(place.scheme == "file" for place in places) else ""
+    places = list(pkg.get_remote_locations())
+    return unquote(urlparse(places[0]).path) if places and all(place.startswith("file:///") for place in places) else ""
 
 
-def _is_copied(source: str, sha256: str, target: str) -> bool:
-    """Copy a file that has the checksum; else there is nothing, and librepo finds out why."""
+def _copy(source: str, size: int, sha256: str, target: str) -> bool:
+    """Copy a file that has the size and the checksum. Else there is nothing, the answer is False, and librepo finds out why."""
     if not source or not sha256:
         return False
     found = hashlib.sha256()
-    with suppress(OSError):
+    # The latter is for a name that no file can have.
+    with suppress(OSError, ValueError):
         with open(source, "rb") as file, open(target, "wb") as copy:
-            for block in iter(partial(file.read, _BLOCK), b""):
+            # A repository's file may be larger than there is room for.
+            for block in iter(partial(file.read, _BLOCK), b"") if os.fstat(file.fileno()).st_size == size else ():
                 found.update(block)
                 copy.write(block)
         if found.hexdigest() == sha256:
             return True
-    with suppress(OSError):
+    with suppress(OSError, ValueError):
         os.unlink(target)
     return False
 

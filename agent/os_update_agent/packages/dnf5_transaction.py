@@ -55,6 +55,7 @@ def transact(base: Any, request: Request) -> Dict[str, List[str]]:
         if base.since == recorded(request["root"]):
             return _run_planned(request, *rehearsed(request, lambda: _resolve(base, request)))
         # Another dnf was at work before the lock was ours: it would be undone in the record, or has changed what this would come to.
+        # What comes of the new Base has no name here: it must not outlive it.
         again = opened(request)
         return _run_planned(request, *_resolve(again, request))
 
@@ -71,6 +72,8 @@ def mark(base: Any, request: Request) -> None:
     """Set the reasons of installed packages, as `dnf mark` does. Raises Refused for those that no group has; the others are set then."""
     reason = number(request["reason"])
     with locked(request):
+        # Where another dnf was at work before the lock was ours, what it has marked stays.
+        base = base if base.since == recorded(request["root"]) else opened(request)
         fill(base, repositories=False)
         wanted = dict.fromkeys(map(tuple, request["packages"]), reason)
         stray = [identity for identity in wanted if reason == GROUP and not group_of(base, identity[0])]

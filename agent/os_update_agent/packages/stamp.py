@@ -41,7 +41,7 @@ class LastState:
         files = list(files)
         stamp = stamp_of(files)
         if stamp is None:
-            # Behind a transaction: after a moment one reading serves all that ask.
+            # Behind a transaction: after a moment one reading serves all that ask. Where that is not why, the moment costs little.
             time.sleep(_TOO_YOUNG_NS / 1e9)
             stamp = stamp_of(files)
         if self._known is None or stamp is None or stamp != self._known[0]:
