@@ -90,7 +90,8 @@ class Stack:
 
     @contextmanager
     def comes_to_wait(self, underway: Set[str]) -> Iterator[None]:
-        """Begin something in this block, a rollback say: it ends when that waits for the servers of the stacks that are ``underway``.
+        """Begin something in this block, a rollback say: it ends when that waits for the servers of what is ``underway``, the ids of
+        deployments, or of the stacks that hold them.
 
         A server that answers sooner may wake Heat twice. Two workers then run the same resource; the second puts the template before into
         its row again, and Heat cannot delete that template and fails the stack. Or Heat takes its rollback for what is to be cancelled.
@@ -106,7 +107,7 @@ class Stack:
             return all(_has_come_to_wait(lines, one) for one in underway)
 
         yield
-        wait_until(do_wait, f"stack {self.name} to wait for the servers of {underway}", self.story)
+        wait_until(do_wait, f"stack {self.name} to wait for what is underway, {underway}", self.story)
 
     def wait_until_cancelled(self, underway: Set[str]) -> None:
         """Wait until a cancel has reached the stacks that were ``underway`` when it came."""
@@ -180,9 +181,9 @@ def wait_until(is_so: Callable[[], object], what: str, story: Callable[[], str] 
         time.sleep(0.2)
 
 
-def _has_come_to_wait(log: str, stack: str) -> bool:
-    """Whether a traversal of the stack has found a resource locked by the traversal before it, and has left it to that one to go on."""
-    requests = set(re.findall(rf"\[(req-\S+ req-\S+) .*\[{stack}\] is locked or does not exist", log))
+def _has_come_to_wait(log: str, physical: str) -> bool:
+    """Whether a traversal has found this resource locked by the traversal before it, and has left it to that one to go on."""
+    requests = set(re.findall(rf"\[(req-\S+ req-\S+) .*\[{physical}\] is locked or does not exist", log))
     return any(re.search(rf"\[{one} .*Waiting for existing update to unlock", log) for one in requests)
 
 

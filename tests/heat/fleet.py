@@ -267,14 +267,19 @@ class Fleet:
 
     @property
     def heard(self) -> List[Heard]:
-        """Whoever has answered Heat has still to end: that is waited for."""
-        wait_until(lambda: not self._at_work, "the members to come to rest")
+        self._come_to_rest()
         with self._lock:
             return sorted(self._heard, key=lambda one: one.begin)
 
     def forget(self) -> None:
+        """What was heard until now."""
+        self._come_to_rest()
         with self._lock:
             self._heard.clear()
+
+    def _come_to_rest(self) -> None:
+        """Whoever has answered Heat has still to end, and to be written down."""
+        wait_until(lambda: not self._at_work, "the members to come to rest")
 
     def versions(self) -> Dict[str, Dict[str, str]]:
         return {name: member.versions() for name, member in self.members.items()}

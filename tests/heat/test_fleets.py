@@ -355,8 +355,9 @@ def update_packages(scene: Scene) -> None:
     process = drive(V3)
     try:
         wait_until(held.exists, "the first server to be at work", scene.story, PATIENCE)
-        fuse.touch()
-        wait_until(lambda: scene.stack.status == "ROLLBACK_IN_PROGRESS", "the script to cancel", scene.story, PATIENCE)
+        with scene.stack.comes_to_wait({scene.stack.resource("update_01").physical_resource_id}):
+            fuse.touch()
+        assert scene.stack.status == "ROLLBACK_IN_PROGRESS"
     except BaseException:
         process.kill()
         raise
