@@ -1,6 +1,9 @@
 """The command line: the same code as the hook, by hand."""
 
 import argparse
+import contextlib
+import errno
+import io
 import logging
 import math
 import os
@@ -8,12 +11,16 @@ import sys
 from typing import TYPE_CHECKING, Any, Callable, NoReturn, Optional, Sequence
 
 from os_update_agent import __version__, commands, waiting
+from os_update_agent.commands.asked import write_answer
 from os_update_agent.errors import BUG_STATUS, AgentError, Bug, NoLongerWatched, UsageError, bug
 from os_update_agent.manual import EXIT_STATUS
 from os_update_agent.node.journal import Dated
+from os_update_agent.packages.space import free_bytes
 from os_update_agent.settings import Settings, load
 
 _LONGEST = 1e9
+# Less than the smallest file takes.
+_FULL = 64 * 1024
 
 Command = Callable[[Settings, argparse.Namespace], int]
 if TYPE_CHECKING:
@@ -56,6 +63,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--config", metavar="FILE", help="configuration file in place of /etc/os-update-agent/agent.conf")
     parser.add_argument("-v", "--verbose", action="store_true", help="say what is done, on standard error")
     verbs = parser.add_subparsers(metavar="COMMAND")
+    _json(parser)
     parser.set_defaults(command=commands.status, json=False, parser=parser, prog=parser.prog)
     _reading(verbs)
     _changing(verbs)
@@ -75,7 +83,7 @@ def _reading(verbs: "Verbs") -> None:
     _options(plan)
     history = _add(verbs, "history", commands.history)
     history.add_argument("--limit", type=_count, default=20, metavar="N", help="show the last N runs (20)")
-    _key_and_json(history)
+    _key_and_json(history, is_optional=True)
     show = _add(verbs, "show", commands.show)
     show.add_argument("value", metavar="VALUE", help="a recorded value")
     _key_and_json(show)
@@ -95,7 +103,7 @@ def _changing(verbs: "Verbs") -> None:
     rollback.add_argument("value", metavar="VALUE", help="a recorded value that was reached")
     _options(rollback)
     prune = _add(verbs, "prune", commands.prune_now)
-    prune.add_argument("--keep", type=int, metavar="N", help="keep the files of the last N values of each key (option keep)")
+    prune.add_argument("--keep", type=_count, metavar="N", help="keep the files of the last N values of each key (option keep)")
 
 
 def _of_heat(verbs: "Verbs") -> None:
@@ -163,8 +171,8 @@ def _seconds(text: str) -> float:
     return seconds
 
 
-def _key_and_json(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--key", metavar="KEY", help="whose history (needed when the node has several)")
+def _key_and_json(parser: argparse.ArgumentParser, *, is_optional: bool = False) -> None:
+    parser.add_argument("--key", metavar="KEY", help=f"whose history{'' if is_optional else ' (needed when the node has several)'}")
     _json(parser)
 
 
@@ -178,12 +186,19 @@ def _options(parser: argparse.ArgumentParser) -> None:
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run one command. Returns its exit status; --help and --version end here."""
+    _make_writable()
     try:
         arguments = build_parser().parse_args(argv)
+        return _run(arguments)
     except UsageError as error:
         return _complained(error)
     except KeyboardInterrupt:
         return _interrupted()
+    finally:
+        _give_up_unwritten()
+
+
+def _run(arguments: argparse.Namespace) -> int:
     level = logging.INFO if arguments.verbose else logging.ERROR
     to_error = logging.StreamHandler(sys.stderr)
     to_error.setFormatter(Dated())
@@ -192,10 +207,13 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         to_error.addFilter(lambda record: record.name != waiting.__name__)
     logging.basicConfig(level=level, handlers=[to_error])
     command: Command = arguments.command
+    settings = Settings()
     try:
-        status = command(Settings() if command in _WITHOUT_SETTINGS else load(arguments.config), arguments)
-        # What cannot be written is to be known here, not when Python ends.
-        _flush()
+        settings = settings if command in _WITHOUT_SETTINGS else load(arguments.config)
+        status = command(settings, arguments)
+        # What was done was done, whether or not anybody reads of it.
+        with contextlib.suppress(BrokenPipeError):
+            write_answer("")
         return status
     except AgentError as error:
         return _complained(_helped(error, arguments.prog))
@@ -204,37 +222,54 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     except KeyboardInterrupt:
         return _interrupted()
     except OSError as error:
-        print(f"os-update-agent: {error}\nnext: {AgentError.advice}", file=sys.stderr)
+        _say(f"os-update-agent: {error}{_where_it_is_full(error, settings)}\nnext: {AgentError.advice}")
         return AgentError.exit_status
     except Exception as error:
         # A traceback could show an input, and inputs hold secrets.
-        print(f"os-update-agent: {bug(error)}\nnext: {Bug.advice}", file=sys.stderr)
+        _say(f"os-update-agent: {bug(error)}\nnext: {Bug.advice}")
         return BUG_STATUS
-    finally:
-        _give_up_unwritten()
+
+
+def _make_writable() -> None:
+    """A value of any script can be told in any locale: what that has no letter for is written as its number."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _where_it_is_full(error: OSError, settings: Settings) -> str:
+    """The error of a write names no file."""
+    if error.errno != errno.ENOSPC or error.filename is not None:
+        return ""
+    full = [str(path) for path in (settings.run, settings.state, settings.log) if path.exists() and free_bytes(path) < _FULL]
+    return f": {', '.join(full)}" if full else ""
 
 
 def _complained(error: AgentError) -> int:
-    print(f"os-update-agent: {error}\nnext: {error.advice}", file=sys.stderr)
+    _say(f"os-update-agent: {error}\nnext: {error.advice}")
     return error.exit_status
 
 
 def _interrupted() -> int:
-    print("os-update-agent: interrupted; a run that was begun goes on: 'os-update-agent status' says what is open", file=sys.stderr)
+    _say("os-update-agent: interrupted; a run that was begun goes on: 'os-update-agent status' says what is open")
     return NoLongerWatched.exit_status
 
 
-def _flush() -> None:
-    if sys.stdout is not None:  # it was closed before we came
-        sys.stdout.flush()
+def _say(text: str) -> None:
+    """On standard error; where that is closed or full the exit status says enough."""
+    if sys.stderr is not None:
+        with contextlib.suppress(OSError):
+            print(text, file=sys.stderr, flush=True)
 
 
 def _give_up_unwritten() -> None:
-    """Python tries again, when it ends, to write what could not be written, and complains in its own words."""
-    try:
-        _flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    """Python tries again, when it ends, to write what could not be written, and complains in its own words and with its own status."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:  # it was closed before we came
+            try:
+                stream.flush()
+            except OSError:
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from typing import Optional
 from os_update_agent import decision
 from os_update_agent import policy as policies
 from os_update_agent.conclusion import aftermath, encoded, request_of, store
-from os_update_agent.errors import AgentError, BadDeployment, Bug, Busy, LedgerError, NoLongerWatched, bug
+from os_update_agent.errors import AgentError, BadDeployment, Bug, LedgerError, NoLongerWatched, bug
 from os_update_agent.heat.copies import forget_signal
 from os_update_agent.heat.metadata import overtaken_on_arrival
 from os_update_agent.heat.outcome import encode
@@ -128,11 +128,14 @@ def _no_longer_watched(site: Site, config_id: str) -> NoLongerWatched:
     """Law 4: the transaction outlives its caller. What nobody has begun yet is withdrawn."""
     if give_up(site, config_id, NoLongerWatched("given up at the terminal")):
         given_up = NoLongerWatched(f"given up before it was begun; {NOTHING_CHANGED}")
-        given_up.advice = Busy.advice
+        given_up.advice = "'os-update-agent status' says how the node stands; give the command again when it suits"
         return given_up
     delivery = site.ledger.delivery(config_id)
     run = site.ledger.run(delivery.run) if delivery and delivery.run is not None else None
-    what = f"run {run.id} goes on (phase {run.phase}; log {run.log or site.run_log(run.id)})" if run else "what was begun goes on"
+    if run is not None and run.finished:
+        what = f"run {run.id} has just ended ({run.result}; log {run.log})"
+    else:
+        what = f"run {run.id} goes on (phase {run.phase}; log {run.log or site.run_log(run.id)})" if run else "what was begun goes on"
     return NoLongerWatched(f"no longer watching; {what}: 'os-update-agent status' tells how it ends")
 
 

@@ -1,9 +1,10 @@
 """What a plan would come to, for somebody who has to decide: sizes, marks, what it asks for afterwards, and can it be undone."""
 
 from dataclasses import dataclass
-from typing import FrozenSet, Mapping, Optional, Tuple
+from typing import Dict, FrozenSet, Mapping, Optional, Sequence, Tuple
 
-from os_update_agent.model import Change, HeldBack, Offer, Package, PackageState, diff
+from os_update_agent.errors import PackageError
+from os_update_agent.model import Change, HeldBack, Identity, Offer, Package, PackageState, diff
 from os_update_agent.node.mapped import services_with
 from os_update_agent.packages import space
 from os_update_agent.packages.archive import Archive
@@ -21,7 +22,8 @@ class Forecast:
 
     ``security`` names the changes that are security updates; ``download`` are bytes, with the old files that are kept for the way
     back; ``disk`` are bytes that the node grows by, None where the index does not say. ``rebuilt`` and ``lost`` are old packages whose
-    file nobody has: to be rebuilt from the installed files, or gone for good. ``missing`` are new ones that nobody has: it cannot be done.
+    file nobody has: to be rebuilt from the installed files, or gone for good. ``missing`` are new ones that nobody has, ``no_room``
+    says which disk is too full: it cannot be done.
     """
 
     changes: Tuple[Change, ...] = ()
@@ -35,6 +37,7 @@ class Forecast:
     rebuilt: Tuple[Package, ...] = ()
     lost: Tuple[Package, ...] = ()
     missing: Tuple[Package, ...] = ()
+    no_room: str = ""
 
 
 def forecast(site: Site, policy: Policy, backend: Backend, before: PackageState, aim: Aim) -> Forecast:
@@ -48,6 +51,7 @@ def forecast(site: Site, policy: Policy, backend: Backend, before: PackageState,
     keeps = policy.archive != "off"
     absent = archive.missing(tuple(dict.fromkeys((*new, *(old if keeps else ())))))
     offers, nowhere = backend.available(absent)
+    sizes = _sizes(archive, changes, offers)
     gone = tuple(package for package in old if package in nowhere) if keeps else backend.available(archive.missing(old))[1]
     return Forecast(
         changes,
@@ -55,19 +59,38 @@ def forecast(site: Site, policy: Policy, backend: Backend, before: PackageState,
         aim.removes_foreign,
         backend.security_of(before, aim.changes) if aim.changes else frozenset(),
         sum(offer.size for offer in offers.values()),
-        _growth(backend, archive, changes, offers),
+        space.growth(changes, sizes, backend.present_sizes()) if sizes is not None else None,
         asking_for_a_boot(changes, backend.boot_names(), backend.boot_suggested()),
         services_with(backend.paths(old), site.settings.root) if old else (),
         rebuilt=gone if keeps and backend.repacks else (),
         lost=() if keeps and backend.repacks else gone,
         missing=tuple(package for package in new if package in nowhere),
+        no_room=_no_room(site, policy, archive, sum(offer.size for offer in offers.values()), changes, sizes, backend.present_sizes()),
     )
 
 
-def _growth(backend: Backend, archive: Archive, changes: Tuple[Change, ...], offers: Mapping[Package, Offer]) -> Optional[int]:
+def _sizes(archive: Archive, changes: Sequence[Change], offers: Mapping[Package, Offer]) -> Optional[Dict[Identity, int]]:
+    """What each new package takes, KiB; None where the index does not say it of all."""
     new = [change.after for change in changes if change.after]
     announced = {package.identity: offer.installed_kb for package, offer in offers.items() if offer.installed_kb is not None}
     sizes = {**announced, **archive.installed_kb(new)}
-    if any(package.identity not in sizes for package in new):
-        return None
-    return space.growth(changes, sizes, backend.present_sizes())
+    return None if any(package.identity not in sizes for package in new) else sizes
+
+
+def _no_room(
+    site: Site,
+    policy: Policy,
+    archive: Archive,
+    download: int,
+    changes: Sequence[Change],
+    new: Optional[Mapping[Identity, int]],
+    old: Mapping[Identity, int],
+) -> str:
+    """What the fetch or the transaction would say, as far as that can be known before: what a kernel takes in /boot is in its file."""
+    try:
+        archive.check_room(download)
+        if changes and new is not None and policy.operation == "update":
+            space.check_space(site.settings.root, space.peak(changes, new, old), 0, space.existing(archive.directory))
+    except PackageError as error:
+        return str(error)
+    return ""

@@ -45,7 +45,10 @@ def notify(config: Optional[str], path: str, stdin: TextIO, patience: float) -> 
         delivery = Delivery(deployment.id, deployment.key, "", deployment.action, site.clock(), request=request_of(deployment))
         site.ledger.receive_answered(delivery, body, deployment.signal)
         deliver_signal(site, deployment.id, Patience(patience))
-        return 0 if all(signal.standing in ("delivered", "superseded") for signal in site.ledger.signals(deployment.id)) else 1
+        left = [signal for signal in site.ledger.signals(deployment.id) if signal.standing not in ("delivered", "superseded")]
+        for signal in left:
+            log.error(logged(deployment=signal.config_id, signal=signal.standing, answer=signal.last_answer))
+        return 1 if left else 0
     except (BadOption, LedgerError) as error:
         # No memory, no outbox: another hook's result is sent all the same, once.
         answer = send(deployment.signal, body, ca_certificate=settings.ca_certificate)

@@ -86,6 +86,9 @@ def load(path: Optional[str] = None) -> Settings:
 
     A missing default file means the built-in settings; a file that was named must be there. Raises BadOption.
     """
+    if path is not None and not str(path).strip():
+        # A variable of a script that is empty, say: it must not mean this node in place of a trial root.
+        raise BadOption(f"the configuration file is {path!r}; it must be a path, and without --config it is {DEFAULT_FILE}")
     named = path or os.environ.get(ENVIRONMENT)
     file = Path(named) if named else DEFAULT_FILE
     try:

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import tempfile
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Callable, Iterator, Optional, Set, Tuple
@@ -326,7 +327,110 @@ def test_who_does_not_read_on_is_not_complained_of(scene: Scene, verb: str) -> N
 def test_an_answer_that_cannot_be_written_is_an_error(scene: Scene, verb: str) -> None:
     with open("/dev/full", "wb") as full:
         status, said = run_with(scene, full.fileno(), verb)
-    assert status == 1 and said.startswith("os-update-agent: [Errno 28] No space left on device\nnext: ") and said.count("\n") == 2
+    told = "the answer cannot be written to standard output (No space left on device); what was done stands"
+    assert status == 1 and said.startswith(f"os-update-agent: {told}\nnext: ") and said.count("\n") == 2
+
+
+def test_an_update_that_nobody_reads_of_is_none_that_failed(scene: Scene) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    try:
+        assert run_with(scene, write, "update", "v1", "--quiet") == (0, "")
+    finally:
+        os.close(write)
+
+
+@pytest.mark.parametrize("redirection", ["2>/dev/full", "2>&-"])
+def test_where_nothing_can_be_complained_of_the_status_stays(scene: Scene, redirection: str) -> None:
+    argv = f"{sys.executable} -m os_update_agent --config {scene.agent_conf} show nope {redirection}"
+    done = subprocess.run(["sh", "-c", argv], env={**os.environ, "PYTHONPATH": str(AGENT)}, check=False)
+    assert done.returncode == 2
+
+
+@pytest.mark.parametrize("verb", ["status", "history", "show", "update"])
+def test_a_value_can_be_told_in_any_locale(scene: Scene, verb: str) -> None:
+    value = "h\xe9\N{SNOWMAN}"
+    scene.deliver("CREATE", value)
+    environment = {**os.environ, "PYTHONPATH": str(AGENT), "PYTHONIOENCODING": "ascii"}
+    argv = [
+        sys.executable,
+        "-m",
+        "os_update_agent",
+        "--config",
+        str(scene.agent_conf),
+        verb,
+        *([value] if verb in ("show", "update") else []),
+    ]
+    done = subprocess.run(argv, env=environment, capture_output=True, encoding="ascii", check=False)
+    assert done.returncode == 0 and r"h\xe9\u2603" in done.stdout
+    done = subprocess.run([*argv, "--json"], env=environment, capture_output=True, encoding="ascii", check=False)
+    assert done.returncode == 0 and value in str(json.loads(done.stdout))
+
+
+def test_status_tells_that_agent_conf_has_every_value_refused(scene: Scene, command: Command) -> None:
+    with scene.agent_conf.open("a", encoding="utf-8") as file:
+        file.write("[defaults]\nkeep = many\n")
+    status, out, _ = command("status")
+    assert (
+        status == 0 and "\nevery new value is refused until agent.conf is corrected: [defaults] of agent.conf: option keep is 'many'" in out
+    )
+    assert "option keep" in document(command("status", "--json")[1], "status")["refused"]
+
+
+def test_a_full_disk_is_named(scene: Scene, command: Command) -> None:
+    with mounted(scene.directory / "small", "tmpfs", "size=4k,mode=700") as small:
+        (small / "fill").write_bytes(b"x" * 4096)
+        scene.agent_conf.write_text(scene.agent_conf.read_text().replace(f"run = {scene.directory}/run", f"run = {small}"))
+        status, _, err = command("plan", "--quiet")
+    assert status == 1 and f"No space left on device: {small}\n" in err
+
+
+def test_a_plan_looks_for_room(scene: Scene, command: Command) -> None:
+    scene.publish(*NOVEMBER)
+    found = document(command("plan", "--json")[1], "plan")
+    assert (found["can_be_done"], found["no_room"]) == (True, "")
+    with mounted(scene.directory / "small", "tmpfs", "size=2M,mode=700") as small:
+        scene.agent_conf.write_text(scene.agent_conf.read_text().replace(f"state = {scene.directory}/state", f"state = {small}"))
+        found = document(command("plan", "--json")[1], "plan")
+        assert not found["can_be_done"] and f"not enough space in {small}" in found["no_room"]
+        assert f"\ncannot be done: not enough space in {small}" in command("plan")[1]
+        status, _, err = command("update", "v1", "--quiet")
+    assert status == 1 and f"not enough space in {small}" in err
+
+
+@contextmanager
+def mounted(place: Path, kind: str, options: str) -> Iterator[Path]:
+    place.mkdir()
+    subprocess.run(["mount", "-t", kind, "-o", options, kind, str(place)], check=True)
+    try:
+        yield place
+    finally:
+        # Lazily: the ledger of a command that ran in this process may still be open.
+        subprocess.run(["umount", "--lazy", str(place)], check=True)
+
+
+def test_a_key_that_is_new_is_told(scene: Scene, command: Command) -> None:
+    assert command("update", "v1", "--quiet")[2] == ""
+    for argv in (("plan", "v1"), ("update", "v1")):
+        status, _, err = command(*argv, "--key", "by-hnad", "--quiet")
+        told = "nothing is recorded under the key 'by-hnad': it begins a history of its own; recorded keys: 'by-hand'\n"
+        assert (status, err) == (0, told)
+
+
+@pytest.mark.parametrize(
+    "argv, right",
+    [
+        (("--config", "", "plan"), "it must be a path"),
+        (("plan", ""), "leave it out"),
+        (("plan", "None"), "leave it out"),
+        (("update", "now"), "it must be another name"),
+        (("demo", "--directory", " "), "it must be a new directory"),
+        (("prune", "--keep", "abc"), "is no whole number"),
+    ],
+)
+def test_a_variable_that_is_empty_means_nothing_else(command: Command, argv: Tuple[str, ...], right: str) -> None:
+    status, out, err = command(*argv)
+    assert (status, out) == (2, "") and right in err and "\nnext: " in err
 
 
 def test_a_bug_has_its_status_and_tells_no_secret(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -352,6 +456,24 @@ def test_replay_runs_a_delivery_from_its_file_without_telling_heat(scene: Scene,
     assert status == 0 and "7 packages changed" in out
     assert scene.receiver.received == []
     assert command("replay", str(tmp_path / "none"))[0] == 2
+
+
+def test_replay_leaves_the_deployments_of_other_hooks_alone(scene: Scene, command: Command, tmp_path: Path) -> None:
+    file = tmp_path / "deployed.json"
+    file.write_text(json.dumps({**scene._deployment("UPDATE", SECOND), "group": "script"}), encoding="utf-8")
+    status, out, err = command("replay", str(file), "--no-signal")
+    assert (status, out) == (2, "") and "its group is 'script', which is another hook's; it must be 'package-update'" in err
+    assert command("status")[1].startswith("nothing has been recorded")
+
+
+def test_replay_tells_a_result_that_another_hook_has_given(scene: Scene, command: Command, tmp_path: Path) -> None:
+    deployment = scene._deployment("UPDATE", SECOND)
+    file = tmp_path / "deployed.json"
+    file.write_text(json.dumps(deployment), encoding="utf-8")
+    ledger = Ledger(scene.directory / "state/ledger.sqlite")
+    ledger.receive_answered(Delivery(deployment["id"], "k", "", "UPDATE", 1.0), json.dumps({"deploy_status_code": 0}), None)
+    ledger.close()
+    assert command("replay", str(file), "--no-signal") == (0, "", "")
 
 
 def test_what_is_owed_is_told_and_sent_by_resume(scene: Scene, command: Command) -> None:
@@ -439,10 +561,7 @@ def test_what_is_open_is_told_and_ended_by_resume(scene: Scene, command: Command
     ledger.open_run(Run(0, "k", "v", "update", "plan", 1.0))
     ledger.close()
     out = command("status")[1]
-    assert (
-        "\nopen: run 1 (update 'v') is in phase plan; log: none yet\n  nobody is at it: 'os-update-agent resume' finishes or undoes it\n"
-        in out
-    )
+    assert "\nopen: run 1 (update 'v') is in phase plan; log: none yet\n  no os-update-agent is at it: 'os-update-agent resume' fin" in out
     said = "run 1 (update 'v') has ended, failed: it was cut off; log: none\nnothing is owed\n"
     status, out, err = command("resume")
     assert (status, out) == (0, said) and "run 1: update to 'v'; log " in err
@@ -461,8 +580,8 @@ def test_a_delivery_that_waits_is_told(scene: Scene, command: Command) -> None:
     waiting = "\nwaiting: 'v2' for key k, received 1970-01-01T00:00:01Z\n"
     with try_lock(settings.worker_lock), node_lock(settings.lock, doing="deployment c1 (UPDATE)", timeout=0.0):
         out = command("status")[1]
-    assert waiting in out and out.count("waiting: ") == 1 and "nobody is at it" not in out
-    assert f"{waiting}  nobody is at it: 'os-update-agent resume' takes it up\n" in command("status")[1]
+    assert waiting in out and out.count("waiting: ") == 1 and "is at it" not in out
+    assert f"{waiting}  no os-update-agent is at it: 'os-update-agent resume' takes it up\n" in command("status")[1]
     assert document(command("status", "--json")[1], "status")["waiting"] == [
         {"deployment": "c2", "key": "k", "value": "v2", "action": "UPDATE", "received": "1970-01-01T00:00:01Z"}
     ]

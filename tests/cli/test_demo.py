@@ -85,4 +85,4 @@ def test_the_demo_says_what_is_missing(tmp_path: Path) -> None:
 
 def test_the_demo_refuses_a_directory_that_is_there(tmp_path: Path) -> None:
     done = demo("--directory", str(tmp_path))
-    assert done.returncode == 1 and "must be a new one" in done.stderr
+    assert done.returncode == 2 and "must be a new one" in done.stderr

@@ -277,7 +277,7 @@ def test_a_plan_says_that_an_update_repairs_what_an_interruption_left(scene: Sce
     interrupt(scene, gate)
     status, said = run(scene, "plan", "--quiet", "--detailed-exitcode")
     assert status == 100 and "\r\n  webapp: 1.0-1 -> 3.0-1\r\n" in said
-    assert "\r\nleft half-installed or not configured by an interruption, and repaired first: first, second\r\n" in said
+    assert "\r\nleft half-installed or not configured before, and repaired first: first, second\r\n" in said
     assert run(scene, "update", "--quiet", "v2")[0] == 0 and "unpacked" not in states(scene)
     assert "repaired first" not in run(scene, "plan", "--quiet")[1]
 
@@ -292,7 +292,7 @@ def test_where_no_plan_can_be_made_before_a_repair_that_is_told(scene: Scene) ->
     made.add(Deb("first", "1.0-1", fields={"Depends": "needed"}))
     subprocess.run([*dpkg_of(scene), "--unpack", *made.directory.glob("*.deb")], check=True, stdout=subprocess.DEVNULL)
     status, said = run(scene, "plan", "--quiet")
-    told = "left first half-installed or not configured: an update tries to repair that first"
+    told = "left half-installed or not configured before: first; an update tries to repair that first"
     assert status == 1 and f"{told}, and what it changes then cannot be told before (Depends: needed " in said
 
 
@@ -331,10 +331,12 @@ def test_who_waits_for_the_node_is_shown_who_is_at_work(scene: Scene) -> None:
         terminal.wait_for(lambda: re.search(r"Kwaiting, \d s; at work: prune by hand \(process \d+\)", terminal.said) is not None)
         impatient = Terminal(scene, "update", "v2")
         impatient.wait_for(lambda: "\x1b[Kwaiting" in impatient.said)
+        pruning = Terminal(scene, "prune")
+        pruning.wait_for(lambda: "s; at work: prune by hand" in pruning.said)
         os.write(impatient.master, b"\x03")
         assert impatient.end() == 128 + signal.SIGINT
-        assert "given up before it was begun; nothing was changed\r\nnext: try again later: " in impatient.said
-    assert terminal.end() == 0
+        assert "given up before it was begun; nothing was changed\r\nnext: 'os-update-agent status' says " in impatient.said
+    assert terminal.end() == 0 and pruning.end() == 0
     assert "\x1b[Krun 1: update to 'v1'" in terminal.said and "waiting" not in terminal.said.partition("\x1b[Krun 1")[2]
 
 

@@ -213,9 +213,25 @@ def test_a_ledger_of_a_newer_agent_is_refused_and_left_alone(path: Path, ledger:
 def test_garbage_is_refused_with_a_sentence_and_left_alone(path: Path, content: bytes) -> None:
     path.parent.mkdir()
     path.write_bytes(content)
-    with pytest.raises(LedgerError, match=r"cannot be used: .*it is damaged: move it away"):
+    with pytest.raises(LedgerError, match=r"cannot be used: .*it is damaged: move the whole directory"):
         Ledger(path)
     assert path.read_bytes() == content
+
+
+def test_an_empty_file_where_a_ledger_was_in_use_is_refused(path: Path, ledger: Ledger) -> None:
+    ledger.keep_reserve()
+    ledger.close()
+    content = path.read_bytes()
+    path.write_bytes(b"")
+    with pytest.raises(LedgerError, match="is empty, and was in use before: put its content back, or move the whole directory"):
+        Ledger(path)
+    path.write_bytes(content)
+    Ledger(path).close()
+    # Who has moved it away begins anew, and who comes meanwhile finds no reason to refuse.
+    path.unlink()
+    Ledger(path).close()
+    path.write_bytes(b"")
+    Ledger(path).close()
 
 
 def test_a_file_that_is_cut_is_refused_with_a_sentence(path: Path, ledger: Ledger) -> None:

@@ -101,7 +101,7 @@ def test_a_plan_says_whether_a_half_installed_package_can_be_repaired(based: Nod
     for is_there in (True, False):
         assert cli.main(["--config", str(based.conf), "plan", "--quiet"]) == 0
         said = capsys.readouterr().out
-        assert "left half-installed or not configured by an interruption, and repaired first: tool\n" in said
+        assert "left half-installed or not configured before, and repaired first: tool\n" in said
         assert (nothing in said) != is_there
         if is_there:
             based.withdraw("1.0-1", "tool")
@@ -123,7 +123,8 @@ def test_a_half_installed_package_that_nothing_cures_stops_the_update_and_is_nam
     based.withdraw("1.0-1", "tool")
     based.offer(Deb("libapp1", "1.5-1"))
     failed = based.fail("UPDATE", "v2")
-    assert "an earlier interruption left tool half-installed" in failed.complaint
+    assert "half-installed or not configured before this update, and not to be repaired: tool; " in failed.complaint
+    assert "'os-update-agent rollback VALUE'" in failed.complaint
     assert "was repaired" not in failed.complaint
     assert "nothing was changed" in failed.complaint
     assert based.versions()["libapp1"] == "1.0-1"

@@ -222,7 +222,7 @@ def test_a_damaged_ledger_is_named_and_left_alone(based: Node, start: int, end: 
     failed = based.fail("UPDATE", "v2")
     assert_told_without_a_ledger(based, failed)
     assert str(ledger) in failed.complaint
-    assert "damaged" in failed.complaint and "move it away" in failed.complaint
+    assert "damaged" in failed.complaint and "move the whole directory" in failed.complaint
 
 
 # --- secrets

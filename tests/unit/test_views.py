@@ -79,7 +79,7 @@ def test_a_plan_says_who_is_at_work_on_the_node() -> None:
         "so this may be another plan as soon as that has ended",
     ]
     document = plan_document(Planned("an update", found=PLAN), "best-effort", open_runs=[run])
-    assert "  nobody is at it: 'os-update-agent resume' finishes or undoes it" in plan_text(document, PLAN.changes).splitlines()
+    assert "  no os-update-agent is at it: 'os-update-agent resume' finishes or undoes it" in plan_text(document, PLAN.changes).splitlines()
 
 
 def of(planned: Planned) -> List[str]:

@@ -4,13 +4,14 @@ import argparse
 from typing import Optional, Tuple
 
 from os_update_agent import decision, views
-from os_update_agent.commands.asked import answer, key_of, policy_of, record_of
+from os_update_agent.commands.asked import answer, key_of, policy_of, record_of, tell_of_new_key
 from os_update_agent.commands.watching import Doing
 from os_update_agent.decision import Decision
-from os_update_agent.errors import Busy, PackageError
+from os_update_agent.errors import Busy, PackageError, UsageError
 from os_update_agent.foresight import forecast
 from os_update_agent.model import Delivery, Run
 from os_update_agent.node.lock import node_holder
+from os_update_agent.options import is_unset
 from os_update_agent.packages.state import broken
 from os_update_agent.phases import names
 from os_update_agent.phases.switching import known_units
@@ -28,8 +29,12 @@ UPDATES_AVAILABLE = 100
 
 def plan(settings: Settings, arguments: argparse.Namespace) -> int:
     """what an update, or the way to VALUE, or the operation that --set names, would do; changes nothing"""
+    if arguments.value is not None and is_unset(arguments.value):
+        raise UsageError(f"VALUE is {arguments.value!r}, which stands for no value; leave it out for the plan of any new one")
     site = open_site(settings)
-    policy = policy_of(site, arguments, key_of(site, arguments.key))
+    key = key_of(site, arguments.key)
+    tell_of_new_key(site, key)
+    policy = policy_of(site, arguments, key)
     busy = _busy(site, policy)
     doing = Doing(site)
     if not arguments.quiet:
@@ -114,7 +119,7 @@ def _update(site: Site, policy: Policy, doing: Doing, what: str, operation: str,
         if not torn:
             raise
         raise PackageError(
-            f"an earlier interruption left {torn} half-installed or not configured: an update tries to repair that first, "
+            f"left half-installed or not configured before: {torn}; an update tries to repair that first, "
             f"and what it changes then cannot be told before ({error})"
         ) from error
     return Planned(what, operation, forecast(site, policy, backend, before, aim), repaired_first=aim.torn, unmatched=aim.unmatched)

@@ -1,8 +1,9 @@
 """What the verbs share: whose history is meant, under which policy, and how an answer is printed."""
 
 import argparse
+import contextlib
 import sys
-from typing import Optional, Sequence, Tuple
+from typing import Any, Mapping, Optional, Sequence, Tuple
 
 from os_update_agent import views
 from os_update_agent.deliver import BY_HAND
@@ -35,6 +36,14 @@ def key_of(site: Site, asked: Optional[str]) -> str:
     if len(keys) > 1:
         raise Unrecorded("this node has the histories of several deployments; say which with --key: " + ", ".join(map(repr, keys)))
     return keys[0] if keys else HAND_KEY
+
+
+def tell_of_new_key(site: Site, key: str) -> None:
+    """A key that is mistyped begins a new history, where a value that was reached under another one is unknown."""
+    keys = site.ledger.all_keys()
+    if keys and key not in keys:
+        recorded = ", ".join(map(repr, keys))
+        print(f"nothing is recorded under the key {key!r}: it begins a history of its own; recorded keys: {recorded}", file=sys.stderr)
 
 
 def record_of(known: History, value: str) -> Record:
@@ -94,18 +103,43 @@ def _is_empty(text: str) -> bool:
 
 
 def answer(arguments: argparse.Namespace, document: views.Document, text: str) -> int:
-    print(views.as_json(document) if arguments.json else text)
+    write_answer(f"{_json(document) if arguments.json else text}\n")
     return 0
+
+
+def _json(document: Mapping[str, Any]) -> str:
+    """In the letters that standard output has: JSON has its own way to write the others."""
+    return views.as_json(document, only_ascii=not str(getattr(sys.stdout, "encoding", "utf-8")).lower().startswith("utf"))
+
+
+def write_answer(text: str) -> None:
+    """On standard output, with all that was printed before; what cannot be written is to be known before Python ends.
+
+    Raises AgentError that says so; BrokenPipeError where nobody reads.
+    """
+    try:
+        if sys.stdout is not None:  # it was closed before we came
+            sys.stdout.write(text)
+            sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        unwritten = AgentError(f"the answer cannot be written to standard output ({error.strerror}); what was done stands")
+        unwritten.advice = "'os-update-agent history' and 'status' tell what was done"
+        raise unwritten from error
 
 
 def tell(arguments: argparse.Namespace, outcome: Outcome) -> int:
     """Print an outcome, without the end of the log, which is named; the exit status is 0, 1, or that of "busy"."""
     if getattr(arguments, "json", False):
-        print(views.as_json({"status_code": outcome.status_code, "stdout": outcome.stdout, "stderr": outcome.stderr, **outcome.outputs}))
+        document = {"status_code": outcome.status_code, "stdout": outcome.stdout, "stderr": outcome.stderr, **outcome.outputs}
+        text, said = f"{_json(document)}\n", ""
     else:
-        sys.stdout.write(outcome.stdout)
-        sys.stdout.flush()
-        said = complaint(outcome.stderr)
-        sys.stderr.write(f"{said}\n" if said else "")
+        text, said = outcome.stdout, complaint(outcome.stderr)
+    # Whether anybody reads it does not change what was done.
+    with contextlib.suppress(BrokenPipeError):
+        write_answer(text)
+    if said:
+        print(said, file=sys.stderr)
     known: Sequence[int] = (0, 75)
     return outcome.status_code if outcome.status_code in known else AgentError.exit_status

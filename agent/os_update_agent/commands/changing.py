@@ -3,8 +3,8 @@
 import argparse
 from typing import Optional
 
-from os_update_agent.commands.asked import HAND_KEY, key_of, policy_of, record_of, tell
-from os_update_agent.commands.watching import Watcher
+from os_update_agent.commands.asked import HAND_KEY, NOW, key_of, policy_of, record_of, tell, tell_of_new_key
+from os_update_agent.commands.watching import Doing, Watcher
 from os_update_agent.deliver import by_hand
 from os_update_agent.errors import Unrecorded, UsageError
 from os_update_agent.node.lock import node_lock
@@ -23,8 +23,12 @@ def update(settings: Settings, arguments: argparse.Namespace) -> int:
     if is_unset(arguments.value):
         # Heat may deliver that, and nothing is done then; here it is a variable of a script that is empty.
         raise UsageError(f"VALUE is {arguments.value!r}, which stands for no value; it must be a name for the state that is reached")
+    if arguments.value == NOW:
+        raise UsageError(f"VALUE is {NOW!r}, which is what 'diff' calls the installed packages; it must be another name")
     site = open_site(settings)
-    return _watched(site, arguments, policy_of(site, arguments, key_of(site, arguments.key)))
+    key = key_of(site, arguments.key)
+    tell_of_new_key(site, key)
+    return _watched(site, arguments, policy_of(site, arguments, key))
 
 
 def rollback(settings: Settings, arguments: argparse.Namespace) -> int:
@@ -51,7 +55,13 @@ def prune_now(settings: Settings, arguments: argparse.Namespace) -> int:
     """drop package files that nobody needs: not those of kept values, of an open run, or downloaded for an update that is still to come"""
     site = open_site(settings)
     policy = policy_by_hand("", HAND_KEY, settings.defaults, keep=arguments.keep)
-    with node_lock(settings.lock, doing="prune by hand", timeout=policy.lock_timeout):
-        files, size = prune(site.ledger, site.archive(site.backend(policy)), policy, keep=arguments.keep)
+    doing = Doing(site, "waiting")
+    doing.start()
+    try:
+        with node_lock(settings.lock, doing="prune by hand", timeout=policy.lock_timeout):
+            doing.end()
+            files, size = prune(site.ledger, site.archive(site.backend(policy)), policy, keep=arguments.keep)
+    finally:
+        doing.end()
     print(f"{files} files, {amount(size)} dropped")
     return 0

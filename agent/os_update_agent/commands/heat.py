@@ -5,7 +5,7 @@ import contextlib
 import json
 import sys
 from pathlib import Path
-from typing import Dict, Optional, Sequence, Tuple
+from typing import Any, Dict, Optional, Sequence, Tuple
 
 from os_update_agent import views
 from os_update_agent.commands.asked import tell
@@ -21,6 +21,9 @@ from os_update_agent.report import shown
 from os_update_agent.settings import Settings
 from os_update_agent.site import Site, open_site
 from os_update_agent.waiting import finish_open, leave_open
+
+# As hooks/package-update is called: heat-config finds a hook by the name of the group.
+GROUP = "package-update"
 
 
 def resume_now(settings: Settings, arguments: argparse.Namespace) -> int:
@@ -56,6 +59,8 @@ def resume_now(settings: Settings, arguments: argparse.Namespace) -> int:
         print(_line_of(signal))
     if not owed and not found:
         print("nothing is owed")
+    if owed:
+        print("next: 'os-update-agent resume --patience SECONDS' keeps trying; so does the timer, or the next delivery", file=sys.stderr)
     return 1 if owed or found else 0
 
 
@@ -90,6 +95,7 @@ def replay(settings: Settings, arguments: argparse.Namespace) -> int:
     except OSError as error:
         raise UsageError(f"{arguments.file} cannot be read: {error.strerror}") from error
     deployment = parse(text)
+    _check_group(arguments.file, text)
     watcher, signals = watcher_of(settings, quiet=arguments.quiet), not arguments.no_signal
     sending = watcher.sending if watcher is not None else None
     try:
@@ -105,13 +111,25 @@ def replay(settings: Settings, arguments: argparse.Namespace) -> int:
     signal = _signal_of(settings, deployment.id) if signals else None
     outputs = {name: value for name, value in body.items() if not name.startswith("deploy_")}
     told = {**views.signal_document(signal), "standing": signal.standing} if signal is not None else None
-    outcome = Outcome(body["deploy_status_code"], body["deploy_stdout"], body["deploy_stderr"], {**outputs, "signal": told})
+    outcome = Outcome(body.get("deploy_status_code", 0), *_texts(body), {**outputs, "signal": told})
     status = tell(arguments, outcome)
     if signal is None:
         return status
     if not arguments.json:
         print(_line_of(signal))
     return status or int(signal.standing in ("owed", "refused"))
+
+
+def _texts(body: Dict[str, Any]) -> Tuple[str, str]:
+    """What a hook has printed; a result that another one has given need not have either."""
+    return str(body.get("deploy_stdout", "")), str(body.get("deploy_stderr", ""))
+
+
+def _check_group(file: str, text: str) -> None:
+    """heat-config keeps the deployments of all hooks in one place, and gives each to the hook of its group. Raises UsageError."""
+    group = json.loads(text).get("group")
+    if group not in (None, GROUP):
+        raise UsageError(f"{file}: its group is {shown(group)}, which is another hook's; it must be {GROUP!r}")
 
 
 def _signal_of(settings: Settings, config_id: str) -> Optional[OwedSignal]:

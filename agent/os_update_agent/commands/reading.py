@@ -6,15 +6,16 @@ import sys
 from typing import Dict, FrozenSet, List, Optional, Tuple
 
 from os_update_agent import views
-from os_update_agent.commands.asked import answer, histories, key_of, record_of, state_of
+from os_update_agent.commands.asked import HAND_KEY, answer, histories, key_of, record_of, state_of
 from os_update_agent.conclusion import changed_by
 from os_update_agent.decision import decide
-from os_update_agent.errors import Unrecorded
+from os_update_agent.errors import BadOption, Unrecorded
 from os_update_agent.heat.exposure import readable_by_all
 from os_update_agent.model import Change, History, diff
 from os_update_agent.node.lock import node_holder
 from os_update_agent.packages.state import visible
 from os_update_agent.policy import Policy
+from os_update_agent.policy import by_hand as policy_by_hand
 from os_update_agent.retention import at_hand, keep_of
 from os_update_agent.settings import Settings
 from os_update_agent.site import Site, open_site
@@ -38,8 +39,17 @@ def status(settings: Settings, arguments: argparse.Namespace) -> int:
         readable_by_all(settings.collect_config),
         site.ledger.unfinished(),
         site.lock_holder(Policy()),
+        _refused(settings),
     )
     return answer(arguments, document, views.status_text(document))
+
+
+def _refused(settings: Settings) -> str:
+    try:
+        policy_by_hand("", HAND_KEY, settings.defaults)
+    except BadOption as error:
+        return str(error)
+    return ""
 
 
 def _ahead(site: Site, known: History) -> List[views.Ahead]:

@@ -5,7 +5,8 @@ import contextlib
 from pathlib import Path
 
 from os_update_agent import completion, manual
-from os_update_agent.errors import AgentError
+from os_update_agent.commands.asked import write_answer
+from os_update_agent.errors import AgentError, UsageError
 from os_update_agent.install.target import SAMPLE
 from os_update_agent.ledger import peek
 from os_update_agent.options import WORDS
@@ -17,12 +18,14 @@ def demo(settings: Settings, arguments: argparse.Namespace) -> int:
     """see the whole line at work in a private root: nothing outside a temporary directory is touched"""
     from os_update_agent.demo.story import tell
 
-    return tell(Path(arguments.directory) if arguments.directory else None, backend=arguments.backend)
+    if arguments.directory is not None and not arguments.directory.strip():
+        raise UsageError(f"--directory is {arguments.directory!r}; it must be a new directory, and without it there is a temporary one")
+    return tell(Path(arguments.directory) if arguments.directory is not None else None, backend=arguments.backend)
 
 
 def man(settings: Settings, arguments: argparse.Namespace) -> int:
     """print the manual page, for "man -l -" or /usr/local/share/man/man8/os-update-agent.8"""
-    print(manual.page(arguments.parser, SAMPLE.read_text(encoding="utf-8")), end="")
+    write_answer(manual.page(arguments.parser, SAMPLE.read_text(encoding="utf-8")))
     return 0
 
 

@@ -14,7 +14,7 @@ from typing import Any, Iterator, List, Mapping, Optional, TextIO, Tuple
 from os_update_agent.demo.receiver import Receiver
 from os_update_agent.demo.scene import BROKEN, EDITED, FIRST, INSTALLED, NOVEMBER, SECOND, THIRD, Scene
 from os_update_agent.demo.stage import STAGES, chosen
-from os_update_agent.errors import AgentError
+from os_update_agent.errors import AgentError, UsageError
 from os_update_agent.model import PackageState
 
 _SHOWN_PACKAGES = 12
@@ -59,7 +59,7 @@ def _directory(wanted: Optional[Path]) -> Iterator[Path]:
         try:
             wanted.mkdir(parents=True)
         except OSError as error:
-            raise AgentError(f"the demo's directory {wanted} must be a new one: {error.strerror}") from error
+            raise UsageError(f"the demo's directory {wanted} must be a new one: {error.strerror}") from error
         yield wanted.resolve()
         return
     place = Path(tempfile.mkdtemp(prefix="os-update-agent-demo-")).resolve()

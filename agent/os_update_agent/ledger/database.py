@@ -47,12 +47,24 @@ class Database:
         self.path = path
         with self._complaints():
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if not path.exists():
+                reserve.drop(path.parent)
+            elif not path.stat().st_size and reserve.is_kept(path.parent):
+                # SQLite would take it for a new one.
+                raise LedgerError(f"the ledger {path} is empty, and was in use before: put its content back, or {self._afresh}")
             # Made before SQLite opens it, so that the file never had a wider mode.
             os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
             self._db = sqlite3.connect(str(path), timeout=BUSY_SECONDS, isolation_level=None)
             # TRUNCATE with secure_delete: what is wiped (signal secrets) is gone from the file and from its journal.
             self._db.executescript("PRAGMA journal_mode=TRUNCATE; PRAGMA synchronous=FULL; PRAGMA secure_delete=ON;")
             self._prepare()
+
+    @property
+    def _afresh(self) -> str:
+        return (
+            f"move the whole directory {self.path.parent} away to start a new history, which touches no installed package; "
+            "were the ledger moved alone, the kept package files would be nobody's, and pruned"
+        )
 
     def _prepare(self) -> None:
         schema = self._db.execute("PRAGMA user_version").fetchone()[0]
@@ -61,7 +73,7 @@ class Database:
         if schema > SCHEMA:
             raise LedgerError(
                 f"the ledger {self.path} has schema {schema}; this os-update-agent knows schemas up to {SCHEMA}: "
-                "install the newer agent again, or move the ledger away to start a new history"
+                f"install the newer agent again, or {self._afresh}"
             )
         with self._transaction():
             if self._db.execute("PRAGMA user_version").fetchone()[0] == 0:
@@ -83,7 +95,7 @@ class Database:
         except (sqlite3.Error, OSError) as error:
             hint = "; the command is for root" if isinstance(error, PermissionError) and os.geteuid() else ""
             if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
-                hint = "; it is damaged: move it away to start a new history, the packages themselves are not touched by this"
+                hint = f"; it is damaged: {self._afresh}"
             raise LedgerError(f"the ledger {self.path} cannot be used: {error}{hint}") from error
 
     @contextmanager

@@ -33,6 +33,16 @@ def give_up_if_needed(directory: Path) -> None:
             (directory / NAME).unlink(missing_ok=True)
 
 
+def is_kept(directory: Path) -> bool:
+    """Is there one? Then the ledger beside it was in use."""
+    return (directory / NAME).exists()
+
+
+def drop(directory: Path) -> None:
+    """Of a ledger that is there no more. Raises OSError."""
+    (directory / NAME).unlink(missing_ok=True)
+
+
 def _free(directory: Path) -> int:
     space = os.statvfs(directory)
     return space.f_bavail * space.f_frsize

@@ -17,7 +17,7 @@ from os_update_agent.errors import AgentError, NotRestorable, PackageError
 from os_update_agent.ledger import Ledger
 from os_update_agent.model import ArchiveEntry, Identity, Offer, Package
 from os_update_agent.packages.backend import Backend
-from os_update_agent.packages.space import free_bytes
+from os_update_agent.packages.space import existing, free_bytes
 from os_update_agent.wording import amount, logged
 
 log = logging.getLogger(__name__)
@@ -83,7 +83,7 @@ class Archive:
         if not wanted:
             return ()
         available, unavailable = self._backend.available(wanted)
-        self._room_for(sum(offer.size for offer in available.values()))
+        self.check_room(sum(offer.size for offer in available.values()))
         for package, offer in available.items():
             _drop_unfinished(self.directory / self._backend.file_name(package), offer)
         self._backend.fetch(tuple(available))
@@ -213,8 +213,9 @@ class Archive:
             files, size = files + len(left), size + sum(left)
         return files, size
 
-    def _room_for(self, size: int) -> None:
-        free = free_bytes(self.directory)
+    def check_room(self, size: int) -> None:
+        """Raises PackageError where the disk has no room for so many bytes of package files."""
+        free = free_bytes(existing(self.directory))
         if size > free:
             raise PackageError(
                 f"not enough space for the package files: {amount(size)} are needed, {amount(free)} are free in {self.directory}"

@@ -72,6 +72,11 @@ def boot_need(root: Path, new: NewKernels) -> int:
     return new.boot_bytes + new.number * max(initrds, default=new.initrd_bytes)
 
 
+def existing(path: Path) -> Path:
+    """The path, or the nearest directory above it that is there: before the first run there is no archive yet."""
+    return next(place for place in (path, *path.parents) if place.exists())
+
+
 def free_bytes(path: Path) -> int:
     found = os.statvfs(path)
     return found.f_bavail * found.f_frsize

@@ -68,8 +68,8 @@ def plan(work: Work) -> Run:
         if aim.torn:
             # The check has tried to repair them.
             raise PackageError(
-                f"an earlier interruption left {named(aim.torn)} half-installed or not configured, and they cannot be repaired; "
-                "install them again or remove them by hand"
+                f"half-installed or not configured before this update, and not to be repaired: {named(aim.torn)}; "
+                "install these again or remove them by hand, or go back: 'os-update-agent rollback VALUE' replaces them"
             )
     target = aim.target
     number = work.site.ledger.put_state(target)

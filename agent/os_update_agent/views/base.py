@@ -12,8 +12,8 @@ JSON_SCHEMA = 1
 Document = Dict[str, Any]
 
 
-def as_json(document: Mapping[str, Any]) -> str:
-    return json.dumps({"schema": JSON_SCHEMA, **document}, indent=1, ensure_ascii=False)
+def as_json(document: Mapping[str, Any], *, only_ascii: bool = False) -> str:
+    return json.dumps({"schema": JSON_SCHEMA, **document}, indent=1, ensure_ascii=only_ascii)
 
 
 def table(rows: Iterable[Sequence[str]]) -> List[str]:
@@ -83,7 +83,7 @@ def work_lines(document: Document) -> List[str]:
         log = run["log"] or "none yet"
         lines.append(f"open: run {run['run']} ({run['kind']} {shown(run['value'])}) is in phase {run['phase']}; log: {log}")
         if not document["at_work"]:
-            lines.append("  nobody is at it: 'os-update-agent resume' finishes or undoes it")
+            lines.append("  no os-update-agent is at it: 'os-update-agent resume' finishes or undoes it")
     return lines
 
 

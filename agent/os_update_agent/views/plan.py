@@ -65,8 +65,9 @@ def plan_document(
         "disk_bytes": found.disk,
         "reboot_expected": list(found.reboot),
         "services_expected": list(found.services),
-        "can_be_done": not found.missing and not (archive == "required" and found.lost),
+        "can_be_done": not found.missing and not found.no_room and not (archive == "required" and found.lost),
         "missing": _labels(found.missing),
+        "no_room": found.no_room,
         "can_be_undone": not found.lost,
         "rebuilt": _labels(found.rebuilt),
         "lost": _labels(found.lost),
@@ -95,7 +96,7 @@ def plan_text(document: Document, changes: Sequence[Change]) -> str:
         lines.append(f"held back ({len(document['held_back'])}):")
         lines += [f"  {item['name']}: {item['reason']}" for item in document["held_back"]]
     if document["repaired_first"]:
-        lines.append(f"left half-installed or not configured by an interruption, and repaired first: {named(document['repaired_first'])}")
+        lines.append(f"left half-installed or not configured before, and repaired first: {named(document['repaired_first'])}")
     if document["unmatched"]:
         lines.append(not_there(document["unmatched"]))
     lines.append(_counts(changes, len(security), len(document["held_back"])))
@@ -137,12 +138,15 @@ def _consequences(document: Document) -> List[str]:
 
 
 def _missing(document: Document) -> List[str]:
-    return [f"cannot be done: neither archive nor repository has {named(document['missing'])}"] if document["missing"] else []
+    nowhere = f"neither archive nor repository has {named(document['missing'])}" if document["missing"] else ""
+    return [f"cannot be done: {why}" for why in (nowhere, document["no_room"]) if why]
 
 
 def _undo(document: Document) -> str:
     if document["lost"]:
-        refused = "" if document["can_be_done"] or document["missing"] else "; so it is not begun (archive: required)"
+        refused = (
+            "" if document["can_be_done"] or document["missing"] or document["no_room"] else "; so it is not begun (archive: required)"
+        )
         return f"can be undone: no, nobody has the present file of {named(document['lost'])}{refused}"
     if document["rebuilt"]:
         return f"can be undone: yes, with files rebuilt from the node, local edits included, for {named(document['rebuilt'])}"

@@ -33,8 +33,11 @@ def status_document(
     readable: Sequence[str] = (),
     unfinished: Sequence[Delivery] = (),
     lock_holder: Optional[str] = None,
+    refused: str = "",
 ) -> Document:
     """``ahead`` tells for each key what would happen; ``changed`` is how many packages the last run has changed.
+
+    ``refused`` is why agent.conf has any new value refused.
 
     Of the ``unfinished`` deliveries those wait that have no run yet, or none any more: the others are the open runs.
     """
@@ -55,6 +58,7 @@ def status_document(
         "lock_holder": lock_holder,
         "reboot_required": list(reboot),
         "readable_by_all": list(readable),
+        "refused": refused,
     }
 
 
@@ -78,11 +82,17 @@ def _ahead(one: Document) -> str:
     return f"if {shown(one['value'])} comes: {one['do']}{detail}"
 
 
+def _at_none(key: Document, document: Document) -> str:
+    if key["key"] in {run["key"] for run in document["open_runs"]}:
+        return "no recorded value: a run is on its way"
+    is_reached = any(one["value"] is not None for one in key["if_it_came"])
+    return f"no recorded value: {'the last run ended in between' if is_reached else 'none was reached yet'}"
+
+
 def status_text(document: Document) -> str:
     lines: List[str] = []
     for key in document["keys"]:
-        between = "a run is on its way" if key["key"] in {run["key"] for run in document["open_runs"]} else "the last run ended in between"
-        lines.append(f"{key['key']}: at {shown(key['current']) if key['current'] is not None else f'no recorded value: {between}'}")
+        lines.append(f"{key['key']}: at {shown(key['current']) if key['current'] is not None else _at_none(key, document)}")
         lines += [f"  {_ahead(one)}" for one in key["if_it_came"]]
     if not lines:
         lines.append("nothing has been recorded on this node yet")
@@ -95,7 +105,7 @@ def status_text(document: Document) -> str:
     for delivery in document["waiting"]:
         lines.append(f"waiting: {shown(delivery['value'])} for key {delivery['key']}, received {delivery['received']}")
         if not document["at_work"]:
-            lines.append("  nobody is at it: 'os-update-agent resume' takes it up")
+            lines.append("  no os-update-agent is at it: 'os-update-agent resume' takes it up")
     for standing in ("owed", "refused"):
         lines += [signal_line(standing, signal) for signal in document["signals"][standing]]
     if not document["signals"]["owed"]:
@@ -103,5 +113,7 @@ def status_text(document: Document) -> str:
     if document["signals"]["superseded"]:
         lines.append(f"signals dropped because a newer delivery came: {len(document['signals']['superseded'])}")
     lines += [f"reboot required: {reason}" for reason in document["reboot_required"]] or ["reboot required: no"]
+    if document["refused"]:
+        lines.append(f"every new value is refused until agent.conf is corrected: {document['refused']}")
     lines += [f"readable by all: {path} holds secrets of Heat's signals: give it mode 0600" for path in document["readable_by_all"]]
     return "\n".join(lines)
