@@ -61,6 +61,10 @@ class Stack:
         return str(self.api.stacks.get(self.name, resolve_outputs=False).stack_status)
 
     @property
+    def id(self) -> str:
+        return str(self.api.stacks.get(self.name, resolve_outputs=False).id)
+
+    @property
     def reason(self) -> str:
         """Why it has this status: what ``openstack stack show`` says."""
         return str(self.api.stacks.get(self.name, resolve_outputs=False).stack_status_reason)
@@ -79,7 +83,7 @@ class Stack:
     def underway(self) -> Set[str]:
         """The ids of the stacks below this one that are in progress."""
         stacks = list(self.api.stacks.list(show_nested=True))
-        below = {str(self.api.stacks.get(self.name, resolve_outputs=False).id)}
+        below = {self.id}
         found: Set[str] = set()
         while True:
             new = {str(one.id): str(one.stack_status) for one in stacks if one.parent in below and one.id not in below}
@@ -90,8 +94,8 @@ class Stack:
 
     @contextmanager
     def comes_to_wait(self, underway: Set[str]) -> Iterator[None]:
-        """Begin something in this block, a rollback say: it ends when that waits for the servers of what is ``underway``, the ids of
-        deployments, or of the stacks that hold them.
+        """Begin something in this block, a rollback say: it ends when that waits for the servers of the stacks that are ``underway``
+        (their ids), each of which holds a deployment that its server is at.
 
         A server that answers sooner may wake Heat twice. Two workers then run the same resource; the second puts the template before into
         its row again, and Heat cannot delete that template and fails the stack. Or Heat takes its rollback for what is to be cancelled.
@@ -107,7 +111,7 @@ class Stack:
             return all(_has_come_to_wait(lines, one) for one in underway)
 
         yield
-        wait_until(do_wait, f"stack {self.name} to wait for what is underway, {underway}", self.story)
+        wait_until(do_wait, f"stack {self.name} to wait for the servers of {underway}", self.story)
 
     def wait_until_cancelled(self, underway: Set[str]) -> None:
         """Wait until a cancel has reached the stacks that were ``underway`` when it came."""
@@ -181,9 +185,9 @@ def wait_until(is_so: Callable[[], object], what: str, story: Callable[[], str] 
         time.sleep(0.2)
 
 
-def _has_come_to_wait(log: str, physical: str) -> bool:
-    """Whether a traversal has found this resource locked by the traversal before it, and has left it to that one to go on."""
-    requests = set(re.findall(rf"\[(req-\S+ req-\S+) .*\[{physical}\] is locked or does not exist", log))
+def _has_come_to_wait(log: str, stack: str) -> bool:
+    """Whether a traversal of the stack has found a resource locked by the traversal before it, and has left it to that one to go on."""
+    requests = set(re.findall(rf"\[(req-\S+ req-\S+) .*\[{stack}\] is locked or does not exist", log))
     return any(re.search(rf"\[{one} .*Waiting for existing update to unlock", log) for one in requests)
 
 

@@ -355,7 +355,7 @@ def update_packages(scene: Scene) -> None:
     process = drive(V3)
     try:
         wait_until(held.exists, "the first server to be at work", scene.story, PATIENCE)
-        with scene.stack.comes_to_wait({scene.stack.resource("update_01").physical_resource_id}):
+        with scene.stack.comes_to_wait({scene.stack.id}):
             fuse.touch()
         assert scene.stack.status == "ROLLBACK_IN_PROGRESS"
     except BaseException:
