@@ -207,7 +207,7 @@ def test_the_ledger_of_a_newer_agent_is_left_alone(based: Node) -> None:
     failed = based.fail("UPDATE", "v2")
     assert_told_without_a_ledger(based, failed)
     assert f"schema {SCHEMA + 1}" in failed.complaint
-    assert "install the newer agent again, or move the ledger away" in failed.complaint
+    assert "install the newer agent again, or move the whole directory" in failed.complaint
     assert ledger.read_bytes() == before
 
 

@@ -35,8 +35,8 @@ def check(work: Work) -> Run:
         if left and run.kind != RESTORE:
             run = noted(
                 run,
-                f"an earlier interruption left {named([f'{package.name} {package.status}' for package in left])}: where this update "
-                "brings no newer version, install it again or remove it by hand",
+                f"an earlier run or interruption left {named([f'{package.name} {package.status}' for package in left])}: where this update "
+                "brings no newer version, install it again or remove it by hand, or go back with 'os-update-agent rollback VALUE'",
             )
     return replace(run, phase=CAPTURE)
 
@@ -68,8 +68,8 @@ def plan(work: Work) -> Run:
         if aim.torn:
             # The check has tried to repair them.
             raise PackageError(
-                f"half-installed or not configured before this update, and not to be repaired: {named(aim.torn)}; "
-                "install these again or remove them by hand, or go back: 'os-update-agent rollback VALUE' replaces them"
+                f"an earlier run or interruption left {named(aim.torn)} half-installed or not configured, and they cannot be repaired; "
+                "install them again or remove them by hand, or go back with 'os-update-agent rollback VALUE'"
             )
     target = aim.target
     number = work.site.ledger.put_state(target)
