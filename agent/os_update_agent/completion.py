@@ -17,6 +17,7 @@ _os_update_agent() {
     [ -z "$cur" ] || unset 'words[-1]'
     for reply in "${words[@]:1}"; do
         [ "$previous" != --config ] || config=(--config "$reply")
+        [[ $reply != --config=* ]] || config=("$reply")
         if [ -z "$verb" ]; then
             case $reply in %(verbs)s) verb=$reply ;; esac
         elif [[ $reply != -* ]]; then

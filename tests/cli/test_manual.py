@@ -155,6 +155,7 @@ def test_without_a_ledger_nothing_is_offered_and_nothing_is_made(complete: Compl
     assert complete(" rollback ", conf) == []
     # The configuration that the line names is the one that is asked.
     assert complete(f" --config {tmp_path}/agent.conf show two", conf) == ["two\\ words"]
+    assert complete(f" --config={tmp_path}/agent.conf show two", conf) == ["two\\ words"]
 
 
 def test_the_script_is_good_bash() -> None:
