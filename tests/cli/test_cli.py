@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -396,6 +397,19 @@ def test_a_plan_looks_for_room(scene: Scene, command: Command) -> None:
         assert f"\ncannot be done: not enough space in {small}" in command("plan")[1]
         status, _, err = command("update", "v1", "--quiet")
     assert status == 1 and f"not enough space in {small}" in err
+
+
+def test_on_a_disk_that_takes_no_writes_what_is_recorded_is_told(scene: Scene, command: Command) -> None:
+    assert command("update", "v1", "--quiet")[0] == 0
+    with mounted(scene.directory / "small", "tmpfs", "mode=700") as small:
+        shutil.copytree(scene.directory / "state", small, dirs_exist_ok=True)
+        scene.agent_conf.write_text(scene.agent_conf.read_text().replace(f"state = {scene.directory}/state", f"state = {small}"))
+        subprocess.run(["mount", "-o", "remount,ro", str(small)], check=True)
+        for argv in (("status",), ("history",), ("show", "v1"), ("diff", "v1", "now"), ("plan", "--quiet")):
+            status, out, err = command(*argv)
+            assert (status, err) == (0, "") and out
+        status, out, err = command("update", "v2", "--quiet")
+    assert (status, out) == (1, "") and "attempt to write a readonly database" in err
 
 
 @contextmanager

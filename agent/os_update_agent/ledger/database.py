@@ -1,5 +1,6 @@
 """The file behind the ledger: opened privately, checked, written in durable transactions."""
 
+import errno
 import os
 import sqlite3
 from contextlib import contextmanager
@@ -52,11 +53,13 @@ class Database:
             elif not path.stat().st_size and reserve.is_kept(path.parent):
                 # SQLite would take it for a new one.
                 raise LedgerError(f"the ledger {path} is empty, and was in use before: put its content back, or {self._afresh}")
-            # Made before SQLite opens it, so that the file never had a wider mode.
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-            self._db = sqlite3.connect(str(path), timeout=BUSY_SECONDS, isolation_level=None)
-            # TRUNCATE with secure_delete: what is wiped (signal secrets) is gone from the file and from its journal.
-            self._db.executescript("PRAGMA journal_mode=TRUNCATE; PRAGMA synchronous=FULL; PRAGMA secure_delete=ON;")
+            if _is_read_only(path):
+                # A disk that went bad was mounted anew: what is recorded can still be told.
+                self._db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_SECONDS, isolation_level=None)
+            else:
+                self._db = sqlite3.connect(str(path), timeout=BUSY_SECONDS, isolation_level=None)
+                # TRUNCATE with secure_delete: what is wiped (signal secrets) is gone from the file and from its journal.
+                self._db.executescript("PRAGMA journal_mode=TRUNCATE; PRAGMA synchronous=FULL; PRAGMA secure_delete=ON;")
             self._prepare()
 
     @property
@@ -118,6 +121,18 @@ class Database:
     def _row(self, sql: str, *parameters: Any) -> Optional[Any]:
         rows = self._rows(sql, *parameters)
         return rows[0] if rows else None
+
+
+def _is_read_only(path: Path) -> bool:
+    """Is the file on a file system that takes no writes? Else it is there now. Raises OSError."""
+    try:
+        # Made before SQLite opens it, so that the file never had a wider mode.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    except OSError as error:
+        if error.errno != errno.EROFS or not path.exists():
+            raise
+        return True
+    return False
 
 
 def peek(path: Path, column: str) -> Tuple[str, ...]:
