@@ -11,7 +11,7 @@ import sys
 from typing import TYPE_CHECKING, Any, Callable, NoReturn, Optional, Sequence
 
 from os_update_agent import __version__, commands, waiting
-from os_update_agent.commands.asked import write_answer
+from os_update_agent.commands.asked import complain, write_answer
 from os_update_agent.errors import BUG_STATUS, AgentError, Bug, NoLongerWatched, UsageError, bug
 from os_update_agent.manual import EXIT_STATUS
 from os_update_agent.node.journal import Dated
@@ -222,11 +222,11 @@ def _run(arguments: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         return _interrupted()
     except OSError as error:
-        _say(f"os-update-agent: {error}{_where_it_is_full(error, settings)}\nnext: {AgentError.advice}")
+        complain(f"os-update-agent: {error}{_where_it_is_full(error, settings)}\nnext: {AgentError.advice}")
         return AgentError.exit_status
     except Exception as error:
         # A traceback could show an input, and inputs hold secrets.
-        _say(f"os-update-agent: {bug(error)}\nnext: {Bug.advice}")
+        complain(f"os-update-agent: {bug(error)}\nnext: {Bug.advice}")
         return BUG_STATUS
 
 
@@ -241,25 +241,21 @@ def _where_it_is_full(error: OSError, settings: Settings) -> str:
     """The error of a write names no file."""
     if error.errno != errno.ENOSPC or error.filename is not None:
         return ""
-    full = [str(path) for path in (settings.run, settings.state, settings.log) if path.exists() and free_bytes(path) < _FULL]
+    full = []
+    for path in (settings.run, settings.state, settings.log):
+        with contextlib.suppress(OSError):
+            full += [str(path)] if free_bytes(path) < _FULL else []
     return f": {', '.join(full)}" if full else ""
 
 
 def _complained(error: AgentError) -> int:
-    _say(f"os-update-agent: {error}\nnext: {error.advice}")
+    complain(f"os-update-agent: {error}\nnext: {error.advice}")
     return error.exit_status
 
 
 def _interrupted() -> int:
-    _say("os-update-agent: interrupted; a run that was begun goes on: 'os-update-agent status' says what is open")
+    complain("os-update-agent: interrupted; a run that was begun goes on: 'os-update-agent status' says what is open")
     return NoLongerWatched.exit_status
-
-
-def _say(text: str) -> None:
-    """On standard error; where that is closed or full the exit status says enough."""
-    if sys.stderr is not None:
-        with contextlib.suppress(OSError):
-            print(text, file=sys.stderr, flush=True)
 
 
 def _give_up_unwritten() -> None:

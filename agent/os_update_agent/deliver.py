@@ -133,9 +133,8 @@ def _no_longer_watched(site: Site, config_id: str) -> NoLongerWatched:
     delivery = site.ledger.delivery(config_id)
     run = site.ledger.run(delivery.run) if delivery and delivery.run is not None else None
     if run is not None and run.finished:
-        what = f"run {run.id} has just ended ({run.result}; log {run.log})"
-    else:
-        what = f"run {run.id} goes on (phase {run.phase}; log {run.log or site.run_log(run.id)})" if run else "what was begun goes on"
+        return NoLongerWatched(f"no longer watching; run {run.id} has just ended: {run.result}; log {run.log}")
+    what = f"run {run.id} goes on (phase {run.phase}; log {run.log or site.run_log(run.id)})" if run else "what was begun goes on"
     return NoLongerWatched(f"no longer watching; {what}: 'os-update-agent status' tells how it ends")
 
 

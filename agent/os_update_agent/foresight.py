@@ -51,7 +51,13 @@ def forecast(site: Site, policy: Policy, backend: Backend, before: PackageState,
     keeps = policy.archive != "off"
     absent = archive.missing(tuple(dict.fromkeys((*new, *(old if keeps else ())))))
     offers, nowhere = backend.available(absent)
-    sizes = _sizes(archive, changes, offers)
+    sizes, present = _sizes(archive, changes, offers), backend.present_sizes() if changes else {}
+    need = space.peak(changes, sizes, present) if changes and sizes is not None else 0
+
+    def required(package: Package) -> bool:
+        """Old files that do not fit are rebuilt or given up, unless the policy insists on them."""
+        return package in new or policy.archive == "required"
+
     gone = tuple(package for package in old if package in nowhere) if keeps else backend.available(archive.missing(old))[1]
     return Forecast(
         changes,
@@ -59,13 +65,13 @@ def forecast(site: Site, policy: Policy, backend: Backend, before: PackageState,
         aim.removes_foreign,
         backend.security_of(before, aim.changes) if aim.changes else frozenset(),
         sum(offer.size for offer in offers.values()),
-        space.growth(changes, sizes, backend.present_sizes()) if sizes is not None else None,
+        space.growth(changes, sizes, present) if sizes is not None else None,
         asking_for_a_boot(changes, backend.boot_names(), backend.boot_suggested()),
         services_with(backend.paths(old), site.settings.root) if old else (),
         rebuilt=gone if keeps and backend.repacks else (),
         lost=() if keeps and backend.repacks else gone,
         missing=tuple(package for package in new if package in nowhere),
-        no_room=_no_room(site, policy, archive, sum(offer.size for offer in offers.values()), changes, sizes, backend.present_sizes()),
+        no_room=_no_room(site, policy, archive, sum(offer.size for package, offer in offers.items() if required(package)), need),
     )
 
 
@@ -77,20 +83,15 @@ def _sizes(archive: Archive, changes: Sequence[Change], offers: Mapping[Package,
     return None if any(package.identity not in sizes for package in new) else sizes
 
 
-def _no_room(
-    site: Site,
-    policy: Policy,
-    archive: Archive,
-    download: int,
-    changes: Sequence[Change],
-    new: Optional[Mapping[Identity, int]],
-    old: Mapping[Identity, int],
-) -> str:
-    """What the fetch or the transaction would say, as far as that can be known before: what a kernel takes in /boot is in its file."""
+def _no_room(site: Site, policy: Policy, archive: Archive, coming: int, need: int) -> str:
+    """What the fetch of so many bytes or the transaction would say, as far as that can be known before: what a kernel takes in /boot is in
+    its file.
+    """
     try:
-        archive.check_room(download)
-        if changes and new is not None and policy.operation == "update":
-            space.check_space(site.settings.root, space.peak(changes, new, old), 0, space.existing(archive.directory))
+        if policy.operation in ("update", "download"):
+            archive.check_room(coming)
+        if policy.operation == "update" and need:
+            space.check_space(site.settings.root, need, 0, space.existing(archive.directory), coming=coming)
     except PackageError as error:
         return str(error)
     return ""

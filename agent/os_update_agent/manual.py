@@ -33,7 +33,7 @@ _SECTIONS = {
     "[node]": "Section [node] of agent.conf",
     "[paths]": "Section [paths] of agent.conf",
     "[signal]": "Section [signal] of agent.conf",
-    "[defaults]": "Options: section [defaults] of agent.conf, --set on the command line (but trigger and state_key), and a template's",
+    "[defaults]": "Options: section [defaults] of agent.conf, --set on the command line (but trigger and state_key), and a template",
 }
 # #keep = 5   #systemctl =
 _SETTING = re.compile(r"#(?P<name>\w+) = ?(?P<value>.*)")

@@ -123,9 +123,12 @@ def _keep_private(settings: Settings) -> None:
     close_files((*own, settings.lock, *settings.run.glob("*.lock"), *settings.run.glob("worker.*")))
 
 
-def open_site(settings: Settings, spare: Optional["Spare"] = None) -> Site:
-    """The node with its ledger; ``spare`` is for whichever backend needs one first. Raises LedgerError."""
-    ledger = Ledger(settings.ledger)
+def open_site(settings: Settings, spare: Optional["Spare"] = None, *, reading: bool = False) -> Site:
+    """The node with its ledger; ``spare`` is for whichever backend needs one first. Raises LedgerError.
+
+    ``reading``: nothing is going to be written down, so that a disk which takes no writes will do.
+    """
+    ledger = Ledger(settings.ledger, reading=reading)
     ledger.keep_reserve()
     _keep_private(settings)
     return Site(settings, ledger, spare=spare)

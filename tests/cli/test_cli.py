@@ -17,9 +17,11 @@ import pytest
 from os_update_agent import cli
 from os_update_agent.demo.receiver import Receiver
 from os_update_agent.demo.scene import BROKEN, FIRST, NOVEMBER, SECOND, THIRD, Scene
+from os_update_agent.errors import PackageError
 from os_update_agent.ledger import Ledger
 from os_update_agent.model import Delivery, Request, Run, SignalTarget
 from os_update_agent.node.lock import node_lock, try_lock
+from os_update_agent.packages.space import check_space
 from os_update_agent.policy import Policy
 from os_update_agent.settings import load
 from packages.services import Services
@@ -409,7 +411,20 @@ def test_on_a_disk_that_takes_no_writes_what_is_recorded_is_told(scene: Scene, c
             status, out, err = command(*argv)
             assert (status, err) == (0, "") and out
         status, out, err = command("update", "v2", "--quiet")
-    assert (status, out) == (1, "") and "attempt to write a readonly database" in err
+    assert (status, out) == (1, "") and "Read-only file system" in err and "no package is touched" in err
+
+
+def test_the_room_for_a_transaction_is_what_its_files_leave(tmp_path: Path) -> None:
+    for name in ("usr", "var"):
+        (tmp_path / name).mkdir()
+    with mounted(tmp_path / "small", "tmpfs", "size=32M") as small:
+        check_space(small, 20_000_000, 0, small, coming=10_000_000)
+        with pytest.raises(PackageError, match=r"35\.0 MB are needed for the transaction and the package files, "):
+            check_space(small, 20_000_000, 0, small, coming=15_000_000)
+        # Files on another disk take no room here; where they lie the ledger needs its own.
+        check_space(small, 20_000_000, 0, tmp_path, coming=15_000_000)
+        with pytest.raises(PackageError, match=rf"not enough space in {small}: 38\.4 MB are needed"):
+            check_space(tmp_path, 0, 0, small, coming=30_000_000)
 
 
 @contextmanager
@@ -438,11 +453,12 @@ def test_a_key_that_is_new_is_told(scene: Scene, command: Command) -> None:
         (("plan", ""), "leave it out"),
         (("plan", "None"), "leave it out"),
         (("update", "now"), "it must be another name"),
+        (("plan", "now"), "it must be another name"),
         (("demo", "--directory", " "), "it must be a new directory"),
         (("prune", "--keep", "abc"), "is no whole number"),
     ],
 )
-def test_a_variable_that_is_empty_means_nothing_else(command: Command, argv: Tuple[str, ...], right: str) -> None:
+def test_a_word_that_cannot_be_meant_is_refused(command: Command, argv: Tuple[str, ...], right: str) -> None:
     status, out, err = command(*argv)
     assert (status, out) == (2, "") and right in err and "\nnext: " in err
 

@@ -4,7 +4,7 @@ import argparse
 from typing import Optional, Tuple
 
 from os_update_agent import decision, views
-from os_update_agent.commands.asked import answer, key_of, policy_of, record_of, tell_of_new_key
+from os_update_agent.commands.asked import answer, key_of, policy_of, record_of, refuse_now, tell_of_new_key
 from os_update_agent.commands.watching import Doing
 from os_update_agent.decision import Decision
 from os_update_agent.errors import Busy, PackageError, UsageError
@@ -31,7 +31,8 @@ def plan(settings: Settings, arguments: argparse.Namespace) -> int:
     """what an update, or the way to VALUE, or the operation that --set names, would do; changes nothing"""
     if arguments.value is not None and is_unset(arguments.value):
         raise UsageError(f"VALUE is {arguments.value!r}, which stands for no value; leave it out for the plan of any new one")
-    site = open_site(settings)
+    refuse_now(arguments.value)
+    site = open_site(settings, reading=True)
     key = key_of(site, arguments.key)
     tell_of_new_key(site, key)
     policy = policy_of(site, arguments, key)

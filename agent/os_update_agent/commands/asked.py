@@ -38,12 +38,18 @@ def key_of(site: Site, asked: Optional[str]) -> str:
     return keys[0] if keys else HAND_KEY
 
 
+def refuse_now(value: Optional[str]) -> None:
+    """A value of this name could never be compared. Raises UsageError."""
+    if value == NOW:
+        raise UsageError(f"VALUE is {NOW!r}, which is what 'diff' calls the installed packages; it must be another name")
+
+
 def tell_of_new_key(site: Site, key: str) -> None:
     """A key that is mistyped begins a new history, where a value that was reached under another one is unknown."""
     keys = site.ledger.all_keys()
     if keys and key not in keys:
         recorded = ", ".join(map(repr, keys))
-        print(f"nothing is recorded under the key {key!r}: it begins a history of its own; recorded keys: {recorded}", file=sys.stderr)
+        complain(f"nothing is recorded under the key {key!r}: it begins a history of its own; recorded keys: {recorded}")
 
 
 def record_of(known: History, value: str) -> Record:
@@ -129,6 +135,13 @@ def write_answer(text: str) -> None:
         raise unwritten from error
 
 
+def complain(text: str) -> None:
+    """On standard error; where that is closed or full the exit status says enough."""
+    if sys.stderr is not None:
+        with contextlib.suppress(OSError):
+            print(text, file=sys.stderr, flush=True)
+
+
 def tell(arguments: argparse.Namespace, outcome: Outcome) -> int:
     """Print an outcome, without the end of the log, which is named; the exit status is 0, 1, or that of "busy"."""
     if getattr(arguments, "json", False):
@@ -136,10 +149,10 @@ def tell(arguments: argparse.Namespace, outcome: Outcome) -> int:
         text, said = f"{_json(document)}\n", ""
     else:
         text, said = outcome.stdout, complaint(outcome.stderr)
+    if said:
+        complain(said)
     # Whether anybody reads it does not change what was done.
     with contextlib.suppress(BrokenPipeError):
         write_answer(text)
-    if said:
-        print(said, file=sys.stderr)
     known: Sequence[int] = (0, 75)
     return outcome.status_code if outcome.status_code in known else AgentError.exit_status

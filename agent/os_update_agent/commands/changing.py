@@ -3,7 +3,7 @@
 import argparse
 from typing import Optional
 
-from os_update_agent.commands.asked import HAND_KEY, NOW, key_of, policy_of, record_of, tell, tell_of_new_key
+from os_update_agent.commands.asked import HAND_KEY, key_of, policy_of, record_of, refuse_now, tell, tell_of_new_key
 from os_update_agent.commands.watching import Doing, Watcher
 from os_update_agent.deliver import by_hand
 from os_update_agent.errors import Unrecorded, UsageError
@@ -23,8 +23,7 @@ def update(settings: Settings, arguments: argparse.Namespace) -> int:
     if is_unset(arguments.value):
         # Heat may deliver that, and nothing is done then; here it is a variable of a script that is empty.
         raise UsageError(f"VALUE is {arguments.value!r}, which stands for no value; it must be a name for the state that is reached")
-    if arguments.value == NOW:
-        raise UsageError(f"VALUE is {NOW!r}, which is what 'diff' calls the installed packages; it must be another name")
+    refuse_now(arguments.value)
     site = open_site(settings)
     key = key_of(site, arguments.key)
     tell_of_new_key(site, key)

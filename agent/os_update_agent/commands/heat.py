@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Dict, Optional, Sequence, Tuple
 
 from os_update_agent import views
-from os_update_agent.commands.asked import tell
+from os_update_agent.commands.asked import complain, tell
 from os_update_agent.commands.watching import Watcher, watcher_of
 from os_update_agent.deliver import deliver
 from os_update_agent.errors import AgentError, NoLongerWatched, UsageError
@@ -60,7 +60,7 @@ def resume_now(settings: Settings, arguments: argparse.Namespace) -> int:
     if not owed and not found:
         print("nothing is owed")
     if owed:
-        print("next: 'os-update-agent resume --patience SECONDS' keeps trying; so does the timer, or the next delivery", file=sys.stderr)
+        complain("next: 'os-update-agent resume --patience SECONDS' keeps trying; so does the timer, or the next delivery")
     return 1 if owed or found else 0
 
 
@@ -94,8 +94,8 @@ def replay(settings: Settings, arguments: argparse.Namespace) -> int:
         text = Path(arguments.file).read_text(encoding="utf-8", errors="replace")
     except OSError as error:
         raise UsageError(f"{arguments.file} cannot be read: {error.strerror}") from error
-    deployment = parse(text)
     _check_group(arguments.file, text)
+    deployment = parse(text)
     watcher, signals = watcher_of(settings, quiet=arguments.quiet), not arguments.no_signal
     sending = watcher.sending if watcher is not None else None
     try:
@@ -122,12 +122,15 @@ def replay(settings: Settings, arguments: argparse.Namespace) -> int:
 
 def _texts(body: Dict[str, Any]) -> Tuple[str, str]:
     """What a hook has printed; a result that another one has given need not have either."""
-    return str(body.get("deploy_stdout", "")), str(body.get("deploy_stderr", ""))
+    return str(body.get("deploy_stdout") or ""), str(body.get("deploy_stderr") or "")
 
 
 def _check_group(file: str, text: str) -> None:
     """heat-config keeps the deployments of all hooks in one place, and gives each to the hook of its group. Raises UsageError."""
-    group = json.loads(text).get("group")
+    group = None
+    with contextlib.suppress(ValueError, RecursionError, AttributeError):
+        # What it is besides is told by whoever reads all of it.
+        group = json.loads(text).get("group")
     if group not in (None, GROUP):
         raise UsageError(f"{file}: its group is {shown(group)}, which is another hook's; it must be {GROUP!r}")
 

@@ -25,7 +25,7 @@ SHOWN_AHEAD = 5
 
 def status(settings: Settings, arguments: argparse.Namespace) -> int:
     """what this node stands at, what is open or waits, what is owed to Heat"""
-    site = open_site(settings)
+    site = open_site(settings, reading=True)
     runs = site.ledger.runs(limit=1)
     document = views.status_document(
         histories(site, None),
@@ -71,7 +71,7 @@ def _kept(site: Site, known: History) -> FrozenSet[int]:
 
 def history(settings: Settings, arguments: argparse.Namespace) -> int:
     """the values that were tried and reached, and the runs"""
-    site = open_site(settings)
+    site = open_site(settings, reading=True)
     known = histories(site, arguments.key)
     if arguments.key is not None and not known:
         raise Unrecorded(
@@ -89,7 +89,7 @@ def _terminal_width() -> Optional[int]:
 
 def show(settings: Settings, arguments: argparse.Namespace) -> int:
     """what is recorded under VALUE"""
-    site = open_site(settings)
+    site = open_site(settings, reading=True)
     known = site.ledger.history(key_of(site, arguments.key))
     record = record_of(known, arguments.value)
     run = site.ledger.run(record.run) if record.run else None
@@ -103,7 +103,7 @@ def show(settings: Settings, arguments: argparse.Namespace) -> int:
 
 def difference(settings: Settings, arguments: argparse.Namespace) -> int:
     """what differs between the states of two values; "now" is what is installed"""
-    site = open_site(settings)
+    site = open_site(settings, reading=True)
     names = (arguments.a, arguments.b)
     first, second = (state_of(site, settings, arguments, name) for name in names)
     details = diff(first, second)

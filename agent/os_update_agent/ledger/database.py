@@ -39,21 +39,21 @@ CREATE TABLE archive (name TEXT NOT NULL, arch TEXT NOT NULL, version TEXT NOT N
 
 
 class Database:
-    """The file at ``path``; made when it is not there.
+    """The file at ``path``; made when it is not there. With ``reading`` one on a disk that takes no writes will do.
 
     Raises LedgerError when it cannot be opened, is damaged or was written by a newer agent.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, reading: bool = False) -> None:
         self.path = path
         with self._complaints():
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             if not path.exists():
                 reserve.drop(path.parent)
-            elif not path.stat().st_size and reserve.is_kept(path.parent):
-                # SQLite would take it for a new one.
+            elif reserve.is_kept(path.parent) and not path.stat().st_size:
+                # SQLite would take it for a new one. In this order: who has just made one keeps a reserve when it is made.
                 raise LedgerError(f"the ledger {path} is empty, and was in use before: put its content back, or {self._afresh}")
-            if _is_read_only(path):
+            if not _is_writable(path, reading):
                 # A disk that went bad was mounted anew: what is recorded can still be told.
                 self._db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_SECONDS, isolation_level=None)
             else:
@@ -123,16 +123,16 @@ class Database:
         return rows[0] if rows else None
 
 
-def _is_read_only(path: Path) -> bool:
-    """Is the file on a file system that takes no writes? Else it is there now. Raises OSError."""
+def _is_writable(path: Path, reading: bool) -> bool:
+    """Can the file, which is there from now on, be written? Raises OSError where not, unless it is only for ``reading``."""
     try:
         # Made before SQLite opens it, so that the file never had a wider mode.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
     except OSError as error:
-        if error.errno != errno.EROFS or not path.exists():
+        if not (reading and error.errno == errno.EROFS and path.exists()):
             raise
-        return True
-    return False
+        return False
+    return True
 
 
 def peek(path: Path, column: str) -> Tuple[str, ...]:

@@ -34,7 +34,7 @@ def give_up_if_needed(directory: Path) -> None:
 
 
 def is_kept(directory: Path) -> bool:
-    """Is there one? Then the ledger beside it was in use."""
+    """Is there one? Then the ledger beside it was in use; without one, given up on a full disk say, nothing is known."""
     return (directory / NAME).exists()
 
 

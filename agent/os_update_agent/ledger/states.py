@@ -15,8 +15,8 @@ _GONE, _COME = "-", "+"
 class States(Database):
     """The table of package states."""
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(path)
+    def __init__(self, path: Path, *, reading: bool = False) -> None:
+        super().__init__(path, reading=reading)
         self._last: Optional[Tuple[int, PackageState]] = None
 
     def put_state(self, state: PackageState) -> int:

@@ -39,9 +39,9 @@ def peak(changes: Sequence[Change], new: Mapping[Identity, int], old: Mapping[Id
     return max(0, growth(changes, new, old)) + largest * KIB + MARGIN
 
 
-def check_space(root: Path, needed: int, boot: int, ours: Path) -> None:
+def check_space(root: Path, needed: int, boot: int, ours: Path, *, coming: int = 0) -> None:
     """Compare with what is free in each file system that the packages fill. ``boot`` counts where /boot is one of its own; ``ours`` is
-    where the ledger has to be written while it runs.
+    where the ledger has to be written while it runs, and where ``coming`` bytes of package files are still to be fetched to before.
 
     Raises PackageError that names the file system, what is needed and what is free.
     """
@@ -56,9 +56,10 @@ def check_space(root: Path, needed: int, boot: int, ours: Path) -> None:
     if boot and _is_own(boot_path, root):
         needs.append((boot_path, boot))
     for path, size in needs:
-        free = free_bytes(path)
-        if size > free:
-            raise PackageError(f"not enough space in {path}: {amount(size)} are needed for the transaction, {amount(free)} are free")
+        free, fetched = free_bytes(path), 0 if _is_own(path, ours) else coming
+        if size + fetched > free:
+            what = "for the transaction and the package files" if fetched else "for the transaction"
+            raise PackageError(f"not enough space in {path}: {amount(size + fetched)} are needed {what}, {amount(free)} are free")
 
 
 def boot_need(root: Path, new: NewKernels) -> int:
