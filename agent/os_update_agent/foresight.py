@@ -53,11 +53,8 @@ def forecast(site: Site, policy: Policy, backend: Backend, before: PackageState,
     offers, nowhere = backend.available(absent)
     sizes, present = _sizes(archive, changes, offers), backend.present_sizes() if changes else {}
     need = space.peak(changes, sizes, present) if changes and sizes is not None else 0
-
-    def required(package: Package) -> bool:
-        """Old files that do not fit are rebuilt or given up, unless the policy insists on them."""
-        return package in new or policy.archive == "required"
-
+    # Old files that do not fit are rebuilt or given up, unless the policy insists on them.
+    required = offers.keys() if policy.archive == "required" else offers.keys() & set(new)
     gone = tuple(package for package in old if package in nowhere) if keeps else backend.available(archive.missing(old))[1]
     return Forecast(
         changes,
@@ -71,7 +68,7 @@ def forecast(site: Site, policy: Policy, backend: Backend, before: PackageState,
         rebuilt=gone if keeps and backend.repacks else (),
         lost=() if keeps and backend.repacks else gone,
         missing=tuple(package for package in new if package in nowhere),
-        no_room=_no_room(site, policy, archive, sum(offer.size for package, offer in offers.items() if required(package)), need),
+        no_room=_no_room(site, policy, archive, sum(offers[package].size for package in required), need),
     )
 
 
