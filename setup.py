@@ -22,7 +22,7 @@ setup(
     python_requires=">=3.9",
     package_dir={"": "agent"},
     packages=find_packages("agent"),
-    package_data={"os_update_agent": ["agent.conf.sample", "install/files/*", "units/*"]},
+    package_data={"os_update_agent": ["config/agent.conf.sample", "install/files/*", "install/units/*"]},
     install_requires=["requests", "distro", "PyYAML", "os-collect-config", "os-apply-config"],
     entry_points={"console_scripts": ["os-update-agent = os_update_agent.__main__:main"]},
     # heat-config looks for a file with the name of the deployment's group; it is linked or copied from here.

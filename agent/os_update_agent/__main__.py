@@ -11,7 +11,7 @@ def main() -> int:
     is_for_us = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if is_for_us:
         signal.signal(signal.SIGINT, _end)
-    from os_update_agent.cli import main as command  # late: most of the time before anything is done
+    from os_update_agent.cli.main import main as command  # late: most of the time before anything is done
 
     if is_for_us:
         signal.signal(signal.SIGINT, signal.default_int_handler)

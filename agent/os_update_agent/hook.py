@@ -1,7 +1,8 @@
-"""The heat-config hook: a deployment's JSON on standard input, one JSON object on standard output, logs on standard error.
+"""The heat-config hook: a deployment's JSON on standard input, one JSON object on standard output, logs on standard
+error.
 
-heat-config takes what is printed for the result and does not look at the exit status then (heat-agents: 55-heat-config), so a
-status code is always inside, and a traceback is never the answer.
+heat-config takes what is printed for the result and does not look at the exit status then (heat-agents:
+55-heat-config), so a status code is always inside, and a traceback is never the answer.
 """
 
 import json
@@ -9,11 +10,11 @@ import logging
 import sys
 from typing import Optional, TextIO
 
-from os_update_agent.deliver import deliver, refuse
-from os_update_agent.errors import BUG_STATUS, AgentError, BadDeployment, bug
+from os_update_agent.config.settings import Settings, load
+from os_update_agent.delivery.deliver import deliver, refuse
 from os_update_agent.heat.deployment import parse
-from os_update_agent.settings import Settings, load
-from os_update_agent.wording import logged
+from os_update_agent.model.errors import BUG_STATUS, AgentError, BadDeployment, bug
+from os_update_agent.text.log_lines import logged
 
 log = logging.getLogger(__name__)
 

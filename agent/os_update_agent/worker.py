@@ -9,18 +9,20 @@ import sys
 from contextlib import closing, suppress
 from typing import Sequence
 
-from os_update_agent.errors import AgentError
+from os_update_agent.config.settings import Settings, load
+from os_update_agent.model.errors import AgentError
 from os_update_agent.node import journal
-from os_update_agent.node.directories import worker_unit
-from os_update_agent.node.lock import is_held
-from os_update_agent.packages.dnf_child import Spare
-from os_update_agent.settings import Settings, load
+from os_update_agent.node.locks import is_held
+from os_update_agent.node.permissions import worker_unit
+from os_update_agent.packages.dnf.client import Spare
 
 log = logging.getLogger(__name__)
 
 
 def main(argv: Sequence[str] = ()) -> int:
-    """Work until nothing is unfinished. Returns 0, or 1 when the ledger cannot be used. ``argv`` may name this worker for its caller."""
+    """Work until nothing is unfinished. Returns 0, or 1 when the ledger cannot be used. ``argv`` may name this worker
+    for its caller.
+    """
     logging.basicConfig(level=logging.INFO, handlers=journal.handlers())
     os.umask(0o077)
     try:
@@ -34,7 +36,7 @@ def main(argv: Sequence[str] = ()) -> int:
         with closing(Spare(name, settings.root, settings.work)) as spare:
             _resume(settings, spare, argv)
     except AgentError as error:
-        from os_update_agent.wording import logged
+        from os_update_agent.text.log_lines import logged
 
         log.error(logged(worker="ended", why=error))
         return 1
@@ -42,8 +44,8 @@ def main(argv: Sequence[str] = ()) -> int:
 
 
 def _resume(settings: Settings, spare: Spare, argv: Sequence[str]) -> None:
-    from os_update_agent.resume import resume
-    from os_update_agent.site import note_end, open_site
+    from os_update_agent.delivery.execute import resume
+    from os_update_agent.runtime.context import note_end, open_site
 
     try:
         resume(open_site(settings, spare))

@@ -19,10 +19,20 @@ Section = Tuple[str, Callable[[Path], Iterable[Union[Row, Missing]]]]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("result", nargs="?", type=Path, help="where the figures go as JSON (.test-venv/bench.json, or bench-SECTION.json)")
+    parser.add_argument(
+        "result",
+        nargs="?",
+        type=Path,
+        help="where the figures go as JSON (.test-venv/bench.json, or bench-SECTION.json)",
+    )
     parser.add_argument("--quick", action="store_true", help="small sizes and one round: does it all work?")
     parser.add_argument("--only", choices=NAMES, metavar="SECTION", help=", ".join(NAMES))
-    parser.add_argument("--rounds", type=int, metavar="N", help="how often each thing is done (5; 300 packages with apt, dnf 5: at most 3)")
+    parser.add_argument(
+        "--rounds",
+        type=int,
+        metavar="N",
+        help="how often each thing is done (5; 300 packages with apt, dnf 5: at most 3)",
+    )
     options = parser.parse_args()
     quick: bool = options.quick
     result: Path = options.result or RESULTS / (f"bench-{options.only}.json" if options.only else "bench.json")
@@ -59,7 +69,10 @@ def main() -> None:
             document = {"machine": machine, "load": loads, "rows": [row.as_json() for row in rows], "missing": left_out}
             result.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     not_measured = f"; NOT MEASURED: {'; '.join(f'{one.section}: {one.what}' for one in missing)}" if missing else ""
-    print(f"\n{goals(rows)}{not_measured}; load after each section: {', '.join(f'{name} {load:g}' for name, load in loads.items())}")
+    print(
+        f"\n{goals(rows)}{not_measured}; load after each section:"
+        f" {', '.join(f'{name} {load:g}' for name, load in loads.items())}"
+    )
 
 
 def _system() -> str:

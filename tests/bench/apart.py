@@ -1,4 +1,6 @@
-"""A call in a process of its own, for its memory. Not in measuring.py: what is imported there is the least that a command can take."""
+"""A call in a process of its own, for its memory. Not in measuring.py: what is imported there is the least that a
+command can take.
+"""
 
 import resource
 from concurrent.futures import ProcessPoolExecutor
@@ -10,7 +12,8 @@ T = TypeVar("T")
 
 
 def apart(action: Callable[..., T], *arguments: Any) -> Tuple[T, float]:
-    """What the call returns in a new process of its own, and the megabytes of that process or of the largest that it has started.
+    """What the call returns in a new process of its own, and the megabytes of that process or of the largest that it
+    has started.
 
     The memory of the benchmark, which makes what is measured, is not in it.
     """

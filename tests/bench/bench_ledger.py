@@ -1,4 +1,5 @@
-"""How large and how fast the ledger is: 1000 states of 2000 packages, 25 changes each. Run it by hand; nothing is asserted.
+"""How large and how fast the ledger is: 1000 states of 2000 packages, 25 changes each. Run it by hand; nothing is
+asserted.
 
 python tests/bench/bench_ledger.py [RESULT.json]
 """
@@ -18,7 +19,7 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "agent"))
 
 from os_update_agent.ledger import Ledger
-from os_update_agent.model import Package, PackageState
+from os_update_agent.model.packages import Package, PackageState
 
 STATES, PACKAGES, CHANGES, READS, COLD_WRITES = 1000, 2000, 25, 200, 50
 SEED = 20261123
@@ -39,12 +40,44 @@ ROWS = (
     ("bare write and fsync of 4 kB here, median", "ms", None),
 )
 
-_STEMS = ("lib", "python3", "perl", "ruby", "linux", "gir1.2", "golang", "node", "fonts", "texlive", "systemd", "qt6", "php8.2", "r-cran")
-_TAILS = ("dev", "common", "data", "bin", "utils", "doc", "tools", "core", "runtime", "server", "client", "plugins", "base", "dbg")
+_STEMS = (
+    "lib",
+    "python3",
+    "perl",
+    "ruby",
+    "linux",
+    "gir1.2",
+    "golang",
+    "node",
+    "fonts",
+    "texlive",
+    "systemd",
+    "qt6",
+    "php8.2",
+    "r-cran",
+)
+_TAILS = (
+    "dev",
+    "common",
+    "data",
+    "bin",
+    "utils",
+    "doc",
+    "tools",
+    "core",
+    "runtime",
+    "server",
+    "client",
+    "plugins",
+    "base",
+    "dbg",
+)
 
 
 def make_state(chance: random.Random) -> PackageState:
-    """A node as Debian's are: mostly native packages, a third neutral ones, half of them automatic, some held, some left over."""
+    """A node as Debian's are: mostly native packages, a third neutral ones, half of them automatic, some held, some
+    left over.
+    """
     names = set()
     while len(names) < PACKAGES:
         word = "".join(chance.choice("abcdefghijklmnopqrstuvwxyz") for _ in range(chance.randint(3, 9)))
@@ -52,7 +85,9 @@ def make_state(chance: random.Random) -> PackageState:
         names.add("-".join(parts))
     packages = []
     for name in names:
-        row = Package(name, chance.choices(("amd64", "all"), (2, 1))[0], version(chance), mark=chance.choice(("auto", "manual")))
+        row = Package(
+            name, chance.choices(("amd64", "all"), (2, 1))[0], version(chance), mark=chance.choice(("auto", "manual"))
+        )
         if chance.random() < 0.01:
             row = row._replace(want="hold")
         if chance.random() < 0.02:
@@ -158,7 +193,9 @@ def main(arguments: Optional[Sequence[str]] = None) -> None:
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(prefix="bench-ledger-") as directory:
         figures = measure(Path(directory))
-    print(f"{STATES} states of {PACKAGES} packages, {CHANGES} changes each, seed {SEED}, Python {sys.version.split()[0]}")
+    print(
+        f"{STATES} states of {PACKAGES} packages, {CHANGES} changes each, seed {SEED}, Python {sys.version.split()[0]}"
+    )
     for what, unit, goal in ROWS:
         verdict = "" if goal is None else f"goal <= {goal:g}: {'met' if figures[what] <= goal else 'MISSED'}"
         print(f"  {what:45} {figures[what]:8.2f} {unit}  {verdict}".rstrip())

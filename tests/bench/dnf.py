@@ -1,13 +1,15 @@
 """What an update and a restore take with dnf 4 or dnf 5, through the hook's process and with the bare dnf commands.
 
 Each from the same state, on copies of one and the same private root:
-  update   the hook is delivered a new value, on a node that it has updated before; the first update fetches what is installed, too
+  update   the hook is delivered a new value, on a node that it has updated before; the first update fetches what is
+  installed, too
            bare: dnf -y --setopt=*.skip_if_unavailable=0 --setopt=installonly_limit=0 --refresh upgrade
   restore  the hook is delivered the first value again, whose packages no repository needs to have
            bare: dnf -y history undo last, from a repository that still has everything; and
            bare: dnf -y --disablerepo=* downgrade FILE..., with the files at hand
-100 packages stay, and a second repository, all of it newer than what the node has seen, lists 20000 that are not installed.
-dnf 5 and what speaks to it, bare or not, run in a root of Debian sid, which is entered anew for each command.
+100 packages stay, and a second repository, all of it newer than what the node has seen, lists 20000 that are not
+installed. dnf 5 and what speaks to it, bare or not, run in a root of Debian sid, which is entered anew for each
+command.
 """
 
 from pathlib import Path
@@ -17,15 +19,15 @@ from bench.measuring import Figures, measured
 from bench.rows import Missing, Row
 from bench.rpms import build_many, write_catalogue
 from bench.world import BESIDE, FIRST, MANY, OLD, Size, Turn, World, in_turns
-from os_update_agent.demo.rpm_repository import Repository, Rpm
+from os_update_agent.testing.rpm_repository import Repository, Rpm
 from packages import sid
 from packages.hand_rpm import Dnf5Hand, DnfHand
 
 STRICT = ("--setopt=*.skip_if_unavailable=0", "--setopt=installonly_limit=0")
 HANDS = {"dnf": DnfHand, "dnf5": Dnf5Hand}
 NAMES = {"dnf": "dnf 4", "dnf5": "dnf 5"}
-# A node of Rocky 9.8 lists about 10000 packages (2767 of them in BaseOS), one of CentOS Stream 8 listed 43000 (18931 and 24171), by what
-# `dnf repolist -v` said of them; CentOS Stream 9 lies between.
+# A node of Rocky 9.8 lists about 10000 packages (2767 of them in BaseOS), one of CentOS Stream 8 listed 43000 (18931
+# and 24171), by what `dnf repolist -v` said of them; CentOS Stream 9 lies between.
 OTHERS = 20_000
 GOAL = (1.15, 0.0)
 
@@ -64,7 +66,9 @@ class DnfWorld(World):
         return [str(self.repository.directory / Rpm(name, OLD).file) for name in self.names]
 
 
-def changes(base: Path, backend: str, counts: Sequence[int], repeats: int, *, is_small: bool) -> Iterator[Union[Row, Missing]]:
+def changes(
+    base: Path, backend: str, counts: Sequence[int], repeats: int, *, is_small: bool
+) -> Iterator[Union[Row, Missing]]:
     """An update and a restore of so many packages, by the agent and by bare dnf."""
     obstacle = _obstacle(backend)
     if obstacle:

@@ -1,4 +1,5 @@
-"""How the cost grows with the number of packages, of states and of files: near linear is the goal, and the table says what it is.
+"""How the cost grows with the number of packages, of states and of files: near linear is the goal, and the table says
+what it is.
 
 What is measured is made here, and used in a process of its own, whose memory is then that of the work.
 """
@@ -16,14 +17,14 @@ from bench.apart import apart
 from bench.bench_ledger import make_state, next_state
 from bench.measuring import Figures, in_process, median
 from bench.rows import Row
-from os_update_agent.demo.repository import Repository, make_root, native_architecture
+from os_update_agent.config.policy import Policy
 from os_update_agent.ledger import Ledger
-from os_update_agent.model import ArchiveEntry, PackageState
-from os_update_agent.packages.apt import Apt
+from os_update_agent.model.packages import ArchiveEntry, PackageState
+from os_update_agent.packages.apt.backend import Apt
 from os_update_agent.packages.archive import Archive
 from os_update_agent.packages.transition import Transition
-from os_update_agent.planning import aim_of_update
-from os_update_agent.policy import Policy
+from os_update_agent.runs.aim import aim_of_update
+from os_update_agent.testing.repository import Repository, make_root, native_architecture
 
 PACKAGES, STATES, FILES = (200, 800, 2000, 8000), (10, 100, 1000, 5000), (500, 5000)
 UPGRADABLE = 30
@@ -33,7 +34,9 @@ NEAR_LINEAR = 1.25
 _POLICY = Policy(key="k", value="v")
 
 
-def rows(base: Path, packages: Sequence[int] = PACKAGES, states: Sequence[int] = STATES, files: Sequence[int] = FILES) -> Iterator[Row]:
+def rows(
+    base: Path, packages: Sequence[int] = PACKAGES, states: Sequence[int] = STATES, files: Sequence[int] = FILES
+) -> Iterator[Row]:
     yield from _packages(base, packages)
     yield from _states(base, states)
     yield from _files(base, files)
@@ -100,22 +103,32 @@ def _apt(base: Path) -> Apt:
 
 
 def _node(base: Path, size: int) -> None:
-    """A root whose database says that so many packages are installed; for thirty of them the repository has a newer version."""
+    """A root whose database says that so many packages are installed; for thirty of them the repository has a newer
+    version.
+    """
     repository = Repository(base / "repository")
     arch = native_architecture()
 
     def stanza(number: int, version: str) -> str:
         return (
-            f"Package: bench{number:05}\nArchitecture: {arch}\nVersion: {version}\nMaintainer: Bench <bench@example.org>\n"
-            f"Installed-Size: 100\nDescription: one of many\n"
+            f"Package: bench{number:05}\nArchitecture: {arch}\nVersion: {version}\nMaintainer: Bench"
+            " <bench@example.org>\nInstalled-Size: 100\nDescription: one of many\n"
         )
 
-    offered = [(number, version) for number in range(size) for version in (("1.0", "2.0") if number < UPGRADABLE else ("1.0",))]
-    index = "".join(f"{stanza(*one)}Filename: ./bench{one[0]:05}_{one[1]}.deb\nSize: 1000\nSHA256: {'0' * 64}\n\n" for one in offered)
+    offered = [
+        (number, version) for number in range(size) for version in (("1.0", "2.0") if number < UPGRADABLE else ("1.0",))
+    ]
+    index = "".join(
+        f"{stanza(*one)}Filename: ./bench{one[0]:05}_{one[1]}.deb\nSize: 1000\nSHA256: {'0' * 64}\n\n"
+        for one in offered
+    )
     repository.publish()
     _index(repository, index)
     root = make_root(base / "root", sources=[repository.source_line()])
-    status = "".join(stanza(number, "1.0").replace("\nArch", "\nStatus: install ok installed\nArch", 1) + "\n" for number in range(size))
+    status = "".join(
+        stanza(number, "1.0").replace("\nArch", "\nStatus: install ok installed\nArch", 1) + "\n"
+        for number in range(size)
+    )
     (root / "var/lib/dpkg/status").write_text(status, encoding="utf-8")
     for number in range(size):
         (root / f"var/lib/dpkg/info/bench{number:05}.list").write_text("/.\n", encoding="utf-8")
@@ -136,7 +149,9 @@ def _index(repository: Repository, text: str) -> None:
 
 
 def _states(base: Path, counts: Sequence[int]) -> Iterator[Row]:
-    """States of 2000 packages, each 25 changes away from the one before. The time is that of one write, and of one read."""
+    """States of 2000 packages, each 25 changes away from the one before. The time is that of one write, and of one
+    read.
+    """
     chance = random.Random(20261123)
     path = base / "states" / "ledger.sqlite"
     state = make_state(chance)
@@ -154,7 +169,10 @@ def _states(base: Path, counts: Sequence[int]) -> Iterator[Row]:
         each = size / (count + MEASURED_WRITES * (len(writes) + 1)) * 1000
         writes.append((count, written, f"{size:.2f} MB, {each:.1f} kB a state"))
         reads.append((count, _apart(_read, path, chance.sample(numbers, min(20, count))), ""))
-    for section, taken in (("write a state, by states in the ledger", writes), ("read a state, by states in the ledger", reads)):
+    for section, taken in (
+        ("write a state, by states in the ledger", writes),
+        ("read a state, by states in the ledger", reads),
+    ):
         for count, figures, note in taken:
             flat = taken[-1][1].seconds <= 2 * taken[0][1].seconds + 0.002
             goals = (("as fast as with ten", flat),) if count == max(counts) else ()
@@ -193,7 +211,10 @@ def _prunes(base: Path, count: int) -> Figures:
 def _prune(directory: Path, count: int) -> Figures:
     """An archive of so many files, of which half are needed."""
     (directory / "archive").mkdir(parents=True)
-    entries = [ArchiveEntry(f"p{number}.deb", f"p{number}", "all", "1", "0" * 64, 1, 1, "repository") for number in range(count)]
+    entries = [
+        ArchiveEntry(f"p{number}.deb", f"p{number}", "all", "1", "0" * 64, 1, 1, "repository")
+        for number in range(count)
+    ]
     for entry in entries:
         (directory / "archive" / entry.file).touch()
     ledger = Ledger(directory / "ledger.sqlite")

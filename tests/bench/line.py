@@ -1,4 +1,6 @@
-"""Deliveries through the hook's process beside what people would use in its place, for the same work on the same private root."""
+"""Deliveries through the hook's process beside what people would use in its place, for the same work on the same
+private root.
+"""
 
 import json
 import shutil
@@ -11,14 +13,18 @@ from bench.measuring import Failed, Figures
 from bench.rows import Missing, Row
 from bench.world import BESIDE, HOOK, NEW, OLD, TESTS, AptWorld, Turn, in_turns
 from chain.install import directory, scripts
-from os_update_agent.demo.receiver import Receiver
+from os_update_agent.testing.receiver import Receiver
 
 _ANSIBLE = str(TESTS.parent / ".test-venv/peers/bin/ansible")
 _LOCALLY = ("localhost", "-c", "local", "-e", "ansible_python_interpreter=/usr/bin/python3")
 _UNATTENDED = "unattended-upgrade --dry-run"
 PEERS = (
     (_UNATTENDED, "/usr/bin/unattended-upgrade", ["--dry-run"]),
-    ("ansible localhost -m apt -a upgrade=dist --check", _ANSIBLE, [*_LOCALLY, "-m", "apt", "-a", "upgrade=dist", "--check"]),
+    (
+        "ansible localhost -m apt -a upgrade=dist --check",
+        _ANSIBLE,
+        [*_LOCALLY, "-m", "apt", "-a", "upgrade=dist", "--check"],
+    ),
 )
 SCRIPT_HOOK = scripts(directory()).parent / "heat-config-script/install.d/hook-script.py"
 SCRIPT = "#!/bin/sh\nset -e\n"
@@ -77,7 +83,9 @@ def _try(world: AptWorld, program: str, arguments: Sequence[str]) -> None:
 def changes(base: Path, count: int, repeats: int) -> Iterator[Row]:
     """An update and a restore of so many packages, by the agent and by bare apt-get."""
     world = AptWorld(base, count)
-    update = "apt-get -q -y -o APT::Update::Error-Mode=any update && exec apt-get -q -y --no-install-recommends dist-upgrade"
+    update = (
+        "apt-get -q -y -o APT::Update::Error-Mode=any update && exec apt-get -q -y --no-install-recommends dist-upgrade"
+    )
     wanted = " ".join(f"{name}={OLD}-1" for name in world.names)
     restore = f"exec apt-get -q -y --allow-downgrades --no-install-recommends install {wanted}"
     there: Turn = ("bare apt-get update, dist-upgrade", lambda: world.run("sh", "-c", update))
@@ -116,13 +124,19 @@ def whole(base: Path, repeats: int) -> Iterator[Row]:
 
     with Receiver() as receiver:
         ours, theirs = "package-update", "heat-agents' script hook: apt-get update, dist-upgrade"
-        found = in_turns([(ours, lambda: deliver(receiver, "package-update")), (theirs, lambda: deliver(receiver, "script"))], repeats)
+        found = in_turns(
+            [(ours, lambda: deliver(receiver, "package-update")), (theirs, lambda: deliver(receiver, "script"))],
+            repeats,
+        )
     yield Row("the whole delivery, 30 packages", theirs, found[theirs])
     yield Row("the whole delivery, 30 packages", ours, found[ours]).against(found[theirs], theirs, BESIDE)
 
 
 def _heat_config() -> List[str]:
-    return [str(directory() / "bin/python3"), str(scripts(directory()) / "os-refresh-config/configure.d/55-heat-config")]
+    return [
+        str(directory() / "bin/python3"),
+        str(scripts(directory()) / "os-refresh-config/configure.d/55-heat-config"),
+    ]
 
 
 def _heat_environment(base: Path, world: AptWorld, hooks: Path) -> Dict[str, str]:
@@ -131,7 +145,8 @@ def _heat_environment(base: Path, world: AptWorld, hooks: Path) -> Dict[str, str
     notify = base / "notify"
     if not notify.exists():
         notify.write_text(
-            f'#!/bin/sh\nexec {directory()}/bin/python3 {scripts(directory())}/bin/heat-config-notify "$@"\n', encoding="utf-8"
+            f'#!/bin/sh\nexec {directory()}/bin/python3 {scripts(directory())}/bin/heat-config-notify "$@"\n',
+            encoding="utf-8",
         )
         notify.chmod(0o755)
     return {

@@ -1,4 +1,5 @@
-"""What a command takes: seconds, processor time and the largest process, with everything that it leaves running in the background.
+"""What a command takes: seconds, processor time and the largest process, with everything that it leaves running in the
+background.
 
 As a program: python measuring.py RESULT.json COMMAND...; it adopts what the command detaches and waits for that, too.
 """
@@ -20,7 +21,9 @@ PR_SET_CHILD_SUBREAPER = 36
 
 @dataclass(frozen=True)
 class Figures:
-    """Seconds until the command ended, seconds of processor time of all its processes, megabytes of the largest of them."""
+    """Seconds until the command ended, seconds of processor time of all its processes, megabytes of the largest of
+    them.
+    """
 
     seconds: float
     cpu: float
@@ -31,20 +34,31 @@ class Failed(Exception):
     """A command that was to be measured has failed; the text is the end of what it said."""
 
 
-def measured(argv: Sequence[str], base: Path, *, env: Optional[Mapping[str, str]] = None, text: str = "") -> Tuple[Figures, str]:
+def measured(
+    argv: Sequence[str], base: Path, *, env: Optional[Mapping[str, str]] = None, text: str = ""
+) -> Tuple[Figures, str]:
     """Run a command. Returns its figures and what it printed. Raises Failed."""
     result = base / "measured.json"
     done = subprocess.run(
-        [sys.executable, "-I", "-S", __file__, str(result), *argv], env=env, input=text, capture_output=True, text=True, check=False
+        [sys.executable, "-I", "-S", __file__, str(result), *argv],
+        env=env,
+        input=text,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if done.returncode:
-        raise Failed(f"{argv[0]} ended with exit status {done.returncode}: {' '.join((done.stdout + done.stderr).split()[-60:])}")
+        raise Failed(
+            f"{argv[0]} ended with exit status {done.returncode}: {' '.join((done.stdout + done.stderr).split()[-60:])}"
+        )
     return Figures(**json.loads(result.read_text())), done.stdout
 
 
 def median(figures: Sequence[Figures]) -> Figures:
     return Figures(
-        statistics.median(one.seconds for one in figures), statistics.median(one.cpu for one in figures), max(one.peak for one in figures)
+        statistics.median(one.seconds for one in figures),
+        statistics.median(one.cpu for one in figures),
+        max(one.peak for one in figures),
     )
 
 

@@ -30,13 +30,20 @@ class Row:
     goals: Tuple[Tuple[str, bool], ...] = ()
 
     def against(self, other: Figures, beside: str, *allowed: Allowed) -> "Row":
-        """The ratio to a peer that was measured in the same rounds; each goal is at most so many times it, and so many seconds more."""
+        """The ratio to a peer that was measured in the same rounds; each goal is at most so many times it, and so many
+        seconds more.
+        """
         goals = [
-            (f"<= {times:g} x {beside}" + (f" + {plus:g} s" if plus else ""), self.figures.seconds <= times * other.seconds + plus)
+            (
+                f"<= {times:g} x {beside}" + (f" + {plus:g} s" if plus else ""),
+                self.figures.seconds <= times * other.seconds + plus,
+            )
             for times, plus in allowed
         ]
         note = "; ".join(filter(None, (self.note, f"cpu {self.figures.cpu / other.cpu:.2f}x")))
-        return replace(self, ratio=self.figures.seconds / other.seconds, beside=beside, note=note, goals=(*self.goals, *goals))
+        return replace(
+            self, ratio=self.figures.seconds / other.seconds, beside=beside, note=note, goals=(*self.goals, *goals)
+        )
 
     def within(self, seconds: float, goal: str) -> "Row":
         return replace(self, goals=(*self.goals, (goal, self.figures.seconds <= seconds)))
@@ -64,7 +71,9 @@ def table(found: Sequence[Union[Row, Missing]]) -> str:
         if row.section != section:
             section = row.section
             lines += ["", f"{section:54} {'wall':>9} {'cpu':>9} {'memory':>9} {'ratio':>7}"]
-        lines.append(f"  {row.what:52} {_columns(row) if isinstance(row, Row) else f'NOT MEASURED: {row.why}'}".rstrip())
+        lines.append(
+            f"  {row.what:52} {_columns(row) if isinstance(row, Row) else f'NOT MEASURED: {row.why}'}".rstrip()
+        )
     return "\n".join(lines).lstrip("\n")
 
 
@@ -72,7 +81,9 @@ def _columns(row: Row) -> str:
     figures = row.figures
     ratio = f"{row.ratio:6.2f}x" if row.ratio is not None else f"{'':7}"
     notes = [row.note, *(f"{'met' if met else 'MISSED'}: {goal}" for goal, met in row.goals)]
-    return f"{_time(figures.seconds)} {_time(figures.cpu)} {figures.peak:7.1f}MB {ratio}  {'; '.join(filter(None, notes))}"
+    return (
+        f"{_time(figures.seconds)} {_time(figures.cpu)} {figures.peak:7.1f}MB {ratio}  {'; '.join(filter(None, notes))}"
+    )
 
 
 def goals(rows: Sequence[Row]) -> str:

@@ -1,4 +1,6 @@
-"""Many packages for dnf at once: rpmbuild makes those of one spec in a fraction of the time that it takes for one each."""
+"""Many packages for dnf at once: rpmbuild makes those of one spec in a fraction of the time that it takes for one
+each.
+"""
 
 import gzip
 import hashlib
@@ -8,7 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import Sequence
 
-from os_update_agent.demo.rpm_repository import build_specs
+from os_update_agent.testing.rpm_repository import build_specs
 
 
 def build_many(names: Sequence[str], version: str, files: int, size: int, directory: Path) -> None:
@@ -29,7 +31,9 @@ def build_many(names: Sequence[str], version: str, files: int, size: int, direct
 
 
 def write_catalogue(directory: Path, count: int, version: str) -> str:
-    """A repository with the metadata of ``count`` packages that nobody installs, as a distribution has them. Returns its .repo section."""
+    """A repository with the metadata of ``count`` packages that nobody installs, as a distribution has them. Returns
+    its .repo section.
+    """
     names = [f"other{number:05}" for number in range(count)]
     made = {"primary": "http://linux.duke.edu/metadata/common", "filelists": "http://linux.duke.edu/metadata/filelists"}
     entries = []
@@ -39,26 +43,36 @@ def write_catalogue(directory: Path, count: int, version: str) -> str:
         packages = "".join((_primary if kind == "primary" else _filelists)(name, version) for name in names)
         root = "metadata" if kind == "primary" else kind
         rpm_namespace = ' xmlns:rpm="http://linux.duke.edu/metadata/rpm"' if kind == "primary" else ""
-        text = f'<?xml version="1.0"?>\n<{root} xmlns="{namespace}"{rpm_namespace} packages="{count}">\n{packages}</{root}>\n'
+        text = (
+            f'<?xml version="1.0"?>\n<{root} xmlns="{namespace}"{rpm_namespace}'
+            f' packages="{count}">\n{packages}</{root}>\n'
+        )
         content = gzip.compress(text.encode(), mtime=0)
         (directory / f"repodata/{kind}.xml.gz").write_bytes(content)
         entries.append(
             f'<data type="{kind}"><checksum type="sha256">{hashlib.sha256(content).hexdigest()}</checksum>'
             f'<location href="repodata/{kind}.xml.gz"/><timestamp>1</timestamp><size>{len(content)}</size></data>'
         )
-    repomd = f'<?xml version="1.0"?>\n<repomd xmlns="http://linux.duke.edu/metadata/repo"><revision>{version}</revision>{"".join(entries)}</repomd>'
+    repomd = (
+        '<?xml version="1.0"?>\n<repomd'
+        f' xmlns="http://linux.duke.edu/metadata/repo"><revision>{version}</revision>{"".join(entries)}</repomd>'
+    )
     (directory / "repodata/repomd.xml").write_text(repomd, encoding="utf-8")
     return f"[others]\nname=others\nbaseurl={directory.as_uri()}\nenabled=1\ngpgcheck=0\n"
 
 
 def _primary(name: str, version: str) -> str:
-    entries = "".join(f'<rpm:entry name="{name}({number})" flags="EQ" epoch="0" ver="{version}"/>' for number in range(8))
+    entries = "".join(
+        f'<rpm:entry name="{name}({number})" flags="EQ" epoch="0" ver="{version}"/>' for number in range(8)
+    )
     needs = "".join(f'<rpm:entry name="other{number:05}"/>' for number in range(8))
     return (
         f'<package type="rpm"><name>{name}</name><arch>noarch</arch><version epoch="0" ver="{version}" rel="1"/>'
         f'<checksum type="sha256" pkgid="YES">{_id(name, version)}</checksum><summary>one of many</summary>'
-        f"<description>One of the many packages that a distribution has and that are not installed on this node.</description>"
-        f'<packager/><url>https://example.org/{name}</url><time file="1" build="1"/><size package="1" installed="1" archive="1"/>'
+        "<description>One of the many packages that a distribution has and that are not installed on this"
+        " node.</description>"
+        f'<packager/><url>https://example.org/{name}</url><time file="1" build="1"/><size package="1" installed="1"'
+        ' archive="1"/>'
         f'<location href="{name}.rpm"/><format><rpm:license>MIT</rpm:license><rpm:vendor/><rpm:group/><rpm:buildhost/>'
         f'<rpm:sourcerpm>{name}.src.rpm</rpm:sourcerpm><rpm:header-range start="1" end="2"/>'
         f"<rpm:provides>{entries}</rpm:provides><rpm:requires>{needs}</rpm:requires><file>/usr/bin/{name}</file></format></package>\n"
@@ -68,7 +82,8 @@ def _primary(name: str, version: str) -> str:
 def _filelists(name: str, version: str) -> str:
     files = "".join(f"<file>/usr/share/{name}/{number}</file>" for number in range(30))
     return (
-        f'<package pkgid="{_id(name, version)}" name="{name}" arch="noarch"><version epoch="0" ver="{version}" rel="1"/>{files}</package>\n'
+        f'<package pkgid="{_id(name, version)}" name="{name}" arch="noarch"><version epoch="0" ver="{version}"'
+        f' rel="1"/>{files}</package>\n'
     )
 
 

@@ -1,4 +1,6 @@
-"""A private root with packages of ordinary size, their repository, and the agent's directories; what is there can be kept and put back."""
+"""A private root with packages of ordinary size, their repository, and the agent's directories; what is there can be
+kept and put back.
+"""
 
 import json
 import os
@@ -12,7 +14,7 @@ from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Seque
 
 from bench.measuring import Figures, measured, median
 from bench.rows import Allowed, Row
-from os_update_agent.demo.repository import Deb, Repository, make_root
+from os_update_agent.testing.repository import Deb, Repository, make_root
 from packages.aptroot import AptRoot
 
 TESTS = Path(__file__).resolve().parents[1]
@@ -42,8 +44,8 @@ class Size:
 class World:
     """``changing`` packages have a newer version after add(NEW); others stay.
 
-    ``wrapper`` stands before a command that has to run where the package manager is, and ``python`` is the one that the hook runs under
-    there.
+    ``wrapper`` stands before a command that has to run where the package manager is, and ``python`` is the one that the
+    hook runs under there.
     """
 
     wrapper: Sequence[str] = ()
@@ -82,8 +84,9 @@ class World:
         shutil.copytree(self.node, self.base / name, symlinks=True)
 
     def put_back(self, name: str) -> None:
-        # Put aside and emptied, never deleted: for minutes ext4 (ialloc.c, recently_deleted) looks at each inode that has just become free
-        # before it takes one, which makes whoever is measured next pay up to three times as much for each new file.
+        # Put aside and emptied, never deleted: for minutes ext4 (ialloc.c, recently_deleted) looks at each inode that
+        # has just become free before it takes one, which makes whoever is measured next pay up to three times as much
+        # for each new file.
         aside = self.base / f"aside-{len(list(self.base.glob('aside-*')))}"
         self.node.rename(aside)
         for path in aside.rglob("*"):
@@ -93,7 +96,9 @@ class World:
         # Else whoever is measured first waits for what the copy has left to be written.
         os.sync()
 
-    def deliver(self, action: str, value: str, *, config_id: str = "", signal: Optional[Mapping[str, str]] = None) -> Figures:
+    def deliver(
+        self, action: str, value: str, *, config_id: str = "", signal: Optional[Mapping[str, str]] = None
+    ) -> Figures:
         """One delivery through the hook's process, which has to succeed."""
         text = json.dumps(self.deployment(action, value, config_id, signal))
         figures, said = measured([*self.wrapper, self.python, str(HOOK)], self.base, env=self.environment, text=text)
@@ -101,7 +106,9 @@ class World:
         assert answer["deploy_status_code"] == 0, answer
         return figures
 
-    def deployment(self, action: str, value: str, config_id: str, signal: Optional[Mapping[str, str]]) -> Dict[str, Any]:
+    def deployment(
+        self, action: str, value: str, config_id: str, signal: Optional[Mapping[str, str]]
+    ) -> Dict[str, Any]:
         self.count += 1
         told = {
             **{"update_after_time": value, "deploy_action": action, "deploy_stack_id": "bench/1"},
@@ -114,8 +121,12 @@ class World:
             "outputs": [{"name": name} for name in ("changes", "held_back", "state_digest", "restored_from")],
         }  # fmt: skip
 
-    def changes(self, manager: str, update: Turn, restore: Sequence[Turn], repeats: int, *allowed: Allowed) -> Iterator[Row]:
-        """An update and a restore by the agent, each beside the bare commands; the first of these says what the goal is."""
+    def changes(
+        self, manager: str, update: Turn, restore: Sequence[Turn], repeats: int, *allowed: Allowed
+    ) -> Iterator[Row]:
+        """An update and a restore by the agent, each beside the bare commands; the first of these says what the goal
+        is.
+        """
         # A node that the agent has updated before: it has the files of what is installed.
         self.deliver("CREATE", "v0")
         self.add(OLD)
@@ -181,14 +192,23 @@ class AptWorld(World):
     def add(self, version: str) -> None:
         chance = random.Random(version)
         for name in self.names:
-            files = {f"usr/share/{name}/{number}": chance.randbytes(self.size.bytes) for number in range(self.size.files)}
+            files = {
+                f"usr/share/{name}/{number}": chance.randbytes(self.size.bytes) for number in range(self.size.files)
+            }
             installed = self.size.files * self.size.bytes // 1024
-            self.repository.add(Deb(name, f"{version}-1", files=files, scripts={"postinst": "exit 0"}, installed_size=installed))
+            self.repository.add(
+                Deb(name, f"{version}-1", files=files, scripts={"postinst": "exit 0"}, installed_size=installed)
+            )
         self.repository.publish()
 
     def run(self, *argv: str, text: str = "", **environment: str) -> Figures:
         """Anybody else's command with apt on the same root."""
-        own = {"APT_CONFIG": str(self.apt.configuration), "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8", **environment}
+        own = {
+            "APT_CONFIG": str(self.apt.configuration),
+            "DEBIAN_FRONTEND": "noninteractive",
+            "LC_ALL": "C.UTF-8",
+            **environment,
+        }
         return measured(argv, self.base, env={**os.environ, **own}, text=text)[0]
 
     def has(self, version: str) -> bool:
@@ -197,8 +217,8 @@ class AptWorld(World):
 
 
 def in_turns(turns: Sequence[Turn], repeats: int) -> Dict[str, Figures]:
-    """Medians; each is done once before the next round begins, so that the machine's moods meet all, and in another order in each, for
-    what one leaves behind is met by the next.
+    """Medians; each is done once before the next round begins, so that the machine's moods meet all, and in another
+    order in each, for what one leaves behind is met by the next.
     """
     taken: Dict[str, List[Figures]] = {what: [] for what, _ in turns}
     for number in range(repeats):

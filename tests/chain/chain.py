@@ -1,4 +1,6 @@
-"""A node that polls what stands for Heat: one server on the loopback address, which serves the metadata and receives the signals."""
+"""A node that polls what stands for Heat: one server on the loopback address, which serves the metadata and receives
+the signals.
+"""
 
 import json
 import uuid
@@ -7,7 +9,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence
 from urllib.parse import quote
 
 from chain.guest import Guest
-from os_update_agent.demo.receiver import Receiver, Reply, Request
+from os_update_agent.testing.receiver import Receiver, Reply, Request
 
 DeploymentJson = Dict[str, Any]
 
@@ -16,7 +18,15 @@ STACK = ("web", "68c97fbe-e752-4cfc-a202-4c8af197d157")
 PROJECT = "218d0539a7c440718f82b2f96311698b"
 SERVER = "fcdbf267-58ec-478f-8cb1-293d8197c1ef"
 RESOURCE = "update"
-OUTPUTS = ("changes", "held_back", "state_digest", "restored_from", "restorable", "reboot_required", "services_to_restart")
+OUTPUTS = (
+    "changes",
+    "held_back",
+    "state_digest",
+    "restored_from",
+    "restorable",
+    "reboot_required",
+    "services_to_restart",
+)
 
 
 class Heat:

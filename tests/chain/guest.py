@@ -1,4 +1,6 @@
-"""The guest side of one server in a directory: the real chain from os-collect-config to heat-config-notify, with our hook at its end."""
+"""The guest side of one server in a directory: the real chain from os-collect-config to heat-config-notify, with our
+hook at its end.
+"""
 
 import os
 import shlex
@@ -63,12 +65,19 @@ class Guest:
         raise NotImplementedError
 
     def poll(self, *, force: bool = False) -> str:
-        """Run os-collect-config once, and with it all that follows; what they logged. ``force`` runs it for old metadata too."""
+        """Run os-collect-config once, and with it all that follows; what they logged. ``force`` runs it for old
+        metadata too.
+        """
         start = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("ab") as log:
             # Not a pipe: whatever the hook leaves behind would hold it open.
             done = subprocess.run(
-                self.collect_argv(force=force), env=self.environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, timeout=300
+                self.collect_argv(force=force),
+                env=self.environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                timeout=300,
             )
         said = self.log.read_bytes()[start:].decode("utf-8", "replace")
         assert done.returncode == 0, f"os-collect-config ended with {done.returncode}:\n{said}"
@@ -76,7 +85,14 @@ class Guest:
 
     def collect_argv(self, *, force: bool = False) -> List[str]:
         argv = ["os-collect-config", "--config-file", str(self.collect_conf), "--cachedir", f"{self.directory}/cache"]
-        return [*argv, "--backup-cachedir", f"{self.directory}/backup", "--one-time", *(["--force"] if force else []), *self.collectors]
+        return [
+            *argv,
+            "--backup-cachedir",
+            f"{self.directory}/backup",
+            "--one-time",
+            *(["--force"] if force else []),
+            *self.collectors,
+        ]
 
     def forget(self, deployment: Mapping[str, Any]) -> None:
         """Remove heat-config's marker: it takes the deployment for a new one then."""
@@ -115,13 +131,16 @@ class Guest:
         templates = self.directory / "templates" / self.directory.relative_to("/")
         for name, place in TEMPLATES:
             text = (source / "os-apply-config" / name).read_text(encoding="utf-8")
-            # An image's build would do the same: the command is this directory's, also where the metadata say nothing of it.
+            # An image's build would do the same: the command is this directory's, also where the metadata say nothing
+            # of it.
             write(templates / place, text.replace("command = os-refresh-config\n", f"command = {self.command}\n"))
         write(self.collect_conf, f"[DEFAULT]\ncommand = {self.command}\n{self.credentials()}")
 
     def _install_hook(self) -> None:
         checkout = install.CHECKOUT
-        hook = HOOK.format(python=sys.executable, agent=str(checkout / "agent"), hook=str(checkout / "hooks/package-update"))
+        hook = HOOK.format(
+            python=sys.executable, agent=str(checkout / "agent"), hook=str(checkout / "hooks/package-update")
+        )
         write(self.directory / "hooks/package-update", hook, 0o755)
         write(self.conf, AGENT_CONF.format(root=self.root, node=self.directory))
 

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Install the real chain of Heat's guest side for the tests: python3 tests/chain/install.py [DIRECTORY]
 
-DIRECTORY is else $OS_UPDATE_AGENT_TEST_TOOLS, else .test-venv/chain in the checkout. It becomes a virtual environment with
-os-collect-config, os-refresh-config and os-apply-config; beside them lie the scripts of heat-agents. What is already there stays.
+DIRECTORY is else $OS_UPDATE_AGENT_TEST_TOOLS, else .test-venv/chain in the checkout. It becomes a virtual environment
+with os-collect-config, os-refresh-config and os-apply-config; beside them lie the scripts of heat-agents. What is
+already there stays.
 """
 
 import os
@@ -41,7 +42,19 @@ def install(target: Path) -> None:
     python = target / "bin/python3"
     _run(sys.executable, "-m", "venv", str(target))
     _run(str(python), "-m", "pip", "install", "-q", *CHAIN, *LIBRARIES)
-    _run(str(python), "-m", "pip", "download", "-q", "--no-deps", "--no-binary", "heat-agents", "-d", str(target), HEAT_AGENTS)
+    _run(
+        str(python),
+        "-m",
+        "pip",
+        "download",
+        "-q",
+        "--no-deps",
+        "--no-binary",
+        "heat-agents",
+        "-d",
+        str(target),
+        HEAT_AGENTS,
+    )
     with tarfile.open(next(target.glob("heat_agents-*.tar.gz"))) as archive:
         archive.extractall(target, **_safely())
     assert scripts(target).is_dir(), f"{HEAT_AGENTS} does not hold {scripts(target)}"

@@ -1,4 +1,6 @@
-"""Deliveries as Heat makes them, through the real chain, to real packages in a private root, and the results on their way back."""
+"""Deliveries as Heat makes them, through the real chain, to real packages in a private root, and the results on their
+way back.
+"""
 
 import json
 from dataclasses import dataclass
@@ -8,24 +10,41 @@ from typing import Any, Dict, Iterator, List
 import pytest
 
 from chain.chain import OUTPUTS, SECRET, DeploymentJson, Heat, Node, lines_with
-from os_update_agent.demo.receiver import Receiver, Reply, Request
-from os_update_agent.demo.repository import Deb, Repository, make_root
+from os_update_agent.testing.receiver import Receiver, Reply, Request
+from os_update_agent.testing.repository import Deb, Repository, make_root
 from packages.aptroot import AptRoot
 from packages.faulty import FaultyServer
 
 V1, V2, V3 = "2026-11-22T10:00:00Z", "2026-11-22T11:00:00Z", "2026-11-22T12:00:00Z"
 
 OLD = (
-    Deb("app", "1.0-1", fields={"Depends": "libapp1 (>= 1.0)"}, files={"etc/app.conf": "one\n"}, conffiles=["etc/app.conf"]),
+    Deb(
+        "app",
+        "1.0-1",
+        fields={"Depends": "libapp1 (>= 1.0)"},
+        files={"etc/app.conf": "one\n"},
+        conffiles=["etc/app.conf"],
+    ),
     Deb("libapp1", "1.0-1"),
     Deb("epochy", "9.0-1"),
     Deb("oldname", "1.0-1"),
     Deb("useold", "1.0-1", fields={"Depends": "oldname"}),
     Deb("heldback", "1.0-1"),
 )
-RENAMED = {"Provides": "oldname (= 2.0-1)", "Breaks": "oldname (<< 2.0)", "Replaces": "oldname (<< 2.0)", "Conflicts": "oldname"}
+RENAMED = {
+    "Provides": "oldname (= 2.0-1)",
+    "Breaks": "oldname (<< 2.0)",
+    "Replaces": "oldname (<< 2.0)",
+    "Conflicts": "oldname",
+}
 NEW = (
-    Deb("app", "2.0-1", fields={"Depends": "libapp1 (>= 2.0), app-extra"}, files={"etc/app.conf": "two\n"}, conffiles=["etc/app.conf"]),
+    Deb(
+        "app",
+        "2.0-1",
+        fields={"Depends": "libapp1 (>= 2.0), app-extra"},
+        files={"etc/app.conf": "two\n"},
+        conffiles=["etc/app.conf"],
+    ),
     Deb("libapp1", "2.0-1", fields={"Breaks": "app (<< 2.0)"}),
     Deb("app-extra", "2.0-1", arch="all"),
     Deb("epochy", "1:1.0-1"),
@@ -33,7 +52,14 @@ NEW = (
     Deb("useold", "2.0-1", fields={"Depends": "newname"}),
     Deb("heldback", "2.0-1"),
 )
-AT_V1 = {"app": "1.0-1", "libapp1": "1.0-1", "epochy": "9.0-1", "oldname": "1.0-1", "useold": "1.0-1", "heldback": "1.0-1"}
+AT_V1 = {
+    "app": "1.0-1",
+    "libapp1": "1.0-1",
+    "epochy": "9.0-1",
+    "oldname": "1.0-1",
+    "useold": "1.0-1",
+    "heldback": "1.0-1",
+}
 AT_V2 = {
     **{"app": "2.0-1", "libapp1": "2.0-1", "app-extra": "2.0-1"},
     **{"epochy": "1:1.0-1", "newname": "2.0-1", "useold": "2.0-1", "heldback": "1.0-1"},
@@ -174,12 +200,17 @@ def test_a_delivery_that_heat_config_runs_again_gives_its_old_result(world: Worl
     deployment = world.heat.deployment(V2, "UPDATE")
     world.result_of(deployment)
     first = world.heat.signals()[-1].body
-    dpkg_log, state, sent = (world.apt.root / "var/log/dpkg.log").read_text(), world.apt.state(), len(world.heat.signals())
+    dpkg_log, state, sent = (
+        (world.apt.root / "var/log/dpkg.log").read_text(),
+        world.apt.state(),
+        len(world.heat.signals()),
+    )
 
     world.publish(Deb("app", "4.0-1"))
     world.node.forget(deployment)
     world.node.poll(force=True)
-    # heat-config writes its copy anew, with the signal in it, so heat-config-notify speaks this time: with the stored result.
+    # heat-config writes its copy anew, with the signal in it, so heat-config-notify speaks this time: with the stored
+    # result.
     again = world.heat.signals()[sent:]
     assert {request.body for request in again} <= {first}
     assert (world.apt.root / "var/log/dpkg.log").read_text() == dpkg_log
@@ -202,13 +233,19 @@ def test_no_secret_of_the_signal_stays_in_our_files_or_our_log_lines(world: Worl
     assert files
     assert [path for path in files if SECRET.encode() in path.read_bytes()] == []
     assert (world.node.directory / "state").stat().st_mode & 0o777 == 0o700
-    assert {path.stat().st_mode & 0o777 for path in files if path.is_relative_to(world.node.directory / "log")} <= {0o600}
+    assert {path.stat().st_mode & 0o777 for path in files if path.is_relative_to(world.node.directory / "log")} <= {
+        0o600
+    }
     assert lines_with(world.log, SECRET) == []
-    assert [path for path in (world.node.directory / "deployed").iterdir() if SECRET in path.read_text(encoding="utf-8")] == []
+    assert [
+        path for path in (world.node.directory / "deployed").iterdir() if SECRET in path.read_text(encoding="utf-8")
+    ] == []
 
 
 def test_while_heat_does_not_take_our_result_heat_config_sends_the_same_bytes(world: World) -> None:
-    """The second way stays open until the first has led somewhere: then both bodies are the same, and the first one wins in Heat."""
+    """The second way stays open until the first has led somewhere: then both bodies are the same, and the first one
+    wins in Heat.
+    """
     conf = world.node.directory / "etc/agent.conf"
     conf.write_text(f"{conf.read_text(encoding='utf-8')}[defaults]\nsignal_timeout = 0.1\n", encoding="utf-8")
     seen: List[bytes] = []

@@ -1,4 +1,6 @@
-"""What is owed to Heat, over the real chain: kept while nobody answers, asked for before it is sent; the same for all hooks."""
+"""What is owed to Heat, over the real chain: kept while nobody answers, asked for before it is sent; the same for all
+hooks.
+"""
 
 import json
 import subprocess
@@ -11,7 +13,7 @@ from chain import install
 from chain.chain import SECRET, DeploymentJson
 from chain.guest import write
 from chain.test_chain import V1, V2, World, world
-from os_update_agent.demo.receiver import Reply, Request
+from os_update_agent.testing.receiver import Reply, Request
 
 __all__ = ["world"]
 
@@ -32,7 +34,12 @@ def agent(world: World, *arguments: str) -> str:
     """The command by hand on this node. Returns all that it says."""
     environment = {**world.node.environment(), "PYTHONPATH": str(install.CHECKOUT / "agent")}
     done = subprocess.run(
-        [sys.executable, "-m", "os_update_agent", *arguments], env=environment, capture_output=True, text=True, timeout=180, check=False
+        [sys.executable, "-m", "os_update_agent", *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
@@ -62,7 +69,9 @@ class Server:
 
 
 def assert_no_secret_is_left(world: World) -> None:
-    """Neither in the agent's files nor in heat-config's copies. The metadata themselves, which Heat hands out anew, are the chain's."""
+    """Neither in the agent's files nor in heat-config's copies. The metadata themselves, which Heat hands out anew, are
+    the chain's.
+    """
     kept = [*world.node.own_files(), *(world.node.directory / "deployed").iterdir()]
     assert [path for path in kept if path.is_file() and SECRET.encode() in path.read_bytes()] == []
 
@@ -107,7 +116,9 @@ def test_a_result_that_is_superseded_while_the_server_is_down_is_dropped_and_sai
 
 
 def test_a_delivery_that_is_superseded_when_it_arrives_is_not_run(world: World) -> None:
-    """While Heat replaces a failed deployment the metadata list both; heat-config runs them in the order of the list."""
+    """While Heat replaces a failed deployment the metadata list both; heat-config runs them in the order of the
+    list.
+    """
     world.send(V1, "CREATE")
     server = Server(world)
     before = world.apt.state()
@@ -207,7 +218,9 @@ def test_without_a_ledger_another_hooks_result_is_still_sent(world: World) -> No
 
 
 def test_with_a_configuration_that_cannot_be_read_another_hooks_result_is_still_sent(world: World) -> None:
-    """It may come from the metadata: one wrong key there must not keep the results of all hooks of the node from Heat."""
+    """It may come from the metadata: one wrong key there must not keep the results of all hooks of the node from
+    Heat.
+    """
     server = Server(world)
     deployment = other(world, 0)
     world.node.conf.write_text("[paths]\nstat = /var/tmp\n", encoding="utf-8")

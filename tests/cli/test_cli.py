@@ -14,16 +14,17 @@ from typing import Any, Callable, Iterator, Optional, Set, Tuple
 
 import pytest
 
-from os_update_agent import cli
-from os_update_agent.demo.receiver import Receiver
-from os_update_agent.demo.scene import BROKEN, FIRST, NOVEMBER, SECOND, THIRD, Scene
-from os_update_agent.errors import PackageError
+from os_update_agent.cli import main
+from os_update_agent.config.policy import Policy
+from os_update_agent.config.settings import load
 from os_update_agent.ledger import Ledger
-from os_update_agent.model import Delivery, Request, Run, SignalTarget
-from os_update_agent.node.lock import node_lock, try_lock
-from os_update_agent.packages.space import check_space
-from os_update_agent.policy import Policy
-from os_update_agent.settings import load
+from os_update_agent.model.deliveries import Delivery, Request, SignalTarget
+from os_update_agent.model.errors import PackageError
+from os_update_agent.model.runs import Run
+from os_update_agent.node.locks import node_lock, try_lock
+from os_update_agent.packages.disk_space import check_space
+from os_update_agent.testing.receiver import Receiver
+from os_update_agent.testing.scene import BROKEN, FIRST, NOVEMBER, SECOND, THIRD, Scene
 from packages.services import Services
 
 AGENT = Path(__file__).parents[2] / "agent"
@@ -44,7 +45,7 @@ def command(scene: Scene, capfd: pytest.CaptureFixture[str], monkeypatch: pytest
     def call(*argv: str) -> Tuple[int, str, str]:
         capfd.readouterr()
         try:
-            status = cli.main(["--config", str(scene.agent_conf), *argv])
+            status = main.main(["--config", str(scene.agent_conf), *argv])
         except SystemExit as end:
             status = int(end.code or 0)
         out, err = capfd.readouterr()
@@ -88,7 +89,9 @@ def test_by_hand_a_node_goes_forth_and_back_as_by_heat(scene: Scene, command: Co
 
     status, out, _ = command("plan", "--detailed-exitcode")
     assert status == 100
-    assert "webapp: 1.0-1 -> 2.0-1" in out and "held back (1):\n  database: on hold" in out and "can be undone: yes" in out
+    assert (
+        "webapp: 1.0-1 -> 2.0-1" in out and "held back (1):\n  database: on hold" in out and "can be undone: yes" in out
+    )
     assert "removed (1):\n" in out and "\n4 changed, 2 new, 1 removed, 1 held back" in out
     assert scene.state() == start
 
@@ -110,7 +113,10 @@ def test_by_hand_a_node_goes_forth_and_back_as_by_heat(scene: Scene, command: Co
     assert status == 1 and "the update was undone" in err and "Setting up" not in err
     *_, advice, log = err.splitlines()
     assert advice == "next: when the cause is mended, the same value is another try"
-    assert log == f"full log on the node: {scene.directory}/log/000002.log" and "Setting up" in Path(log.rpartition(" ")[2]).read_text()
+    assert (
+        log == f"full log on the node: {scene.directory}/log/000002.log"
+        and "Setting up" in Path(log.rpartition(" ")[2]).read_text()
+    )
     assert scene.state() == reached
 
     status, out, _ = command("rollback", SECOND)
@@ -145,7 +151,9 @@ def test_a_plan_for_a_moment_before_all_others_is_what_an_update_does(scene: Sce
     scene.publish(*NOVEMBER)
     assert command("update", first, "--key", "m")[0] == 0
     found = document(command("plan", older, "--key", "m", "--json")[1], "plan")
-    assert (found["operation"], len(found["changes"])) == ("restore", 7) and "older than every known one" in found["why"]
+    assert (found["operation"], len(found["changes"])) == ("restore", 7) and "older than every known one" in found[
+        "why"
+    ]
     out = command("plan", older, "--key", "m")[1]
     why = "this value is older than every known one: the state before the first update"
     assert out.startswith(f"the way back to '{older}' ({why}) would change:\n") and "webapp: 2.0-1 -> 1.0-1" in out
@@ -166,7 +174,9 @@ def test_the_reading_commands_give_documents(scene: Scene, command: Command) -> 
     scene.deliver("UPDATE", SECOND)
 
     found = document(command("status", "--json")[1], "status")
-    assert found["keys"][0]["current"] == SECOND and found["last_run"]["result"] == "success" and found["at_work"] is None
+    assert (
+        found["keys"][0]["current"] == SECOND and found["last_run"]["result"] == "success" and found["at_work"] is None
+    )
     assert found["last_run"]["changed"] == 7
     assert [(one["value"], one["do"], one["packages"]) for one in found["keys"][0]["if_it_came"]] == [
         *((FIRST, "restore", 7), (SECOND, "nothing", 0), (None, "update", None)),
@@ -192,7 +202,9 @@ def test_a_plan_of_another_operation_says_what_that_does(scene: Scene, command: 
     assert size and command("update", "v2", "--set", "operation=download")[0] == 0
     status, out, _ = command("plan", "v3", "--set", "operation=download")
     assert status == 0 and out.startswith("a download for 'v3' would fetch") and "\ndownload: 0 B\n" in out
-    assert command("plan", "--set", "operation=assess")[1].startswith("an assessment would report this update, and change no package:\n")
+    assert command("plan", "--set", "operation=assess")[1].startswith(
+        "an assessment would report this update, and change no package:\n"
+    )
 
 
 def test_a_plan_of_a_stop_looks_at_the_services(scene: Scene, command: Command, tmp_path: Path) -> None:
@@ -203,7 +215,9 @@ def test_a_plan_of_a_stop_looks_at_the_services(scene: Scene, command: Command, 
     services = Services(tmp_path / "systemd", "db.service", "web.service")
     services.set("web.service", "inactive")
     settings = scene.agent_conf.read_text(encoding="utf-8")
-    scene.agent_conf.write_text(settings.replace("[node]\n", f"[node]\nsystemctl = {services.program}\n"), encoding="utf-8")
+    scene.agent_conf.write_text(
+        settings.replace("[node]\n", f"[node]\nsystemctl = {services.program}\n"), encoding="utf-8"
+    )
     told = "would stop services, and touch no package:\n  db.service: active\n  web.service: inactive, and stays so\n"
     assert command("plan", *stop, "--detailed-exitcode") == (100, f"a stop {told}", "")
     found = document(command("plan", *stop, "--json")[1], "plan")
@@ -213,9 +227,14 @@ def test_a_plan_of_a_stop_looks_at_the_services(scene: Scene, command: Command, 
     assert services.state("db.service") == "active" and command("update", "v1", *stop)[0] == 0
     assert command("update", "v2", *stop)[0] == 0 and services.state("db.service") == "inactive"
     status, out, _ = command("plan", "v2", *stop)
-    assert (status, out) == (0, "a stop for 'v2' would do nothing: this is the current value already, so no service is touched\n")
+    assert (status, out) == (
+        0,
+        "a stop for 'v2' would do nothing: this is the current value already, so no service is touched\n",
+    )
     status, out, _ = command("plan", "v1", *stop, "--detailed-exitcode")
-    assert status == 100 and out.startswith("a stop for 'v1' would start services, and touch no package (an old value is back: ")
+    assert status == 100 and out.startswith(
+        "a stop for 'v1' would start services, and touch no package (an old value is back: "
+    )
     status, _, err = command("plan", "--set", "operation=stop", "--set", "units=none")
     assert status == 1 and "systemd knows no none.service" in err
 
@@ -226,9 +245,14 @@ def test_from_between_two_values_no_number_is_promised(scene: Scene, command: Co
     scene.publish(*NOVEMBER, *BROKEN)
     assert command("update", "v2", "--set", "on_failure=keep")[0] == 1
     out = command("status")[1]
-    assert ": at no recorded value: the last run ended in between\n" in out and f"\n  if '{FIRST}' comes: restore\n" in out
+    assert (
+        ": at no recorded value: the last run ended in between\n" in out and f"\n  if '{FIRST}' comes: restore\n" in out
+    )
     ahead = document(command("status", "--json")[1], "status")["keys"][0]["if_it_came"]
-    assert [(one["value"], one["do"], one["packages"]) for one in ahead] == [(FIRST, "restore", None), (None, "update", None)]
+    assert [(one["value"], one["do"], one["packages"]) for one in ahead] == [
+        (FIRST, "restore", None),
+        (None, "update", None),
+    ]
 
 
 def test_options_of_the_command_line_restrict_an_update(scene: Scene, command: Command) -> None:
@@ -275,7 +299,10 @@ def test_what_is_wrong_in_the_words_of_the_command_line_ends_with_what_to_do_nex
         (("plan", "--colour"), "--colour", "os-update-agent plan"),
         (("plan", "--select", "most"), "'most'", "os-update-agent plan"),
         (("diff", "now"), "B", "os-update-agent diff"),
-        *((("resume", "--patience", text), f"'{text}'", "os-update-agent resume") for text in ("long", "nan", "-5", "inf")),
+        *(
+            (("resume", "--patience", text), f"'{text}'", "os-update-agent resume")
+            for text in ("long", "nan", "-5", "inf")
+        ),
         (("notify", "--patience", "nan", "file"), "'nan'", "os-update-agent notify"),
         (("update", "v2", "--set", "keep"), "'keep'", "os-update-agent update"),
         (("update", ""), "''", "os-update-agent update"),
@@ -289,11 +316,18 @@ def test_what_is_wrong_in_the_words_of_the_command_line_ends_with_what_to_do_nex
 def test_what_is_not_recorded_is_looked_for_in_the_history(command: Command) -> None:
     assert command("update", "v1", "--key", "one")[0] == command("update", "v1", "--key", "two")[0] == 0
     history = "next: 'os-update-agent history' tells what is recorded; nothing was done"
-    for argv in (("rollback", "v1"), ("show", "v9", "--key", "one"), ("diff", "v9", "now", "--key", "two"), ("history", "--key", "none")):
+    for argv in (
+        ("rollback", "v1"),
+        ("show", "v9", "--key", "one"),
+        ("diff", "v9", "now", "--key", "two"),
+        ("history", "--key", "none"),
+    ):
         status, _, err = command(*argv)
         assert status == 2 and err.splitlines()[1:] == [history], argv
     status, _, err = command("update", "v2", "--key", "one", "--set", "operation=stop")
-    assert status == 2 and err.splitlines()[1:] == ["next: correct it: agent.conf.sample and 'os-update-agent man' tell what can be said"]
+    assert status == 2 and err.splitlines()[1:] == [
+        "next: correct it: agent.conf.sample and 'os-update-agent man' tell what can be said"
+    ]
 
 
 def test_who_is_in_the_way_is_said_once(scene: Scene) -> None:
@@ -375,7 +409,9 @@ def test_status_tells_that_agent_conf_has_every_value_refused(scene: Scene, comm
         file.write("[defaults]\nkeep = many\n")
     status, out, _ = command("status")
     assert (
-        status == 0 and "\nevery new value is refused until agent.conf is corrected: [defaults] of agent.conf: option keep is 'many'" in out
+        status == 0
+        and "\nevery new value is refused until agent.conf is corrected: [defaults] of agent.conf: option keep is 'many'"
+        in out
     )
     assert "option keep" in document(command("status", "--json")[1], "status")["refused"]
 
@@ -383,7 +419,9 @@ def test_status_tells_that_agent_conf_has_every_value_refused(scene: Scene, comm
 def test_a_full_disk_is_named(scene: Scene, command: Command) -> None:
     with mounted(scene.directory / "small", "tmpfs", "size=4k,mode=700") as small:
         (small / "fill").write_bytes(b"x" * 4096)
-        scene.agent_conf.write_text(scene.agent_conf.read_text().replace(f"run = {scene.directory}/run", f"run = {small}"))
+        scene.agent_conf.write_text(
+            scene.agent_conf.read_text().replace(f"run = {scene.directory}/run", f"run = {small}")
+        )
         status, _, err = command("plan", "--quiet")
     assert status == 1 and f"No space left on device: {small}\n" in err
 
@@ -393,7 +431,9 @@ def test_a_plan_looks_for_room(scene: Scene, command: Command) -> None:
     found = document(command("plan", "--json")[1], "plan")
     assert (found["can_be_done"], found["no_room"]) == (True, "")
     with mounted(scene.directory / "small", "tmpfs", "size=2M,mode=700") as small:
-        scene.agent_conf.write_text(scene.agent_conf.read_text().replace(f"state = {scene.directory}/state", f"state = {small}"))
+        scene.agent_conf.write_text(
+            scene.agent_conf.read_text().replace(f"state = {scene.directory}/state", f"state = {small}")
+        )
         found = document(command("plan", "--json")[1], "plan")
         assert not found["can_be_done"] and f"not enough space in {small}" in found["no_room"]
         assert f"\ncannot be done: not enough space in {small}" in command("plan")[1]
@@ -405,7 +445,9 @@ def test_on_a_disk_that_takes_no_writes_what_is_recorded_is_told(scene: Scene, c
     assert command("update", "v1", "--quiet")[0] == 0
     with mounted(scene.directory / "small", "tmpfs", "mode=700") as small:
         shutil.copytree(scene.directory / "state", small, dirs_exist_ok=True)
-        scene.agent_conf.write_text(scene.agent_conf.read_text().replace(f"state = {scene.directory}/state", f"state = {small}"))
+        scene.agent_conf.write_text(
+            scene.agent_conf.read_text().replace(f"state = {scene.directory}/state", f"state = {small}")
+        )
         subprocess.run(["mount", "-o", "remount,ro", str(small)], check=True)
         for argv in (("status",), ("history",), ("show", "v1"), ("diff", "v1", "now"), ("plan", "--quiet")):
             status, out, err = command(*argv)
@@ -467,18 +509,20 @@ def test_a_bug_has_its_status_and_tells_no_secret(command: Command, monkeypatch:
     def broken(*_: object) -> None:
         raise RuntimeError("https://user:password@heat/")
 
-    monkeypatch.setattr(cli, "load", broken)
+    monkeypatch.setattr(main, "load", broken)
     status, out, said = command("status")
     assert (status, out) == (70, "") and said.startswith("os-update-agent: bug in os-update-agent: RuntimeError at ")
     assert "\nnext: report it" in said and "password" not in said
 
 
 def test_a_configuration_file_that_is_not_there_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["--config", str(tmp_path / "none.conf"), "status"]) == 2
+    assert main.main(["--config", str(tmp_path / "none.conf"), "status"]) == 2
     assert "none.conf is not there" in capsys.readouterr().err
 
 
-def test_replay_runs_a_delivery_from_its_file_without_telling_heat(scene: Scene, command: Command, tmp_path: Path) -> None:
+def test_replay_runs_a_delivery_from_its_file_without_telling_heat(
+    scene: Scene, command: Command, tmp_path: Path
+) -> None:
     scene.publish(*NOVEMBER)
     file = tmp_path / "deployed.json"
     file.write_text(json.dumps(scene._deployment("UPDATE", SECOND)), encoding="utf-8")
@@ -492,7 +536,10 @@ def test_replay_leaves_the_deployments_of_other_hooks_alone(scene: Scene, comman
     file = tmp_path / "deployed.json"
     file.write_text(json.dumps({**scene._deployment("UPDATE", SECOND), "group": "script"}), encoding="utf-8")
     status, out, err = command("replay", str(file), "--no-signal")
-    assert (status, out) == (2, "") and "its group is 'script', which is another hook's; it must be 'package-update'" in err
+    assert (status, out) == (
+        2,
+        "",
+    ) and "its group is 'script', which is another hook's; it must be 'package-update'" in err
     assert command("status")[1].startswith("nothing has been recorded")
 
 
@@ -501,7 +548,9 @@ def test_replay_tells_a_result_that_another_hook_has_given(scene: Scene, command
     file = tmp_path / "deployed.json"
     file.write_text(json.dumps(deployment), encoding="utf-8")
     ledger = Ledger(scene.directory / "state/ledger.sqlite")
-    ledger.receive_answered(Delivery(deployment["id"], "k", "", "UPDATE", 1.0), json.dumps({"deploy_status_code": 0}), None)
+    ledger.receive_answered(
+        Delivery(deployment["id"], "k", "", "UPDATE", 1.0), json.dumps({"deploy_status_code": 0}), None
+    )
     ledger.close()
     assert command("replay", str(file), "--no-signal") == (0, "", "")
 
@@ -550,9 +599,13 @@ def test_what_heat_refuses_meanwhile_is_told_by_resume(scene: Scene, command: Co
 
 def test_what_heat_refuses_from_the_worker_is_told_by_resume_too(scene: Scene, command: Command) -> None:
     scene.receiver.answer(403)
-    target = SignalTarget("CFN_SIGNAL", "demo/1", "update", "POST", {"url": scene.receiver.url("/v1/signal?Signature=s")})
+    target = SignalTarget(
+        "CFN_SIGNAL", "demo/1", "update", "POST", {"url": scene.receiver.url("/v1/signal?Signature=s")}
+    )
     ledger = Ledger(scene.directory / "state/ledger.sqlite")
-    ledger.receive(Delivery("c1", "k", "v1", "DELETE", 1.0, Policy(key="k", value="v1").as_json(), request=Request(target)))
+    ledger.receive(
+        Delivery("c1", "k", "v1", "DELETE", 1.0, Policy(key="k", value="v1").as_json(), request=Request(target))
+    )
     ledger.close()
     status, out, _ = command("resume")
     assert status == 1 and re.fullmatch(REFUSED, out)
@@ -591,7 +644,10 @@ def test_what_is_open_is_told_and_ended_by_resume(scene: Scene, command: Command
     ledger.open_run(Run(0, "k", "v", "update", "plan", 1.0))
     ledger.close()
     out = command("status")[1]
-    assert "\nopen: run 1 (update 'v') is in phase plan; log: none yet\n  no os-update-agent is at it: 'os-update-agent resume' fin" in out
+    assert (
+        "\nopen: run 1 (update 'v') is in phase plan; log: none yet\n  no os-update-agent is at it: 'os-update-agent"
+        " resume' fin" in out
+    )
     said = "run 1 (update 'v') has ended, failed: it was cut off; log: none\nnothing is owed\n"
     status, out, err = command("resume")
     assert (status, out) == (0, said) and "run 1: update to 'v'; log " in err

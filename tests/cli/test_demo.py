@@ -12,9 +12,9 @@ from typing import Any, Dict
 
 import pytest
 
-from os_update_agent.demo.stage import chosen
-from os_update_agent.demo.story import tell
-from os_update_agent.errors import AgentError
+from os_update_agent.model.errors import AgentError
+from os_update_agent.testing.demo import tell
+from os_update_agent.testing.stage import chosen
 
 AGENT = Path(__file__).parents[2] / "agent"
 
@@ -41,7 +41,9 @@ def test_the_demo_tells_the_story_and_leaves_nothing_behind(tmp_path: Path, back
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_demo_plays_where_there_is_no_apt_get_on_an_rpm_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_demo_plays_where_there_is_no_apt_get_on_an_rpm_root(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     assert [chosen(name) for name in ("auto", "apt", "dnf")] == ["apt", "apt", "dnf"]
     (tmp_path / "rpm").symlink_to(str(shutil.which("rpm", path=os.defpath)))
@@ -57,23 +59,34 @@ def test_the_demo_with_rpm_says_that_it_needs_root(monkeypatch: pytest.MonkeyPat
 
 
 def test_the_demo_works_for_a_plain_user() -> None:
-    """Everything that it needs is copied to where another user can read it: this checkout, this Python may lie below /root."""
+    """Everything that it needs is copied to where another user can read it: this checkout, this Python may lie below
+    /root.
+    """
     with tempfile.TemporaryDirectory() as scratch:
         place = Path(scratch)
         place.chmod(0o755)
         for module in ("os_update_agent", "requests", "urllib3", "idna", "certifi", "charset_normalizer"):
             spec = importlib.util.find_spec(module)
             assert spec is not None and spec.origin is not None, f"{module} is not installed"
-            shutil.copytree(Path(spec.origin).parent, place / "agent" / module, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(
+                Path(spec.origin).parent, place / "agent" / module, ignore=shutil.ignore_patterns("__pycache__")
+            )
         shutil.copytree(AGENT.parent / "hooks", place / "hooks")
         home = place / "home"
         home.mkdir()
         user = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"] if os.geteuid() == 0 else []
         if user:
             os.chown(home, 65534, 65534)
-        environment = {"PYTHONPATH": str(place / "agent"), "PATH": os.environ["PATH"], "HOME": str(home), "TMPDIR": str(home)}
+        environment = {
+            "PYTHONPATH": str(place / "agent"),
+            "PATH": os.environ["PATH"],
+            "HOME": str(home),
+            "TMPDIR": str(home),
+        }
         argv = [*user, "/usr/bin/python3", "-m", "os_update_agent", "demo"]
-        done = subprocess.run(argv, env=environment, cwd=home, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            argv, env=environment, cwd=home, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+        )
         assert done.returncode == 0 and "All as promised" in done.stdout, done.stdout + done.stderr
 
 

@@ -6,12 +6,12 @@ from typing import Callable, List, Tuple
 
 import pytest
 
-from os_update_agent import cli, completion, manual
+from os_update_agent.cli import completion, main, manpage
+from os_update_agent.config.options import READERS, WORDS
+from os_update_agent.config.policy import names_by_hand
 from os_update_agent.install.target import SAMPLE
 from os_update_agent.ledger import Ledger
-from os_update_agent.model import PackageState
-from os_update_agent.options import READERS, WORDS
-from os_update_agent.policy import names_by_hand
+from os_update_agent.model.packages import PackageState
 
 AGENT = Path(__file__).parents[2] / "agent"
 VALUES = ("2026-11-24T10:00:00Z", "2026-11-24T12:30:00Z", "two words", "it's $(reboot)", "line\nend", "release=5")
@@ -28,7 +28,7 @@ printf '%s\\n' "${COMPREPLY[@]}"
 
 
 def page() -> str:
-    return manual.page(cli.build_parser(), SAMPLE.read_text(encoding="utf-8"))
+    return manpage.page(main.build_parser(), SAMPLE.read_text(encoding="utf-8"))
 
 
 def rendered(text: str) -> Tuple[str, str]:
@@ -48,27 +48,27 @@ def test_man_reads_the_page_without_a_complaint() -> None:
 
 def test_everything_that_help_tells_is_in_the_page() -> None:
     text = " ".join(rendered(page())[0].split())
-    known = manual.verbs(cli.build_parser())
+    known = manpage.verbs(main.build_parser())
     assert {"status", "plan", "update", "rollback", "man", "completion"} <= {verb.name for verb in known}
     for verb in known:
-        assert verb.text and manual._sentence(verb.text) in text, verb.name
+        assert verb.text and manpage._sentence(verb.text) in text, verb.name
         for argument in (*verb.options, *verb.positional):
             assert argument.text and argument.text in text, (verb.name, argument)
             assert all(flag in text for flag in argument.flags)
-    for status, meaning in manual.EXIT_STATUS:
+    for status, meaning in manpage.EXIT_STATUS:
         assert f"{status} {meaning}" in text
 
 
 def test_every_option_is_in_the_page_with_its_meaning() -> None:
     text = " ".join(rendered(page())[0].split())
-    found = manual.settings_in(SAMPLE.read_text(encoding="utf-8"))
+    found = manpage.settings_in(SAMPLE.read_text(encoding="utf-8"))
     assert [name.partition(" ")[0] for name, _ in found["[defaults]"]] == list(READERS)
     for setting, meaning in (row for rows in found.values() for row in rows):
         assert meaning and f"{setting} {meaning}" in text, setting
 
 
 def test_text_that_looks_like_roff_stays_text() -> None:
-    assert manual._roff(".so /etc/passwd\n'x \\fB -") == "\\&.so /etc/passwd\n\\&'x \\(rsfB \\-"
+    assert manpage._roff(".so /etc/passwd\n'x \\fB -") == "\\&.so /etc/passwd\n\\&'x \\(rsfB \\-"
 
 
 @pytest.fixture
@@ -76,12 +76,14 @@ def complete(tmp_path: Path) -> Complete:
     """What bash offers for a line, on a node whose ledger knows VALUES."""
     ledger = Ledger(tmp_path / "state" / "ledger.sqlite")
     for number, value in enumerate(VALUES):
-        ledger.record_reached("stack/node", value, ledger.put_state(PackageState("apt", "amd64", ())), None, float(number))
+        ledger.record_reached(
+            "stack/node", value, ledger.put_state(PackageState("apt", "amd64", ())), None, float(number)
+        )
     ledger.close()
     conf = tmp_path / "agent.conf"
     conf.write_text(f"[paths]\nstate = {tmp_path}/state\n", encoding="utf-8")
     script = tmp_path / "completion"
-    script.write_text(completion.script(cli.build_parser(), names_by_hand(), WORDS), encoding="utf-8")
+    script.write_text(completion.script(main.build_parser(), names_by_hand(), WORDS), encoding="utf-8")
     command = tmp_path / "os-update-agent"
     command.write_text('#!/bin/sh\nexec python3 -m os_update_agent "$@"\n', encoding="utf-8")
     command.chmod(0o755)
@@ -100,7 +102,7 @@ def complete(tmp_path: Path) -> Complete:
 
 def test_commands_and_options_are_completed(complete: Complete) -> None:
     assert complete(" ro") == ["rollback"]
-    assert set(complete(" ")) == {verb.name for verb in manual.verbs(cli.build_parser())}
+    assert set(complete(" ")) == {verb.name for verb in manpage.verbs(main.build_parser())}
     assert complete(" plan --det") == ["--detailed-exitcode"]
     assert complete(" plan --select s") == ["security"]
     assert complete(" update v9 --set ke") == ["keep="]
@@ -111,7 +113,7 @@ def test_commands_and_options_are_completed(complete: Complete) -> None:
 
 
 def test_every_option_with_choices_offers_them(complete: Complete) -> None:
-    found = [(verb, option) for verb in manual.verbs(cli.build_parser()) for option in verb.options if option.choices]
+    found = [(verb, option) for verb in manpage.verbs(main.build_parser()) for option in verb.options if option.choices]
     assert {("demo", "--backend"), ("plan", "--select")} <= {(verb.name, option.flags[-1]) for verb, option in found}
     for verb, option in found:
         for flag in option.flags:
@@ -139,7 +141,10 @@ def test_files_are_completed_where_files_are_asked_for(complete: Complete) -> No
     assert complete(" replay agent.c") == ["agent.conf"]
     assert complete(" --config agent.c") == ["agent.conf"]
     found = [
-        (verb.name, option.flags[-1]) for verb in manual.verbs(cli.build_parser()) for option in verb.options if option.metavar == "DIR"
+        (verb.name, option.flags[-1])
+        for verb in manpage.verbs(main.build_parser())
+        for option in verb.options
+        if option.metavar == "DIR"
     ]
     assert ("install-hook", "--root") in found
     for name, flag in found:
@@ -159,5 +164,5 @@ def test_without_a_ledger_nothing_is_offered_and_nothing_is_made(complete: Compl
 
 
 def test_the_script_is_good_bash() -> None:
-    text = completion.script(cli.build_parser(), names_by_hand(), WORDS)
+    text = completion.script(main.build_parser(), names_by_hand(), WORDS)
     subprocess.run(["shellcheck", "--shell=bash", "-"], input=text, encoding="utf-8", check=True)

@@ -10,10 +10,10 @@ from typing import Any, Dict, Iterator
 
 import pytest
 
-from os_update_agent.demo.receiver import Receiver
-from os_update_agent.demo.rpm_repository import DATABASE
-from os_update_agent.demo.scene import NOVEMBER, Scene
-from os_update_agent.wording import amount
+from os_update_agent.testing.receiver import Receiver
+from os_update_agent.testing.rpm_repository import DATABASE
+from os_update_agent.testing.scene import NOVEMBER, Scene
+from os_update_agent.text.phrases import amount
 
 AGENT = Path(__file__).parents[2] / "agent"
 BULK = {"/usr/share/webapp-cache/bulk": bytes(range(256)) * 4096}
@@ -41,7 +41,10 @@ def installed_bytes(scene: Scene) -> int:
     """The sum that the package manager's own database gives."""
     if scene.backend == "apt":
         argv = ["dpkg-query", f"--admindir={scene.root}/var/lib/dpkg", "--show", "--showformat=${Installed-Size}\n"]
-        return sum(int(line) for line in subprocess.run(argv, check=True, capture_output=True, text=True).stdout.split()) * 1024
+        return (
+            sum(int(line) for line in subprocess.run(argv, check=True, capture_output=True, text=True).stdout.split())
+            * 1024
+        )
     argv = ["rpm", f"--root={scene.root}", f"--dbpath={DATABASE}", "-qa", "--queryformat=%{longsize}\n"]
     return sum(int(line) for line in subprocess.run(argv, check=True, capture_output=True, text=True).stdout.split())
 

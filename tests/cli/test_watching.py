@@ -16,16 +16,15 @@ from urllib.parse import unquote
 
 import pytest
 
-from os_update_agent import cli
-from os_update_agent.commands import watching
-from os_update_agent.demo.receiver import Receiver, Reply, Request
-from os_update_agent.demo.repository import Deb, Repository
-from os_update_agent.demo.rpm_repository import Rpm
-from os_update_agent.demo.scene import Scene
-from os_update_agent.demo.stage import AptStage, RpmStage
+from os_update_agent.cli import main, progress
+from os_update_agent.config.settings import load
 from os_update_agent.ledger import Ledger
-from os_update_agent.node.lock import holder, node_lock, try_lock
-from os_update_agent.settings import load
+from os_update_agent.node.locks import holder, node_lock, try_lock
+from os_update_agent.testing.receiver import Receiver, Reply, Request
+from os_update_agent.testing.repository import Deb, Repository
+from os_update_agent.testing.rpm_repository import Rpm
+from os_update_agent.testing.scene import Scene
+from os_update_agent.testing.stage import AptStage, RpmStage
 
 AGENT = Path(__file__).parents[2] / "agent"
 PATIENCE = 120.0
@@ -110,7 +109,9 @@ def test_a_terminal_shows_how_far_apt_is(scene: Scene) -> None:
 
 
 def behind(mirror: Receiver, scene: Scene, waits: Callable[[str], bool], seen: threading.Event) -> None:
-    """Have a mirror serve the repository; what it is to wait with comes when the terminal has shown what was to be seen."""
+    """Have a mirror serve the repository; what it is to wait with comes when the terminal has shown what was to be
+    seen.
+    """
     assert isinstance(scene.stage, AptStage)
     repository = scene.stage.repository
 
@@ -140,7 +141,9 @@ def test_a_terminal_shows_what_apt_downloads(scene: Scene) -> None:
     with Receiver() as mirror:
         behind(mirror, scene, is_second, seen)
         terminal = Terminal(scene, "update", "v2")
-        terminal.wait_for(lambda: re.search(r"Kfetch +\d+ % 2 of 2: Downloading webapp [13]\.0-1", terminal.said) is not None)
+        terminal.wait_for(
+            lambda: re.search(r"Kfetch +\d+ % 2 of 2: Downloading webapp [13]\.0-1", terminal.said) is not None
+        )
         seen.set()
         assert terminal.end() == 0
     assert not (scene.directory / "run/work/progress").exists()
@@ -169,7 +172,9 @@ def test_a_terminal_shows_what_is_repaired_and_what_of_the_index_comes(scene: Sc
         terminal = Terminal(scene, "replay", "--no-signal", file)
         terminal.wait_for(lambda: "\x1b[Kcheck 1 of 2: Setting up first (1.0-1)" in terminal.said)
         gate.touch()
-        terminal.wait_for(lambda: re.search(r"Krefresh +\d+ % \d of \d: Downloading \./ Release", terminal.said) is not None)
+        terminal.wait_for(
+            lambda: re.search(r"Krefresh +\d+ % \d of \d: Downloading \./ Release", terminal.said) is not None
+        )
         seen.set()
         assert terminal.end() == 0
     assert "an earlier interruption was repaired: first, second" in terminal.said
@@ -182,7 +187,9 @@ def test_a_terminal_shows_that_a_plan_refreshes_the_index(scene: Scene, quiet: b
         behind(mirror, scene, lambda name: name == "Packages", seen)
         terminal = Terminal(scene, "plan", *(["--quiet"] if quiet else []))
         if not quiet:
-            terminal.wait_for(lambda: re.search(r"Krefresh +\d+ % \d of \d: Downloading \./ Release", terminal.said) is not None)
+            terminal.wait_for(
+                lambda: re.search(r"Krefresh +\d+ % \d of \d: Downloading \./ Release", terminal.said) is not None
+            )
         seen.set()
         assert terminal.end() == 0
     assert ("\x1b[K" in terminal.said) != quiet
@@ -202,7 +209,9 @@ def test_ctrl_c_ends_a_plan_and_the_apt_that_it_has_started(scene: Scene) -> Non
 
 
 def test_ctrl_c_is_answered_in_one_line_while_python_still_reads_the_program(tmp_path: Path) -> None:
-    (tmp_path / "argparse.py").write_text("import time\nprint('importing', flush=True)\ntime.sleep(60)\n", encoding="utf-8")
+    (tmp_path / "argparse.py").write_text(
+        "import time\nprint('importing', flush=True)\ntime.sleep(60)\n", encoding="utf-8"
+    )
     process = subprocess.Popen(
         [sys.executable, "-m", "os_update_agent", "status"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
@@ -234,10 +243,14 @@ def test_a_plan_says_that_a_run_is_at_work(scene: Scene) -> None:
         terminal.wait_for(lambda: "Configuring webapp" in terminal.said)
         # What is not configured yet is no interruption that somebody has to mend.
         status, said = plan()
-        assert status == 75 and re.search(rf"while somebody is at work on the packages: {holder}\r\nnext: try again later", said)
+        assert status == 75 and re.search(
+            rf"while somebody is at work on the packages: {holder}\r\nnext: try again later", said
+        )
         # The locks that its own apt and dpkg hold are nobody else's.
         terminal_of_status = Terminal(scene, "status")
-        assert terminal_of_status.end() == 0 and re.search(rf"\r\nat work: {holder}\r\nopen: run 1 ", terminal_of_status.said)
+        assert terminal_of_status.end() == 0 and re.search(
+            rf"\r\nat work: {holder}\r\nopen: run 1 ", terminal_of_status.said
+        )
         gate.touch()
         assert terminal.end() == 0
         status, said = plan()
@@ -254,7 +267,10 @@ def test_a_plan_and_the_status_name_a_dpkg_that_is_at_work(scene: Scene) -> None
         holder = rf"dpkg \(process {dpkg.pid}\) holds \S+/var/lib/dpkg/lock"
         status, said = run(scene, "plan", "--quiet", "--no-refresh")
         assert status == 75, said
-        assert re.search(rf"^os-update-agent: no plan can be made while somebody is at work on the packages: {holder}\S*\r\nnext: ", said)
+        assert re.search(
+            rf"^os-update-agent: no plan can be made while somebody is at work on the packages: {holder}\S*\r\nnext: ",
+            said,
+        )
         status, said = run(scene, "status")
         assert status == 0 and re.search(rf"\r\nat work: {holder}\S*\r\nowed ", said)
         # A run that waits for it does not hide it.
@@ -262,7 +278,9 @@ def test_a_plan_and_the_status_name_a_dpkg_that_is_at_work(scene: Scene) -> None
         update.wait_for(lambda: "\x1b[Kcheck" in update.said)
         status, said = run(scene, "status")
         ours = r"deployment by-hand-\S+ \(UPDATE\) \(process \d+\)"
-        assert status == 0 and re.search(rf"\r\nat work: {ours}; {holder}\S*\r\nopen: run 1 \(update 'v2'\) is in phase check; ", said)
+        assert status == 0 and re.search(
+            rf"\r\nat work: {ours}; {holder}\S*\r\nopen: run 1 \(update 'v2'\) is in phase check; ", said
+        )
         gate.touch()
         assert update.end() == 0
     finally:
@@ -300,9 +318,12 @@ def test_a_history_fits_the_terminal_that_it_is_read_on(scene: Scene, capsys: py
     slow(scene).touch()
     assert run(scene, "update", "--quiet", "2026-11-24T10:00:00Z")[0] == 0
     terminal = Terminal(scene, "history", columns=80)
-    assert terminal.end() == 0 and "\r\nleft out here: TRIED, SECONDS, HELD ('history | cat' shows all)\r\n" in terminal.said
+    assert (
+        terminal.end() == 0
+        and "\r\nleft out here: TRIED, SECONDS, HELD ('history | cat' shows all)\r\n" in terminal.said
+    )
     assert max(len(line) for line in terminal.said.split("\r\n") if not line.startswith("logs: ")) <= 80
-    assert cli.main(["--config", str(scene.agent_conf), "history"]) == 0
+    assert main.main(["--config", str(scene.agent_conf), "history"]) == 0
     piped = capsys.readouterr().out
     assert "SECONDS" in piped and "left out" not in piped
 
@@ -328,14 +349,19 @@ def test_who_waits_for_the_node_is_shown_who_is_at_work(scene: Scene) -> None:
     settings = load(scene.agent_conf)
     with try_lock(settings.worker_lock), node_lock(settings.lock, doing="prune by hand", timeout=0.0):
         terminal = Terminal(scene, "update", "v1")
-        terminal.wait_for(lambda: re.search(r"Kwaiting, \d s; at work: prune by hand \(process \d+\)", terminal.said) is not None)
+        terminal.wait_for(
+            lambda: re.search(r"Kwaiting, \d s; at work: prune by hand \(process \d+\)", terminal.said) is not None
+        )
         impatient = Terminal(scene, "update", "v2")
         impatient.wait_for(lambda: "\x1b[Kwaiting" in impatient.said)
         pruning = Terminal(scene, "prune")
         pruning.wait_for(lambda: "s; at work: prune by hand" in pruning.said)
         os.write(impatient.master, b"\x03")
         assert impatient.end() == 128 + signal.SIGINT
-        assert "given up before it was begun; nothing was changed\r\nnext: 'os-update-agent status' says " in impatient.said
+        assert (
+            "given up before it was begun; nothing was changed\r\nnext: 'os-update-agent status' says "
+            in impatient.said
+        )
     assert terminal.end() == 0 and pruning.end() == 0
     assert "\x1b[Krun 1: update to 'v1'" in terminal.said and "waiting" not in terminal.said.partition("\x1b[Krun 1")[2]
 
@@ -359,7 +385,9 @@ def test_a_terminal_shows_that_a_result_is_being_sent_when_the_run_is_over(scene
     assert terminal.end() == 0
     assert "\x1b[Krun 1: update to 'v2'" in terminal.said.partition(SENDING)[0]
     assert re.search(
-        r"\x1b\[Kupdated to 'v2': .*\nsignal delivered: deployment \S+: the server answered 200\r\n$", terminal.said, re.DOTALL
+        r"\x1b\[Kupdated to 'v2': .*\nsignal delivered: deployment \S+: the server answered 200\r\n$",
+        terminal.said,
+        re.DOTALL,
     )
 
 
@@ -373,21 +401,25 @@ def test_ctrl_c_while_a_result_is_being_sent_says_that_it_is_owed(scene: Scene) 
         assert terminal.end() == 128 + signal.SIGINT
         said = terminal.said.rpartition("\x1b[K")[2]
         assert said.startswith("os-update-agent: no longer sending; the work itself is done: signal owed: deployment ")
-        assert "the server answered 503; 'os-update-agent resume' tries again\r\nnext: " in said and "goes on" not in said
+        assert (
+            "the server answered 503; 'os-update-agent resume' tries again\r\nnext: " in said and "goes on" not in said
+        )
 
 
 def test_who_waits_for_resume_elsewhere_than_at_a_terminal_is_told_the_last_answer(
     scene: Scene, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(watching, "_LINE_SECONDS", 0.3)
+    monkeypatch.setattr(progress, "_LINE_SECONDS", 0.3)
     with scene.agent_conf.open("a", encoding="utf-8") as file:
         file.write("[defaults]\nsignal_timeout = 0.5\n")
     scene.receiver.answer(503)
-    assert cli.main(["--config", str(scene.agent_conf), "replay", "--quiet", deployed(scene, "CREATE", "v1")]) == 1
+    assert main.main(["--config", str(scene.agent_conf), "replay", "--quiet", deployed(scene, "CREATE", "v1")]) == 1
     assert capsys.readouterr().err == ""
-    assert cli.main(["--config", str(scene.agent_conf), "resume", "--patience", "3"]) == 1
+    assert main.main(["--config", str(scene.agent_conf), "resume", "--patience", "3"]) == 1
     said = capsys.readouterr()
-    assert re.search(r"^\d{4}-\S+Z sending the result to Heat; last answer: the server answered 503$", said.err, re.MULTILINE)
+    assert re.search(
+        r"^\d{4}-\S+Z sending the result to Heat; last answer: the server answered 503$", said.err, re.MULTILINE
+    )
     assert said.out.startswith("still owed: deployment ")
 
 
@@ -413,7 +445,9 @@ def test_a_terminal_shows_what_dnf_downloads_and_does(tmp_path: Path) -> None:
         repository.publish()
         (scene.root / "etc/yum.repos.d/demo.repo").write_text(repository.section(mirror.url()), encoding="utf-8")
         terminal = Terminal(scene, "update", "v2")
-        terminal.wait_for(lambda: re.search(r"Kfetch +\d+ % \d of \d: Downloading \w+-3.0-1", terminal.said) is not None)
+        terminal.wait_for(
+            lambda: re.search(r"Kfetch +\d+ % \d of \d: Downloading \w+-3.0-1", terminal.said) is not None
+        )
         seen.set()
         terminal.wait_for(lambda: re.search(r"Ktransact +\d+ % \d of \d: [A-Z][\w ]+-3.0-1", terminal.said) is not None)
         (scene.root / "gate").touch()
@@ -428,7 +462,10 @@ def test_ctrl_c_ends_the_watching_and_never_the_transaction(scene: Scene) -> Non
     terminal.wait_for(lambda: "Configuring webapp" in terminal.said)
     os.write(terminal.master, b"\x03")
     assert terminal.end() == 128 + signal.SIGINT
-    assert "no longer watching; run 1 goes on (phase transact; log " in terminal.said and "os-update-agent status" in terminal.said
+    assert (
+        "no longer watching; run 1 goes on (phase transact; log " in terminal.said
+        and "os-update-agent status" in terminal.said
+    )
     assert "Traceback" not in terminal.said
 
     # resume looks on again; nor does it take the run with it.

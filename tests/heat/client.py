@@ -1,4 +1,6 @@
-"""The operator's hand on Heat: stacks as the openstack command makes, updates and cancels them, and what they say of themselves."""
+"""The operator's hand on Heat: stacks as the openstack command makes, updates and cancels them, and what they say of
+themselves.
+"""
 
 import re
 import time
@@ -19,7 +21,9 @@ class Heat:
 
     def __init__(self, lab: Lab) -> None:
         self.lab = lab
-        self.api = Client("1", session=session.Session(auth=_login(lab)), service_type="orchestration", region_name="RegionOne")
+        self.api = Client(
+            "1", session=session.Session(auth=_login(lab)), service_type="orchestration", region_name="RegionOne"
+        )
 
     def create(
         self,
@@ -32,7 +36,9 @@ class Heat:
         wait: bool = True,
         **parameters: Any,
     ) -> "Stack":
-        """Like ``openstack stack create -t TEMPLATE -e ENVIRONMENT``. ``timeout`` is in minutes. Fails unless it becomes complete."""
+        """Like ``openstack stack create -t TEMPLATE -e ENVIRONMENT``. ``timeout`` is in minutes. Fails unless it
+        becomes complete.
+        """
         files, content = template_utils.get_template_contents(template)
         more, environment = template_utils.process_multiple_environments_and_files(list(environments))
         self.api.stacks.create(
@@ -94,12 +100,12 @@ class Stack:
 
     @contextmanager
     def comes_to_wait(self, underway: Set[str]) -> Iterator[None]:
-        """Begin something in this block, a rollback say: it ends when that waits for the servers of the stacks that are ``underway``
-        (their ids), each of which holds a deployment that its server is at.
+        """Begin something in this block, a rollback say: it ends when that waits for the servers of the stacks that are
+        ``underway`` (their ids), each of which holds a deployment that its server is at.
 
-        A server that answers sooner may wake Heat twice. Two workers then run the same resource; the second puts the template before into
-        its row again, and Heat cannot delete that template and fails the stack. Or Heat takes its rollback for what is to be cancelled.
-        No status tells when it is over, only the engine's log.
+        A server that answers sooner may wake Heat twice. Two workers then run the same resource; the second puts the
+        template before into its row again, and Heat cannot delete that template and fails the stack. Or Heat takes its
+        rollback for what is to be cancelled. No status tells when it is over, only the engine's log.
         """
         log = self.heat.lab.engine_log
         before = log.stat().st_size
@@ -118,12 +124,15 @@ class Stack:
 
         def have_heard() -> bool:
             events = self.api.events.list(self.name, nested_depth=4)
-            return underway <= {one.physical_resource_id for one in events if one.resource_status_reason == "Stack UPDATE cancelled"}
+            return underway <= {
+                one.physical_resource_id for one in events if one.resource_status_reason == "Stack UPDATE cancelled"
+            }
 
         wait_until(have_heard, f"the cancel of stack {self.name} to reach {underway}", self.story)
 
     def wait_for(self, *statuses: str, patience: float = PATIENCE) -> str:
-        """Wait until the stack is no longer in progress, or has one of these statuses; fails when it ends with another one.
+        """Wait until the stack is no longer in progress, or has one of these statuses; fails when it ends with another
+        one.
 
         Just before a rollback begins Heat says UPDATE_FAILED for a moment: that is no end for who waits for a rollback.
         """
@@ -169,7 +178,10 @@ class Stack:
     def story(self) -> str:
         """What has happened, for the message of a failed test."""
         events = self.api.events.list(self.name, nested_depth=4, sort_dir="asc")
-        return "\n".join(f"{one.event_time} {one.resource_name} {one.resource_status}: {one.resource_status_reason}" for one in events)
+        return "\n".join(
+            f"{one.event_time} {one.resource_name} {one.resource_status}: {one.resource_status_reason}"
+            for one in events
+        )
 
 
 def inputs(deployment: Mapping[str, Any]) -> Dict[str, Any]:
@@ -177,8 +189,12 @@ def inputs(deployment: Mapping[str, Any]) -> Dict[str, Any]:
     return {entry["name"]: entry.get("value") for entry in deployment["inputs"]}
 
 
-def wait_until(is_so: Callable[[], object], what: str, story: Callable[[], str] = str, patience: float = PATIENCE) -> None:
-    """Wait for a condition that Heat or a node brings about. ``story`` tells, when it does not come, what has come instead."""
+def wait_until(
+    is_so: Callable[[], object], what: str, story: Callable[[], str] = str, patience: float = PATIENCE
+) -> None:
+    """Wait for a condition that Heat or a node brings about. ``story`` tells, when it does not come, what has come
+    instead.
+    """
     end = time.monotonic() + patience
     while not is_so():
         assert time.monotonic() < end, f"waited {patience:g} s for {what}\n{story()}"
@@ -186,7 +202,9 @@ def wait_until(is_so: Callable[[], object], what: str, story: Callable[[], str] 
 
 
 def _has_come_to_wait(log: str, stack: str) -> bool:
-    """Whether a traversal of the stack has found a resource locked by the traversal before it, and has left it to that one to go on."""
+    """Whether a traversal of the stack has found a resource locked by the traversal before it, and has left it to that
+    one to go on.
+    """
     requests = set(re.findall(rf"\[(req-\S+ req-\S+) .*\[{stack}\] is locked or does not exist", log))
     return any(re.search(rf"\[{one} .*Waiting for existing update to unlock", log) for one in requests)
 

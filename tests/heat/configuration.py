@@ -45,7 +45,8 @@ heat_waitcondition_server_url = {cfn_url}/v1/waitcondition
 num_engine_workers = 1
 # A resource in progress holds one thread.
 executor_thread_pool_size = 64
-# Seconds. One process does everything here, so a call may take a while when others have the processors; Heat's own 60 s fail the stack.
+# Seconds. One process does everything here, so a call may take a while when others have the processors; Heat's own 60 s
+# fail the stack.
 rpc_response_timeout = 600
 periodic_interval = 300
 [paste_deploy]

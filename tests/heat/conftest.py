@@ -78,7 +78,9 @@ def new_server(tmp_path: Path, release_one: Template) -> Iterator[NewServer]:
 
 @pytest.fixture
 def new_one(new_stack: NewStack, new_server: NewServer) -> NewOne:
-    """A stack with one server, which has its baseline. The arguments are those of ``new_server``, then those of ``heat.create``."""
+    """A stack with one server, which has its baseline. The arguments are those of ``new_server``, then those of
+    ``heat.create``.
+    """
 
     def create(name: str = "server", *, offered: bool = False, **arguments: Any) -> One:
         stack = new_stack(TEMPLATE, environments=[ENVIRONMENT], wait=False, update_after_time=V1, **arguments)

@@ -1,6 +1,7 @@
 """Several servers at once: the real agent with real packages on each, and a light poller in place of os-collect-config.
 
-What the chain does with a delivery is proven by the tests of one server; here it is about which server hears what, and when.
+What the chain does with a delivery is proven by the tests of one server; here it is about which server hears what, and
+when.
 """
 
 import json
@@ -19,9 +20,9 @@ from chain import install
 from chain.guest import installed_tools, write
 from heat.client import Heat, Stack, inputs, wait_until
 from heat.lab import Lab
-from os_update_agent.demo.receiver import Receiver, Reply, Request
-from os_update_agent.demo.repository import Deb, Repository, make_root
 from os_update_agent.ledger import Ledger
+from os_update_agent.testing.receiver import Receiver, Reply, Request
+from os_update_agent.testing.repository import Deb, Repository, make_root
 from packages.aptroot import AptRoot
 from packages.services import Services
 
@@ -57,7 +58,9 @@ Run = Callable[[Any, Mapping[str, Any]], float]
 
 @dataclass(frozen=True)
 class Heard:
-    """One delivery that a member has dealt with, from when it began until it was done. ``config`` is the deployment's name."""
+    """One delivery that a member has dealt with, from when it began until it was done. ``config`` is the deployment's
+    name.
+    """
 
     member: str
     config: str
@@ -86,7 +89,9 @@ class Release:
 
 
 class FileServer:
-    """The release's repositories over HTTP, with a log of what was asked for. ``delay`` is how many seconds each package takes."""
+    """The release's repositories over HTTP, with a log of what was asked for. ``delay`` is how many seconds each
+    package takes.
+    """
 
     def __init__(self, release: Release, delay: float = 0.0) -> None:
         self.delay = delay
@@ -180,13 +185,23 @@ class Member:
         end = time.time()
         document = self.directory / "notify.json"
         write(document, json.dumps(deployment), 0o600)
-        subprocess.run([python, str(scripts / "bin/heat-config-notify"), str(document)], input=body, env=self._environment(), check=True)
+        subprocess.run(
+            [python, str(scripts / "bin/heat-config-notify"), str(document)],
+            input=body,
+            env=self._environment(),
+            check=True,
+        )
         return end
 
     def _hook(self, argv: Sequence[str], deployment: Mapping[str, Any]) -> bytes:
         with (self.directory / "hook.log").open("ab") as log:
             done = subprocess.run(
-                argv, input=json.dumps(deployment).encode(), env=self._environment(), stdout=subprocess.PIPE, stderr=log, check=False
+                argv,
+                input=json.dumps(deployment).encode(),
+                env=self._environment(),
+                stdout=subprocess.PIPE,
+                stderr=log,
+                check=False,
             )
             log.write(done.stdout + b"\n")
         return done.stdout
@@ -207,7 +222,9 @@ class Member:
 
 
 class Fleet:
-    """Use as a context manager: its members poll until its end. ``heard`` is what they have heard, in the order of the beginnings."""
+    """Use as a context manager: its members poll until its end. ``heard`` is what they have heard, in the order of the
+    beginnings.
+    """
 
     def __init__(
         self,
@@ -253,7 +270,9 @@ class Fleet:
         thread.start()
 
     def join_all(self, stack: Stack, count: int) -> None:
-        """The servers that the stack makes are switched on as they come; they are known by the names that it gives them."""
+        """The servers that the stack makes are switched on as they come; they are known by the names that it gives
+        them.
+        """
         seen: Set[str] = set()
 
         def all_are_there() -> bool:

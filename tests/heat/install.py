@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Install a real keystone and a real Heat for the tests: python3 tests/heat/install.py [DIRECTORY]
 
-DIRECTORY is else $OS_UPDATE_AGENT_TEST_HEAT, else .test-venv/heat in the checkout. It becomes a virtual environment with both, the
-WSGI server that they run in, and the openstack command. What is already there stays. MariaDB comes from the distribution.
+DIRECTORY is else $OS_UPDATE_AGENT_TEST_HEAT, else .test-venv/heat in the checkout. It becomes a virtual environment
+with both, the WSGI server that they run in, and the openstack command. What is already there stays. MariaDB comes from
+the distribution.
 """
 
 import os

@@ -1,4 +1,6 @@
-"""A real OpenStack in a directory: MariaDB, keystone, and Heat with both of its APIs, on free ports of the loopback address."""
+"""A real OpenStack in a directory: MariaDB, keystone, and Heat with both of its APIs, on free ports of the loopback
+address.
+"""
 
 import grp
 import os
@@ -23,7 +25,9 @@ SERVICES = Path(__file__).resolve().parent / "services"
 
 
 class Lab:
-    """Use as a context manager. ``pacing`` are the seconds that Heat pauses after each resource of a traversal; its own 1 s costs time."""
+    """Use as a context manager. ``pacing`` are the seconds that Heat pauses after each resource of a traversal; its own
+    1 s costs time.
+    """
 
     def __init__(self, directory: Path, *, pacing: str = "") -> None:
         self.directory = directory.absolute()
@@ -56,7 +60,9 @@ class Lab:
             listening.close()
 
     def restart_keystone(self, auth_ttl: int = LONG_TTL) -> None:
-        """With another lifetime of signed URLs, in minutes: 0 is none. What connects meanwhile waits: the socket stays."""
+        """With another lifetime of signed URLs, in minutes: 0 is none. What connects meanwhile waits: the socket
+        stays.
+        """
         self._end("keystone")
         self._write_keystone(auth_ttl)
         self._start_keystone()
@@ -77,10 +83,15 @@ class Lab:
         self._write("etc/heat/heat.conf", heat)
         self._write("openrc", configuration.openrc(self.keystone_url, str(self.venv / "bin")))
         # The slow part is to make the tables: both at the same time.
-        tables = self._popen("heat-tables", [self._bin("heat-manage"), "--config-file", self._etc("heat/heat.conf"), "db_sync"])
+        tables = self._popen(
+            "heat-tables", [self._bin("heat-manage"), "--config-file", self._etc("heat/heat.conf"), "db_sync"]
+        )
         self._make_keystone()
         self._start_keystone()
-        self._run("identities", [self._bin("python"), str(SERVICES / "identities.py"), self.keystone_url, self.heat_url, self.cfn_url])
+        self._run(
+            "identities",
+            [self._bin("python"), str(SERVICES / "identities.py"), self.keystone_url, self.heat_url, self.cfn_url],
+        )
         assert tables.wait(PATIENCE) == 0, self._said("heat-tables")
         argv = [self._bin("python"), str(SERVICES / "heat_all.py"), self._etc("heat/heat.conf")]
         self._serve("heat", [*argv, *(str(self.sockets[name].fileno()) for name in ("heat", "cfn"))], ("heat", "cfn"))
@@ -90,21 +101,41 @@ class Lab:
     def _start_mariadb(self) -> None:
         """Not SQLite: Heat works on several resources at a time, and fails with "database is locked"."""
         where, user = f"--datadir={self.directory}/mysql", f"--user={_user()}"
-        make = [install.program("mariadb-install-db"), "--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"]
+        make = [
+            install.program("mariadb-install-db"),
+            "--no-defaults",
+            "--auth-root-authentication-method=normal",
+            "--skip-test-db",
+        ]
         self._run("mariadb-install-db", [*make, where, user])
-        argv = [install.program("mariadbd"), "--no-defaults", where, user, f"--socket={self._socket}", "--skip-networking"]
-        argv += [f"--pid-file={self.directory}/run/mariadb.pid", "--innodb-flush-log-at-trx-commit=0", "--innodb-buffer-pool-size=64M"]
+        argv = [
+            install.program("mariadbd"),
+            "--no-defaults",
+            where,
+            user,
+            f"--socket={self._socket}",
+            "--skip-networking",
+        ]
+        argv += [
+            f"--pid-file={self.directory}/run/mariadb.pid",
+            "--innodb-flush-log-at-trx-commit=0",
+            "--innodb-buffer-pool-size=64M",
+        ]
         argv += ["--innodb-log-file-size=32M", "--max-connections=400", "--performance-schema=OFF"]
         self._serve("mariadb", argv, ())
         client = [install.program("mariadb"), "--no-defaults", "-uroot", "-S", str(self._socket), "-e"]
-        self._wait("mariadb", lambda: subprocess.run([*client, "select 1"], capture_output=True, check=False).returncode == 0)
+        self._wait(
+            "mariadb", lambda: subprocess.run([*client, "select 1"], capture_output=True, check=False).returncode == 0
+        )
         for name in ("keystone", "heat"):
             self._run("databases", [*client, f"create database {name} character set utf8mb3"])
 
     def _make_keystone(self) -> None:
         manage = [self._bin("keystone-manage"), "--config-file", self._etc("keystone/keystone.conf")]
         owner = ["--keystone-user", _user(), "--keystone-group", _group()]
-        urls = [part for kind in ("public", "internal", "admin") for part in (f"--bootstrap-{kind}-url", self.keystone_url)]
+        urls = [
+            part for kind in ("public", "internal", "admin") for part in (f"--bootstrap-{kind}-url", self.keystone_url)
+        ]
         bootstrap = ["bootstrap", "--bootstrap-password", "secret", "--bootstrap-region-id", "RegionOne", *urls]
         for arguments in (["db_sync"], ["fernet_setup", *owner], ["credential_setup", *owner], bootstrap):
             self._run("keystone-manage", [*manage, *arguments])
@@ -115,7 +146,10 @@ class Lab:
         self._wait_for("keystone", self.keystone_url)
 
     def _write_keystone(self, auth_ttl: int) -> None:
-        self._write("etc/keystone/keystone.conf", configuration.keystone(str(self.directory), self._database("keystone"), auth_ttl))
+        self._write(
+            "etc/keystone/keystone.conf",
+            configuration.keystone(str(self.directory), self._database("keystone"), auth_ttl),
+        )
 
     # --- how
 
@@ -143,7 +177,11 @@ class Lab:
 
     def _popen(self, name: str, argv: Sequence[str], sockets: Sequence[str] = ()) -> "subprocess.Popen[bytes]":
         """Start a process that ends with this one, however this one ends."""
-        environment = {key: value for key, value in os.environ.items() if not key.startswith("OS_") and not key.lower().endswith("_proxy")}
+        environment = {
+            key: value
+            for key, value in os.environ.items()
+            if not key.startswith("OS_") and not key.lower().endswith("_proxy")
+        }
         # Ours has another package of the name heat.
         environment.pop("PYTHONPATH", None)
         # mariadbd names its temporary tables by its process id, which another one may have in a namespace of its own.
@@ -189,7 +227,9 @@ class Lab:
 
 
 def _listening() -> socket.socket:
-    """A socket on a free port. It listens before its server runs, so no port is lost to somebody else and no caller is refused."""
+    """A socket on a free port. It listens before its server runs, so no port is lost to somebody else and no caller is
+    refused.
+    """
     listening = socket.socket()
     listening.bind((HOST, 0))
     listening.listen(256)

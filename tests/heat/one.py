@@ -34,7 +34,9 @@ class One:
     def listed(self) -> List[Dict[str, Any]]:
         """What Heat's metadata list for the server: config id, action and value of each delivery."""
         given = [(one["id"], inputs(one)) for one in self.stack.deployments(self.stack.output("server"))]
-        return [{"id": id, "action": named["deploy_action"], "value": named["update_after_time"]} for id, named in given]
+        return [
+            {"id": id, "action": named["deploy_action"], "value": named["update_after_time"]} for id, named in given
+        ]
 
     def wait_for_delivery(self, action: str, value: str) -> str:
         """Its config id, once Heat offers it to the server."""

@@ -1,8 +1,10 @@
-"""How long a fleet takes on a real Heat with its own pacing, with simulated servers: python -m heat.scale [SERVERS] [SCENE ...]
+"""How long a fleet takes on a real Heat with its own pacing, with simulated servers: python -m heat.scale [SERVERS]
+[SCENE ...]
 
-A simulated server polls every 2 s, works for 1 s and signals with the agent's own code over HEAT_SIGNAL. Not a test: it takes minutes,
-and asserts nothing but that the stacks become complete. The figures are for hooks/templates/README.rst. The scene "serial" has four real
-servers with a slow repository: how long the serial part takes with and without prefetch.
+A simulated server polls every 2 s, works for 1 s and signals with the agent's own code over HEAT_SIGNAL. Not a test: it
+takes minutes, and asserts nothing but that the stacks become complete. The figures are for hooks/templates/README.rst.
+The scene "serial" has four real servers with a slow repository: how long the serial part takes with and without
+prefetch.
 """
 
 import json
@@ -19,7 +21,7 @@ from heat.lab import Lab
 from os_update_agent.heat.deployment import parse
 from os_update_agent.heat.outcome import encode
 from os_update_agent.heat.signal import DELIVERED, send
-from os_update_agent.model import Outcome
+from os_update_agent.model.deliveries import Outcome
 
 HERE = Path(__file__).resolve().parent
 TEMPLATES = HERE.parents[1] / "hooks/templates"
@@ -81,11 +83,21 @@ def measure(lab: Lab, servers: Mapping[str, str], name: str, *, template: str, *
         members = list(fleet.members.values())
     stack.delete()
     signals, retries = (sum(getattr(member, what) for member in members) for what in ("signals", "retries"))
-    return [name, str(len(servers)), *(f"{seconds:.0f}" for seconds in took), str(most), str(signals), str(retries), str(len(fleet.faults))]
+    return [
+        name,
+        str(len(servers)),
+        *(f"{seconds:.0f}" for seconds in took),
+        str(most),
+        str(signals),
+        str(retries),
+        str(len(fleet.faults)),
+    ]
 
 
 def serial(lab: Lab, directory: Path, template: str) -> float:
-    """Seconds from the first server's update to the end of the last one's, with the real agent and a slow repository."""
+    """Seconds from the first server's update to the end of the last one's, with the real agent and a slow
+    repository.
+    """
     heat = Heat(lab)
     release = Release(directory / "release")
     with Fleet(lab, directory, release) as fleet, FileServer(release, SLOW_SECONDS) as served:
@@ -94,7 +106,9 @@ def serial(lab: Lab, directory: Path, template: str) -> float:
         for name, server in servers.items():
             fleet.join(name, server).use_source(*served.lines())
         environment = [str(TEMPLATES / "environment.yaml")]
-        stack = heat.create(directory.name, str(TEMPLATES / template), environments=environment, servers=servers, update_after_time="v1")
+        stack = heat.create(
+            directory.name, str(TEMPLATES / template), environments=environment, servers=servers, update_after_time="v1"
+        )
         fleet.forget()
         stack.update(update_after_time="v2")
         stack.wait_for("UPDATE_COMPLETE", patience=PATIENCE)
@@ -110,7 +124,10 @@ def main() -> None:
     print("scene        servers  create s  update s  at once  signals  retries  poll faults", flush=True)
     with tempfile.TemporaryDirectory(prefix="heat-scale-") as directory, Lab(Path(directory)) as lab:
         for template in SERIAL if SERIAL_SCENE in wanted else ():
-            print(f"{template}: {serial(lab, Path(directory) / template.partition('.')[0], template):.0f} s serial", flush=True)
+            print(
+                f"{template}: {serial(lab, Path(directory) / template.partition('.')[0], template):.0f} s serial",
+                flush=True,
+            )
         made = Heat(lab).create("servers", str(HERE / "templates/servers.yaml"), count=count)
         servers = {f"server{number:02d}": server for number, server in enumerate(made.output("servers"))}
         for name in [one for one in wanted if one in SCENES]:

@@ -1,6 +1,7 @@
 """A server of a stack: what polls Heat in it, and the packages that it has.
 
-The stack knows it as an OS::Heat::DeployedServer, which is a server that Heat has not made; what would be the image is a directory here.
+The stack knows it as an OS::Heat::DeployedServer, which is a server that Heat has not made; what would be the image is
+a directory here.
 """
 
 import os
@@ -13,9 +14,9 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from chain.guest import Guest, write
 from heat.client import wait_until
-from os_update_agent.demo.repository import Deb, Repository
 from os_update_agent.ledger import Ledger
-from os_update_agent.model import OwedSignal
+from os_update_agent.model.deliveries import OwedSignal
+from os_update_agent.testing.repository import Deb, Repository
 from packages.aptroot import AptRoot
 from packages.node import Template
 
@@ -30,7 +31,9 @@ rm -f {held} {go}
 
 
 class Server(Guest):
-    """``occ`` is the attribute os_collect_config of its DeployedServer. A context manager: it polls in between, as a daemon would."""
+    """``occ`` is the attribute os_collect_config of its DeployedServer. A context manager: it polls in between, as a
+    daemon would.
+    """
 
     def __init__(self, directory: Path, template: Template, occ: Mapping[str, Any]) -> None:
         self.occ = occ
@@ -48,7 +51,11 @@ class Server(Guest):
         lines: List[str] = []
         for section in ("heat", "cfn"):
             given = self.occ.get(section) or {}
-            lines += [f"[{section}]", *(f"{name} = {str(value).replace('$', '$$')}" for name, value in given.items())] if given else []
+            lines += (
+                [f"[{section}]", *(f"{name} = {str(value).replace('$', '$$')}" for name, value in given.items())]
+                if given
+                else []
+            )
         return "".join(f"{line}\n" for line in lines)
 
     # --- its packages
@@ -82,7 +89,12 @@ class Server(Guest):
     def start_polling(self) -> None:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                self._daemon(), env=self.environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+                self._daemon(),
+                env=self.environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
 
     def stop_polling(self) -> None:
@@ -97,7 +109,15 @@ class Server(Guest):
         """os-collect-config as its service runs it, but for the directories and a shorter pause."""
         argv = [one for one in self.collect_argv() if one != "--one-time"]
         # It would poll for ever if the tests were killed.
-        return ["setpriv", "--pdeathsig", "KILL", *argv[: -len(self.collectors)], "--polling-interval", "1", *self.collectors]
+        return [
+            "setpriv",
+            "--pdeathsig",
+            "KILL",
+            *argv[: -len(self.collectors)],
+            "--polling-interval",
+            "1",
+            *self.collectors,
+        ]
 
     def _end_workers(self) -> None:
         """A worker outlives os-collect-config, as it is meant to."""

@@ -1,4 +1,5 @@
-"""The templates that users copy, unchanged, on a real Heat with several servers: who hears what, how many at once, and what comes back.
+"""The templates that users copy, unchanged, on a real Heat with several servers: who hears what, how many at once, and
+what comes back.
 
 Heat mostly waits, so the scenes play at the same time; each test is one of them.
 """
@@ -44,9 +45,13 @@ class Scene:
         return servers
 
     def create(self, template: str, *, makes: int = 0, **parameters: Any) -> None:
-        """The stack of a shipped template, complete: its first value is the baseline everywhere. ``makes`` servers are its own."""
+        """The stack of a shipped template, complete: its first value is the baseline everywhere. ``makes`` servers are
+        its own.
+        """
         parameters = {"update_after_time": V1, **parameters}
-        self.stack = self.heat.create(self.name, str(TEMPLATES / template), environments=ENVIRONMENTS, wait=False, **parameters)
+        self.stack = self.heat.create(
+            self.name, str(TEMPLATES / template), environments=ENVIRONMENTS, wait=False, **parameters
+        )
         self.stacks.append(self.stack)
         if makes:
             self.fleet.join_all(self.stack, makes)
@@ -87,7 +92,9 @@ def told(heard: List[Heard], value: str) -> Dict[str, str]:
 
 
 def fails_in_the_middle(scene: Scene, order: List[str], batch: int = 2) -> None:
-    """Four servers, one at a time, in this order; the third is not well. What a rollback gives to each, and that a second try works."""
+    """Four servers, one at a time, in this order; the third is not well. What a rollback gives to each, and that a
+    second try works.
+    """
     members = scene.fleet.members
     assert scene.versions() == [ONE] * 4
     members[order[2]].be_ill()
@@ -110,7 +117,12 @@ def deployment_group(scene: Scene) -> None:
     fails_in_the_middle(scene, ["server3", "server2", "server1", "server0"])
     said = scene.stack.output("stdouts")
     # Where it was reached before the rollback, its state is restored.
-    assert [said[name].partition(" '")[0] for name in sorted(said)] == ["updated to", "updated to", "restored", "restored"]
+    assert [said[name].partition(" '")[0] for name in sorted(said)] == [
+        "updated to",
+        "updated to",
+        "restored",
+        "restored",
+    ]
 
     # Without a rollback the same value again goes on where it has stopped.
     members = scene.fleet.members
@@ -135,7 +147,9 @@ def resource_group(scene: Scene) -> None:
 def autoscaled_servers(scene: Scene) -> None:
     scene.create("autoscaled-servers.yaml", makes=4, desired_capacity=4)
     by_id = {member.server: name for name, member in scene.fleet.members.items()}
-    fails_in_the_middle(scene, [by_id[server] for _, server in sorted(scene.stack.output("servers").items(), reverse=True)])
+    fails_in_the_middle(
+        scene, [by_id[server] for _, server in sorted(scene.stack.output("servers").items(), reverse=True)]
+    )
 
 
 def autoscaling_group(scene: Scene) -> None:
@@ -150,7 +164,9 @@ def autoscaling_group(scene: Scene) -> None:
         member.offer(3)
     scene.fleet.members[order[2]].be_ill(once=True)
     heard = scene.update(V3, "ROLLBACK_COMPLETE", rollback=True)
-    assert [str(one) for one in heard] == [*(f"{name}:UPDATE:{V3}" for name in order[:3]), f"{order[2]}:CREATE:{V3}"], scene.story()
+    assert [str(one) for one in heard] == [*(f"{name}:UPDATE:{V3}" for name in order[:3]), f"{order[2]}:CREATE:{V3}"], (
+        scene.story()
+    )
     versions = scene.fleet.versions()
     assert [versions[name] for name in order] == [THREE, THREE, THREE, TWO]
 
@@ -182,7 +198,9 @@ def one_by_one(scene: Scene) -> None:
 def roles_in_order(scene: Scene) -> None:
     ids = scene.servers(4)
     roles = {"first": ["server0", "server1"], "second": ["server2"], "third": ["server3"]}
-    scene.create("roles-in-order.yaml", batch=2, **{role: {name: ids[name] for name in those} for role, those in roles.items()})
+    scene.create(
+        "roles-in-order.yaml", batch=2, **{role: {name: ids[name] for name in those} for role, those in roles.items()}
+    )
     role_of = {name: role for role, those in roles.items() for name in those}
 
     def order(heard: List[Heard]) -> List[str]:
@@ -195,7 +213,9 @@ def roles_in_order(scene: Scene) -> None:
 
     scene.fleet.members["server2"].use_source("deb [trusted=yes] http://127.0.0.1:9 ./")
     heard = scene.update(V3, "ROLLBACK_COMPLETE", rollback=True, reverse=True)
-    assert [str(one) for one in heard if one.value == V3] == [f"server3:UPDATE:{V3}", f"server2:UPDATE:{V3}"], scene.story()
+    assert [str(one) for one in heard if one.value == V3] == [f"server3:UPDATE:{V3}", f"server2:UPDATE:{V3}"], (
+        scene.story()
+    )
     assert told(heard, V2) == {"server2": "CREATE", "server3": "UPDATE"}, scene.story()
     assert order([one for one in heard if one.value == V2]) == ["second", "third"]
     assert scene.versions() == [TWO] * 4
@@ -224,15 +244,21 @@ def phases(scene: Scene) -> None:
         database_record=f"{directory}/record/database",
     )
     # The clients have packages of their own, the servers those of all.
-    told = {one["name"]: one["options"] for name in ("server0", "server1") for one in scene.stack.deployments(ids[name])}
+    told = {
+        one["name"]: one["options"] for name in ("server0", "server1") for one in scene.stack.deployments(ids[name])
+    }
     assert [told[phase]["packages"] for phase in ("10-clients", "20-servers")] == [["*"], ["app", "lib"]]
     servers = [scene.fleet.members[name] for name in ("server1", "server2")]
     assert [member.services.calls() for member in servers] == [[], []] and not calls.exists()
 
     fuse.touch()
     heard = scene.update(V2, "ROLLBACK_COMPLETE", rollback=True)
-    assert names_by_phase(heard, V2) == [{"server0"}, {"server1", "server2"}, {"server1", "server2"}, {"server1"}], scene.story()
-    assert names_by_phase(heard, V1) == [{"server0"}, {"server1", "server2"}, {"server1", "server2"}, {"server1"}], scene.story()
+    assert names_by_phase(heard, V2) == [{"server0"}, {"server1", "server2"}, {"server1", "server2"}, {"server1"}], (
+        scene.story()
+    )
+    assert names_by_phase(heard, V1) == [{"server0"}, {"server1", "server2"}, {"server1", "server2"}, {"server1"}], (
+        scene.story()
+    )
     assert [member.services.calls() for member in servers] == [["stop -- web.service", "start -- web.service"]] * 2
     assert [member.services.state("web.service") for member in servers] == ["active"] * 2
     assert calls.read_text(encoding="utf-8") == "upgrade\n"
@@ -254,7 +280,9 @@ def phases(scene: Scene) -> None:
 
 
 def names_by_phase(heard: List[Heard], value: str) -> List[Set[str]]:
-    """The members of each phase, which a value has to go through one after the other: a phase that comes twice is two phases."""
+    """The members of each phase, which a value has to go through one after the other: a phase that comes twice is two
+    phases.
+    """
     found: List[Set[str]] = []
     last = ""
     for one in heard:
@@ -267,7 +295,9 @@ def names_by_phase(heard: List[Heard], value: str) -> List[Set[str]]:
 
 
 def prefetch_then_roll(scene: Scene) -> None:
-    """In the serial phase no package file is asked for, and in no rollback: in a try that fails in the middle, and in the next one."""
+    """In the serial phase no package file is asked for, and in no rollback: in a try that fails in the middle, and in
+    the next one.
+    """
     with FileServer(scene.fleet.release) as served:
         scene.create("prefetch-then-roll.yaml", servers=scene.servers(4))
         members = scene.fleet.members
@@ -324,7 +354,9 @@ def seed(scene: Scene) -> None:
 
 
 def update_packages(scene: Scene) -> None:
-    """The script that drives a stack: to the end; and until its check fails, when it cancels and tells what has become of it."""
+    """The script that drives a stack: to the end; and until its check fails, when it cancels and tells what has become
+    of it.
+    """
     scene.create("one-by-one.yaml", servers=",".join(scene.servers(2).values()))
     fuse, go = scene.fleet.directory / "fuse", scene.fleet.directory / "go"
     environment = {"PAUSE": "1", "PATIENCE": "3600", "CHECK": f"test ! -e {fuse}"}
@@ -332,7 +364,11 @@ def update_packages(scene: Scene) -> None:
     def drive(value: str) -> "subprocess.Popen[str]":
         script = f". {scene.heat.lab.directory}/openrc; exec {TEMPLATES}/update-packages.sh {scene.name} {value}"
         return subprocess.Popen(
-            ["sh", "-c", script], env={**os.environ, **environment}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            ["sh", "-c", script],
+            env={**os.environ, **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
 
     def end_of(process: "subprocess.Popen[str]") -> Tuple[int, str, str]:
@@ -350,7 +386,9 @@ def update_packages(scene: Scene) -> None:
     for member in scene.fleet.members.values():
         member.offer(3)
     held = scene.fleet.directory / "held"
-    scene.fleet.members["server0"].step("pre-update.d/10-hold", f"touch {held}; while [ ! -e {go} ]; do sleep 0.2; done")
+    scene.fleet.members["server0"].step(
+        "pre-update.d/10-hold", f"touch {held}; while [ ! -e {go} ]; do sleep 0.2; done"
+    )
     scene.fleet.forget()
     process = drive(V3)
     try:
@@ -386,9 +424,15 @@ SCENES: Sequence[Callable[[Scene], None]] = (
 
 
 @pytest.fixture(scope="session")
-def played(request: pytest.FixtureRequest, lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dict[str, Future[None]]]:
+def played(
+    request: pytest.FixtureRequest, lab: Lab, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Dict[str, Future[None]]]:
     """The scenes that this run of the tests asks for, at the same time."""
-    wanted = {item.callspec.params["scene"].__name__ for item in request.session.items if "played" in getattr(item, "fixturenames", ())}
+    wanted = {
+        item.callspec.params["scene"].__name__
+        for item in request.session.items
+        if "played" in getattr(item, "fixturenames", ())
+    }
     release = Release(tmp_path_factory.mktemp("release"))
 
     def play(scene: Callable[[Scene], None]) -> None:

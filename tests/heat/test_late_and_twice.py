@@ -1,4 +1,6 @@
-"""Results that come too late, over a URL that is refused by now, after a restart of the chain, or twice: none goes astray."""
+"""Results that come too late, over a URL that is refused by now, after a restart of the chain, or twice: none goes
+astray.
+"""
 
 import subprocess
 from typing import Iterator
@@ -10,7 +12,7 @@ from heat.client import inputs, wait_until
 from heat.conftest import NewOne
 from heat.lab import Lab
 from heat.one import CFN, V1, V2, V3
-from os_update_agent.demo.repository import Deb
+from os_update_agent.testing.repository import Deb
 from packages.node import VERSIONS_TWO
 
 
@@ -21,12 +23,15 @@ def no_url_is_valid(lab: Lab) -> Iterator[None]:
 
 
 def test_a_late_result_finishes_neither_the_rollback_nor_the_next_update(new_one: NewOne) -> None:
-    """Heat addresses a signal by the resource's name: what comes after the timeout would finish whatever is in progress under it."""
+    """Heat addresses a signal by the resource's name: what comes after the timeout would finish whatever is in progress
+    under it.
+    """
     back, on = new_one("back", rollback=True), new_one("on", **CFN)
     before = back.server.apt.state()
     for one in (back, on):
         one.server.offer_two()
-        # Behind the transaction: the rollback has only a minute too, and waits for the rest of this update. So it is let go first.
+        # Behind the transaction: the rollback has only a minute too, and waits for the rest of this update. So it is
+        # let go first.
         one.server.hold("health.d")
         one.update(V2, timeout=1)
     for one in (back, on):
@@ -50,7 +55,9 @@ def test_a_late_result_finishes_neither_the_rollback_nor_the_next_update(new_one
         assert [signal.standing for signal in one.server.signals()] == ["delivered", "superseded", "delivered"]
 
 
-@pytest.mark.parametrize(("config_transport", "way"), [("POLL_SERVER_CFN", "CFN_SIGNAL"), ("POLL_SERVER_HEAT", "HEAT_SIGNAL")])
+@pytest.mark.parametrize(
+    ("config_transport", "way"), [("POLL_SERVER_CFN", "CFN_SIGNAL"), ("POLL_SERVER_HEAT", "HEAT_SIGNAL")]
+)
 def test_a_result_whose_url_has_expired_goes_another_way(
     lab: Lab, new_one: NewOne, no_url_is_valid: None, config_transport: str, way: str
 ) -> None:
@@ -70,7 +77,9 @@ def test_a_result_whose_url_has_expired_goes_another_way(
 
 
 def test_an_update_survives_a_restart_of_its_chain(new_one: NewOne) -> None:
-    """As when an update brings a new os-collect-config: systemd ends the service, and heat-config does not run the hook again."""
+    """As when an update brings a new os-collect-config: systemd ends the service, and heat-config does not run the hook
+    again.
+    """
     one = new_one()
     one.server.offer_two()
     one.server.hold()

@@ -1,4 +1,6 @@
-"""One server: a real Heat, the real chain and the real agent with real packages, in every way that a value can travel."""
+"""One server: a real Heat, the real chain and the real agent with real packages, in every way that a value can
+travel.
+"""
 
 from typing import Any, Dict
 
@@ -7,7 +9,7 @@ import pytest
 from heat.client import Stack, wait_until
 from heat.conftest import NewOne
 from heat.one import CFN, V1, V2, V3
-from os_update_agent.demo.repository import Deb
+from os_update_agent.testing.repository import Deb
 from packages.node import VERSIONS_ONE, VERSIONS_TWO
 
 BROKEN = Deb("tool", "3.0-1", scripts={"postinst": "echo the tool cannot be set up >&2; exit 3"})
@@ -55,7 +57,9 @@ def test_a_failing_package_is_told_and_undone_and_the_same_value_can_be_tried_ag
     one.update(V2)
     stack.wait_for("UPDATE_FAILED")
     assert server.apt.state() == before
-    assert "tool: installed tool package post-installation script subprocess returned error exit status 3" in stack.reason
+    assert (
+        "tool: installed tool package post-installation script subprocess returned error exit status 3" in stack.reason
+    )
     assert "the update was undone: the node has the packages that it had before" in stack.reason
     assert "the tool cannot be set up" in stack.output("stderr")
 
@@ -73,7 +77,9 @@ def test_a_failing_package_is_told_and_undone_and_the_same_value_can_be_tried_ag
 
 @pytest.mark.parametrize(("options", "ways"), [({}, {}), (KEEP, CFN)], ids=["undone", "left-as-it-is"])
 def test_a_rollback_of_the_server_that_failed(new_one: NewOne, options: Dict[str, Any], ways: Dict[str, str]) -> None:
-    """It arrives as CREATE, because Heat replaces a failed deployment; where the agent has left the failure, it is what restores."""
+    """It arrives as CREATE, because Heat replaces a failed deployment; where the agent has left the failure, it is what
+    restores.
+    """
     one = new_one(rollback=True, options=options, **ways)
     stack, server = one.stack, one.server
     before, digest = server.apt.state(), stack.output("state_digest")
@@ -135,7 +141,9 @@ def test_an_update_that_is_cancelled_without_rollback_goes_on_and_the_next_value
     stack.cancel(rollback=False)
     stack.wait_for("UPDATE_FAILED")
     stack.wait_until_cancelled(underway)
-    wait_until(lambda: stack.resource("update").resource_status == "UPDATE_FAILED", "Heat to wait no longer", stack.story)
+    wait_until(
+        lambda: stack.resource("update").resource_status == "UPDATE_FAILED", "Heat to wait no longer", stack.story
+    )
     assert server.apt.state() == before
     with stack.comes_to_wait(underway):
         one.update(V3)

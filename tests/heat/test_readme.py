@@ -1,4 +1,6 @@
-"""What the README says for a user of Heat, with the real openstack command: its template, its commands in their order."""
+"""What the README says for a user of Heat, with the real openstack command: its template, its commands in their
+order.
+"""
 
 import re
 import shlex
@@ -53,7 +55,12 @@ class Operator:
             command = command.replace(name, value)
         shell = f". {shlex.quote(str(self.lab.directory / 'openrc'))} && {command}"
         done = subprocess.run(
-            ["bash", "-c", shell], cwd=self.directory, stdin=subprocess.DEVNULL, capture_output=True, encoding="utf-8", timeout=300
+            ["bash", "-c", shell],
+            cwd=self.directory,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            encoding="utf-8",
+            timeout=300,
         )
         assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
         return done.stdout
@@ -73,7 +80,9 @@ def named_stack(heat: Heat) -> Iterator[Stack]:
     stack.delete()
 
 
-def test_the_template_and_the_commands_of_the_readme(operator: Operator, new_server: NewServer, named_stack: Stack) -> None:
+def test_the_template_and_the_commands_of_the_readme(
+    operator: Operator, new_server: NewServer, named_stack: Stack
+) -> None:
     operator.types("stack create")
     server = new_server(named_stack.wait_for_output("os_collect_config"))
     named_stack.wait_for("CREATE_COMPLETE")

@@ -1,4 +1,6 @@
-"""Every shipped template is one that a real Heat takes, with the environment that is shipped with it; and the scripts in them."""
+"""Every shipped template is one that a real Heat takes, with the environment that is shipped with it; and the scripts
+in them.
+"""
 
 import os
 import subprocess
@@ -24,11 +26,22 @@ PARAMETERS: Dict[str, Dict[str, Any]] = {"one-by-one.yaml": {"servers": "id-1,id
 
 @pytest.fixture
 def nova(lab: Lab) -> Iterator[None]:
-    """An entry in the catalogue, for without one Heat does not know OS::Nova::Server at all. Nothing answers there, and nobody asks."""
+    """An entry in the catalogue, for without one Heat does not know OS::Nova::Server at all. Nothing answers there, and
+    nobody asks.
+    """
     names = {"username": "admin", "password": "secret", "project_name": "admin"}
-    admin = session.Session(auth=v3.Password(auth_url=lab.keystone_url, user_domain_id="default", project_domain_id="default", **names))
-    service = admin.post(f"{lab.keystone_url}/services", json={"service": {"type": "compute", "name": "nova"}}).json()["service"]
-    endpoint = {"service_id": service["id"], "interface": "public", "region_id": "RegionOne", "url": "http://127.0.0.1:9/v2.1"}
+    admin = session.Session(
+        auth=v3.Password(auth_url=lab.keystone_url, user_domain_id="default", project_domain_id="default", **names)
+    )
+    service = admin.post(f"{lab.keystone_url}/services", json={"service": {"type": "compute", "name": "nova"}}).json()[
+        "service"
+    ]
+    endpoint = {
+        "service_id": service["id"],
+        "interface": "public",
+        "region_id": "RegionOne",
+        "url": "http://127.0.0.1:9/v2.1",
+    }
     admin.post(f"{lab.keystone_url}/endpoints", json={"endpoint": endpoint})
     yield
     admin.delete(f"{lab.keystone_url}/services/{service['id']}")
@@ -36,7 +49,9 @@ def nova(lab: Lab) -> Iterator[None]:
 
 def validated(heat: Heat, name: str, *environments: str) -> Dict[str, Any]:
     files, template = template_utils.get_template_contents(str(TEMPLATES / name))
-    more, environment = template_utils.process_multiple_environments_and_files([str(TEMPLATES / one) for one in environments])
+    more, environment = template_utils.process_multiple_environments_and_files(
+        [str(TEMPLATES / one) for one in environments]
+    )
     environment = {**environment, "parameters": PARAMETERS.get(name, {})}
     return dict(heat.api.stacks.validate(template=template, files={**files, **more}, environment=environment))
 
@@ -62,11 +77,17 @@ def test_the_database_goes_back_one_upgrade_after_the_other(tmp_path: Path) -> N
     phases = yaml.safe_load((TEMPLATES / "phases.yaml").read_text(encoding="utf-8"))
     script = phases["resources"]["database_config"]["properties"]["config"]
     calls, fuse = tmp_path / "calls", tmp_path / "fuse"
-    given = {"upgrade": f"echo upgrade >> {calls}", "back": f"test ! -e {fuse} && echo back >> {calls}", "record": f"{tmp_path}/record"}
+    given = {
+        "upgrade": f"echo upgrade >> {calls}",
+        "back": f"test ! -e {fuse} && echo back >> {calls}",
+        "record": f"{tmp_path}/record",
+    }
 
     def deliver(value: str, action: str = "UPDATE") -> str:
         environment = {**os.environ, **given, "update_after_time": value, "deploy_action": action}
-        status = subprocess.run(["sh", "-c", script], env=environment, capture_output=True, timeout=60, check=False).returncode
+        status = subprocess.run(
+            ["sh", "-c", script], env=environment, capture_output=True, timeout=60, check=False
+        ).returncode
         said = calls.read_text(encoding="utf-8").split() if calls.exists() else []
         calls.unlink(missing_ok=True)
         return " ".join([*said, "failed" if status else "done"])

@@ -1,7 +1,8 @@
 """The image of the tests, built once from this checkout by elements/build and kept: python -m image.build
 
-It holds the agent, the test-element of heat-config-package-update (which must pass, or there is no image), another hook of heat-agents,
-and nothing of this machine. OS_UPDATE_AGENT_IMAGE_RELEASE=bookworm makes it one of Debian 12, for all tests of this folder.
+It holds the agent, the test-element of heat-config-package-update (which must pass, or there is no image), another hook
+of heat-agents, and nothing of this machine. OS_UPDATE_AGENT_IMAGE_RELEASE=bookworm makes it one of Debian 12, for all
+tests of this folder.
 """
 
 import fcntl
@@ -28,7 +29,9 @@ CANARY = "dGhlLXNlY3JldC1vZi10aGUtYnVpbGRlcg"
 
 @dataclass(frozen=True)
 class Built:
-    """An image: its root file system, the log of its build, and the sizes of its files before and after the element's install step."""
+    """An image: its root file system, the log of its build, and the sizes of its files before and after the element's
+    install step.
+    """
 
     root: Path
     log: Path
@@ -37,7 +40,9 @@ class Built:
 
 
 def work() -> Path:
-    """Where the build and its caches lie; must not be on an overlay, because machines are booted from the root there."""
+    """Where the build and its caches lie; must not be on an overlay, because machines are booted from the root
+    there.
+    """
     return Path(os.environ.get("OS_UPDATE_AGENT_IMAGE_WORK") or CHECKOUT / ".test-venv/image").absolute()
 
 
@@ -54,7 +59,12 @@ def built() -> Built:
             file.truncate(0)
             _build(directory)
             file.write(wanted)
-    return Built(directory / "root", directory / "build.log", _sizes(directory / "measure-before"), _sizes(directory / "measure-after"))
+    return Built(
+        directory / "root",
+        directory / "build.log",
+        _sizes(directory / "measure-before"),
+        _sizes(directory / "measure-after"),
+    )
 
 
 def fingerprint() -> str:
@@ -69,7 +79,11 @@ def _files() -> Iterator[Path]:
     for name in SOURCES:
         path = CHECKOUT / name
         found = sorted(path.rglob("*")) if path.is_dir() else [path]
-        yield from (file for file in found if file.is_file() and "__pycache__" not in file.parts and ".egg-info" not in str(file))
+        yield from (
+            file
+            for file in found
+            if file.is_file() and "__pycache__" not in file.parts and ".egg-info" not in str(file)
+        )
 
 
 def _build(directory: Path) -> None:

@@ -1,7 +1,9 @@
-"""What a guest under QEMU sees of its cloud: a configuration drive as OpenStack makes it, and, at one address, Heat and a repository.
+"""What a guest under QEMU sees of its cloud: a configuration drive as OpenStack makes it, and, at one address, Heat and
+a repository.
 
-The first metadata reach the guest as Heat sends them: cloud-init writes them to ``cfn-init-data``, os-collect-config's collector
-``heat_local`` finds them there, and os-apply-config makes /etc/os-collect-config.conf of them. They name this server for all that follows.
+The first metadata reach the guest as Heat sends them: cloud-init writes them to ``cfn-init-data``, os-collect-config's
+collector ``heat_local`` finds them there, and os-apply-config makes /etc/os-collect-config.conf of them. They name this
+server for all that follows.
 """
 
 import json
@@ -11,7 +13,7 @@ from pathlib import Path
 from typing import Any, Dict, List
 from urllib.parse import unquote
 
-from os_update_agent.demo.receiver import Reply, Request
+from os_update_agent.testing.receiver import Reply, Request
 
 # The one address that the guest sees.
 HOST = "http://10.0.2.100/"
@@ -47,7 +49,9 @@ echo "GRUB_DEFAULT='$menu'" > /etc/default/grub.d/pinned.cfg
 
 
 class Cloud:
-    """Answers the guest. ``boots`` is what it told of each boot, ``signals`` what Heat was told about each deployment."""
+    """Answers the guest. ``boots`` is what it told of each boot, ``signals`` what Heat was told about each
+    deployment.
+    """
 
     def __init__(self, www: Path) -> None:
         self.www = www
@@ -67,9 +71,21 @@ class Cloud:
             "deploy_signal_id": f"{HOST}signal/{config_id}",
             "deploy_signal_verb": "POST",
         }
-        inputs = [{"name": name, "type": "String", "value": text} for name, text in {"update_after_time": value, **added}.items()]
-        outputs = [{"name": name, "type": "String", "error_output": False} for name in ("changes", "reboot_required", "restorable")]
-        common = {"name": "update", "group": "package-update", "creation_time": "2026-11-22T09:56:42Z", "config": "", "outputs": outputs}
+        inputs = [
+            {"name": name, "type": "String", "value": text}
+            for name, text in {"update_after_time": value, **added}.items()
+        ]
+        outputs = [
+            {"name": name, "type": "String", "error_output": False}
+            for name in ("changes", "reboot_required", "restorable")
+        ]
+        common = {
+            "name": "update",
+            "group": "package-update",
+            "creation_time": "2026-11-22T09:56:42Z",
+            "config": "",
+            "outputs": outputs,
+        }
         self.deployments = [{"id": config_id, "inputs": inputs, "options": options, **common}]
         return config_id
 
@@ -107,7 +123,9 @@ class Cloud:
         }
         latest = directory / "openstack/latest"
         latest.mkdir(parents=True)
-        (latest / "meta_data.json").write_text(json.dumps({"uuid": str(uuid.uuid4()), "hostname": "guest", "name": "guest"}))
+        (latest / "meta_data.json").write_text(
+            json.dumps({"uuid": str(uuid.uuid4()), "hostname": "guest", "name": "guest"})
+        )
         (latest / "network_data.json").write_text(json.dumps(network))
         # JSON is YAML.
         (latest / "user_data").write_text("#cloud-config\n" + json.dumps({"write_files": written}))

@@ -1,7 +1,8 @@
 """The test-elements as diskimage-builder runs its own: its tests/run_functests.sh, unchanged. python -m image.functests
 
-Not part of tests/run: the image of the other tests holds the same test-element, and one more build takes two minutes. The script is only in
-diskimage-builder's source archive, and looks only among diskimage-builder's own elements; so ours are linked into an installation of it.
+Not part of tests/run: the image of the other tests holds the same test-element, and one more build takes two minutes.
+The script is only in diskimage-builder's source archive, and looks only among diskimage-builder's own elements; so ours
+are linked into an installation of it.
 """
 
 import os
@@ -27,10 +28,14 @@ def main() -> None:
         script = prepare(scratch)
         environment = _environment(scratch)
         argv = ["bash", str(script), "-L", str(scratch / "logs"), *TESTS]
-        done = subprocess.run(argv, cwd=scratch, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+        done = subprocess.run(
+            argv, cwd=scratch, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
+        )
         passed = [line for line in done.stdout.splitlines() if line.startswith("PASS: ")]
         if done.returncode != 0 or len(passed) != len(TESTS):
-            logs = "".join(path.read_text(encoding="utf-8", errors="replace")[-6000:] for path in (scratch / "logs").glob("*.log"))
+            logs = "".join(
+                path.read_text(encoding="utf-8", errors="replace")[-6000:] for path in (scratch / "logs").glob("*.log")
+            )
             sys.exit(f"{logs}\n{done.stdout[-3000:]}")
         print("\n".join(passed))
     finally:
@@ -40,10 +45,15 @@ def main() -> None:
 def prepare(scratch: Path) -> Path:
     """Install diskimage-builder below the directory, with our elements among its own; the path of its script."""
     pip = [str(scratch / "venv/bin/python"), "-m", "pip", "--disable-pip-version-check"]
-    pinned = next(line for line in (ELEMENTS / "versions.txt").read_text().splitlines() if line.startswith("diskimage-builder=="))
+    pinned = next(
+        line for line in (ELEMENTS / "versions.txt").read_text().splitlines() if line.startswith("diskimage-builder==")
+    )
     subprocess.run([sys.executable, "-m", "venv", str(scratch / "venv")], check=True)
     subprocess.run([*pip, "install", "-q", pinned], check=True)
-    subprocess.run([*pip, "download", "-q", "--no-deps", "--no-binary", "diskimage-builder", "-d", str(scratch), pinned], check=True)
+    subprocess.run(
+        [*pip, "download", "-q", "--no-deps", "--no-binary", "diskimage-builder", "-d", str(scratch), pinned],
+        check=True,
+    )
     archive = next(scratch.glob("diskimage*.tar.gz"))
     subprocess.run(["tar", "-C", str(scratch), "--no-same-owner", "-xf", str(archive)], check=True)
     theirs = next((scratch / "venv/lib").glob("python3*/site-packages/diskimage_builder/elements"))
@@ -56,7 +66,11 @@ def _environment(scratch: Path) -> Dict[str, str]:
     """Nothing of ours but where things are; the release is the test-element's own."""
     found = mirrors()
     return {
-        **{"PATH": f"{scratch / 'venv/bin'}:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": str(scratch), "USER": os.environ.get("USER", "root")},
+        **{
+            "PATH": f"{scratch / 'venv/bin'}:/usr/sbin:/usr/bin:/sbin:/bin",
+            "HOME": str(scratch),
+            "USER": os.environ.get("USER", "root"),
+        },
         **{"DIB_DISTRIBUTION_MIRROR": found.main, "DIB_DEBIAN_SECURITY_MIRROR": found.security, "DIB_RELEASE": RELEASE},
         **{"DIB_IMAGE_CACHE": str(work() / "cache"), "TMP_DIR": str(scratch), "TERM": "dumb"},
         "DIB_OS_CONFIG_AGENTS_WHEELS": str(work() / f"wheels-{RELEASE}"),

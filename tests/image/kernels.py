@@ -1,6 +1,8 @@
-"""A disk image with the kernel of the release as it came out, and the packages of a newer kernel: both real, at any date.
+"""A disk image with the kernel of the release as it came out, and the packages of a newer kernel: both real, at any
+date.
 
-The newer one is in the release's security updates; in the days after a point release, when there is none, in its backports.
+The newer one is in the release's security updates; in the days after a point release, when there is none, in its
+backports.
 """
 
 import re
@@ -32,16 +34,21 @@ def mirrors() -> Mirrors:
 
 
 def fetch_newer(release: str, directory: Path, suite: str = "") -> List[Path]:
-    """Download the packages of a kernel newer than the release's own into the directory; from the first of the release's suites that
-    has one, or from ``suite``. Raises LookupError when there is none."""
+    """Download the packages of a kernel newer than the release's own into the directory; from the first of the
+    release's suites that has one, or from ``suite``. Raises LookupError when there is none."""
     found = mirrors()
     suites = {release: found.main, f"{release}-security": found.security, f"{release}-backports": found.main}
     apt = _Apt(directory / "apt", suites)
     versions = {each: apt.version(each) for each in suites}
-    newer = [each for each in suites if each != release and _is_newer(versions[each], versions[release]) and suite in ("", each)]
+    newer = [
+        each
+        for each in suites
+        if each != release and _is_newer(versions[each], versions[release]) and suite in ("", each)
+    ]
     if not newer:
         raise LookupError(f"no kernel newer than that of {release} ({versions[release]}): {versions}")
-    # Everything that the kernel's source has, and nothing else: the rest is in the image, or the guest says what it lacks.
+    # Everything that the kernel's source has, and nothing else: the rest is in the image, or the guest says what it
+    # lacks.
     apt.download([package for package in apt.would_install(newer[0]) if package.startswith("linux-")], directory)
     return sorted(directory.glob("*.deb"))
 

@@ -4,7 +4,7 @@ import json
 import uuid
 from typing import Any, Dict, List, Mapping, Optional
 
-from os_update_agent.demo.repository import Deb, Repository
+from os_update_agent.testing.repository import Deb, Repository
 from systemd.machine import Machine, wait_for
 
 # What waits for a network, for time, or for the kernel's iSCSI, which there are none of.
@@ -26,7 +26,9 @@ class Node:
         machine.write("/var/lib/heat-cfntools/cfn-init-data", json.dumps(self._metadata()), 0o600)
         for source in machine.path("/etc/apt/sources.list.d").glob("*.list"):
             source.unlink()
-        machine.write("/etc/apt/sources.list.d/test.list", f"{self.repository.source_line(machine.url + 'repository')}\n")
+        machine.write(
+            "/etc/apt/sources.list.d/test.list", f"{self.repository.source_line(machine.url + 'repository')}\n"
+        )
         self.publish(Deb("webapp", "1.0-1"))
         self.deliver()
 
@@ -35,7 +37,13 @@ class Node:
         self.repository.publish()
 
     def deployment(
-        self, value: str, action: str, options: Optional[Mapping[str, Any]] = None, *, group: str = "package-update", config: str = ""
+        self,
+        value: str,
+        action: str,
+        options: Optional[Mapping[str, Any]] = None,
+        *,
+        group: str = "package-update",
+        config: str = "",
     ) -> Json:
         """A delivery as Heat makes it, with a config id and a signal URL of its own."""
         config_id = str(uuid.uuid4())
@@ -61,14 +69,20 @@ class Node:
         }
 
     def deliver(self, *deployments: Json, **keys: Any) -> None:
-        """Put the deployments, and nothing else, into the server's metadata; ``keys`` are further keys, with "_" for "-"."""
+        """Put the deployments, and nothing else, into the server's metadata; ``keys`` are further keys, with "_" for
+        "-".
+        """
         metadata = self._metadata(*deployments, **{name.replace("_", "-"): value for name, value in keys.items()})
         staging = self.machine.directory / "metadata.new"
         staging.write_text(json.dumps(metadata), encoding="utf-8")
         staging.replace(self.machine.directory / "www/metadata")
 
     def _metadata(self, *deployments: Json, **keys: Any) -> Json:
-        occ = {"collectors": ["request"], "polling_interval": 1, "request": {"metadata_url": f"{self.machine.url}metadata"}}
+        occ = {
+            "collectors": ["request"],
+            "polling_interval": 1,
+            "request": {"metadata_url": f"{self.machine.url}metadata"},
+        }
         return {"deployments": list(deployments), "os-collect-config": occ, **keys}
 
     def signals(self, deployment: Json) -> List[Json]:
@@ -86,7 +100,9 @@ class Node:
 
     def hook(self, deployment: Json) -> Json:
         """The hook's answer to a deployment that is given to it by hand."""
-        answer: Json = json.loads(self.machine.run("/usr/libexec/heat-config/hooks/package-update", stdin=json.dumps(deployment)).stdout)
+        answer: Json = json.loads(
+            self.machine.run("/usr/libexec/heat-config/hooks/package-update", stdin=json.dumps(deployment)).stdout
+        )
         return answer
 
     def status(self) -> Json:

@@ -20,7 +20,9 @@ ROOTS = (ELEMENTS, CHECKOUT / "tests/image", CHECKOUT / "agent", CHECKOUT / "hoo
 
 def scripts() -> List[Path]:
     found = [path for root in ROOTS for path in sorted(root.rglob("*")) if path.is_file()]
-    return [path for path in found if path.suffix == ".bash" or path.read_bytes().startswith((b"#!/bin/bash", b"#!/bin/sh"))]
+    return [
+        path for path in found if path.suffix == ".bash" or path.read_bytes().startswith((b"#!/bin/bash", b"#!/bin/sh"))
+    ]
 
 
 def test_dib_lint_finds_nothing(tmp_path: Path) -> None:
@@ -34,7 +36,9 @@ def test_dib_lint_finds_nothing(tmp_path: Path) -> None:
     lint = shutil.which("dib-lint", path=environment["PATH"])
     assert lint, "install diskimage-builder into the environment of the tests"
     done = subprocess.run(["bash", lint], cwd=CHECKOUT, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, "\n".join(line for line in done.stdout.splitlines() if not line.startswith(("Checking", "Parsing")))
+    assert done.returncode == 0, "\n".join(
+        line for line in done.stdout.splitlines() if not line.startswith(("Checking", "Parsing"))
+    )
     assert "Skipping" not in done.stdout and f"Checking {ELEMENTS}/heat-config-package-update" in done.stdout
 
 
@@ -55,7 +59,9 @@ def test_what_is_named_in_the_map_is_installed_somewhere(element: str) -> None:
     assert names.exists() == wanted.exists()
     if names.exists():
         families = json.loads(names.read_text())["family"]
-        assert {package for family in families.values() for package in family} == set(yaml.safe_load(wanted.read_text()))
+        assert {package for family in families.values() for package in family} == set(
+            yaml.safe_load(wanted.read_text())
+        )
 
 
 def test_what_an_element_needs_is_ours_or_diskimage_builders() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from image.build import Built
 from image.node import BOOT_OPTIONS, SECRET, Node
-from os_update_agent.demo.repository import Deb
+from os_update_agent.testing.repository import Deb
 from systemd.machine import Machine, wait_for
 
 FIRST, SECOND = "2026-11-01T02:00:00Z", "2026-11-08T02:00:00Z"

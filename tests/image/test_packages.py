@@ -1,4 +1,6 @@
-"""The packages that the elements ask for: what diskimage-builder's own programs make of them on each distribution, and who needs them."""
+"""The packages that the elements ask for: what diskimage-builder's own programs make of them on each distribution, and
+who needs them.
+"""
 
 import ast
 import json
@@ -48,7 +50,13 @@ def test_every_distribution_gets_what_it_calls_them(distribution: str, tmp_path:
     found: Set[str] = set()
     for element, packages in wanted(distribution, tmp_path).items():
         # Without --missing-ok, which would take our name for theirs.
-        argv = [sys.executable, str(PROGRAMS / "pkg-map/bin/pkg-map"), "--pkg-map", str(ELEMENTS / element / "pkg-map"), *packages]
+        argv = [
+            sys.executable,
+            str(PROGRAMS / "pkg-map/bin/pkg-map"),
+            "--pkg-map",
+            str(ELEMENTS / element / "pkg-map"),
+            *packages,
+        ]
         done = subprocess.run([*argv, "--distro", distribution], capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         names = done.stdout.split()

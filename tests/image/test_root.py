@@ -1,4 +1,6 @@
-"""The image as it lies there: what is in it, with which modes, what is not in it, and how much of it is the element's."""
+"""The image as it lies there: what is in it, with which modes, what is not in it, and how much of it is the
+element's.
+"""
 
 import os
 import re
@@ -31,7 +33,9 @@ def test_the_hook_and_the_command_are_where_they_are_looked_for(image: Built) ->
     assert os.readlink(image.root / "usr/libexec/heat-config/hooks/package-update") == f"{VENV}/bin/package-update"
     assert os.readlink(image.root / "usr/local/bin/os-update-agent") == f"{VENV}/bin/os-update-agent"
     for program in ("os-collect-config", "os-refresh-config", "os-apply-config", "dib-run-parts", "heat-config-notify"):
-        assert subprocess.run(["chroot", image.root, "test", "-x", f"/usr/local/bin/{program}"]).returncode == 0, program
+        assert subprocess.run(["chroot", image.root, "test", "-x", f"/usr/local/bin/{program}"]).returncode == 0, (
+            program
+        )
 
 
 def test_the_modes_are_those_that_keep_secrets(image: Built) -> None:
@@ -45,7 +49,14 @@ def test_the_modes_are_those_that_keep_secrets(image: Built) -> None:
 
 
 def test_nothing_of_ours_can_be_written_by_others(image: Built) -> None:
-    places = [VENV, "/opt/os-config-agents", "/usr/libexec", "/usr/local", "/etc/os-update-agent", "/etc/systemd/system"]
+    places = [
+        VENV,
+        "/opt/os-config-agents",
+        "/usr/libexec",
+        "/usr/local",
+        "/etc/os-update-agent",
+        "/etc/systemd/system",
+    ]
     open_ones = [
         path
         for place in places
@@ -57,7 +68,9 @@ def test_nothing_of_ours_can_be_written_by_others(image: Built) -> None:
 
 
 def test_os_collect_config_has_a_command_from_the_first_boot_on(image: Built) -> None:
-    """Without one it prints the metadata, and what is secret in them, into the journal, and no deployment is ever served."""
+    """Without one it prints the metadata, and what is secret in them, into the journal, and no deployment is ever
+    served.
+    """
     assert (image.root / "etc/os-collect-config.conf").read_text() == "[DEFAULT]\ncommand = os-refresh-config\n"
     assert mode(image, "/etc/os-collect-config.conf") == "0600 0:0"
 
@@ -91,8 +104,12 @@ def traces() -> Dict[str, bytes]:
         "the path of the checkout": f"{CHECKOUT}/".encode(),
         "the path of the build": f"{work()}/".encode(),
     }
-    environment = [f"{name}={value}" for name, value in os.environ.items() if name.startswith("PIP_") and "://" in value]
-    apt = subprocess.run(["apt-get", "indextargets", "--format", "$(SITE)"], capture_output=True, text=True, check=True).stdout.split()
+    environment = [
+        f"{name}={value}" for name, value in os.environ.items() if name.startswith("PIP_") and "://" in value
+    ]
+    apt = subprocess.run(
+        ["apt-get", "indextargets", "--format", "$(SITE)"], capture_output=True, text=True, check=True
+    ).stdout.split()
     pip = subprocess.run(["python3", "-m", "pip", "config", "list"], capture_output=True, text=True, check=False).stdout
     for url in [*environment, *apt, *re.findall(r"[a-z]+://\S+", pip)]:
         host = re.sub(r".*://(?:[^@/]*@)?([^/:'\"]*).*", r"\1", url)
@@ -109,7 +126,13 @@ def test_nothing_of_the_build_host_is_left(image: Built) -> None:
         content = path.read_bytes()
         found += [f"{what} in /{path.relative_to(image.root)}" for what, text in wanted.items() if text in content]
     assert found == []
-    for leftover in ("etc/pip.conf", "root/.config/pip", "root/.cache/pip", "root/.pip", "etc/dib-manifests/dib_environment"):
+    for leftover in (
+        "etc/pip.conf",
+        "root/.config/pip",
+        "root/.cache/pip",
+        "root/.pip",
+        "etc/dib-manifests/dib_environment",
+    ):
         assert not (image.root / leftover).exists()
 
 

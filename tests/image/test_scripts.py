@@ -17,10 +17,14 @@ ARRAY = f"get_image_element_array() {{ echo '[heat-config-package-update]={ELEME
 
 
 def run(script: str, environment: Dict[str, str], *, ok: bool = True) -> str:
-    """Run the script of an element with nothing but its variables and the functions of diskimage-builder; what it says."""
+    """Run the script of an element with nothing but its variables and the functions of diskimage-builder; what it
+    says.
+    """
     text = f'{ARRAY}export -f get_image_element_array\nexec "$0"'
     path = f"{CHECKOUT}/tests/image/standins:{os.environ['PATH']}"
-    done = subprocess.run(["bash", "-c", text, str(ELEMENTS / script)], env={"PATH": path, **environment}, capture_output=True, text=True)
+    done = subprocess.run(
+        ["bash", "-c", text, str(ELEMENTS / script)], env={"PATH": path, **environment}, capture_output=True, text=True
+    )
     assert (done.returncode == 0) == ok, f"{script} ended with {done.returncode}: {done.stdout}{done.stderr}"
     return done.stdout + done.stderr
 
@@ -57,7 +61,9 @@ def test_the_wheels_of_the_builder_are_taken(tmp_path: Path) -> None:
 
 
 def test_a_directory_without_wheels_is_refused_by_name(tmp_path: Path) -> None:
-    said = run(WHEELS, {"TMP_HOOKS_PATH": str(tmp_path / "hooks"), "DIB_OS_CONFIG_AGENTS_WHEELS": str(tmp_path)}, ok=False)
+    said = run(
+        WHEELS, {"TMP_HOOKS_PATH": str(tmp_path / "hooks"), "DIB_OS_CONFIG_AGENTS_WHEELS": str(tmp_path)}, ok=False
+    )
     assert f"DIB_OS_CONFIG_AGENTS_WHEELS is {tmp_path}: it must name a directory that holds wheels" in said
 
 
@@ -76,7 +82,10 @@ NO_HOST = "no-build-host/cleanup.d/90-no-build-host"
 
 def test_the_traces_of_the_host_go_and_nothing_else(target: Path) -> None:
     (target / "etc/resolv.conf.ORIG").write_bytes(Path("/etc/resolv.conf").read_bytes())
-    sources = "default:deb http://archive.example/debian trixie main\nsecurity:deb http://security.example/ trixie-security main\n"
+    sources = (
+        "default:deb http://archive.example/debian trixie main\nsecurity:deb http://security.example/ trixie-security"
+        " main\n"
+    )
     run(NO_HOST, {"TARGET_ROOT": str(target), "DIB_NO_BUILD_HOST_APT_SOURCES": sources})
     assert [path.name for path in (target / "etc/dib-manifests").iterdir()] == ["dib-manifest-dpkg-image"]
     assert not (target / "etc/resolv.conf.ORIG").exists()
@@ -95,10 +104,13 @@ def test_an_images_own_name_servers_and_sources_stay(target: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("option", "text"), [("-rjessie", "the release is 'jessie'; it must be bookworm (Debian 12) or trixie"), ("-z", "elements/build [-r")]
+    ("option", "text"),
+    [("-rjessie", "the release is 'jessie'; it must be bookworm (Debian 12) or trixie"), ("-z", "elements/build [-r")],
 )
 def test_nonsense_is_refused_before_anything_is_made(tmp_path: Path, option: str, text: str) -> None:
-    done = subprocess.run([str(ELEMENTS / "build"), option, "-w", str(tmp_path / "work")], capture_output=True, text=True, cwd=tmp_path)
+    done = subprocess.run(
+        [str(ELEMENTS / "build"), option, "-w", str(tmp_path / "work")], capture_output=True, text=True, cwd=tmp_path
+    )
     assert done.returncode == 2 and text in done.stderr
     assert list(tmp_path.iterdir()) == []
 
@@ -110,7 +122,10 @@ def test_a_second_build_in_one_directory_waits_and_says_so(tmp_path: Path) -> No
         waiting = subprocess.Popen(argv, stderr=subprocess.PIPE, text=True, cwd=tmp_path, start_new_session=True)
         try:
             assert waiting.stderr is not None
-            assert waiting.stderr.readline() == f"elements/build: another build is at work in {tmp_path}; waiting for its end\n"
+            assert (
+                waiting.stderr.readline()
+                == f"elements/build: another build is at work in {tmp_path}; waiting for its end\n"
+            )
             assert [path.name for path in tmp_path.iterdir()] == ["build.lock"]
         finally:
             os.killpg(waiting.pid, signal.SIGKILL)

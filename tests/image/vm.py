@@ -1,8 +1,9 @@
-"""The disk image under QEMU: first boot as in a cloud, an update with a new kernel, the way back. python -m image.vm, tests/run image-vm
+"""The disk image under QEMU: first boot as in a cloud, an update with a new kernel, the way back. python -m image.vm,
+tests/run image-vm
 
-Not part of tests/run: without an accelerator it takes 10 to 40 minutes. The guest sees nothing but one port of one server here
-(restrict=on and a guestfwd): it has no way to any network. Its logs are in the directory that is named at the start, which stays
-when something goes wrong.
+Not part of tests/run: without an accelerator it takes 10 to 40 minutes. The guest sees nothing but one port of one
+server here (restrict=on and a guestfwd): it has no way to any network. Its logs are in the directory that is named at
+the start, which stays when something goes wrong.
 
     OS_UPDATE_AGENT_VM_ACCEL     QEMU's accelerator; "kvm" where that works; default: tcg,thread=multi,tb-size=512
     OS_UPDATE_AGENT_VM_KERNEL    the suite of the newer kernel, such as trixie-backports; default: see image.kernels
@@ -23,10 +24,16 @@ from typing import Any, Callable, Dict, List, Optional, Type
 from image.build import CHECKOUT, ELEMENTS, RELEASE, fingerprint, work
 from image.cloud import MAC, PINNED, Cloud
 from image.kernels import fetch_newer, mirrors
-from os_update_agent.demo.receiver import Receiver
-from os_update_agent.demo.repository import Repository
+from os_update_agent.testing.receiver import Receiver
+from os_update_agent.testing.repository import Repository
 
-TOOLS = {"qemu-system-x86_64": "qemu-system-x86", "qemu-img": "qemu-utils", "socat": "socat", "apt-get": "apt", "losetup": "mount"}
+TOOLS = {
+    "qemu-system-x86_64": "qemu-system-x86",
+    "qemu-img": "qemu-utils",
+    "socat": "socat",
+    "apt-get": "apt",
+    "losetup": "mount",
+}
 # What README names for a cloud.
 EXTRA = ("dhcp-all-interfaces", "cloud-init", "growroot")
 # How long a condition is waited for, in seconds: never reached where all is well.
@@ -57,12 +64,21 @@ class Guest:
     def __init__(self, disk: Path, scratch: Path, url: str) -> None:
         self.scratch = scratch
         self._layer = scratch / "layer.qcow2"
-        subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-b", str(disk), "-F", "qcow2", str(self._layer), DISK], check=True)
+        subprocess.run(
+            ["qemu-img", "create", "-q", "-f", "qcow2", "-b", str(disk), "-F", "qcow2", str(self._layer), DISK],
+            check=True,
+        )
         port = url.rstrip("/").rpartition(":")[2]
         network = f"user,id=n0,restrict=on,guestfwd=tcp:10.0.2.100:80-cmd:socat STDIO TCP:127.0.0.1:{port}"
         accelerator = os.environ.get("OS_UPDATE_AGENT_VM_ACCEL", "tcg,thread=multi,tb-size=512")
         self._argv = [
-            *("qemu-system-x86_64", "-accel", accelerator, "-cpu", "Nehalem" if accelerator.startswith("tcg") else "host"),
+            *(
+                "qemu-system-x86_64",
+                "-accel",
+                accelerator,
+                "-cpu",
+                "Nehalem" if accelerator.startswith("tcg") else "host",
+            ),
             *("-smp", "2", "-m", "1024", "-display", "none", "-nodefaults", "-monitor", "stdio"),
             *("-serial", f"file:{scratch / 'console.log'}", "-drive", f"file={self._layer},if=virtio,cache=unsafe"),
             *("-drive", f"driver=vvfat,dir={scratch / 'drive'},label=config-2,if=virtio,read-only=on"),
@@ -75,7 +91,9 @@ class Guest:
             self._process = subprocess.Popen(self._argv, stdin=subprocess.PIPE, stdout=log, stderr=log)
         return self
 
-    def __exit__(self, kind: Optional[Type[BaseException]], error: Optional[BaseException], traceback: Optional[TracebackType]) -> None:
+    def __exit__(
+        self, kind: Optional[Type[BaseException]], error: Optional[BaseException], traceback: Optional[TracebackType]
+    ) -> None:
         assert self._process is not None
         self._process.kill()
         self._process.communicate()
@@ -140,7 +158,9 @@ def _prove(cloud: Cloud, kernel: List[Path], guest: Guest, steps: Steps) -> None
     assert told["root_mb"] > 5000, f"the root file system has not grown to its disk: {told}"
     assert told["failed"] == "", told
     card, address = re.findall(r"\d+: (\S+) +inet (\S+)", told["addresses"])[0]
-    steps.done(f"the first boot has ended: kernel {told['kernel']}, {card} has {address}, a root of {told['root_mb']} MB")
+    steps.done(
+        f"the first boot has ended: kernel {told['kernel']}, {card} has {address}, a root of {told['root_mb']} MB"
+    )
 
     for deb in kernel:
         shutil.copy(deb, repository.directory)
@@ -166,7 +186,10 @@ def _prove(cloud: Cloud, kernel: List[Path], guest: Guest, steps: Steps) -> None
     steps.done("updated and rebooted, into the kernel that GRUB was told to keep")
     same = _boot(guest, cloud, 4)
     assert same["kernel"] == old["kernel"] and same["boot"] != old["boot"], (old, same)
-    said = f"the machine came back from its reboot, and still: kernel {new['kernel']} is installed, {same['kernel']} is running"
+    said = (
+        f"the machine came back from its reboot, and still: kernel {new['kernel']} is installed, {same['kernel']} is"
+        " running"
+    )
     assert said in result["deploy_stderr"] and result["reboot_required"] is True, result
 
     # A delivery that changes nothing is served after all that was owed: nothing more came for the others.
@@ -182,7 +205,9 @@ def _served(guest: Guest, cloud: Cloud, deployment: str, what: str) -> Dict[str,
     """What Heat was told about the deployment, which must be a success."""
     guest.wait_for(lambda: deployment in cloud.signals, f"the signal of {what}")
     signal = cloud.signals[deployment][0]
-    (cloud.www / f"{what.replace(' ', '-')}.txt").write_text(f"{signal['deploy_stdout']}\n{signal['deploy_stderr']}\n", encoding="utf-8")
+    (cloud.www / f"{what.replace(' ', '-')}.txt").write_text(
+        f"{signal['deploy_stdout']}\n{signal['deploy_stderr']}\n", encoding="utf-8"
+    )
     assert signal["deploy_status_code"] == 0, signal
     return signal
 
@@ -203,18 +228,37 @@ def build(disk: Path, scratch: Path) -> None:
         "DIB_DISTRIBUTION_MIRROR": mirror,
         "DIB_APT_SOURCES_CONF": f"default:deb {mirror} {RELEASE} main",
     }
-    if not Path("/dev/mapper/control").exists() or subprocess.run(["dmsetup", "version"], capture_output=True).returncode != 0:
+    if (
+        not Path("/dev/mapper/control").exists()
+        or subprocess.run(["dmsetup", "version"], capture_output=True).returncode != 0
+    ):
         environment["OS_UPDATE_AGENT_IMAGE_PATH"] = str(CHECKOUT / "tests/image/standins")
-    argv = [str(ELEMENTS / "build"), "-r", RELEASE, "-t", "qcow2", "-w", str(work()), "-o", str(disk.with_suffix("")), *EXTRA]
+    argv = [
+        str(ELEMENTS / "build"),
+        "-r",
+        RELEASE,
+        "-t",
+        "qcow2",
+        "-w",
+        str(work()),
+        "-o",
+        str(disk.with_suffix("")),
+        *EXTRA,
+    ]
     with (scratch / "build.log").open("wb") as log:
         done = subprocess.run(argv, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     if done.returncode != 0:
-        sys.exit(f"elements/build ended with {done.returncode}; see {scratch / 'build.log'}; left behind: {leftovers(work()) or 'nothing'}")
+        sys.exit(
+            f"elements/build ended with {done.returncode}; see {scratch / 'build.log'}; left behind:"
+            f" {leftovers(work()) or 'nothing'}"
+        )
 
 
 def leftovers(directory: Path) -> List[str]:
     """Loop devices and mounts of files below the directory."""
-    loops = subprocess.run(["losetup", "--list", "--noheadings", "--output", "NAME,BACK-FILE"], capture_output=True, text=True, check=True)
+    loops = subprocess.run(
+        ["losetup", "--list", "--noheadings", "--output", "NAME,BACK-FILE"], capture_output=True, text=True, check=True
+    )
     mounts = Path("/proc/self/mounts").read_text(encoding="utf-8")
     return [line for line in [*loops.stdout.splitlines(), *mounts.splitlines()] if str(directory) in line]
 

@@ -9,10 +9,10 @@ from typing import Callable, Dict, List
 
 import pytest
 
-from os_update_agent import cli
-from os_update_agent.errors import UsageError
+from os_update_agent.cli import main
 from os_update_agent.install import place, target
 from os_update_agent.install.layout import File, Link, Places, layout, sealed
+from os_update_agent.model.errors import UsageError
 
 HOOK = "usr/libexec/heat-config/hooks/package-update"
 
@@ -37,11 +37,13 @@ def tree(root: Path) -> Dict[str, str]:
 
 
 def said(capsys: pytest.CaptureFixture[str], *argv: str) -> List[str]:
-    assert cli.main(["install-hook", *argv]) == 0
+    assert main.main(["install-hook", *argv]) == 0
     return capsys.readouterr().out.splitlines()
 
 
-def test_a_node_gets_the_hook_its_directories_and_what_the_chain_needs(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_node_gets_the_hook_its_directories_and_what_the_chain_needs(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     said(capsys, "--root", str(root))
 
     found = tree(root)
@@ -59,13 +61,17 @@ def test_the_results_of_all_hooks_go_through_the_outbox(root: Path, capsys: pyte
     said(capsys, "--root", str(root))
 
     environment = root / "usr/libexec/os-refresh-config/environment.d/50-os-update-agent.bash"
-    named = subprocess.run(["bash", "-c", f". {environment}; echo $HEAT_CONFIG_NOTIFY"], capture_output=True, text=True, check=True).stdout
+    named = subprocess.run(
+        ["bash", "-c", f". {environment}; echo $HEAT_CONFIG_NOTIFY"], capture_output=True, text=True, check=True
+    ).stdout
     notify = root / named.strip().lstrip("/")
     assert os.access(notify, os.X_OK)
     assert f'exec {Path(sys.executable).parent}/os-update-agent notify "$@"' in notify.read_text()
 
 
-def test_what_was_cut_off_is_taken_up_at_boot_and_before_deployments(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_was_cut_off_is_taken_up_at_boot_and_before_deployments(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = said(capsys, "--root", str(root))
     assert out[-1] == "enabled: os-update-agent-resume.service os-update-agent-resume.timer"
     found = tree(root)
@@ -122,7 +128,9 @@ def test_configuration_that_was_edited_stays_and_is_named(
     assert file.read_text() == edited
 
 
-def test_configuration_that_an_older_version_has_written_is_renewed(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_configuration_that_an_older_version_has_written_is_renewed(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     said(capsys, "--root", str(root))
     once = tree(root)
     (root / CONFIGURATION[0]).write_text(sealed("# what an older version wrote\n"))
@@ -131,7 +139,9 @@ def test_configuration_that_an_older_version_has_written_is_renewed(root: Path, 
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o077])
-def test_the_modes_do_not_depend_on_the_callers_umask(root: Path, capsys: pytest.CaptureFixture[str], umask: int) -> None:
+def test_the_modes_do_not_depend_on_the_callers_umask(
+    root: Path, capsys: pytest.CaptureFixture[str], umask: int
+) -> None:
     before = set(tree(root))
     previous = os.umask(umask)
     try:
@@ -141,7 +151,9 @@ def test_the_modes_do_not_depend_on_the_callers_umask(root: Path, capsys: pytest
     # To switch units on is systemctl's work.
     made = {path: line.split()[0] for path, line in tree(root).items() if path not in before and ".wants" not in path}
     private = {"var/lib/os-update-agent", "var/log/os-update-agent"}
-    directories = {path: mode for path, mode in made.items() if (root / path).is_dir() and not (root / path).is_symlink()}
+    directories = {
+        path: mode for path, mode in made.items() if (root / path).is_dir() and not (root / path).is_symlink()
+    }
     assert {mode for path, mode in directories.items() if path not in private} == {"0755"}
     assert {directories[path] for path in private} == {"0700"}
 
@@ -162,7 +174,11 @@ def test_what_is_removed_is_ours_and_what_stays_is_not(root: Path, capsys: pytes
     out = said(capsys, "--root", str(root), "--remove")
     left = tree(root)
     assert "left: /etc/logrotate.d/os-update-agent" in out
-    assert {"etc/os-update-agent/agent.conf", "etc/logrotate.d/os-update-agent", "var/lib/os-update-agent/ledger.sqlite"} <= set(left)
+    assert {
+        "etc/os-update-agent/agent.conf",
+        "etc/logrotate.d/os-update-agent",
+        "var/lib/os-update-agent/ledger.sqlite",
+    } <= set(left)
     assert HOOK not in left and "usr/libexec/os-update-agent/heat-config-notify" not in left
 
 
@@ -184,7 +200,9 @@ def test_a_closed_directory_of_the_operator_stays_closed(root: Path, capsys: pyt
 
 
 @pytest.mark.parametrize("kind", ["file", "directory", "link"])
-def test_what_is_in_the_way_is_named_before_anything_is_changed(root: Path, capsys: pytest.CaptureFixture[str], kind: str) -> None:
+def test_what_is_in_the_way_is_named_before_anything_is_changed(
+    root: Path, capsys: pytest.CaptureFixture[str], kind: str
+) -> None:
     hook = root / HOOK
     hook.parent.mkdir(parents=True)
     if kind == "file":
@@ -195,9 +213,10 @@ def test_what_is_in_the_way_is_named_before_anything_is_changed(root: Path, caps
         hook.symlink_to("/opt/another/hook")
     before = tree(root)
 
-    assert cli.main(["install-hook", "--root", str(root)]) == 1
-    assert capsys.readouterr().err == (
-        f"os-update-agent: /{HOOK}: something else is there already; move it away and run the command again\n"
+    assert main.main(["install-hook", "--root", str(root)]) == 1
+    assert (
+        capsys.readouterr().err
+        == f"os-update-agent: /{HOOK}: something else is there already; move it away and run the command again\n"
         "next: 'os-update-agent status' says how the node stands\n"
     )
     assert tree(root) == before
@@ -230,21 +249,28 @@ def test_where_only_the_old_places_are_the_old_places_are_taken(root: Path, caps
         (["--templates-dir", "/"], "--templates-dir is '/'; it must be an absolute path inside the root"),
     ],
 )
-def test_nonsense_is_refused_by_name(root: Path, capsys: pytest.CaptureFixture[str], argv: List[str], text: str) -> None:
+def test_nonsense_is_refused_by_name(
+    root: Path, capsys: pytest.CaptureFixture[str], argv: List[str], text: str
+) -> None:
     before = tree(root)
-    assert cli.main(["install-hook", "--root", str(root), *argv]) == 2
-    told = f"os-update-agent: {text}\nnext: 'os-update-agent install-hook --help' says what can be given; nothing was done\n"
+    assert main.main(["install-hook", "--root", str(root), *argv]) == 2
+    told = (
+        f"os-update-agent: {text}\nnext: 'os-update-agent install-hook --help' says what can be given; nothing was"
+        " done\n"
+    )
     assert capsys.readouterr().err == told
     assert tree(root) == before
 
 
 def test_a_root_without_the_agent_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["install-hook", "--root", str(tmp_path)]) == 2
+    assert main.main(["install-hook", "--root", str(tmp_path)]) == 2
     assert f"package-update in {tmp_path}: install the agent with pip" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_agent_at_a_path_that_a_unit_would_misread_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_agent_at_a_path_that_a_unit_would_misread_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     programs = tmp_path / "opt/my agent/bin"
     programs.mkdir(parents=True)
     (programs / "package-update").touch()
@@ -253,13 +279,21 @@ def test_an_agent_at_a_path_that_a_unit_would_misread_is_refused(tmp_path: Path,
         target.target(tmp_path, {})
 
 
-def test_without_the_agent_the_results_go_by_upstreams_program(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_the_agent_the_results_go_by_upstreams_program(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     said(capsys, "--root", str(root))
     upstream = tmp_path / "heat-config-notify"
     upstream.write_text('#!/bin/sh\necho "upstream: $1"\n')
     upstream.chmod(0o755)
-    ours = (root / "usr/libexec/os-update-agent/heat-config-notify").read_text().replace(str(Path(sys.executable).parent), "/nowhere")
-    done = subprocess.run(["sh", "-c", ours, "sh", "a.json"], env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, capture_output=True, text=True)
+    ours = (
+        (root / "usr/libexec/os-update-agent/heat-config-notify")
+        .read_text()
+        .replace(str(Path(sys.executable).parent), "/nowhere")
+    )
+    done = subprocess.run(
+        ["sh", "-c", ours, "sh", "a.json"], env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, capture_output=True, text=True
+    )
     assert done.stdout == "upstream: a.json\n"
 
 
@@ -268,7 +302,7 @@ def test_a_link_out_of_the_root_is_not_followed(
 ) -> None:
     outside = tmp_path_factory.mktemp("outside")
     (root / "etc").symlink_to(outside)
-    assert cli.main(["install-hook", "--root", str(root)]) == 1
+    assert main.main(["install-hook", "--root", str(root)]) == 1
     assert f"leads to {outside}" in capsys.readouterr().err
     assert list(outside.iterdir()) == []
 

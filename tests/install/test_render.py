@@ -11,12 +11,15 @@ from typing import Any, Optional
 import pytest
 
 from chain import install as chain
-from os_update_agent import settings
-from os_update_agent.errors import BadOption
+from os_update_agent.config import settings
 from os_update_agent.install.render import KEY, MARK, agent_conf
 from os_update_agent.install.target import FILES
+from os_update_agent.model.errors import BadOption
 
-WANTED = {"node": {"backend": "apt"}, "defaults": {"keep": 3, "exclude": ["linux-*", "docker-ce"], "archive": "required", "deadline": None}}
+WANTED = {
+    "node": {"backend": "apt"},
+    "defaults": {"keep": 3, "exclude": ["linux-*", "docker-ce"], "archive": "required", "deadline": None},
+}
 
 
 def test_what_the_metadata_ask_for_is_what_the_agent_reads() -> None:
@@ -24,7 +27,12 @@ def test_what_the_metadata_ask_for_is_what_the_agent_reads() -> None:
     assert text.startswith(MARK)
     read = settings.parse(text, "agent.conf")
     assert read.backend == "apt"
-    assert dict(read.defaults) == {"keep": "3", "exclude": '["linux-*", "docker-ce"]', "archive": "required", "deadline": ""}
+    assert dict(read.defaults) == {
+        "keep": "3",
+        "exclude": '["linux-*", "docker-ce"]',
+        "archive": "required",
+        "deadline": "",
+    }
 
 
 @pytest.mark.parametrize("metadata", [{}, {KEY: None}, {KEY: {}}, {KEY: ""}])
@@ -82,7 +90,13 @@ class Applied:
         file = self.directory / "metadata.json"
         file.write_text(json.dumps(metadata))
         environment = {**os.environ, "PYTHONPATH": str(chain.CHECKOUT / "agent")}
-        argv = [str(chain.directory() / "bin/os-apply-config"), "--templates", str(self.directory / "templates"), "--metadata", str(file)]
+        argv = [
+            str(chain.directory() / "bin/os-apply-config"),
+            "--templates",
+            str(self.directory / "templates"),
+            "--metadata",
+            str(file),
+        ]
         subprocess.run(argv, env=environment, check=True, capture_output=True)
         return self.conf.read_text() if self.conf.exists() else None
 

@@ -1,7 +1,9 @@
-"""How a worker dies: by its own hand, with SIGKILL, at a durable write or at a moment of its transaction. Or its disk becomes full there.
+"""How a worker dies: by its own hand, with SIGKILL, at a durable write or at a moment of its transaction. Or its disk
+becomes full there.
 
-A durable write is a transaction of the ledger or an fsync of a file. Each has a name, the same in every life of the worker that does
-the same step: "plan.put_state.1" is the first state that the phase plan puts into the ledger, "fetch.fsync app.deb" a file that is kept.
+A durable write is a transaction of the ledger or an fsync of a file. Each has a name, the same in every life of the
+worker that does the same step: "plan.put_state.1" is the first state that the phase plan puts into the ledger,
+"fetch.fsync app.deb" a file that is kept.
 """
 
 import contextlib
@@ -18,8 +20,8 @@ from pathlib import Path
 from typing import Any, Iterator, Optional, Tuple
 from typing import Counter as Counts
 
-from os_update_agent import update
 from os_update_agent.ledger.database import Database
+from os_update_agent.runs import engine
 
 # Ahead of a transaction of the ledger; when all is written and nothing committed; when it is durable.
 AHEAD, BEFORE, AFTER = "ahead", "before", "after"
@@ -29,9 +31,9 @@ TRANSACTIONS = ("transact", "undo")
 
 @dataclass(frozen=True)
 class Death:
-    """When to die: at the first of ``writes`` (name and AHEAD, BEFORE or AFTER), at the ``number``th write whatever its name, ``delay``
-    seconds after the start, or ``inside`` seconds after a transaction was begun. Nothing set: never. With ``fill`` the disk of that
-    directory is filled to the last byte instead, and the worker goes on as it can.
+    """When to die: at the first of ``writes`` (name and AHEAD, BEFORE or AFTER), at the ``number``th write whatever its
+    name, ``delay`` seconds after the start, or ``inside`` seconds after a transaction was begun. Nothing set: never.
+    With ``fill`` the disk of that directory is filled to the last byte instead, and the worker goes on as it can.
     """
 
     writes: Tuple[Tuple[str, str], ...] = ()
@@ -51,7 +53,9 @@ class Death:
 
 
 class Doom:
-    """Watches the writes of this process; ``note`` is a file that gets a line for each, the last one for the one it dies at."""
+    """Watches the writes of this process; ``note`` is a file that gets a line for each, the last one for the one it
+    dies at.
+    """
 
     def __init__(self, death: Death, note: Path) -> None:
         self.death = death
@@ -62,7 +66,7 @@ class Doom:
         self.turn = threading.Lock()
 
     def install(self) -> None:
-        transaction, step, fsync = Database._transaction, update._step, os.fsync
+        transaction, step, fsync = Database._transaction, engine._step, os.fsync
 
         def watched_transaction(database: Any) -> Any:
             return self.around(sys._getframe(1).f_code.co_name, transaction(database))
@@ -80,7 +84,7 @@ class Doom:
                 fsync(descriptor)
 
         Database._transaction = watched_transaction  # type: ignore[method-assign]
-        update._step = watched_step
+        engine._step = watched_step
         os.fsync = watched_fsync  # type: ignore[assignment]
         if self.death.delay is not None:
             self.die_in(self.death.delay)

@@ -1,9 +1,10 @@
 """A disk whose power can be cut: an ext4 image on a loop device.
 
-What was written and not synced lies in the page cache of the mounted file system and has not reached the image. A copy of the image taken
-at the moment of the cut therefore is what a machine finds on its disk after the power is back: mounting it replays the journal of ext4.
-The file system is mounted so that it does not write by itself as long as a trial lasts. The model is that of a disk that keeps what it
-has confirmed (no lying write cache), and of ext4 as distributions mount it (data=ordered, barriers).
+What was written and not synced lies in the page cache of the mounted file system and has not reached the image. A copy
+of the image taken at the moment of the cut therefore is what a machine finds on its disk after the power is back:
+mounting it replays the journal of ext4. The file system is mounted so that it does not write by itself as long as a
+trial lasts. The model is that of a disk that keeps what it has confirmed (no lying write cache), and of ext4 as
+distributions mount it (data=ordered, barriers).
 """
 
 import shutil
@@ -62,7 +63,9 @@ def _unmount(mount_point: Path) -> None:
     end = time.monotonic() + PATIENCE
     while subprocess.run(["umount", str(mount_point)], capture_output=True).returncode and time.monotonic() < end:
         time.sleep(0.02)
-    assert f" {mount_point} " not in Path("/proc/mounts").read_text(encoding="utf-8"), f"{mount_point} was still busy after {PATIENCE:g} s"
+    assert f" {mount_point} " not in Path("/proc/mounts").read_text(encoding="utf-8"), (
+        f"{mount_point} was still busy after {PATIENCE:g} s"
+    )
 
 
 def _do(*argv: str) -> None:

@@ -1,9 +1,10 @@
 """Kills the agent, again and again, and looks whether the promise holds: python -m kills.kills NUMBER SEED
 
-Each trial takes a copy of a prepared node of apt, dnf 4 or dnf 5 with one delivery (an update, one that fails, a restore), and ends what
-is at work on it with SIGKILL: the worker at each of its durable writes, just before or just after the commit, or at a random moment of its
-transaction; alone, or with all other processes of the node, or with the power; or the hook that waits for it. What takes the delivery up
-again is killed as well, now and then. At last it is left alone; what must be true then is in Trial.end.
+Each trial takes a copy of a prepared node of apt, dnf 4 or dnf 5 with one delivery (an update, one that fails, a
+restore), and ends what is at work on it with SIGKILL: the worker at each of its durable writes, just before or just
+after the commit, or at a random moment of its transaction; alone, or with all other processes of the node, or with the
+power; or the hook that waits for it. What takes the delivery up again is killed as well, now and then. At last it is
+left alone; what must be true then is in Trial.end.
 """
 
 import random
@@ -18,7 +19,7 @@ from kills.disk import shared, unmount_all
 from kills.nodes import KINDS, SCENARIOS, World
 from kills.nursery import Nursery
 from kills.trials import EVERYTHING, POWER, WORKER, Trial
-from os_update_agent.demo.receiver import Receiver
+from os_update_agent.testing.receiver import Receiver
 from packages import sid
 
 CALLER = "caller"
@@ -31,7 +32,9 @@ DEATHS_IN_A_PHASE = 2
 
 @contextmanager
 def world_of(kind: str) -> Iterator[World]:
-    """Prepared nodes of "apt", "dnf" or "dnf5", in a directory of their own. Raises sid.Impossible where there cannot be one."""
+    """Prepared nodes of "apt", "dnf" or "dnf5", in a directory of their own. Raises sid.Impossible where there cannot
+    be one.
+    """
     where = MEMORY if MEMORY.is_dir() else None
     own = KINDS[kind]
     with ExitStack() as stack:
@@ -47,7 +50,9 @@ def world_of(kind: str) -> Iterator[World]:
 
 
 def rounds(way: Sequence[str], when: str) -> Tuple[Tuple[Tuple[str, str], ...], ...]:
-    """The writes of a way, divided among trials so that none has more than two of one phase after the transaction was begun."""
+    """The writes of a way, divided among trials so that none has more than two of one phase after the transaction was
+    begun.
+    """
     phases: Counter[str] = Counter()
     found: Dict[int, List[Tuple[str, str]]] = {}
     for name in way:
@@ -77,11 +82,15 @@ class Tally:
         if not trial.kills:
             self.kills += 1
         said = trial.node.output.read_text(encoding="utf-8")[-3000:] if trial.node.output.exists() else ""
-        return [f"{trial.node.kind.name} {trial.scenario}, killed at {'; '.join(trial.story)}: {'; '.join(wrong)}\n{said}"]
+        return [
+            f"{trial.node.kind.name} {trial.scenario}, killed at {'; '.join(trial.story)}: {'; '.join(wrong)}\n{said}"
+        ]
 
 
 def one_trial(world: World, scenario: str, how: str, chance: random.Random, limit: int) -> Tuple[Trial, List[str]]:
-    """A trial in the way of ``how``: worker, everything or power (at random), or caller. Its node is gone afterwards."""
+    """A trial in the way of ``how``: worker, everything or power (at random), or caller. Its node is gone
+    afterwards.
+    """
     trial = Trial(world, scenario, chance, limit, victim=how if how != CALLER else WORKER)
     try:
         return trial, trial.caller() if how == CALLER else trial.at_random()

@@ -1,4 +1,6 @@
-"""Small nodes for the kill tests: a private root of apt or a dnf, the agent's own directories beside it, and one delivery to be done."""
+"""Small nodes for the kill tests: a private root of apt or a dnf, the agent's own directories beside it, and one
+delivery to be done.
+"""
 
 import contextlib
 import json
@@ -15,21 +17,22 @@ from typing import Dict, List, Optional, Sequence, Tuple, Type, Union
 from kills.death import Death
 from kills.disk import Disk, SmallDisk
 from kills.nursery import AGENT, Nursery
-from os_update_agent.demo import repository as debs
-from os_update_agent.demo import rpm_repository as rpms
-from os_update_agent.demo.receiver import Receiver
-from os_update_agent.demo.repository import Deb
-from os_update_agent.demo.rpm_repository import Rpm
+from os_update_agent.config.policy import Policy
+from os_update_agent.config.settings import Settings, load
 from os_update_agent.ledger import Ledger
-from os_update_agent.model import Delivery, Output, PackageState, Request, SignalTarget
-from os_update_agent.node.lock import is_held
-from os_update_agent.packages.apt import Apt
+from os_update_agent.model.deliveries import Delivery, Output, Request, SignalTarget
+from os_update_agent.model.packages import PackageState
+from os_update_agent.node.locks import is_held
+from os_update_agent.packages.apt.backend import Apt
 from os_update_agent.packages.backend import Backend
-from os_update_agent.packages.dnf import Dnf4
-from os_update_agent.packages.dnf5 import Dnf5
-from os_update_agent.packages.rpm_backend import RpmBackend
-from os_update_agent.policy import Policy
-from os_update_agent.settings import Settings, load
+from os_update_agent.packages.dnf.backend import RpmBackend
+from os_update_agent.packages.dnf.dnf4 import Dnf4
+from os_update_agent.packages.dnf.dnf5 import Dnf5
+from os_update_agent.testing import repository as debs
+from os_update_agent.testing import rpm_repository as rpms
+from os_update_agent.testing.receiver import Receiver
+from os_update_agent.testing.repository import Deb
+from os_update_agent.testing.rpm_repository import Rpm
 from packages import sid
 from packages.hand_rpm import Dnf5Hand, DnfHand
 
@@ -53,7 +56,13 @@ OLD_DEBS = (
     *(Deb(name, "1.0-1") for name in ("slow", "fragile", "held")),
 )
 NEW_DEBS = (
-    Deb("app", "2.0-1", fields={"Depends": "libapp (>= 2.0), app-extra"}, files={"usr/share/app": "2\n"}, scripts={"postinst": _SLOW}),
+    Deb(
+        "app",
+        "2.0-1",
+        fields={"Depends": "libapp (>= 2.0), app-extra"},
+        files={"usr/share/app": "2\n"},
+        scripts={"postinst": _SLOW},
+    ),
     Deb("libapp", "2.0-1", fields={"Breaks": "app (<< 2.0)"}),
     Deb("app-extra", "2.0-1"),
     Deb("newname", "2.0-1", fields={"Conflicts": "oldname", "Replaces": "oldname", "Provides": "oldname"}),
@@ -71,19 +80,29 @@ OLD_RPMS = (
     *(Rpm(name, "1.0", files={f"/usr/share/{name}": "1\n"}) for name in ("slow", "fragile")),
 )
 NEW_RPMS = (
-    Rpm("app", "2.0", requires=["libapp >= 2.0", "app-extra"], files={"/usr/share/app": "2\n"}, scripts={"post": _SLOW_LUA}),
+    Rpm(
+        "app",
+        "2.0",
+        requires=["libapp >= 2.0", "app-extra"],
+        files={"/usr/share/app": "2\n"},
+        scripts={"post": _SLOW_LUA},
+    ),
     Rpm("libapp", "2.0", conflicts=["app < 2.0"]),
     Rpm("app-extra", "2.0"),
     Rpm("newname", "2.0", obsoletes=["oldname < 2.0"], provides=["oldname = 2.0"]),
     Rpm("wants-new", "2.0", requires=["newname"]),
     Rpm("slow", "2.0", files={"/usr/share/slow": "2\n"}, scripts={"pre": _SLOW_LUA, "post": _SLOW_LUA}),
 )
-BROKEN_RPM = Rpm("fragile", "2.0", files={"/usr/share/fragile": "2\n"}, scripts={"post": f'{_SLOW_LUA}\nerror("fragile: no")'})
+BROKEN_RPM = Rpm(
+    "fragile", "2.0", files={"/usr/share/fragile": "2\n"}, scripts={"post": f'{_SLOW_LUA}\nerror("fragile: no")'}
+)
 INSTALLED = ("app", "wants-new", "slow", "fragile")
 
 
 class Kind:
-    """What the package managers do not have in common: how a root and the repositories are made, and how one looks at it."""
+    """What the package managers do not have in common: how a root and the repositories are made, and how one looks at
+    it.
+    """
 
     name: str
     # Put before a command that has to run where the package manager is, and the Python that the agent runs under there.
@@ -95,7 +114,9 @@ class Kind:
         raise NotImplementedError
 
     def turn(self, root: Path, scenario: str, directory: Path) -> None:
-        """Let the root know the repository of the scenario: the way back finds nothing in it, the failing update a broken package."""
+        """Let the root know the repository of the scenario: the way back finds nothing in it, the failing update a
+        broken package.
+        """
         raise NotImplementedError
 
     def backend(self, root: Path, work: Path) -> Backend:
@@ -203,14 +224,24 @@ class Node:
 
     def configure(self) -> None:
         place = self.disk.mount_point if self.disk else self.directory
-        paths = {"state": place / "state", "log": place / "log", "run": self.directory / "run", "steps": self.directory / "steps"}
+        paths = {
+            "state": place / "state",
+            "log": place / "log",
+            "run": self.directory / "run",
+            "steps": self.directory / "steps",
+        }
         lines = "".join(f"{name} = {path}\n" for name, path in paths.items())
-        text = f"[node]\nroot = {self.root}\nbackend = {self.kind.name}\n[paths]\n{lines}collect_config = {self.directory}/none\n"
+        text = (
+            f"[node]\nroot = {self.root}\nbackend = {self.kind.name}\n[paths]\n{lines}collect_config ="
+            f" {self.directory}/none\n"
+        )
         (self.directory / "agent.conf").write_text(text, encoding="utf-8")
         for name in ("pre-update.d", "post-update.d"):
             step = self.directory / "steps" / name / "10-note"
             step.parent.mkdir(parents=True, exist_ok=True)
-            step.write_text(f"#!/bin/sh\necho {name}:$OS_UPDATE_OUTCOME >> {self.directory / 'steps.log'}\n", encoding="utf-8")
+            step.write_text(
+                f"#!/bin/sh\necho {name}:$OS_UPDATE_OUTCOME >> {self.directory / 'steps.log'}\n", encoding="utf-8"
+            )
             step.chmod(0o755)
 
     @property
@@ -251,7 +282,9 @@ class Node:
         outputs = tuple(map(Output, ("changes", "state_digest")))
         policy = Policy(value=value, key=KEY)
         ledger = Ledger(self.settings.ledger)
-        ledger.receive(Delivery(config_id, KEY, value, action, time.time(), policy.as_json(), request=Request(target, outputs)))
+        ledger.receive(
+            Delivery(config_id, KEY, value, action, time.time(), policy.as_json(), request=Request(target, outputs))
+        )
         ledger.close()
         return config_id
 
@@ -279,7 +312,8 @@ class Node:
         return config_id, process
 
     def run_worker(self, death: Optional[Death] = None) -> int:
-        # Who was killed has no name in /proc any more while he still holds his files; a worker that finds the lock held just leaves.
+        # Who was killed has no name in /proc any more while he still holds his files; a worker that finds the lock held
+        # just leaves.
         end = time.monotonic() + LOCK_SECONDS
         while is_held(self.settings.worker_lock) and time.monotonic() < end:
             time.sleep(0.01)
@@ -315,7 +349,8 @@ class Node:
         return found
 
     def kill_everything(self) -> None:
-        # Stopped first: a package manager that sees the end of its scriptlet before its own would say that it has failed.
+        # Stopped first: a package manager that sees the end of its scriptlet before its own would say that it has
+        # failed.
         stopped: List[int] = []
         while new := [pid for pid in self.others() if pid not in stopped]:
             _signal(new, signal.SIGSTOP)
@@ -381,7 +416,9 @@ class World:
             (self.directory / scenario / name).unlink(missing_ok=True)
 
     def node(self, scenario: str, *, disk: bool = False, small: str = "") -> Node:
-        """A node of its own. ``disk``: its state and log lie where the power can be cut; ``small``: on a file system of that size."""
+        """A node of its own. ``disk``: its state and log lie where the power can be cut; ``small``: on a file system of
+        that size.
+        """
         self.count += 1
         directory = self.directory / f"trial-{self.count}"
         shutil.copytree(self.directory / scenario, directory, symlinks=True)

@@ -1,7 +1,8 @@
 """Starts workers in a moment: python -m kills.nursery has all that a worker imports, and forks one for each request.
 
-A line of JSON on its standard input, {"environment", "death", "output", "note"}, begets a worker; the answer is the line "status S" when it
-has ended. What runs is os_update_agent.worker.main in a process of its own; only the imports are already done.
+A line of JSON on its standard input, {"environment", "death", "output", "note"}, begets a worker; the answer is the
+line "status S" when it has ended. What runs is os_update_agent.worker.main in a process of its own; only the imports
+are already done.
 """
 
 import contextlib
@@ -33,7 +34,9 @@ class Nursery:
 
     def __enter__(self) -> "Nursery":
         environment = {**os.environ, "PYTHONPATH": f"{AGENT}:{TESTS}"}
-        self._process = subprocess.Popen(self._argv, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self._process = subprocess.Popen(
+            self._argv, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -43,7 +46,12 @@ class Nursery:
 
     def run(self, environment: Mapping[str, str], death: Optional[Death], output: Path, note: Path) -> int:
         """Run a worker to its end. Returns its exit status, negative for a signal."""
-        request = {"environment": dict(environment), "death": (death or Death()).as_json(), "output": str(output), "note": str(note)}
+        request = {
+            "environment": dict(environment),
+            "death": (death or Death()).as_json(),
+            "output": str(output),
+            "note": str(note),
+        }
         assert self._process.stdin is not None and self._process.stdout is not None
         self._process.stdin.write(json.dumps(request) + "\n")
         self._process.stdin.flush()

@@ -31,7 +31,9 @@ pytestmark = pytest.mark.xdist_group("kills-apt")
 
 
 def trial_on_a_small_disk(world: World, scenario: str) -> Trial:
-    trial = Trial(world, scenario, random.Random(0), limit=0, excuses=("not enough space", "No space left", "disk is full"))
+    trial = Trial(
+        world, scenario, random.Random(0), limit=0, excuses=("not enough space", "No space left", "disk is full")
+    )
     trial.node.disk = None
     world.clear(trial.node)
     trial.node = world.node(scenario, small=SIZE)
@@ -49,7 +51,9 @@ def test_a_disk_that_fills_up_at_any_write_changes_nothing(world: World, scenari
         trial = trial_on_a_small_disk(world, scenario)
         try:
             config_id = trial.node.put("UPDATE", VALUES[scenario])
-            assert trial.node.run_worker(Death(writes=((name, AHEAD),), fill=str(trial.node.disk.mount_point))) == 0, name
+            assert trial.node.run_worker(Death(writes=((name, AHEAD),), fill=str(trial.node.disk.mount_point))) == 0, (
+                name
+            )
             assert f"filled {AHEAD} {name}" in trial.node.writes()
             assert not (trial.node.settings.state / NAME).exists()
             assert trial.end(config_id) == [], name
@@ -59,7 +63,9 @@ def test_a_disk_that_fills_up_at_any_write_changes_nothing(world: World, scenari
 
 @pytest.mark.parametrize("scenario", [UPDATE])
 def test_a_write_that_fails_stops_the_worker_and_nothing_else(world: World, scenario: str) -> None:
-    """Filled between the look at the free room and the commit. The node comes back at once, the rest is done when there is room."""
+    """Filled between the look at the free room and the commit. The node comes back at once, the rest is done when there
+    is room.
+    """
     for name in ledger_writes(world.way[scenario]):
         trial = trial_on_a_small_disk(world, scenario)
         node = trial.node
@@ -90,7 +96,9 @@ def test_heat_is_told_once_although_nothing_can_be_stored(world: World, place: s
         before = node.state()
         step = node.directory / "steps" / place / "50-fill"
         step.parent.mkdir(parents=True, exist_ok=True)
-        step.write_text(FILL.format(state=node.settings.state, reserve=NAME, disk=node.disk.mount_point), encoding="utf-8")
+        step.write_text(
+            FILL.format(state=node.settings.state, reserve=NAME, disk=node.disk.mount_point), encoding="utf-8"
+        )
         step.chmod(0o755)
         config_id, hook = node.call_hook("UPDATE", VALUES[UPDATE])
         assert hook.wait(120) == 0
@@ -98,7 +106,10 @@ def test_heat_is_told_once_although_nothing_can_be_stored(world: World, place: s
         assert len(sent) == 1
         told = json.loads(sent[0].body)
         assert told["deploy_status_code"] != 0 and "is cut off in phase" in told["deploy_stderr"]
-        assert f"; log on the node: {node.settings.log}/000" in told["deploy_stderr"] and "\nnext: " in told["deploy_stderr"]
+        assert (
+            f"; log on the node: {node.settings.log}/000" in told["deploy_stderr"]
+            and "\nnext: " in told["deploy_stderr"]
+        )
         assert_not_outside(node)
         step.unlink()
         node.disk.free()

@@ -1,7 +1,7 @@
 """The promise under SIGKILL, as much of it as CI has time for: tests/run kills N SEED runs more.
 
-Each durable write of each scenario is the last one, before and after it is durable, with dnf 4 (which is slower) in two ways, with apt in
-four and with dnf 5 in five; then come random moments, and the hook.
+Each durable write of each scenario is the last one, before and after it is durable, with dnf 4 (which is slower) in two
+ways, with apt in four and with dnf 5 in five; then come random moments, and the hook.
 """
 
 import os
@@ -36,7 +36,11 @@ MOMENTS = {
 
 def in_each_world(cases: Mapping[str, Sequence[Tuple[Any, ...]]]) -> List[Any]:
     """One process for each kind: a world takes seconds to prepare."""
-    return [pytest.param(kind, *case, marks=pytest.mark.xdist_group(f"kills-{kind}")) for kind in cases for case in cases[kind]]
+    return [
+        pytest.param(kind, *case, marks=pytest.mark.xdist_group(f"kills-{kind}"))
+        for kind in cases
+        for case in cases[kind]
+    ]
 
 
 @pytest.fixture(scope="module")

@@ -13,10 +13,13 @@ from typing import List, Optional, Tuple
 from kills.death import AFTER, BEFORE, Death
 from kills.nodes import FAILING, RESTORE, VALUES, World
 from os_update_agent.ledger import Ledger
-from os_update_agent.model import Delivery, PackageState, Run, diff
+from os_update_agent.model.deliveries import Delivery
+from os_update_agent.model.packages import PackageState, diff
+from os_update_agent.model.runs import Run
 from os_update_agent.packages.state import visible
 
-# What dies: the worker alone, whose package manager goes on without it; all processes of the node; or all of them with the power.
+# What dies: the worker alone, whose package manager goes on without it; all processes of the node; or all of them with
+# the power.
 WORKER, EVERYTHING, POWER = "worker", "everything", "power"
 PATIENCE = 180.0
 
@@ -44,7 +47,9 @@ class Trial:
     # --- ways to die
 
     def at_writes(self, writes: Tuple[Tuple[str, str], ...]) -> List[str]:
-        """Die at the first of the writes, resume, die at the next one, and so on. Returns what is wrong at the end; nothing at best."""
+        """Die at the first of the writes, resume, die at the next one, and so on. Returns what is wrong at the end;
+        nothing at best.
+        """
         config_id = self.node.put("UPDATE", VALUES[self.scenario])
         left = list(writes)
         while left and self.kills < self.limit and self.life(Death(writes=tuple(left))):
@@ -64,7 +69,10 @@ class Trial:
         if chance < 0.6:
             return Death(inside=self.random.uniform(0.0, longest))
         if chance < 0.8:
-            return Death(number=self.random.randint(1, len(self.world.way[self.scenario])), when=self.random.choice([BEFORE, AFTER]))
+            return Death(
+                number=self.random.randint(1, len(self.world.way[self.scenario])),
+                when=self.random.choice([BEFORE, AFTER]),
+            )
         return Death(delay=self.random.uniform(0.0, 1.5 * longest))
 
     def life(self, death: Death) -> bool:
@@ -89,7 +97,9 @@ class Trial:
         return True
 
     def caller(self) -> List[str]:
-        """The hook is killed in place of the worker, somewhere on its way, and nobody calls it again: what was written down goes on."""
+        """The hook is killed in place of the worker, somewhere on its way, and nobody calls it again: what was written
+        down goes on.
+        """
         config_id, hook = self.node.call_hook("UPDATE", VALUES[self.scenario])
         try:
             self.wait_for_phase(config_id, hook)
@@ -101,7 +111,8 @@ class Trial:
         ledger = Ledger(self.node.settings.ledger)
         phase = _phase(ledger, config_id)
         self.story.append(f"the hook in phase {phase}")
-        # The worker that it has left goes on alone to the end; where none was left, whoever comes next takes the delivery up.
+        # The worker that it has left goes on alone to the end; where none was left, whoever comes next takes the
+        # delivery up.
         end = time.monotonic() + PATIENCE
         while self.node.others() and time.monotonic() < end:
             time.sleep(0.05)
@@ -109,7 +120,9 @@ class Trial:
         return self.end(config_id)
 
     def wait_for_phase(self, config_id: str, hook: "subprocess.Popen[bytes]") -> None:
-        wanted = self.random.choice(["", *dict.fromkeys(name.partition(".")[0] for name in self.world.way[self.scenario])])
+        wanted = self.random.choice(
+            ["", *dict.fromkeys(name.partition(".")[0] for name in self.world.way[self.scenario])]
+        )
         end = time.monotonic() + PATIENCE
         ledger = Ledger(self.node.settings.ledger)
         while hook.poll() is None and time.monotonic() < end:
@@ -176,10 +189,16 @@ class Trial:
         if not steps:
             return []
         outcome = "success" if run.reached else "undone" if run.undone else "failed"
-        return [] if steps[-1] == f"post-update.d:{outcome}" else [f"the node was left outside, or told otherwise: {steps}, not {outcome}"]
+        return (
+            []
+            if steps[-1] == f"post-update.d:{outcome}"
+            else [f"the node was left outside, or told otherwise: {steps}, not {outcome}"]
+        )
 
     def signal_faults(self, config_id: str, delivery: Delivery) -> List[str]:
-        """Heat takes the first result of a deployment and ignores the others, which a kill between its answer and our note brings."""
+        """Heat takes the first result of a deployment and ignores the others, which a kill between its answer and our
+        note brings.
+        """
         sent = [request.body.decode() for request in self.world.receiver.received if f"/{config_id}?" in request.path]
         if not sent:
             return ["no result was sent"]
@@ -202,7 +221,11 @@ class Trial:
     def second_resume_faults(self, ledger: Ledger, now: PackageState) -> List[str]:
         runs, sent = ledger.runs(), len(self.world.receiver.received)
         status = self.node.run_worker()
-        same = self.node.state().digest == now.digest and ledger.runs() == runs and len(self.world.receiver.received) == sent
+        same = (
+            self.node.state().digest == now.digest
+            and ledger.runs() == runs
+            and len(self.world.receiver.received) == sent
+        )
         return [] if same and status == 0 else ["a second resume changed something"]
 
 

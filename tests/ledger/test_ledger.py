@@ -13,20 +13,11 @@ from typing import Callable, Iterator, List
 
 import pytest
 
-from os_update_agent.errors import LedgerError
 from os_update_agent.ledger import FULL_EVERY, SCHEMA, Ledger
-from os_update_agent.model import (
-    ArchiveEntry,
-    Delivery,
-    HeldBack,
-    Output,
-    Package,
-    PackageState,
-    Record,
-    Request,
-    Run,
-    SignalTarget,
-)
+from os_update_agent.model.deliveries import Delivery, Output, Request, SignalTarget
+from os_update_agent.model.errors import LedgerError
+from os_update_agent.model.packages import ArchiveEntry, HeldBack, Package, PackageState
+from os_update_agent.model.runs import Record, Run
 
 SECRET = "made-up-signature-0123456789abcdef"
 PASSWORD = "made-up-pass-word-0123456789abcdef"
@@ -204,7 +195,9 @@ def test_a_ledger_of_a_newer_agent_is_refused_and_left_alone(path: Path, ledger:
     ledger.put_state(make_states(1)[0])
     damage(path, f"PRAGMA user_version = {SCHEMA + 1}")
     before = path.read_bytes()
-    with pytest.raises(LedgerError, match=f"has schema {SCHEMA + 1}; this os-update-agent knows schemas up to {SCHEMA}"):
+    with pytest.raises(
+        LedgerError, match=f"has schema {SCHEMA + 1}; this os-update-agent knows schemas up to {SCHEMA}"
+    ):
         Ledger(path)
     assert path.read_bytes() == before
 
@@ -223,7 +216,9 @@ def test_an_empty_file_where_a_ledger_was_in_use_is_refused(path: Path, ledger: 
     ledger.close()
     content = path.read_bytes()
     path.write_bytes(b"")
-    with pytest.raises(LedgerError, match="is empty, and was in use before: put its content back, or move the whole directory"):
+    with pytest.raises(
+        LedgerError, match="is empty, and was in use before: put its content back, or move the whole directory"
+    ):
         Ledger(path)
     path.write_bytes(content)
     Ledger(path).close()
@@ -281,8 +276,16 @@ def test_records_come_in_the_order_in_which_they_were_reached_or_tried(ledger: L
     ledger.record_reached("k", "v2", 2, 1, 3.0)
     tried(ledger, "k", "v3", 4.0)
     history = ledger.history("k")
-    assert history.records == (Record("v1", 1, 1.0, 1.0), Record("v2", 2, 2.0, 3.0, 1, 1), Record("v3", None, 4.0, None, 2))
-    assert (history.current, history.is_known, [record.is_reached for record in history.records]) == ("v2", True, [True, True, False])
+    assert history.records == (
+        Record("v1", 1, 1.0, 1.0),
+        Record("v2", 2, 2.0, 3.0, 1, 1),
+        Record("v3", None, 4.0, None, 2),
+    )
+    assert (history.current, history.is_known, [record.is_reached for record in history.records]) == (
+        "v2",
+        True,
+        [True, True, False],
+    )
 
     ledger.record_reached("k", "v1", 3, 3, 5.0)
     history = ledger.history("k")
@@ -303,7 +306,9 @@ def test_histories_are_apart(ledger: Ledger) -> None:
     assert (ledger.history("a").current, ledger.history("b").current) == (None, "v1")
 
 
-@pytest.mark.parametrize("value", ["2024.05", "202405", "../../etc/passwd", "; reboot", "-o Dir=/", "ü\n\t'\"", "x" * 1_000_000])
+@pytest.mark.parametrize(
+    "value", ["2024.05", "202405", "../../etc/passwd", "; reboot", "-o Dir=/", "ü\n\t'\"", "x" * 1_000_000]
+)
 def test_a_value_is_a_plain_key(ledger: Ledger, value: str) -> None:
     ledger.record_reached(value, value, 1, None, 1.0)
     assert [record.value for record in ledger.history(value).records] == [value]
@@ -373,7 +378,10 @@ def test_open_runs_are_those_that_have_no_end_the_oldest_first(ledger: Ledger) -
 
 def test_a_run_of_an_agent_that_knew_more_or_less_can_be_read(path: Path, ledger: Ledger) -> None:
     run = ledger.open_run(RUN)
-    damage(path, """UPDATE runs SET document = '{"key":"k","value":"v","kind":"update","phase":"check","started":1.0,"future":[1]}'""")
+    damage(
+        path,
+        """UPDATE runs SET document = '{"key":"k","value":"v","kind":"update","phase":"check","started":1.0,"future":[1]}'""",
+    )
     assert ledger.run(run.id) == Run(1, "k", "v", "update", "check", 1.0)
 
 
@@ -440,13 +448,21 @@ def test_a_new_delivery_supersedes_what_is_owed_under_the_same_name(ledger: Ledg
 
 def test_a_new_delivery_supersedes_what_was_refused_under_the_same_name(ledger: Ledger) -> None:
     """Nobody is to be told to signal it by hand: that would finish the new one."""
-    for config_id, where in (("a", target("one")), ("b", target("two")), ("c", SignalTarget("TEMP_URL_SIGNAL", secret={"url": "u"}))):
+    for config_id, where in (
+        ("a", target("one")),
+        ("b", target("two")),
+        ("c", SignalTarget("TEMP_URL_SIGNAL", secret={"url": "u"})),
+    ):
         ledger.receive(delivery(config_id, where))
         ledger.finish(config_id, "body", where, 2.0)
         ledger.settle(config_id, "refused", "403", 3.0)
     ledger.receive(delivery("d", target("one")))
     ledger.receive(delivery("e", SignalTarget("TEMP_URL_SIGNAL", secret={"url": "v"})))
-    assert {signal.config_id: signal.standing for signal in ledger.signals()} == {"a": "superseded", "b": "refused", "c": "refused"}
+    assert {signal.config_id: signal.standing for signal in ledger.signals()} == {
+        "a": "superseded",
+        "b": "refused",
+        "c": "refused",
+    }
 
 
 def test_a_delivery_that_comes_again_supersedes_nothing(ledger: Ledger) -> None:
@@ -518,7 +534,10 @@ def test_kept_files_are_known_by_name_architecture_and_version(ledger: Ledger) -
     other = replace(entry, file="app_2_amd64.deb", version="2", origin="repack")
     ledger.add_archive_entries([entry, other])
     ledger.add_archive_entries([replace(entry, sha256="cd")])
-    assert ledger.archive_entries() == {("app", "amd64", "1"): replace(entry, sha256="cd"), ("app", "amd64", "2"): other}
+    assert ledger.archive_entries() == {
+        ("app", "amd64", "1"): replace(entry, sha256="cd"),
+        ("app", "amd64", "2"): other,
+    }
     ledger.drop_archive_entries([entry])
     assert set(ledger.archive_entries()) == {("app", "amd64", "2")}
 
@@ -540,7 +559,9 @@ for step in range(40):
 
 def test_two_processes_write_at_once(path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    processes = [subprocess.Popen([sys.executable, "-c", WRITER, str(path), name], env=environment) for name in ("one", "two")]
+    processes = [
+        subprocess.Popen([sys.executable, "-c", WRITER, str(path), name], env=environment) for name in ("one", "two")
+    ]
     assert [process.wait(120) for process in processes] == [0, 0]
     ledger = Ledger(path)
     assert [len(ledger.history(key).records) for key in ledger.all_keys()] == [40, 40]
@@ -569,7 +590,9 @@ def test_a_writer_that_is_killed_leaves_what_was_before(path: Path, ledger: Ledg
     assert ledger.all_keys() == ("whole",)
 
 
-def test_a_busy_ledger_is_waited_for_and_then_named(path: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_busy_ledger_is_waited_for_and_then_named(
+    path: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("os_update_agent.ledger.database.BUSY_SECONDS", 0.2)
     other = Ledger(path)
     use: Callable[[], None] = lambda: other.record_current("k", None)  # noqa: E731

@@ -11,8 +11,16 @@ from typing import Iterator
 
 import pytest
 
-from os_update_agent.errors import AgentError, Busy
-from os_update_agent.node.lock import holder, is_held, node_holder, node_lock, process_name, shared_lock, wait_until_free
+from os_update_agent.model.errors import AgentError, Busy
+from os_update_agent.node.locks import (
+    holder,
+    is_held,
+    node_holder,
+    node_lock,
+    process_name,
+    shared_lock,
+    wait_until_free,
+)
 
 HOLD_NODE = """
 import sys
@@ -101,7 +109,11 @@ def test_the_lock_can_be_taken_again_and_again(path: Path) -> None:
 
 
 def test_a_thread_of_the_same_process_has_to_wait_too(path: Path) -> None:
-    with node_lock(path, doing="first", timeout=0), pytest.raises(Busy, match="first"), node_lock(path, doing="second", timeout=0):
+    with (
+        node_lock(path, doing="first", timeout=0),
+        pytest.raises(Busy, match="first"),
+        node_lock(path, doing="second", timeout=0),
+    ):
         pass
 
 
@@ -129,7 +141,10 @@ def test_a_note_that_cannot_be_read_is_no_failure(path: Path) -> None:
 
 def test_a_place_that_cannot_be_made_is_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(AgentError, match="cannot be opened: "), node_lock(tmp_path / "file" / "lock", doing="x", timeout=0):
+    with (
+        pytest.raises(AgentError, match="cannot be opened: "),
+        node_lock(tmp_path / "file" / "lock", doing="x", timeout=0),
+    ):
         pass
 
 

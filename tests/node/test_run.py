@@ -12,8 +12,8 @@ from typing import IO, Iterator
 
 import pytest
 
-from os_update_agent.errors import CommandFailed
-from os_update_agent.node.run import Completed, environment, run, run_to_file, uninterrupted
+from os_update_agent.model.errors import CommandFailed
+from os_update_agent.node.process import Completed, environment, run, run_to_file, uninterrupted
 
 
 @pytest.fixture
@@ -27,7 +27,9 @@ def text(output: IO[bytes]) -> str:
 
 
 def test_a_process_that_ends_well() -> None:
-    assert run(["sh", "-c", "echo out; echo err >&2"]) == Completed(("sh", "-c", "echo out; echo err >&2"), 0, "out\n", "err\n")
+    assert run(["sh", "-c", "echo out; echo err >&2"]) == Completed(
+        ("sh", "-c", "echo out; echo err >&2"), 0, "out\n", "err\n"
+    )
 
 
 def test_an_exit_status_that_was_not_expected_is_named_with_the_last_words() -> None:
@@ -161,7 +163,9 @@ except KeyboardInterrupt:
 ])  # fmt: skip
 def test_a_signal_waits_for_the_end_of_the_block(number: int, said: str, status: int) -> None:
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    with subprocess.Popen([sys.executable, "-c", WORK], env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        [sys.executable, "-c", WORK], env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
         assert process.stdin is not None and process.stdout is not None
         assert process.stdout.readline() == "inside\n"
         process.send_signal(number)

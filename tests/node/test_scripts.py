@@ -5,7 +5,7 @@ from typing import Callable, Iterator, Mapping, Optional
 
 import pytest
 
-from os_update_agent.node.scripts import StepFailed, run_steps, step_environment
+from os_update_agent.node.hook_dirs import StepFailed, run_steps, step_environment
 
 TIMEOUT = 30.0
 
@@ -75,8 +75,12 @@ def test_a_link_to_an_executable_is_a_step(tmp_path: Path, directory: Path, step
     assert "ran:10-link\n" in log.run(directory)
 
 
-@pytest.mark.parametrize("name", [".hidden", "10-a~", "10-a.dpkg-old", "10-a.dpkg-dist", "10-a.rpmnew", "10-a.rpmsave", "10-a.bak"])
-def test_what_editors_and_package_managers_leave_behind_is_not_run(name: str, directory: Path, step: Step, log: Log) -> None:
+@pytest.mark.parametrize(
+    "name", [".hidden", "10-a~", "10-a.dpkg-old", "10-a.dpkg-dist", "10-a.rpmnew", "10-a.rpmsave", "10-a.bak"]
+)
+def test_what_editors_and_package_managers_leave_behind_is_not_run(
+    name: str, directory: Path, step: Step, log: Log
+) -> None:
     step(name)
     assert log.run(directory) == "earlier\n"
 
@@ -98,7 +102,9 @@ def test_a_step_sees_what_it_is_told_and_reads_nothing(directory: Path, step: St
     assert log.run(directory, environment=told).endswith("$(id) ü/update/success/.\n")
 
 
-def test_the_first_failure_stops_and_names_step_exit_status_and_last_line(directory: Path, step: Step, log: Log) -> None:
+def test_the_first_failure_stops_and_names_step_exit_status_and_last_line(
+    directory: Path, step: Step, log: Log
+) -> None:
     step("10-bad", "echo draining; echo 'no quorum\t' >&2; echo; exit 3")
     step("20-never")
     assert failure(log, directory) == "step pre-update.d/10-bad ended with exit status 3: no quorum"
@@ -123,7 +129,9 @@ def test_the_last_line_is_bounded_and_printable(directory: Path, step: Step, log
     assert len(failure(log, directory)) < 500
 
 
-def test_a_step_that_hangs_is_ended_with_all_its_children(tmp_path: Path, directory: Path, step: Step, log: Log) -> None:
+def test_a_step_that_hangs_is_ended_with_all_its_children(
+    tmp_path: Path, directory: Path, step: Step, log: Log
+) -> None:
     step("10-hang", f"echo waiting; (sleep 2; touch {tmp_path}/late) & sleep 60")
     begun = time.monotonic()
     said = failure(log, directory, timeout=0.5)
@@ -154,7 +162,9 @@ def test_a_directory_that_everybody_can_write_is_refused(directory: Path, step: 
     assert "pre-update.d can be written by everybody" in failure(log, directory)
 
 
-def test_a_step_that_belongs_to_somebody_else_is_refused(directory: Path, step: Step, log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_step_that_belongs_to_somebody_else_is_refused(
+    directory: Path, step: Step, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = step("10-foreign")
     if os.geteuid() == 0:
         os.chown(path, 65534, 65534)

@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 from typing import Dict, FrozenSet, List, Tuple
 
-from os_update_agent.demo.repository import native_architecture
+from os_update_agent.testing.repository import native_architecture
 
 CONFIGURATION = """\
 Dir "{root}/";
@@ -37,7 +37,9 @@ class AptRoot:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.configuration = root.with_name(f"{root.name}.apt.conf")
-        self.configuration.write_text(CONFIGURATION.format(root=root, architecture=native_architecture()), encoding="utf-8")
+        self.configuration.write_text(
+            CONFIGURATION.format(root=root, architecture=native_architecture()), encoding="utf-8"
+        )
 
     def apt(self, *arguments: str, ok: bool = True) -> str:
         """What apt-get says. Fails the test unless it ends well, or badly where ``ok`` is false."""
@@ -64,7 +66,9 @@ class AptRoot:
         path = self.root / "var/lib/apt/extended_states"
         stanzas = path.read_text(encoding="utf-8").split("\n\n") if path.exists() else []
         fields = [dict(line.split(": ", 1) for line in stanza.splitlines()) for stanza in stanzas if stanza.strip()]
-        return frozenset(f"{one['Package']}:{one['Architecture']}" for one in fields if one.get("Auto-Installed") == "1")
+        return frozenset(
+            f"{one['Package']}:{one['Architecture']}" for one in fields if one.get("Auto-Installed") == "1"
+        )
 
     def state(self) -> State:
         """All that has to come back in a restore: versions, statuses, holds (in the rows) and auto marks."""
@@ -74,5 +78,11 @@ class AptRoot:
         environment = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
         environment.update(APT_CONFIG=str(self.configuration), DEBIAN_FRONTEND="noninteractive", LC_ALL="C.UTF-8")
         return subprocess.run(
-            argv, env=environment, stdin=subprocess.DEVNULL, capture_output=True, encoding="utf-8", timeout=120, check=False
+            argv,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            encoding="utf-8",
+            timeout=120,
+            check=False,
         )

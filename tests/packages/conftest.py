@@ -5,11 +5,11 @@ from typing import Iterator
 
 import pytest
 
-from os_update_agent.demo.repository import missing_tools
+from os_update_agent.testing.repository import missing_tools
 from packages.node import Node, Template
 
-# The tests with apt. The folder contract/ has nodes of every package manager, under names of its own: pytest keeps a session's
-# fixture by its name and its parameter, and would hand one folder's to the other.
+# The tests with apt. The folder contract/ has nodes of every package manager, under names of its own: pytest keeps a
+# session's fixture by its name and its parameter, and would hand one folder's to the other.
 
 
 @pytest.fixture(scope="session")
@@ -49,7 +49,9 @@ def keyring(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     who = "Demo <demo@example.org>"
     make = ["gpg", "--batch", "--quiet", "--passphrase", "", "--quick-generate-key", who, "rsa2048", "sign", "never"]
     subprocess.run(make, env=environment, check=True, capture_output=True)
-    public = subprocess.run(["gpg", "--armor", "--export", who], env=environment, check=True, capture_output=True).stdout
+    public = subprocess.run(
+        ["gpg", "--armor", "--export", who], env=environment, check=True, capture_output=True
+    ).stdout
     (directory / "key.asc").write_bytes(public)
     yield directory
     subprocess.run(["gpgconf", "--kill", "all"], env=environment, check=False)

@@ -38,7 +38,9 @@ class FaultyServer:
         self._thread.start()
         return self
 
-    def __exit__(self, kind: Optional[Type[BaseException]], error: Optional[BaseException], traceback: Optional[TracebackType]) -> None:
+    def __exit__(
+        self, kind: Optional[Type[BaseException]], error: Optional[BaseException], traceback: Optional[TracebackType]
+    ) -> None:
         self.closing.set()
         self._server.shutdown()
         self._server.server_close()

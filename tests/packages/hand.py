@@ -50,7 +50,9 @@ class Hand:
         raise NotImplementedError
 
     def use(self, url: str = "", **options: str) -> None:
-        """The node's only source is this repository, on the disk or where a server serves it. ``options`` are a .repo file's."""
+        """The node's only source is this repository, on the disk or where a server serves it. ``options`` are a .repo
+        file's.
+        """
         raise NotImplementedError
 
     @staticmethod
@@ -102,7 +104,9 @@ class Hand:
         return tuple(sorted(self.rows())), self.auto()
 
     def faults(self) -> str:
-        """What is not sound: files on the disk that are not those of the database, two versions in one place; '' is well."""
+        """What is not sound: files on the disk that are not those of the database, two versions in one place; '' is
+        well.
+        """
         raise NotImplementedError
 
     def history(self) -> str:

@@ -8,13 +8,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Dict, FrozenSet, List, Sequence, Tuple
 
-from os_update_agent.demo import repository
-from os_update_agent.demo.repository import Deb, Repository, make_root
+from os_update_agent.testing import repository
+from os_update_agent.testing.repository import Deb, Repository, make_root
 from packages.aptroot import AptRoot, State
 from packages.hand import Hand
 from packages.scene import Pkg
 
-_WAITS = 'touch "$DPKG_ROOT/run/waits"; i=0; while [ ! -e "$DPKG_ROOT/run/go" ] && [ $i -lt 1200 ]; do sleep 0.1; i=$((i+1)); done'
+_WAITS = (
+    'touch "$DPKG_ROOT/run/waits"; i=0; while [ ! -e "$DPKG_ROOT/run/go" ] && [ $i -lt 1200 ]; do sleep 0.1;'
+    " i=$((i+1)); done"
+)
 
 
 def as_deb(pkg: Any) -> Deb:
@@ -77,7 +80,9 @@ class AptHand(Hand):
     def make(self, *names: str) -> None:
         make_root(self.root, sources=[self.repository.source_line()])
         # The agent lets apt try four times; in a test the pauses between them would only cost time.
-        (self.root / "etc/apt/apt.conf.d/50-no-pauses").write_text('Acquire::Retries::Delay "false";\n', encoding="utf-8")
+        (self.root / "etc/apt/apt.conf.d/50-no-pauses").write_text(
+            'Acquire::Retries::Delay "false";\n', encoding="utf-8"
+        )
         self.install(*names)
 
     def install(self, *names: str) -> None:
@@ -88,7 +93,9 @@ class AptHand(Hand):
         self.apt.apt("update")
         environment = {**os.environ, "APT_CONFIG": str(self.apt.configuration), "DEBIAN_FRONTEND": "noninteractive"}
         argv = ["apt-get", "-q", "-y", "install", *names]
-        return subprocess.Popen(argv, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        return subprocess.Popen(
+            argv, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
 
     def remove(self, *names: str) -> None:
         self.apt.apt("purge", *names)
@@ -116,7 +123,9 @@ class AptHand(Hand):
 
     def faults(self) -> str:
         root, log = f"--root={self.root}", f"--log={self.root}/var/log/dpkg.log"
-        said = "".join(self.apt._run("dpkg", root, log, "--force-not-root", option).stdout for option in ("--audit", "--verify"))
+        said = "".join(
+            self.apt._run("dpkg", root, log, "--force-not-root", option).stdout for option in ("--audit", "--verify")
+        )
         # "??5?????? c /etc/app.conf": configuration may differ.
         return "\n".join(line for line in said.splitlines() if " c /" not in line)
 

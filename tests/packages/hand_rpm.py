@@ -12,13 +12,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar, Dict, FrozenSet, List, Mapping, Sequence, Tuple
 
-from os_update_agent.demo import rpm_repository
-from os_update_agent.demo.rpm_repository import DATABASE, Advisory, Repository, Rpm, build, make_root
+from os_update_agent.testing import rpm_repository
+from os_update_agent.testing.rpm_repository import DATABASE, Advisory, Repository, Rpm, build, make_root
 from packages import sid
 from packages.hand import Hand
 from packages.scene import Pkg
 
-# Waits inside the root until somebody makes /run/go; at most two minutes. Lua's own loop: a scriptlet of rpm has no sleep of less than 1 s.
+# Waits inside the root until somebody makes /run/go; at most two minutes. Lua's own loop: a scriptlet of rpm has no
+# sleep of less than 1 s.
 WAITS = """
 local f = io.open("/run/waits", "w"); f:close()
 for i = 1, 120 do
@@ -38,7 +39,9 @@ def as_rpm(pkg: Any) -> Rpm:
 
 @lru_cache(maxsize=1)
 def _built() -> Path:
-    """Where this process keeps what it has built: rpmbuild costs half a second, and the same Rpm becomes the same file."""
+    """Where this process keeps what it has built: rpmbuild costs half a second, and the same Rpm becomes the same
+    file.
+    """
     return Path(tempfile.mkdtemp(prefix="built-rpms-"))
 
 
@@ -111,7 +114,9 @@ class DnfHand(Hand):
     def add_group(self, group: str, *names: str) -> None:
         """The repository has this group of packages; it shows after ``publish``."""
         members = "".join(f'<packagereq type="mandatory">{name}</packagereq>' for name in names)
-        about = f"<id>{group}</id><name>{group}</name><description/><default>true</default><uservisible>true</uservisible>"
+        about = (
+            f"<id>{group}</id><name>{group}</name><description/><default>true</default><uservisible>true</uservisible>"
+        )
         text = f'<?xml version="1.0"?><comps><group>{about}<packagelist>{members}</packagelist></group></comps>'
         self._comps.write_text(text, encoding="utf-8")
 
@@ -127,7 +132,14 @@ class DnfHand(Hand):
 
     @staticmethod
     def kernel(version: str) -> Tuple[Pkg, ...]:
-        return (Pkg("kernel", version, provides=("installonlypkg(kernel)",), files={f"/boot/vmlinuz-{version}": version * 100}),)
+        return (
+            Pkg(
+                "kernel",
+                version,
+                provides=("installonlypkg(kernel)",),
+                files={f"/boot/vmlinuz-{version}": version * 100},
+            ),
+        )
 
     # --- the node
 
@@ -214,7 +226,9 @@ class DnfHand(Hand):
 
     def dnf(self, *arguments: str, ok: bool = True) -> str:
         """dnf as the operator calls it."""
-        done = subprocess.run(self.dnf_argv(*arguments), env=self.environment(), text=True, capture_output=True, check=False)
+        done = subprocess.run(
+            self.dnf_argv(*arguments), env=self.environment(), text=True, capture_output=True, check=False
+        )
         assert (done.returncode == 0) == ok, done.stdout + done.stderr
         return done.stdout + done.stderr
 
@@ -246,7 +260,16 @@ class Dnf5Hand(DnfHand):
         return sid.enter()
 
     def dnf_argv(self, *arguments: str) -> List[str]:
-        return [*self.wrapper, self.program, "-q", "-y", "--releasever=1", f"--installroot={self.root}", "--no-plugins", *arguments]
+        return [
+            *self.wrapper,
+            self.program,
+            "-q",
+            "-y",
+            "--releasever=1",
+            f"--installroot={self.root}",
+            "--no-plugins",
+            *arguments,
+        ]
 
     def _write_locks(self, versions: Mapping[str, str]) -> None:
         rules = "".join(_RULE.format(name=name, version=version) for name, version in versions.items())

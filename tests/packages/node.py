@@ -1,4 +1,6 @@
-"""A whole node in a directory: a private root, its repository, Heat's side of the signals, and the real hook program between them."""
+"""A whole node in a directory: a private root, its repository, Heat's side of the signals, and the real hook program
+between them.
+"""
 
 import json
 import os
@@ -12,11 +14,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple, Type
 
-from os_update_agent.demo.receiver import Receiver, Request
+from os_update_agent.config.settings import load
 from os_update_agent.ledger import Ledger
-from os_update_agent.model import ArchiveEntry, History, OwedSignal, PackageState, Run
-from os_update_agent.settings import load
-from os_update_agent.site import Site, open_site
+from os_update_agent.model.deliveries import OwedSignal
+from os_update_agent.model.packages import ArchiveEntry, PackageState
+from os_update_agent.model.runs import History, Run
+from os_update_agent.runtime.context import Site, open_site
+from os_update_agent.testing.receiver import Receiver, Request
 from packages.hand import Hand
 from packages.hand_apt import AptHand
 from packages.hand_rpm import Dnf5Hand, DnfHand
@@ -29,7 +33,15 @@ PATIENCE = 240.0
 
 STACK, SERVER, RESOURCE = "web/68c97fbe", "fcdbf267", "update"
 SIGNATURE = "c2VjcmV0LW9mLXRoZS1zaWduYWw"
-PLAIN_OUTPUTS = ("changes", "held_back", "state_digest", "restored_from", "restorable", "reboot_required", "services_to_restart")
+PLAIN_OUTPUTS = (
+    "changes",
+    "held_back",
+    "state_digest",
+    "restored_from",
+    "restorable",
+    "reboot_required",
+    "services_to_restart",
+)
 OUTPUTS = [{"name": name, "type": "String"} for name in PLAIN_OUTPUTS]
 
 HANDS: Dict[str, Type[Hand]] = {hand.kind: hand for hand in (AptHand, DnfHand, Dnf5Hand)}
@@ -39,7 +51,9 @@ __all__ = ["ONE", "TWO", "VERSIONS_ONE", "VERSIONS_TWO", "Node", "Pkg", "Result"
 
 @dataclass(frozen=True)
 class Result:
-    """What one run of the hook came to. ``received`` are the signals that arrived until it ended; ``id`` is the config id."""
+    """What one run of the hook came to. ``received`` are the signals that arrived until it ended; ``id`` is the config
+    id.
+    """
 
     id: str
     returncode: int
@@ -113,8 +127,8 @@ class Running:
 class Node:
     """Use as a context manager: the receiver listens in between.
 
-    ``wrapper`` is put before the hook's command, to run it under another program. ``hand`` is the operator's, and knows which package
-    manager this is; nothing else here does.
+    ``wrapper`` is put before the hook's command, to run it under another program. ``hand`` is the operator's, and knows
+    which package manager this is; nothing else here does.
     """
 
     def __init__(self, directory: Path, template: "Template") -> None:
@@ -151,7 +165,9 @@ class Node:
         for process in Path("/proc").glob("[0-9]*"):
             with suppress(OSError):
                 if int(process.name) != os.getpid() and mine in (process / "environ").read_bytes().split(b"\0"):
-                    found[int(process.name)] = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
+                    found[int(process.name)] = (
+                        (process / "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
+                    )
         return found
 
     def wait_until_at_rest(self) -> None:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Dict, Union
 
-from os_update_agent.demo import pkg
+from os_update_agent.testing import pkg
 
 
 @dataclass(frozen=True)

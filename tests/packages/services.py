@@ -1,12 +1,14 @@
-"""What stands for systemd where a private root has none: a program that keeps a state for each unit and does what systemctl would."""
+"""What stands for systemd where a private root has none: a program that keeps a state for each unit and does what
+systemctl would.
+"""
 
 import os
 import stat
 from pathlib import Path
 from typing import List
 
-# A unit that is "stuck" stays as it is and systemctl says so; one that is "faint" is started, and ends at once; one that is a "liar"
-# does what it is told though systemctl ends with a failure.
+# A unit that is "stuck" stays as it is and systemctl says so; one that is "faint" is started, and ends at once; one
+# that is a "liar" does what it is told though systemctl ends with a failure.
 SCRIPT = """\
 #!/bin/sh
 cd '{directory}' || exit 1

@@ -1,4 +1,6 @@
-"""A root of Debian sid, the one distribution at hand that has dnf 5: made once for each checkout, and commands that run in it."""
+"""A root of Debian sid, the one distribution at hand that has dnf 5: made once for each checkout, and commands that run
+in it.
+"""
 
 import fcntl
 import os
@@ -50,7 +52,19 @@ def enter() -> Tuple[str, ...]:
 
     What is mounted here later shows there as well, where that is shared; nothing shows the other way round.
     """
-    return ("unshare", "--mount", "--propagation", "slave", "sh", "-c", _ENTER, "sh", str(root()), tempfile.gettempdir(), str(CHECKOUT))
+    return (
+        "unshare",
+        "--mount",
+        "--propagation",
+        "slave",
+        "sh",
+        "-c",
+        _ENTER,
+        "sh",
+        str(root()),
+        tempfile.gettempdir(),
+        str(CHECKOUT),
+    )
 
 
 def needed() -> None:

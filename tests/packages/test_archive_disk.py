@@ -1,4 +1,6 @@
-"""The archive and the disk: what the ledger has is there after a power cut; what cannot be written, or was never finished, is not kept."""
+"""The archive and the disk: what the ledger has is there after a power cut; what cannot be written, or was never
+finished, is not kept.
+"""
 
 import errno
 import hashlib
@@ -9,9 +11,9 @@ from typing import Any, Callable, List, Mapping, Sequence, Tuple
 
 import pytest
 
-from os_update_agent.errors import PackageError
 from os_update_agent.ledger import Ledger
-from os_update_agent.model import Offer, Package
+from os_update_agent.model.errors import PackageError
+from os_update_agent.model.packages import Offer, Package
 from os_update_agent.packages.archive import Archive
 from packages.node import Node
 from packages.scene import Pkg
@@ -65,14 +67,20 @@ def test_the_ledger_has_a_file_when_the_disk_has_it(
 ) -> None:
     synced: List[str] = []
     sync = os.fsync
-    monkeypatch.setattr(os, "fsync", lambda descriptor: (synced.append(os.readlink(f"/proc/self/fd/{descriptor}")), sync(descriptor)))
+    monkeypatch.setattr(
+        os, "fsync", lambda descriptor: (synced.append(os.readlink(f"/proc/self/fd/{descriptor}")), sync(descriptor))
+    )
     archive = opened()
     archive.obtain([APP, LIB])
     # For the run itself it is there at once, for everybody else not yet.
     assert archive.missing([APP, LIB]) == () and len(archive.files([APP, LIB])) == 2
     assert opened().missing([APP, LIB]) == (APP, LIB)
     archive.flush()
-    assert {str(repository.directory / "app.deb"), str(repository.directory / "lib.deb"), str(repository.directory)} <= set(synced)
+    assert {
+        str(repository.directory / "app.deb"),
+        str(repository.directory / "lib.deb"),
+        str(repository.directory),
+    } <= set(synced)
     assert opened().missing([APP, LIB]) == () and opened().files([APP]) == (repository.directory / "app.deb",)
 
 
@@ -106,7 +114,9 @@ def test_what_cannot_be_written_is_told_and_not_kept(
     assert repository.fetched == ["app", "lib", "app"] and opened().missing([APP, LIB]) == ()
 
 
-def test_a_file_of_another_size_than_the_repository_says_is_not_kept(opened: Callable[[], Archive], repository: Repository) -> None:
+def test_a_file_of_another_size_than_the_repository_says_is_not_kept(
+    opened: Callable[[], Archive], repository: Repository
+) -> None:
     repository.content = CONTENT[:3]
     archive = opened()
     with pytest.raises(PackageError, match=r"app\.deb has 3 bytes, and should have 5 by what its repository says"):

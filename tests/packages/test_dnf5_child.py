@@ -1,4 +1,5 @@
-"""The child that speaks dnf 5's API, without the agent around it: its lock, and what it leaves when it dies while it closes dnf's record.
+"""The child that speaks dnf 5's API, without the agent around it: its lock, and what it leaves when it dies while it
+closes dnf's record.
 
 What is run here runs in the root of sid, under the Python that has the bindings.
 """
@@ -12,9 +13,9 @@ from typing import Dict, Iterator
 
 import pytest
 
-from os_update_agent.demo.rpm_repository import DATABASE, Rpm, native_architecture
-from os_update_agent.packages import dnf5_record
-from os_update_agent.packages.dnf_settings import read_settings
+from os_update_agent.packages.dnf import history5
+from os_update_agent.packages.dnf.settings import read_settings
+from os_update_agent.testing.rpm_repository import DATABASE, Rpm, native_architecture
 from packages import sid
 from packages.hand_rpm import WAITS, Dnf5Hand
 from packages.node import CHECKOUT, PATIENCE, wait_until
@@ -138,17 +139,26 @@ def hand(tmp_path: Path) -> Iterator[Dnf5Hand]:
 
 def told(hand: Dnf5Hand, program: str, *arguments: object) -> "subprocess.CompletedProcess[str]":
     code = (HEAD + program).replace("%s", native_architecture())
-    argv = [*hand.wrapper, hand.python, "-B", "-c", code, str(hand.root), str(hand.directory / "archive"), *map(str, arguments)]
+    argv = [
+        *hand.wrapper,
+        hand.python,
+        "-B",
+        "-c",
+        code,
+        str(hand.root),
+        str(hand.directory / "archive"),
+        *map(str, arguments),
+    ]
     environment = {**hand.environment(), "PYTHONPATH": str(CHECKOUT / "agent")}
     return subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=PATIENCE)
 
 
 def is_unfinished(hand: Dnf5Hand) -> bool:
-    return dnf5_record.is_unfinished(read_settings(hand.root, drop_ins=True).history)
+    return history5.is_unfinished(read_settings(hand.root, drop_ins=True).history)
 
 
 def marks(hand: Dnf5Hand) -> Dict[str, str]:
-    mark_of = dnf5_record.marks(read_settings(hand.root, drop_ins=True).state)
+    mark_of = history5.marks(read_settings(hand.root, drop_ins=True).state)
     return {name: mark_of(name, native_architecture()) for name, _ in hand.rows()}
 
 
@@ -281,7 +291,10 @@ def test_whether_a_package_is_to_be_signed_is_known_in_each_version(hand: Dnf5Ha
 
 def test_a_name_that_is_provided_is_obsoleted_by_nobody(hand: Dnf5Hand) -> None:
     """rpm's Obsoletes mean names of packages, and never what another one provides: that one is nobody's old half."""
-    hand.add(Rpm("stands-in", "1.0", provides=["oldname = 1.0"]), Rpm("heir", "1.0", obsoletes=["oldname < 2.0", "heir < 2.0"]))
+    hand.add(
+        Rpm("stands-in", "1.0", provides=["oldname = 1.0"]),
+        Rpm("heir", "1.0", obsoletes=["oldname < 2.0", "heir < 2.0"]),
+    )
     hand.add(Rpm("tool", "2.0", scripts={"post": WAITS}))
     hand.publish()
     hand.install("stands-in", "heir")
@@ -311,8 +324,12 @@ def interrupted(request: pytest.FixtureRequest, hand: Dnf5Hand) -> Dict[str, str
 
 
 @pytest.mark.parametrize("call", [0, 1, 2])
-def test_a_death_while_the_record_is_closed_is_made_good(hand: Dnf5Hand, interrupted: Dict[str, str], call: int) -> None:
-    """Where nothing is to be set, a mark goes there and back: two transactions, and between them it is the wrong one."""
+def test_a_death_while_the_record_is_closed_is_made_good(
+    hand: Dnf5Hand, interrupted: Dict[str, str], call: int
+) -> None:
+    """Where nothing is to be set, a mark goes there and back: two transactions, and between them it is the wrong
+    one.
+    """
     dies = call < (1 if "more" in interrupted else 2)
     first = told(hand, COMPLETE, call)
     assert first.returncode == (9 if dies else 0), first.stdout + first.stderr
@@ -324,8 +341,12 @@ def test_a_death_while_the_record_is_closed_is_made_good(hand: Dnf5Hand, interru
 
 
 def test_a_record_is_closed_also_where_dnf_has_installed_nothing_itself(hand: Dnf5Hand) -> None:
-    """As on an image that was made without dnf 5: every package is nobody's, and there is no reason to go there and back."""
-    (read_settings(hand.root, drop_ins=True).state / "packages.toml").write_text('version = "1.0"\n[packages]\n', encoding="utf-8")
+    """As on an image that was made without dnf 5: every package is nobody's, and there is no reason to go there and
+    back.
+    """
+    (read_settings(hand.root, drop_ins=True).state / "packages.toml").write_text(
+        'version = "1.0"\n[packages]\n', encoding="utf-8"
+    )
     hand.add(Rpm("tool", "2.0", scripts={"post": WAITS}))
     hand.publish()
     process = hand.start_upgrading()
@@ -344,7 +365,12 @@ def test_a_mark_that_went_there_without_an_end_comes_back(hand: Dnf5Hand, interr
     """dnf writes the reasons first, and the end of its transaction behind them."""
     assert told(hand, COMPLETE, 1).returncode == 9
     assert marks(hand) != interrupted
-    with closing(sqlite3.connect(read_settings(hand.root, drop_ins=True).history / "transaction_history.sqlite")) as record, record:
+    with (
+        closing(
+            sqlite3.connect(read_settings(hand.root, drop_ins=True).history / "transaction_history.sqlite")
+        ) as record,
+        record,
+    ):
         record.execute("UPDATE trans SET state_id = 1, dt_end = NULL WHERE id = (SELECT max(id) FROM trans)")
     assert "'problems': []" in told(hand, COMPLETE, 9).stdout
     assert not is_unfinished(hand)

@@ -1,4 +1,6 @@
-"""What asks for a boot under dnf 5: its own rule, which looks at advisories as well, beside the answers of its own command."""
+"""What asks for a boot under dnf 5: its own rule, which looks at advisories as well, beside the answers of its own
+command.
+"""
 
 import json
 import re
@@ -8,7 +10,7 @@ from typing import Any, Set
 
 import pytest
 
-from os_update_agent.demo.rpm_repository import Advisory, Rpm
+from os_update_agent.testing.rpm_repository import Advisory, Rpm
 from packages import sid
 from packages.node import Node, Result, Template
 

@@ -9,15 +9,15 @@ from typing import Callable, Dict, Iterator, List, Mapping, Optional, Sequence, 
 
 import pytest
 
-from os_update_agent.demo.rpm_repository import DATABASE, Advisory, Repository, Rpm, build, make_root, missing_tools
-from os_update_agent.errors import NotRestorable, PackageError
 from os_update_agent.ledger import Ledger
-from os_update_agent.model import Change, Package, PackageState, Selection, diff
+from os_update_agent.model.errors import NotRestorable, PackageError
+from os_update_agent.model.packages import Change, Package, PackageState, Selection, diff
 from os_update_agent.packages.archive import Archive
-from os_update_agent.packages.dnf import Dnf4
-from os_update_agent.packages.space import NewKernels
+from os_update_agent.packages.disk_space import NewKernels
+from os_update_agent.packages.dnf.dnf4 import Dnf4
 from os_update_agent.packages.state import expected, unmet, visible
 from os_update_agent.packages.transition import Transition
+from os_update_agent.testing.rpm_repository import DATABASE, Advisory, Repository, Rpm, build, make_root, missing_tools
 from packages.faulty import FaultyServer
 
 
@@ -26,7 +26,9 @@ def _version(name: str, version: str) -> Dict[str, str]:
 
 
 def _kernel(version: str) -> Rpm:
-    return Rpm("kernel", version, provides=["installonlypkg(kernel)"], files={f"/boot/vmlinuz-{version}": version * 100})
+    return Rpm(
+        "kernel", version, provides=["installonlypkg(kernel)"], files={f"/boot/vmlinuz-{version}": version * 100}
+    )
 
 
 CONF = "/etc/app.conf"
@@ -42,7 +44,13 @@ ONE = (
     _kernel("6.1.1"),
 )
 TWO = (
-    Rpm("app", "2.0", requires=["libapp1 >= 2.0", "extra"], files={CONF: "a=2\n", **_version("app", "2")}, configs=[CONF]),
+    Rpm(
+        "app",
+        "2.0",
+        requires=["libapp1 >= 2.0", "extra"],
+        files={CONF: "a=2\n", **_version("app", "2")},
+        configs=[CONF],
+    ),
     Rpm("libapp1", "2.0", conflicts=["app < 2.0"], files=_version("libapp1", "2")),
     Rpm("extra", "2.0", arch="noarch"),
     Rpm("newname", "2.0", obsoletes=["oldname < 2.0"], provides=["oldname = 2.0"]),
@@ -52,8 +60,15 @@ TWO = (
     _kernel("6.1.2"),
 )
 INSTALLED = ("app", "useold", "epochy", "tool", "dropper", "kernel")
-VERSIONS_ONE = {**dict.fromkeys(("app", "libapp1", "oldname", "useold", "tool", "dropped", "dropper"), "1.0-1"), "epochy": "9.0-1"}
-VERSIONS_TWO = {**dict.fromkeys(("app", "libapp1", "extra", "newname", "useold", "dropper"), "2.0-1"), "tool": "1.0-1", "epochy": "1:1.0-1"}
+VERSIONS_ONE = {
+    **dict.fromkeys(("app", "libapp1", "oldname", "useold", "tool", "dropped", "dropper"), "1.0-1"),
+    "epochy": "9.0-1",
+}
+VERSIONS_TWO = {
+    **dict.fromkeys(("app", "libapp1", "extra", "newname", "useold", "dropper"), "2.0-1"),
+    "tool": "1.0-1",
+    "epochy": "1:1.0-1",
+}
 
 
 class World:
@@ -144,7 +159,9 @@ class World:
         return {**os.environ, "HOME": str(self.directory / "home"), "LC_ALL": "C.UTF-8"}
 
     def rpm(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(["rpm", "--root", str(self.root), "--dbpath", DATABASE, *arguments], text=True, capture_output=True)
+        return subprocess.run(
+            ["rpm", "--root", str(self.root), "--dbpath", DATABASE, *arguments], text=True, capture_output=True
+        )
 
     def is_sound(self) -> bool:
         """Do the files on the disk agree with the database? Configuration may differ."""
@@ -433,13 +450,17 @@ def test_a_failing_preun_is_a_complaint(two: World) -> None:
 @pytest.fixture
 def server(two: World) -> Iterator[FaultyServer]:
     with FaultyServer(two.repository.directory) as server:
-        two.serve(two.repository.section(server.url, skip_if_unavailable="1", retries="1", timeout="5", metadata_expire="0"))
+        two.serve(
+            two.repository.section(server.url, skip_if_unavailable="1", retries="1", timeout="5", metadata_expire="0")
+        )
         two.backend().refresh()
         yield server
 
 
 @pytest.mark.parametrize("fault", ["404", "503", "drop", "cut", "corrupt"])
-def test_a_repository_that_does_not_answer_is_an_error_whatever_it_says_of_itself(two: World, server: FaultyServer, fault: str) -> None:
+def test_a_repository_that_does_not_answer_is_an_error_whatever_it_says_of_itself(
+    two: World, server: FaultyServer, fault: str
+) -> None:
     two.offer(Rpm("tool", "2.0"))
     server.faults["repodata"] = fault
     with pytest.raises(PackageError, match=r"the package index cannot be refreshed: .*demo"):
@@ -486,8 +507,20 @@ def test_an_unsigned_package_is_refused_where_the_repository_is_to_be_checked(tw
 def test_a_signed_package_is_taken_with_a_key_that_lies_on_the_node(two: World, keyring: Path, local: bool) -> None:
     before = two.state()
     one, epochy = ([two.repository.directory / rpm.file for rpm in rpms] for rpms in (ONE, TWO))
-    sign = ["rpmsign", "--define", "_gpg_name demo@example.org", "--define", f"__gpg {shutil.which('gpg')}", "--addsign"]
-    subprocess.run([*sign, *map(str, [*one, *epochy])], check=True, capture_output=True, env={**os.environ, "GNUPGHOME": str(keyring)})
+    sign = [
+        "rpmsign",
+        "--define",
+        "_gpg_name demo@example.org",
+        "--define",
+        f"__gpg {shutil.which('gpg')}",
+        "--addsign",
+    ]
+    subprocess.run(
+        [*sign, *map(str, [*one, *epochy])],
+        check=True,
+        capture_output=True,
+        env={**os.environ, "GNUPGHOME": str(keyring)},
+    )
     two.repository.publish()
     with FaultyServer(keyring) as server:
         key = (keyring / "key.asc").as_uri() if local else f"{server.url}key.asc"

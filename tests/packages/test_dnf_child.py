@@ -9,10 +9,10 @@ from typing import List
 
 import pytest
 
-from os_update_agent.errors import Busy
-from os_update_agent.model import Selection, Transaction
-from os_update_agent.packages.rpm_backend import _asked
-from os_update_agent.packages.rpm_calls import native_architecture
+from os_update_agent.model.errors import Busy
+from os_update_agent.model.packages import Selection, Transaction
+from os_update_agent.packages.dnf.backend import _asked
+from os_update_agent.packages.rpm.database import native_architecture
 from os_update_agent.packages.transition import Transition
 from packages.test_dnf_backend import World, release, two, world
 
@@ -84,7 +84,9 @@ def test_a_transaction_that_nobody_waits_for_any_more_is_not_begun(two: World) -
     assert two.versions()["epochy"] == new.version
 
 
-def test_who_is_told_busy_again_and_again_waits_no_longer_than_the_patience(two: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_is_told_busy_again_and_again_waits_no_longer_than_the_patience(
+    two: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Every look finds the lock free, and dnf finds it taken: only the clock of the whole can end that."""
     backend = two.backend()
     monkeypatch.setattr(backend, "lock_timeout", 1.0)
@@ -94,7 +96,11 @@ def test_who_is_told_busy_again_and_again_waits_no_longer_than_the_patience(two:
     assert new is not None and two.obtain([new]) == ()
     todo = Transaction(install=(new,), files=tuple(map(str, two.archive.files([new]))))
     (two.root / "var/lib/dnf/rpmdb_lock.pid").write_text(str(os.getpid()), encoding="ascii")
-    with backend.session(), two.log.open("ab", buffering=0) as output, pytest.raises(Busy, match=f"locked by {os.getpid()}"):
+    with (
+        backend.session(),
+        two.log.open("ab", buffering=0) as output,
+        pytest.raises(Busy, match=f"locked by {os.getpid()}"),
+    ):
         backend.transact(todo, output, forced=True)
     assert len(granted) > 1 and granted == sorted(granted, reverse=True) and granted[-1] < 1.0
 
@@ -110,7 +116,12 @@ def test_a_lock_that_another_dnf_has_taken_in_the_last_moment_is_no_failure(two:
     with backend.session(), two.log.open("ab", buffering=0) as output:
         backend.effect(todo, forced=True)
         lock.write_text(str(os.getpid()), encoding="ascii")
-        request = {"action": "transact", "root": str(two.root), "comment": "", **_asked(todo, native_architecture(), True)}
+        request = {
+            "action": "transact",
+            "root": str(two.root),
+            "comment": "",
+            **_asked(todo, native_architecture(), True),
+        }
         assert f"already locked by {os.getpid()}" in backend._worker().ask(request, output)["busy"]
         assert two.state() == one
         lock.unlink()

@@ -7,14 +7,16 @@ from typing import Dict, Optional, Type
 import distro
 import pytest
 
-from os_update_agent.errors import PackageError
+from os_update_agent.model.errors import PackageError
 from os_update_agent.packages.backend import Backend, backend_for
-from os_update_agent.packages.dnf import Dnf4
-from os_update_agent.packages.dnf5 import Dnf5
+from os_update_agent.packages.dnf.dnf4 import Dnf4
+from os_update_agent.packages.dnf.dnf5 import Dnf5
 
 
 def choose(tmp_path: Path, name: str) -> Backend:
-    return backend_for(name, root=tmp_path, archive=tmp_path, work=tmp_path, lock_timeout=1.0, config_files="keep", value="v1")
+    return backend_for(
+        name, root=tmp_path, archive=tmp_path, work=tmp_path, lock_timeout=1.0, config_files="keep", value="v1"
+    )
 
 
 @pytest.fixture
@@ -54,7 +56,13 @@ def is_of(monkeypatch: pytest.MonkeyPatch, name: str, like: str = "") -> None:
     ],
 )
 def test_the_node_decides(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, programs: Dict[str, str], name: str, like: str, there: Dict[str, str], expected: str
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    programs: Dict[str, str],
+    name: str,
+    like: str,
+    there: Dict[str, str],
+    expected: str,
 ) -> None:
     is_of(monkeypatch, name, like)
     programs.update(there)
@@ -78,7 +86,9 @@ def test_what_dnf_itself_is_decides(
     assert type(choose(tmp_path, asked)) is expected
 
 
-def test_a_fedora_with_dnf_5_is_known_without_being_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, programs: Dict[str, str]) -> None:
+def test_a_fedora_with_dnf_5_is_known_without_being_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, programs: Dict[str, str]
+) -> None:
     is_of(monkeypatch, "fedora")
     programs.update({"dnf": "dnf5", "dnf5": "dnf5"})
     assert type(choose(tmp_path, "auto")) is Dnf5
@@ -90,7 +100,9 @@ def test_yum_3_is_recognised_and_refused(tmp_path: Path, programs: Dict[str, str
         choose(tmp_path, "dnf")
 
 
-def test_a_node_without_any_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, programs: Dict[str, str]) -> None:
+def test_a_node_without_any_is_told_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, programs: Dict[str, str]
+) -> None:
     is_of(monkeypatch, "slackware")
     with pytest.raises(PackageError, match=r"set backend in agent\.conf"):
         choose(tmp_path, "auto")

@@ -1,6 +1,8 @@
-"""Faults that rpm and both dnfs have in their own way, seen through the hook: nothing is half done, the truth is told, the next works.
+"""Faults that rpm and both dnfs have in their own way, seen through the hook: nothing is half done, the truth is told,
+the next works.
 
-What every package manager has (a repository that is down or spoilt, a kill in the middle, an old version that is gone) is in contract.
+What every package manager has (a repository that is down or spoilt, a kill in the middle, an old version that is gone)
+is in contract.
 """
 
 import os
@@ -14,9 +16,9 @@ from typing import Dict, Iterator, List, Union
 
 import pytest
 
-from os_update_agent.demo.rpm_repository import Rpm
-from os_update_agent.packages.space import free_bytes
-from os_update_agent.policy import Policy
+from os_update_agent.config.policy import Policy
+from os_update_agent.packages.disk_space import free_bytes
+from os_update_agent.testing.rpm_repository import Rpm
 from packages import sid
 from packages.hand_rpm import WAITS
 from packages.node import VERSIONS_ONE, VERSIONS_TWO, Node, Result, Template, wait_until
@@ -109,7 +111,9 @@ def test_a_damaged_database_stops_everything_before_it_is_made_worse(based: Node
 
 
 def test_a_warning_of_rpm_is_no_damage(based: Node, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What EL 9 says at each call where an old key is in its database; the rpm of the tests knows the old algorithm still."""
+    """What EL 9 says at each call where an old key is in its database; the rpm of the tests knows the old algorithm
+    still.
+    """
     programs = based.directory / "bin"
     programs.mkdir()
     warning = "warning: Signature not supported. Hash algorithm SHA1 not available."
@@ -144,7 +148,9 @@ def no_space(node: Node) -> Iterator[None]:
 
 
 def interrupt(node: Node, new: Rpm) -> None:
-    """The operator's dnf brings another version of a package and is killed in the middle. The agent has the file already."""
+    """The operator's dnf brings another version of a package and is killed in the middle. The agent has the file
+    already.
+    """
     node.offer(replace(new, scripts={**new.scripts, "post": WAITS}))
     node.succeed("UPDATE", "download", operation="download", packages=new.name)
     process = node.hand.start_installing(new.name)
@@ -217,14 +223,18 @@ def test_what_rpm_refuses_to_complete_is_no_old_story(based: Node) -> None:
     with no_space(based):
         for value in ("v2", "v1"):
             failed = based.fail("UPDATE", value)
-            assert "cannot be completed" in failed.complaint and "needs" in failed.complaint and "/srv" in failed.complaint
+            assert (
+                "cannot be completed" in failed.complaint and "needs" in failed.complaint and "/srv" in failed.complaint
+            )
             assert "nothing was changed" in failed.complaint and based.hand.rows() == rows
     assert based.succeed("UPDATE", "v2").changes == {"epochy": ("9.0-1", "9.1-1")}
     assert based.versions()["tool"] == "2.0-1" and based.hand.faults() == ""
 
 
 def test_what_does_not_go_when_it_is_installed_again_is_not_there_twice(based: Node) -> None:
-    """To complete a transaction is to install the new version again, over itself: a script of its own may be against that."""
+    """To complete a transaction is to install the new version again, over itself: a script of its own may be against
+    that.
+    """
     interrupt(based, Rpm("tool", "2.0", files=file("2.0"), scripts={"preun": 'error("it cannot be")'}))
     based.offer(Rpm("epochy", "9.1"))
     done = based.succeed("UPDATE", "v2")
@@ -235,7 +245,10 @@ def test_what_does_not_go_when_it_is_installed_again_is_not_there_twice(based: N
 def kernel(version: str) -> List[Rpm]:
     """A kernel as Enterprise Linux packs it: one of its packages has it, in two places, and announces its initrd."""
     initrd = f"/boot/initramfs-{version}.img"
-    files: Dict[str, Union[str, bytes]] = {f"/boot/vmlinuz-{version}": b"k" * 300_000, f"/lib/modules/{version}/vmlinuz": b"k" * 300_000}
+    files: Dict[str, Union[str, bytes]] = {
+        f"/boot/vmlinuz-{version}": b"k" * 300_000,
+        f"/lib/modules/{version}/vmlinuz": b"k" * 300_000,
+    }
     core = Rpm(
         "kernel-core",
         version,
@@ -264,7 +277,10 @@ def test_boot_needs_room_for_as_many_kernels_as_come(based: Node) -> None:
         before = based.packages()
         based.offer(*kernel("6.1.3"))
         failed = based.fail("UPDATE", "v3")
-        assert f"not enough space in {boot}: 2.3 MB are needed" in failed.complaint and "nothing was changed" in failed.complaint
+        assert (
+            f"not enough space in {boot}: 2.3 MB are needed" in failed.complaint
+            and "nothing was changed" in failed.complaint
+        )
         assert based.packages() == before
     finally:
         subprocess.run(["umount", str(boot)], check=True)
@@ -300,7 +316,9 @@ def test_another_dnf_that_takes_too_long_is_named_and_left_alone(based: Node) ->
         failed = based.fail("UPDATE", "v2", lock_timeout=1)
         assert f"is held by {based.hand.program} (process {other.pid}); waited 1 s" in failed.complaint
         holder = based.site().lock_holder(Policy())
-        assert holder is not None and holder.startswith(f"{based.hand.program} (process {other.pid}) holds {based.root}/")
+        assert holder is not None and holder.startswith(
+            f"{based.hand.program} (process {other.pid}) holds {based.root}/"
+        )
         assert "nothing was changed" in failed.complaint
         assert other.poll() is None
     assert other.returncode == 0 and based.versions()["epochy"] == "9.0-1"
@@ -310,11 +328,18 @@ def test_another_dnf_that_takes_too_long_is_named_and_left_alone(based: Node) ->
 
 @pytest.mark.parametrize(
     ("script", "number", "value"),
-    [("pre", signal.SIGKILL, "v1"), ("post", signal.SIGKILL, "v3"), ("preun", signal.SIGKILL, "v1"), ("post", signal.SIGTERM, "v1")],
+    [
+        ("pre", signal.SIGKILL, "v1"),
+        ("post", signal.SIGKILL, "v3"),
+        ("preun", signal.SIGKILL, "v1"),
+        ("post", signal.SIGTERM, "v1"),
+    ],
 )
-def test_another_dnf_that_was_ended_in_the_middle_is_completed(based: Node, script: str, number: int, value: str) -> None:
-    """The operator's own. dnf 5 gives up on SIGTERM as well, and leaves both versions. What had not come yet, from a repository on the
-    disk, is nowhere in dnf's cache: nothing may go for it."""
+def test_another_dnf_that_was_ended_in_the_middle_is_completed(
+    based: Node, script: str, number: int, value: str
+) -> None:
+    """The operator's own. dnf 5 gives up on SIGTERM as well, and leaves both versions. What had not come yet, from a
+    repository on the disk, is nowhere in dnf's cache: nothing may go for it."""
     one = based.packages()
     old, new = ({script: WAITS}, {}) if script == "preun" else ({}, {script: WAITS})
     based.offer(Rpm("tool", "1.5", scripts=old))
@@ -379,7 +404,9 @@ def test_a_disk_that_fills_up_in_the_middle_is_undone(based: Node, small: Path) 
 
 
 def test_two_requests_of_one_run_share_one_dnf(based: Node) -> None:
-    """It costs as much as half a transaction to start one. Seen by the files that each has open: the run's log goes to it."""
+    """It costs as much as half a transaction to start one. Seen by the files that each has open: the run's log goes to
+    it.
+    """
     based.offer(Rpm("tool", "2.0", scripts={"post": WAITS}))
     running = based.start("UPDATE", "v2")
     wait_until(lambda: (based.root / "run/waits").exists(), "the scriptlet")

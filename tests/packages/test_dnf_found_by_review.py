@@ -1,4 +1,6 @@
-"""What a review has found with both dnfs: what the node forbids its dnf, which architecture is meant, why an undo is not complete."""
+"""What a review has found with both dnfs: what the node forbids its dnf, which architecture is meant, why an undo is
+not complete.
+"""
 
 import os
 import shutil
@@ -8,7 +10,7 @@ from typing import Callable, Dict, Iterator, Optional
 
 import pytest
 
-from os_update_agent.demo.rpm_repository import Rpm, native_architecture
+from os_update_agent.testing.rpm_repository import Rpm, native_architecture
 from packages import sid
 from packages.hand_rpm import WAITS
 from packages.node import VERSIONS_ONE, VERSIONS_TWO, Node, Template, wait_until
@@ -71,7 +73,9 @@ def test_a_kernel_that_the_machine_has_booted_into_is_taken_back(standing_node: 
 
 def kernel(version: str, release: str) -> Rpm:
     """``release`` is what `uname -r` says of a machine that runs it."""
-    return Rpm("kernel", version, provides=["installonlypkg(kernel)"], files={f"/boot/vmlinuz-{release}": version * 100})
+    return Rpm(
+        "kernel", version, provides=["installonlypkg(kernel)"], files={f"/boot/vmlinuz-{release}": version * 100}
+    )
 
 
 # --- what is left out
@@ -86,7 +90,9 @@ def kernel(version: str, release: str) -> Rpm:
     ],
     ids=["excluded", "not included", "excluded from the repository"],
 )
-def test_what_the_node_excludes_is_put_back_all_the_same(standing_node: Node, set_in: Callable[..., None], setting: Dict[str, str]) -> None:
+def test_what_the_node_excludes_is_put_back_all_the_same(
+    standing_node: Node, set_in: Callable[..., None], setting: Dict[str, str]
+) -> None:
     node = standing_node
     one = node.packages()
     node.offer_two()
@@ -189,10 +195,13 @@ def test_a_name_in_two_architectures_has_one_version(
 
 
 def offer_both(node: Node, version: str, scratch: Path) -> None:
-    """rpmbuild makes a package of another architecture where that is asked for on its command line, and not in the spec."""
+    """rpmbuild makes a package of another architecture where that is asked for on its command line, and not in the
+    spec.
+    """
     spec = scratch / f"both-{version}.spec"
     spec.write_text(
-        f"Name: both\nVersion: {version}\nRelease: 1\nSummary: both\nLicense: MIT\n%description\nboth\n%files\n", encoding="utf-8"
+        f"Name: both\nVersion: {version}\nRelease: 1\nSummary: both\nLicense: MIT\n%description\nboth\n%files\n",
+        encoding="utf-8",
     )
     macros = [
         f"_topdir {scratch}/top",
@@ -201,7 +210,9 @@ def offer_both(node: Node, version: str, scratch: Path) -> None:
     ]
     for arch in ("i686", "x86_64"):
         defines = [word for macro in macros for word in ("--define", macro)]
-        subprocess.run(["rpmbuild", "-bb", "--quiet", "--target", arch, *defines, str(spec)], check=True, capture_output=True)
+        subprocess.run(
+            ["rpmbuild", "-bb", "--quiet", "--target", arch, *defines, str(spec)], check=True, capture_output=True
+        )
     node.hand.publish()
 
 

@@ -1,4 +1,6 @@
-"""dnf 4 ended in the middle: recognised, completed, and from there forward or back exactly, with sound files on the disk."""
+"""dnf 4 ended in the middle: recognised, completed, and from there forward or back exactly, with sound files on the
+disk.
+"""
 
 import json
 import os
@@ -15,11 +17,11 @@ from typing import Callable, Iterator, List, Tuple
 
 import pytest
 
-from os_update_agent.demo.rpm_repository import DATABASE, Rpm, native_architecture
-from os_update_agent.errors import Busy
-from os_update_agent.model import PackageState, Selection
-from os_update_agent.packages.dnf import Dnf4
+from os_update_agent.model.errors import Busy
+from os_update_agent.model.packages import PackageState, Selection
+from os_update_agent.packages.dnf.dnf4 import Dnf4
 from os_update_agent.packages.state import expected, unmet
+from os_update_agent.testing.rpm_repository import DATABASE, Rpm, native_architecture
 from packages.hand_rpm import WAITS
 from packages.test_dnf_backend import World, _version, release, two, world
 
@@ -43,7 +45,9 @@ def workers(world: World) -> List[int]:
             words = entry.read_bytes().split(b"\0")
         except OSError:
             continue
-        if any(word.endswith(b"dnf4_worker.py") for word in words) and any(str(world.directory).encode() in word for word in words):
+        if any(word.endswith(b"dnf4_worker.py") for word in words) and any(
+            str(world.directory).encode() in word for word in words
+        ):
             found.append(int(entry.parent.name))
     return found
 
@@ -62,7 +66,9 @@ def stuck(request: pytest.FixtureRequest, two: World) -> Iterator[World]:
 
 
 def killed(world: World, number: signal.Signals) -> Tuple[PackageState, PackageState]:
-    """Kill the transaction of the agent in the scriptlet. Returns the state before and the one that was to be reached."""
+    """Kill the transaction of the agent in the scriptlet. Returns the state before and the one that was to be
+    reached.
+    """
     before = world.state()
     target = expected(before, world.plan()[0])
 
@@ -109,7 +115,9 @@ def test_a_killed_update_is_completed_and_goes_forward(stuck: World) -> None:
 @pytest.mark.parametrize("stuck", ["post"], indirect=True)
 def test_a_name_that_is_provided_is_obsoleted_by_nobody(stuck: World) -> None:
     """rpm's Obsoletes mean names of packages, and never what another one provides: that one is nobody's old half."""
-    stuck.offer(Rpm("stands-in", "1.0", provides=["gone = 1.0"]), Rpm("heir", "1.0", obsoletes=["gone < 2.0", "heir < 2.0"]))
+    stuck.offer(
+        Rpm("stands-in", "1.0", provides=["gone = 1.0"]), Rpm("heir", "1.0", obsoletes=["gone < 2.0", "heir < 2.0"])
+    )
     stuck.dnf("install", "stands-in", "heir")
     _, target = killed(stuck, signal.SIGKILL)
     with stuck.log.open("ab", buffering=0) as output:
@@ -146,7 +154,9 @@ def test_a_polite_request_to_end_does_not_end_a_transaction(stuck: World) -> Non
 @pytest.mark.parametrize("archived", [("*",), ("app", "dropper"), ()])
 @pytest.mark.parametrize("stuck", ["post"], indirect=True)
 def test_somebody_elses_killed_update_is_completed(stuck: World, archived: Tuple[str, ...]) -> None:
-    """Without any package file at hand the old halves are erased: that, too, leaves sound files. Whose new half is not there stays."""
+    """Without any package file at hand the old halves are erased: that, too, leaves sound files. Whose new half is not
+    there stays.
+    """
     before = stuck.state()
     new = [change.after for change in stuck.plan()[0] if change.after]
     stuck.obtain([package for package in new if package.name in archived or "*" in archived])
@@ -202,7 +212,9 @@ def test_an_interruption_is_not_completed_for_somebody_who_is_gone(stuck: World)
 
 def test_a_lock_of_dnf_is_waited_for_and_its_holder_named(two: World) -> None:
     two.offer(Rpm("tool", "2.0", scripts={"post": WAITS}))
-    process = subprocess.Popen(two.dnf_argv("upgrade", "tool"), env=two.environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        two.dnf_argv("upgrade", "tool"), env=two.environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     try:
         wait_until(lambda: (two.root / "run/waits").exists(), "the scriptlet")
         impatient = Dnf4(two.root, two.directory / "archive", two.directory / "work", 0.5)

@@ -1,4 +1,6 @@
-"""dnf 4 on a node's own root, with its plugins: this machine's root with rpm packages laid over it, in a mount namespace of its own."""
+"""dnf 4 on a node's own root, with its plugins: this machine's root with rpm packages laid over it, in a mount
+namespace of its own.
+"""
 
 import os
 import re
@@ -7,13 +9,14 @@ import sys
 from pathlib import Path
 from typing import List
 
-from os_update_agent.demo.rpm_repository import Rpm
+from os_update_agent.testing.rpm_repository import Rpm
 from packages.test_dnf_backend import World, release, two, world
 
 __all__ = ["release", "two", "world"]
 
 CHECKOUT = Path(__file__).parents[2]
-# The upper layer is in memory: nothing of it is left. $1 is the root to lay over, $2 an empty directory; the others have to be seen.
+# The upper layer is in memory: nothing of it is left. $1 is the root to lay over, $2 an empty directory; the others
+# have to be seen.
 _WORLD = """
 set -e
 root=$1 place=$2; shift 2
@@ -38,7 +41,11 @@ def in_own_root(world: World, script: str) -> str:
     argv: List[str] = ["unshare", "--mount", "sh", "-c", _WORLD, "sh", str(world.root), str(place), *map(str, seen)]
     environment = {
         **world.environment(),
-        **{"PYTHONPATH": str(CHECKOUT / "agent"), "PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "PYTHONDONTWRITEBYTECODE": "1"},
+        **{
+            "PYTHONPATH": str(CHECKOUT / "agent"),
+            "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+            "PYTHONDONTWRITEBYTECODE": "1",
+        },
         "OS_UPDATE_AGENT_CONFIG": "/etc/os-update-agent/agent.conf",
     }
     done = subprocess.run(argv, input=script, env=environment, text=True, capture_output=True, timeout=300, check=False)
@@ -85,7 +92,14 @@ def test_a_kernel_that_the_machine_has_booted_into_is_taken_back(two: World) -> 
     conf = two.root / "etc/os-update-agent/agent.conf"
     conf.parent.mkdir(parents=True)
     conf.write_text("[node]\nbackend = dnf\n", encoding="utf-8")
-    two.offer(Rpm("kernel", "6.1.9", provides=["installonlypkg(kernel)"], files={f"/boot/vmlinuz-{os.uname().release}": "kernel"}))
+    two.offer(
+        Rpm(
+            "kernel",
+            "6.1.9",
+            provides=["installonlypkg(kernel)"],
+            files={f"/boot/vmlinuz-{os.uname().release}": "kernel"},
+        )
+    )
     agent = f"{sys.executable} -m os_update_agent"
     said = in_own_root(
         two,

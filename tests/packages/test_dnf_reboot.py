@@ -7,10 +7,10 @@ import time
 from pathlib import Path
 from typing import Set
 
-from os_update_agent.demo.rpm_repository import Rpm
-from os_update_agent.model import Change, Package
+from os_update_agent.model.packages import Change, Package
 from os_update_agent.node.reboot import boot_time, has_replaced_code
-from os_update_agent.packages.foreseen import asking_for_a_boot
+from os_update_agent.packages.reboot_forecast import asking_for_a_boot
+from os_update_agent.testing.rpm_repository import Rpm
 from packages.test_dnf_backend import World, release, two, world
 
 __all__ = ["release", "two", "world"]
@@ -40,7 +40,9 @@ def test_what_needs_a_boot_is_what_the_plugin_says(world: World) -> None:
     assert asking == ("dbus-broker", "glibc", "hypervisor", "systemd")
     assert told_by_the_plugin(world) == set(asking)
     # The same names are foreseen.
-    assert asking_for_a_boot([Change(None, Package("hypervisor", "noarch", "1.0-1"))], world.backend().boot_names()) == ("hypervisor",)
+    assert asking_for_a_boot(
+        [Change(None, Package("hypervisor", "noarch", "1.0-1"))], world.backend().boot_names()
+    ) == ("hypervisor",)
 
 
 def test_what_was_there_at_the_last_boot_does_not_need_another_one(two: World) -> None:
@@ -68,7 +70,9 @@ def test_a_process_that_runs_what_rpm_has_replaced_is_seen(world: World) -> None
         def seen() -> bool:
             maps = Path(f"/proc/{process.pid}/maps").read_text(encoding="utf-8")
             assert str(world.root) in maps
-            return has_replaced_code("\n".join(line for line in maps.replace(str(world.root), "").splitlines() if "libdemo" in line))
+            return has_replaced_code(
+                "\n".join(line for line in maps.replace(str(world.root), "").splitlines() if "libdemo" in line)
+            )
 
         assert not seen()
         world.offer(Rpm("demolib", "2.0", files={path: library + b"2"}))

@@ -9,12 +9,12 @@ from typing import Dict, Tuple
 
 import pytest
 
-from os_update_agent import cli
-from os_update_agent.demo.repository import Deb
-from os_update_agent.model import PackageState
+from os_update_agent.cli import main
+from os_update_agent.config.policy import Policy
+from os_update_agent.model.packages import PackageState
 from os_update_agent.packages.state import unmet
 from os_update_agent.packages.transition import Transition
-from os_update_agent.policy import Policy
+from os_update_agent.testing.repository import Deb
 from packages.node import VERSIONS_ONE, Node, wait_until
 
 MIB = 1024 * 1024
@@ -34,7 +34,9 @@ def interrupt_a_dpkg(node: Node, deb: Deb) -> None:
         argv = ["apt-get", "-q", "-y", "install", deb.name]
         environment = {**os.environ, "APT_CONFIG": str(node.apt.configuration), "DEBIAN_FRONTEND": "noninteractive"}
         node.apt.apt("update")
-        process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment, start_new_session=True)
+        process = subprocess.Popen(
+            argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment, start_new_session=True
+        )
     wait_until(lambda: (node.root / "in-postinst").exists(), "the postinst to begin")
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
@@ -94,12 +96,14 @@ def test_a_half_installed_package_is_cured_by_a_newer_version(based: Node) -> No
     assert based.versions()["tool"] == "2.1-1"
 
 
-def test_a_plan_says_whether_a_half_installed_package_can_be_repaired(based: Node, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_plan_says_whether_a_half_installed_package_can_be_repaired(
+    based: Node, capsys: pytest.CaptureFixture[str]
+) -> None:
     half_install(based)
     based.withdraw("2.0-1", "tool")
     nothing = "cannot be done: neither archive nor repository has tool:amd64 1.0-1"
     for is_there in (True, False):
-        assert cli.main(["--config", str(based.conf), "plan", "--quiet"]) == 0
+        assert main.main(["--config", str(based.conf), "plan", "--quiet"]) == 0
         said = capsys.readouterr().out
         assert "left half-installed or not configured before, and repaired first: tool\n" in said
         assert (nothing in said) != is_there
@@ -152,7 +156,9 @@ def test_what_apt_mends_with_packages_that_the_target_has_not_does_not_stay(base
 
 def test_a_half_installed_package_that_the_target_has_not_goes(based: Node) -> None:
     one = based.recorded("v1")
-    based.offer(Deb("tool", "2.0-1", fields={"Depends": "brandnew"}), Deb("brandnew", "1.0-1", scripts={"preinst": KILLER}))
+    based.offer(
+        Deb("tool", "2.0-1", fields={"Depends": "brandnew"}), Deb("brandnew", "1.0-1", scripts={"preinst": KILLER})
+    )
     based.succeed("UPDATE", "v2", operation="download")
     based.apt.apt("update")
     based.apt.apt("install", "brandnew", ok=False)

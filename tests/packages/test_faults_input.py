@@ -1,11 +1,13 @@
-"""What bad input gets: values and options are data, whatever they look like; and what cannot be used is refused in words."""
+"""What bad input gets: values and options are data, whatever they look like; and what cannot be used is refused in
+words.
+"""
 
 import json
 from typing import Any
 
 import pytest
 
-from os_update_agent.demo.repository import Deb
+from os_update_agent.testing.repository import Deb
 from packages.node import OUTPUTS, VERSIONS_ONE, Node, Running
 
 ODD_VALUES = [
@@ -105,7 +107,17 @@ def test_each_deployment_without_an_id_is_signalled(node: Node) -> None:
         assert [request.body.decode() for request in failed.received] == [failed.stdout]
 
 
-NO_DEPLOYMENTS = ["", "   ", "{", "[]", "null", "5", '{"id": "x"}', '{"id": "x", "inputs": 5}', '{"inputs": [{"name": "n"}]}']
+NO_DEPLOYMENTS = [
+    "",
+    "   ",
+    "{",
+    "[]",
+    "null",
+    "5",
+    '{"id": "x"}',
+    '{"id": "x", "inputs": 5}',
+    '{"inputs": [{"name": "n"}]}',
+]
 
 
 @pytest.mark.parametrize("text", NO_DEPLOYMENTS)

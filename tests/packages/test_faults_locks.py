@@ -7,7 +7,7 @@ from typing import Iterator
 
 import pytest
 
-from os_update_agent.demo.repository import Deb
+from os_update_agent.testing.repository import Deb
 from packages.node import VERSIONS_ONE, Node, wait_until
 
 TWO = Deb("tool", "2.0-1")
@@ -27,7 +27,9 @@ def held(node: Node, path: str) -> Iterator["subprocess.Popen[str]"]:
     """Another process holds the lock until its standard input ends."""
     file = node.root / path
     file.parent.mkdir(parents=True, exist_ok=True)
-    holder = subprocess.Popen([sys.executable, "-c", HOLD, str(file)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(file)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
     try:
         assert holder.stdout is not None and holder.stdout.readline() == "held\n"
         yield holder
@@ -64,7 +66,11 @@ def test_a_lock_that_is_held_too_long_fails_the_update_and_names_the_holder(base
     assert "could not be undone" not in failed.complaint and "the undo failed" not in failed.complaint
     assert based.packages() == before
     assert based.history().current == "v1"
-    assert based.ran() in ([], ["post-update.d/10-back v2 update [undone]"], ["post-update.d/10-back v2 update [failed]"])
+    assert based.ran() in (
+        [],
+        ["post-update.d/10-back v2 update [undone]"],
+        ["post-update.d/10-back v2 update [failed]"],
+    )
     based.succeed("CREATE", "v2")
     assert based.versions()["tool"] == "2.0-1"
 

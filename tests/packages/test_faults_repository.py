@@ -1,4 +1,6 @@
-"""What a bad repository gets: the update fails before anything changes, and is run again when the repository is well."""
+"""What a bad repository gets: the update fails before anything changes, and is run again when the repository is
+well.
+"""
 
 import os
 import socket
@@ -10,7 +12,7 @@ from typing import Callable, Iterator
 
 import pytest
 
-from os_update_agent.demo.repository import Deb
+from os_update_agent.testing.repository import Deb
 from packages.faulty import FaultyServer
 from packages.node import VERSIONS_ONE, Node, Result
 from packages.scene import Pkg
@@ -71,7 +73,9 @@ def test_a_second_repository_that_is_down_stops_it_too(based: Node, server: Faul
         ("cut", "Failed to fetch"),
     ],
 )
-def test_a_package_that_cannot_be_had_stops_the_update(based: Node, server: FaultyServer, fault: str, words: str) -> None:
+def test_a_package_that_cannot_be_had_stops_the_update(
+    based: Node, server: FaultyServer, fault: str, words: str
+) -> None:
     """404: the version has gone between plan and fetch."""
     server.faults["tool_2.0"] = fault
     failed = based.fail("UPDATE", "v2")
@@ -160,7 +164,9 @@ def sign(tmp_path: Path, based: Node) -> Iterator[Callable[[], None]]:
     subprocess.run(["gpgconf", "--homedir", str(home), "--kill", "gpg-agent"], check=False)
 
 
-def test_a_signed_repository_is_accepted_and_a_tampered_one_refused(based: Node, server: FaultyServer, sign: Callable[[], None]) -> None:
+def test_a_signed_repository_is_accepted_and_a_tampered_one_refused(
+    based: Node, server: FaultyServer, sign: Callable[[], None]
+) -> None:
     based.use_sources(signed_source(based, server))
     sign()
     assert_mended(based)

@@ -1,4 +1,6 @@
-"""What is owed to Heat, when Heat's side is not well; a ledger that cannot be used; and secrets, which nobody finds afterwards."""
+"""What is owed to Heat, when Heat's side is not well; a ledger that cannot be used; and secrets, which nobody finds
+afterwards.
+"""
 
 import json
 import os
@@ -11,12 +13,12 @@ from typing import Any, Dict, Iterator, List, Sequence
 
 import pytest
 
-from os_update_agent.demo.receiver import Request
-from os_update_agent.demo.repository import Deb
+from os_update_agent.delivery.execute import CALLER_SECONDS, resume
+from os_update_agent.delivery.outbox import Patience, deliver_signal
 from os_update_agent.ledger import SCHEMA
-from os_update_agent.node.lock import shared_lock
-from os_update_agent.outbox import Patience, deliver_signal
-from os_update_agent.resume import CALLER_SECONDS, resume
+from os_update_agent.node.locks import shared_lock
+from os_update_agent.testing.receiver import Request
+from os_update_agent.testing.repository import Deb
 from packages.node import SIGNATURE, VERSIONS_ONE, Node, Result
 from signals.server import PASSWORD, PROJECT, USER, SignalServer
 
@@ -159,12 +161,16 @@ def test_what_is_owed_under_the_same_name_is_superseded_by_the_next_delivery(bas
 def test_what_was_refused_under_the_same_name_is_forgotten_with_the_next_delivery(
     based: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Who signals it by hand would finish the new deployment, and so would heat-config-notify, from heat-config's copy."""
+    """Who signals it by hand would finish the new deployment, and so would heat-config-notify, from heat-config's
+    copy.
+    """
     deployed = tmp_path / "deployed"
     deployed.mkdir()
     monkeypatch.setenv("HEAT_CONFIG_DEPLOYED", str(deployed))
     metrics = tmp_path / "agent.prom"
-    based.conf.write_text(based.conf.read_text(encoding="utf-8").replace("[paths]\n", f"[paths]\nmetrics = {metrics}\n"), encoding="utf-8")
+    based.conf.write_text(
+        based.conf.read_text(encoding="utf-8").replace("[paths]\n", f"[paths]\nmetrics = {metrics}\n"), encoding="utf-8"
+    )
     based.receiver.answer(403)
     refused = based.deployment("UPDATE", "v2")
     copy = deployed / f"{refused['id']}.json"

@@ -1,4 +1,6 @@
-"""What a review has found: a run that is cut off or cannot write, a clock that steps back, a step that fails, files that stay."""
+"""What a review has found: a run that is cut off or cannot write, a clock that steps back, a step that fails, files
+that stay.
+"""
 
 import json
 import sqlite3
@@ -9,8 +11,8 @@ from typing import Tuple
 
 import pytest
 
-from os_update_agent.demo.repository import Deb
 from os_update_agent.ledger import reserve
+from os_update_agent.testing.repository import Deb
 from packages.node import PATIENCE, VERSIONS_ONE, Node, Result, wait_until
 from packages.test_faults_locks import block_in, let_go
 
@@ -26,7 +28,9 @@ def command(node: Node, *arguments: str) -> "subprocess.CompletedProcess[str]":
 
 
 def mounted(node: Node, directory: Path, size: str, afterwards: str = "true") -> Tuple[str, ...]:
-    """A wrapper under which the directory lies, with its files, on a small file system of its own; ``afterwards`` is run there too."""
+    """A wrapper under which the directory lies, with its files, on a small file system of its own; ``afterwards`` is
+    run there too.
+    """
     saved = directory.with_name(f"{directory.name}.saved")
     script = (
         f"set -e; mkdir -p -m 0700 {directory}; cp -a {directory} {saved}; "
@@ -87,7 +91,9 @@ def test_a_ledger_that_cannot_be_written_in_the_transaction_is_told_and_resume_e
     assert failed.status != 0
     assert "nothing was changed" not in failed.complaint
     # Each worker brought the node back, though it had no room to write that down; and Heat was told once.
-    assert set((based.directory / "ran.first").read_text(encoding="utf-8").splitlines()) == {f"{BACK} v2 update [failed]"}
+    assert set((based.directory / "ran.first").read_text(encoding="utf-8").splitlines()) == {
+        f"{BACK} v2 update [failed]"
+    }
     (told,) = (json.loads(request.body) for request in failed.received)
     assert told["deploy_status_code"] != 0 and "nothing was changed" not in told["deploy_stderr"]
     assert based.versions() == NEW
@@ -108,7 +114,9 @@ def test_a_ledger_that_cannot_be_written_in_the_transaction_is_told_and_resume_e
 
 
 def killed(node: Node) -> Result:
-    """A run is cut off: the package kills the worker, whose process id is in the node's lock, as often as it is configured."""
+    """A run is cut off: the package kills the worker, whose process id is in the node's lock, as often as it is
+    configured.
+    """
     pid = "$(sed 's/.*\"pid\": \\([0-9]*\\).*/\\1/' " + f"{node.run}/lock)"
     script = f"if [ ! -e {node.directory}/mended ]; then kill -9 {pid}; exit 1; fi"
     node.step("pre-update.d/10-out")
@@ -176,7 +184,9 @@ def is_received(node: Node, config_id: str) -> bool:
 
 
 @pytest.mark.parametrize("wrong", [{"keep": "lots"}, {"colour": "red"}])
-def test_a_delivery_that_comes_again_gets_its_run_s_result_though_agent_conf_is_wrong_by_now(based: Node, wrong: dict) -> None:
+def test_a_delivery_that_comes_again_gets_its_run_s_result_though_agent_conf_is_wrong_by_now(
+    based: Node, wrong: dict
+) -> None:
     based.offer(TOOL)
     block_in(based, "pre-update.d/10-wait")
     first = based.start("UPDATE", "v2", config_id="the-one")

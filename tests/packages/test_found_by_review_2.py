@@ -5,7 +5,7 @@ import stat
 
 import pytest
 
-from os_update_agent.demo.repository import Deb
+from os_update_agent.testing.repository import Deb
 from packages.node import VERSIONS_ONE, Node
 from packages.test_faults_locks import held
 from packages.test_found_by_review import BACK, LIB, NEW, TOOL, command
@@ -34,7 +34,9 @@ def test_an_archive_that_cannot_be_cleaned_up_takes_nothing_from_an_update(based
 
 
 @pytest.mark.parametrize("value", ["v2", "v3"])
-def test_a_node_that_was_left_outside_is_brought_back_by_a_run_that_fails_before_its_plan(based: Node, value: str) -> None:
+def test_a_node_that_was_left_outside_is_brought_back_by_a_run_that_fails_before_its_plan(
+    based: Node, value: str
+) -> None:
     step = based.step(BACK, "exit 9")
     based.offer(TOOL)
     based.fail("UPDATE", "v2")

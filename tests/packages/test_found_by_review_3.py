@@ -1,18 +1,21 @@
-"""What a second review has found: cut-off runs, answers that come with their delivery, and what --no-signal may not do."""
+"""What a second review has found: cut-off runs, answers that come with their delivery, and what --no-signal may not
+do.
+"""
 
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from os_update_agent import update
-from os_update_agent.conclusion import changed_by
-from os_update_agent.demo.repository import Deb
+from os_update_agent.config.policy import Policy
 from os_update_agent.ledger import Ledger
-from os_update_agent.model import Delivery, Output, Request, Run, SignalTarget
-from os_update_agent.phases import names
-from os_update_agent.policy import Policy
-from os_update_agent.retention import prune
+from os_update_agent.model import phases
+from os_update_agent.model.deliveries import Delivery, Output, Request, SignalTarget
+from os_update_agent.model.runs import Run
+from os_update_agent.runs import engine
+from os_update_agent.runs.changes import changed_by
+from os_update_agent.runs.retention import prune
+from os_update_agent.testing.repository import Deb
 from packages.node import VERSIONS_TWO, Node
 
 TARGET = SignalTarget("CFN_SIGNAL", "stack/1", "update", "POST", {"url": "http://heat.example/?Signature=s"})
@@ -32,35 +35,43 @@ def test_a_delivery_that_comes_with_its_answer_is_never_seen_without(tmp_path: P
 
 
 def run(**changed: object) -> Run:
-    return Run(1, "key", "v", "update", **{"phase": names.PLAN, "started": 1.0, "policy": {}, **changed})  # type: ignore[arg-type]
+    return Run(1, "key", "v", "update", **{"phase": phases.PLAN, "started": 1.0, "policy": {}, **changed})  # type: ignore[arg-type]
 
 
 def test_a_run_that_was_cut_off_before_anything_was_touched_begins_anew() -> None:
-    assert update.taken_up(run()).phase == names.CHECK
+    assert engine.taken_up(run()).phase == phases.CHECK
 
 
 def test_a_run_that_had_failed_goes_on_to_its_end_and_not_to_a_new_beginning() -> None:
-    failed = run(phase=names.RECORD, failure="the index cannot be refreshed")
-    assert update.taken_up(failed).phase == names.RECORD
+    failed = run(phase=phases.RECORD, failure="the index cannot be refreshed")
+    assert engine.taken_up(failed).phase == phases.RECORD
 
 
 def cut_off_again(cut_off: Run, times: int) -> Run:
     """As it is taken up after that many ends in the same phase."""
     for _ in range(times):
-        cut_off = update.taken_up(cut_off)
+        cut_off = engine.taken_up(cut_off)
     return cut_off
 
 
-@pytest.mark.parametrize("phase, begun, then", [(names.LEAVE, False, names.RETURN), (names.RETURN, True, names.RECORD)])
-def test_a_step_of_the_operator_that_boots_the_machine_does_not_boot_it_without_end(phase: str, begun: bool, then: str) -> None:
+@pytest.mark.parametrize(
+    "phase, begun, then", [(phases.LEAVE, False, phases.RETURN), (phases.RETURN, True, phases.RECORD)]
+)
+def test_a_step_of_the_operator_that_boots_the_machine_does_not_boot_it_without_end(
+    phase: str, begun: bool, then: str
+) -> None:
     left = run(phase=phase, left=True, begun=begun)
     assert cut_off_again(left, 2).phase == phase
     given_up = cut_off_again(left, 3)
-    assert given_up.phase == then and given_up.failure == f"it was cut off 3 times in phase {phase}" and given_up.status == 1
+    assert (
+        given_up.phase == then
+        and given_up.failure == f"it was cut off 3 times in phase {phase}"
+        and given_up.status == 1
+    )
 
 
 def test_a_run_whose_record_is_cut_off_changes_no_package_any_more() -> None:
-    assert cut_off_again(run(phase=names.RECORD, left=True, returned=True, begun=True), 4).phase == names.RECORD
+    assert cut_off_again(run(phase=phases.RECORD, left=True, returned=True, begun=True), 4).phase == phases.RECORD
 
 
 def test_a_run_that_gives_up_tells_what_is_installed_then(based: Node) -> None:
@@ -70,9 +81,9 @@ def test_a_run_that_gives_up_tells_what_is_installed_then(based: Node) -> None:
     before = site.ledger.put_state(site.backend(Policy()).capture())
     policy = Policy(key="k", value="v2", on_failure="keep").as_json()
     based.succeed("UPDATE", "v2")
-    note = f"the run was cut off in phase {names.TRANSACT} and taken up again"
-    cut_off = run(phase=names.TRANSACT, begun=True, before=before, target=before, policy=policy, notes=(note, note))
-    done = update.perform(site, update.taken_up(site.ledger.open_run(cut_off)))
+    note = f"the run was cut off in phase {phases.TRANSACT} and taken up again"
+    cut_off = run(phase=phases.TRANSACT, begun=True, before=before, target=before, policy=policy, notes=(note, note))
+    done = engine.perform(site, engine.taken_up(site.ledger.open_run(cut_off)))
     assert [change.name for change in changed_by(site, done)] == ["tool"]
     site.ledger.close()
 
@@ -81,10 +92,10 @@ def test_a_run_that_is_taken_up_again_tells_of_a_mistyped_name_once(based: Node)
     based.offer(Deb("tool", "2.0-1"))
     site = based.site()
     policy = Policy(key="k", value="v2", packages=("toool", "tool"))
-    cut_off = update.begin(site, policy, names.UPDATE, config_id="by-hand")
+    cut_off = engine.begin(site, policy, phases.UPDATE, config_id="by-hand")
     told = "no installed package matches 'toool' (packages)"
-    cut_off = replace(cut_off, phase=names.FETCH, notes=(told,))
-    done = update.perform(site, update.taken_up(cut_off))
+    cut_off = replace(cut_off, phase=phases.FETCH, notes=(told,))
+    done = engine.perform(site, engine.taken_up(cut_off))
     site.ledger.close()
     assert done.reached and done.notes.count(told) == 1 and based.versions()["tool"] == "2.0-1"
 
@@ -107,7 +118,9 @@ def test_the_files_of_a_run_that_is_cut_off_are_not_pruned(based: Node) -> None:
     site = based.site()
     archive = site.archive(site.backend(Policy()))
     number = {record.value: record.state for record in based.history().records}
-    cut_off = site.ledger.open_run(Run(0, "other", "w", "update", names.TRANSACT, 1.0, before=number["v1"], target=number["v2"]))
+    cut_off = site.ledger.open_run(
+        Run(0, "other", "w", "update", phases.TRANSACT, 1.0, before=number["v1"], target=number["v2"])
+    )
     prune(site.ledger, archive, Policy(), keep=0)
     assert set(based.kept()) == kept
     site.ledger.save_run(replace(cut_off, finished=2.0))
@@ -116,11 +129,24 @@ def test_the_files_of_a_run_that_is_cut_off_are_not_pruned(based: Node) -> None:
 
 
 def test_a_run_that_cannot_be_taken_up_undoes_nothing_that_another_key_has_reached_since(based: Node) -> None:
-    """Heat has its answer already; what stands in the run's way, here options of another version, may go away when it is too late."""
+    """Heat has its answer already; what stands in the run's way, here options of another version, may go away when it
+    is too late.
+    """
     site = based.site()
     before = site.ledger.put_state(site.backend(Policy()).capture())
     site.ledger.record_reached("other", "w", before, None, 1.0)
-    stuck = Run(0, "other", "x", "update", names.UNDO, 1.0, before=before, target=before, begun=True, policy={"of_another_version": 1})
+    stuck = Run(
+        0,
+        "other",
+        "x",
+        "update",
+        phases.UNDO,
+        1.0,
+        before=before,
+        target=before,
+        begun=True,
+        policy={"of_another_version": 1},
+    )
     stuck = site.ledger.open_run(stuck)
     based.offer_two()
     based.succeed("UPDATE", "v2")

@@ -1,4 +1,6 @@
-"""What the front door alone decides about values and actions, whatever the package manager is; here with apt. See also contract/."""
+"""What the front door alone decides about values and actions, whatever the package manager is; here with apt. See also
+contract/.
+"""
 
 import json
 import time
@@ -6,7 +8,7 @@ from typing import Callable
 
 import pytest
 
-from os_update_agent.policy import Policy
+from os_update_agent.config.policy import Policy
 from packages.node import Node
 from packages.scene import VERSIONS_TWO, Pkg
 
@@ -91,7 +93,9 @@ def test_all_that_the_worker_leaves_is_its_owners(based: Node) -> None:
     ],
     ids=["version", "mark", "hold"],
 )
-def test_what_somebody_changes_behind_the_back_of_a_backend_is_captured(based: Node, hand: Callable[[Node], object]) -> None:
+def test_what_somebody_changes_behind_the_back_of_a_backend_is_captured(
+    based: Node, hand: Callable[[Node], object]
+) -> None:
     """It keeps what it has read as long as dpkg's and apt's files are the same."""
     based.offer_two()
     backend = based.site().backend(Policy(key="any"))

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from os_update_agent.demo.repository import Deb
+from os_update_agent.testing.repository import Deb
 from packages.node import VERSIONS_ONE, VERSIONS_TWO, Node
 
 RELEASE_ONE = ("app", "libapp1", "oldname", "useold", "heldpkg", "tool")

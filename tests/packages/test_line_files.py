@@ -2,7 +2,7 @@
 
 import pytest
 
-from os_update_agent.demo.repository import Deb
+from os_update_agent.testing.repository import Deb
 from packages.node import VERSIONS_ONE, Node
 
 EDITED = "a=mine\n"
@@ -62,7 +62,10 @@ def test_a_new_file_comes_and_the_way_back_is_still_exact(based: Node) -> None:
 def test_configuration_that_a_removed_package_leaves_behind_is_in_the_state(based: Node) -> None:
     """A package with configuration goes in the update (a row "config-files"), and comes back whole."""
     one = based.packages()
-    based.offer(Deb("newapp", "2.0-1", fields={"Conflicts": "app", "Replaces": "app"}), Deb("tool", "2.0-1", fields={"Depends": "newapp"}))
+    based.offer(
+        Deb("newapp", "2.0-1", fields={"Conflicts": "app", "Replaces": "app"}),
+        Deb("tool", "2.0-1", fields={"Depends": "newapp"}),
+    )
     there = based.succeed("UPDATE", "v2")
     assert there.changes["app"] == ("1.0-1", None)
     two = based.packages()
@@ -74,7 +77,10 @@ def test_configuration_that_a_removed_package_leaves_behind_is_in_the_state(base
 
 
 def test_a_package_that_asks_gets_no_answer_and_does_not_hang(based: Node) -> None:
-    asks = 'if read -r answer; then echo "somebody answered: $answer"; exit 4; fi; echo "nobody there" > "$DPKG_ROOT/asked"'
+    asks = (
+        'if read -r answer; then echo "somebody answered: $answer"; exit 4; fi; echo "nobody there" >'
+        ' "$DPKG_ROOT/asked"'
+    )
     based.offer(Deb("tool", "2.0-1", scripts={"postinst": asks}))
     based.succeed("UPDATE", "v2")
     assert based.text("asked") == "nobody there\n"

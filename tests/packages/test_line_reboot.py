@@ -1,4 +1,6 @@
-"""A reboot in the middle of a run. What stands for the machine is a program that counts its boots; a real one is in tests/systemd."""
+"""A reboot in the middle of a run. What stands for the machine is a program that counts its boots; a real one is in
+tests/systemd.
+"""
 
 import os
 import stat
@@ -7,13 +9,14 @@ from typing import Any, List
 
 import pytest
 
-from os_update_agent import update
-from os_update_agent.conclusion import outcome_of
+from os_update_agent.config.policy import Policy
+from os_update_agent.delivery.result import outcome_of
 from os_update_agent.ledger import Ledger
-from os_update_agent.model import Outcome, Run
-from os_update_agent.phases import activation, names
-from os_update_agent.policy import Policy
-from os_update_agent.site import Site
+from os_update_agent.model import phases
+from os_update_agent.model.deliveries import Outcome
+from os_update_agent.model.runs import Run
+from os_update_agent.runs import engine, restart
+from os_update_agent.runtime.context import Site
 from packages.node import RESOURCE, SERVER, STACK, Node
 
 KEY = f"{STACK}/{RESOURCE}@{SERVER}"
@@ -32,7 +35,9 @@ esac
 
 
 class Machine:
-    """The node's machine: ``systemctl`` reboots it, and what it was asked stands between the steps in the file ``ran``."""
+    """The node's machine: ``systemctl`` reboots it, and what it was asked stands between the steps in the file
+    ``ran``.
+    """
 
     def __init__(self, node: Node) -> None:
         self.node = node
@@ -61,10 +66,12 @@ class Machine:
         site = self.site
         policy = Policy(value=value, key=KEY, **options)
         record = site.ledger.history(KEY).record(value)
-        return update.begin(site, policy, kind, config_id="by-test", state=record.state if record and kind == "restore" else None)
+        return engine.begin(
+            site, policy, kind, config_id="by-test", state=record.state if record and kind == "restore" else None
+        )
 
     def run(self, value: str, kind: str = "update", **options: Any) -> Run:
-        return update.perform(self.site, self.begin(value, kind, **options))
+        return engine.perform(self.site, self.begin(value, kind, **options))
 
     def outcome(self, run: Run) -> Outcome:
         return outcome_of(self.site, run)
@@ -135,8 +142,10 @@ def test_a_reboot_that_is_refused_twice_is_a_failed_update(machine: Machine) -> 
     assert "the reboot did not happen" in said and "inhibited by" in said and "was undone" in said
 
 
-def test_a_reboot_that_is_promised_and_does_not_come_is_asked_for_once_more(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(activation, "REBOOT_SECONDS", 0.3)
+def test_a_reboot_that_is_promised_and_does_not_come_is_asked_for_once_more(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(restart, "REBOOT_SECONDS", 0.3)
     machine.behave("deaf")
     run = machine.run("v2", reboot="always", on_failure="keep")
     assert machine.ran() == ["pre-update.d", "machine", "machine", "post-update.d"]
@@ -188,9 +197,9 @@ def cut_off_in_reboot(machine: Machine, asked: int) -> Run:
     run = machine.begin("v2", reboot="always")
     machine.behave("refuse" if asked > 1 else "deaf")
     with pytest.raises(CutOff):
-        update.perform(replace(site, boot_id=end_of_this_process), run)
+        engine.perform(replace(site, boot_id=end_of_this_process), run)
     cut_off = site.ledger.runs(limit=1)[0]
-    assert (cut_off.phase, cut_off.reboots_asked) == (names.REBOOT, asked)
+    assert (cut_off.phase, cut_off.reboots_asked) == (phases.REBOOT, asked)
     machine.ran()
     return cut_off
 
@@ -198,7 +207,7 @@ def cut_off_in_reboot(machine: Machine, asked: int) -> Run:
 def test_after_the_boot_the_run_goes_on_with_health(machine: Machine) -> None:
     cut_off = cut_off_in_reboot(machine, 1)
     (machine.directory / "boot").write_text("boot 2\n", encoding="utf-8")
-    run = update.perform(machine.site, update.taken_up(cut_off))
+    run = engine.perform(machine.site, engine.taken_up(cut_off))
     assert run.reached and run.rebooted == ("forth",)
     assert machine.ran() == ["health.d", "post-update.d"]
     assert run.notes == ()
@@ -207,13 +216,13 @@ def test_after_the_boot_the_run_goes_on_with_health(machine: Machine) -> None:
 def test_in_the_same_boot_the_reboot_is_asked_for_once_more_and_not_for_ever(machine: Machine) -> None:
     cut_off = cut_off_in_reboot(machine, 1)
     machine.behave("obey")
-    assert update.perform(machine.site, update.taken_up(cut_off)).reached
+    assert engine.perform(machine.site, engine.taken_up(cut_off)).reached
     assert machine.ran() == ["machine", "health.d", "post-update.d"]
 
 
 def test_a_worker_that_has_asked_twice_before_its_end_asks_no_third_time(machine: Machine) -> None:
     cut_off = cut_off_in_reboot(machine, 2)
-    run = update.perform(machine.site, update.taken_up(cut_off))
+    run = engine.perform(machine.site, engine.taken_up(cut_off))
     assert run.undone and "the reboot did not happen" in run.failure
     assert machine.ran() == ["post-update.d"]
 
@@ -230,7 +239,10 @@ def test_a_worker_may_end_at_any_of_its_writes_and_the_machine_is_booted_once_in
     def cut_off_once_at_each(ledger: Ledger, run: Run) -> None:
         where = (run.phase, run.reboots_asked, run.rebooted, run.undone, run.left, run.after)
         # Who ends twice between writing the order down and giving it has given none, and cannot know that.
-        is_left_out = run.phase in (names.TRANSACT, names.VERIFY) or (run.phase, run.reboots_asked) == (names.REBOOT, 2)
+        is_left_out = run.phase in (phases.TRANSACT, phases.VERIFY) or (run.phase, run.reboots_asked) == (
+            phases.REBOOT,
+            2,
+        )
         is_new = run.begun and not is_left_out and where not in seen
         seen.add(where)
         if is_new and moment == "before":
@@ -243,7 +255,7 @@ def test_a_worker_may_end_at_any_of_its_writes_and_the_machine_is_booted_once_in
     run, ends = machine.begin("v2", reboot="always"), 0
     while not run.finished:
         try:
-            run = update.perform(machine.site, run if not ends else update.taken_up(run))
+            run = engine.perform(machine.site, run if not ends else engine.taken_up(run))
         except CutOff:
             ends += 1
             run = machine.site.ledger.runs(limit=1)[0]

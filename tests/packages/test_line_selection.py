@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from os_update_agent.demo.repository import Deb, Repository
+from os_update_agent.testing.repository import Deb, Repository
 from packages.contract.test_selection import selects
 from packages.node import VERSIONS_ONE, Node
 

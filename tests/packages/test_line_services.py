@@ -1,4 +1,6 @@
-"""The operations stop and start through the hook: what is stopped, when, and how it comes back. The private root's systemd is a program."""
+"""The operations stop and start through the hook: what is stopped, when, and how it comes back. The private root's
+systemd is a program.
+"""
 
 import subprocess
 from typing import Any, Iterator, List
@@ -43,7 +45,13 @@ def test_a_new_value_stops_and_an_old_one_starts(node: Node, services: Services)
 
 def test_a_value_that_was_rolled_back_stops_again_when_it_is_tried_again(node: Node, services: Services) -> None:
     node.succeed(**stop("v1", "CREATE"))
-    for value, state in (("v2", "inactive"), ("v1", "active"), ("v2", "inactive"), ("v3", "inactive"), ("v2", "active")):
+    for value, state in (
+        ("v2", "inactive"),
+        ("v1", "active"),
+        ("v2", "inactive"),
+        ("v3", "inactive"),
+        ("v2", "active"),
+    ):
         node.succeed(**stop(value))
         assert services.state(DB) == state, value
 
@@ -162,7 +170,9 @@ def test_a_stop_that_is_cut_off_is_taken_up_again(node: Node, services: Services
         text.replace("status=0\n", f"status=0\n[ $verb = show ] || while [ ! -e {gate} ]; do sleep 0.05; done\n", 1)
     )
     running = node.start(**stop())
-    wait_until(lambda: node.phase() == "transact" and any(call.startswith("stop") for call in services.calls()), "the stop")
+    wait_until(
+        lambda: node.phase() == "transact" and any(call.startswith("stop") for call in services.calls()), "the stop"
+    )
     running.process.kill()
     node._end_workers()
     gate.touch()

@@ -1,20 +1,25 @@
-"""The operator's own steps around an update, and what may end it early: health, a deadline, another operation than update."""
+"""The operator's own steps around an update, and what may end it early: health, a deadline, another operation than
+update.
+"""
 
 import hashlib
 import time
 from dataclasses import replace
 
-from os_update_agent import update
-from os_update_agent.demo.repository import Deb
-from os_update_agent.phases import names
-from os_update_agent.policy import Policy
+from os_update_agent.config.policy import Policy
+from os_update_agent.model import phases
+from os_update_agent.runs import engine
+from os_update_agent.testing.repository import Deb
 from packages.node import VERSIONS_ONE, Node
 
 TWO = Deb("tool", "2.0-1")
 
 
 def test_a_step_sees_the_packages_of_its_moment(based: Node) -> None:
-    status = f"dpkg-query --admindir={based.root}/var/lib/dpkg --show --showformat '${{Version}}\\n' tool >> {based.directory}/ran"
+    status = (
+        f"dpkg-query --admindir={based.root}/var/lib/dpkg --show --showformat '${{Version}}\\n' tool >>"
+        f" {based.directory}/ran"
+    )
     based.step("pre-update.d/10", status)
     based.step("post-update.d/10", status)
     based.offer(TWO)
@@ -25,7 +30,9 @@ def test_a_step_sees_the_packages_of_its_moment(based: Node) -> None:
 def test_a_value_is_data_for_a_step(based: Node) -> None:
     value = f"$(touch {based.directory}/pwned); touch {based.directory}/pwned\n`reboot` 'é"
     place = based.directory
-    based.step("pre-update.d/10", f'printf %s "$OS_UPDATE_VALUE" > {place}/value; echo $OS_UPDATE_VALUE_SHA256 >> {place}/ran')
+    based.step(
+        "pre-update.d/10", f'printf %s "$OS_UPDATE_VALUE" > {place}/value; echo $OS_UPDATE_VALUE_SHA256 >> {place}/ran'
+    )
     based.offer(TWO)
     based.succeed("UPDATE", value)
     assert (based.directory / "value").read_text() == value
@@ -127,8 +134,8 @@ def test_a_deadline_that_passes_while_the_node_leaves_stops_before_the_transacti
     based.offer(TWO)
     ran = based.directory / "ran"
     site = replace(based.site(), clock=lambda: time.time() + (10_000.0 if ran.exists() else 0.0))
-    run = update.begin(site, Policy(value="v2", key="k", deadline=5000.0), names.UPDATE, config_id="by-hand")
-    done = update.perform(site, run)
+    run = engine.begin(site, Policy(value="v2", key="k", deadline=5000.0), phases.UPDATE, config_id="by-hand")
+    done = engine.perform(site, run)
     site.ledger.close()
     assert "deadline is 5000 s" in done.failure and not done.begun
     assert based.versions() == VERSIONS_ONE
@@ -140,8 +147,8 @@ def test_a_transaction_that_was_begun_is_not_cut_by_its_deadline(based: Node) ->
     based.offer(TWO)
     ledger = based.site().ledger
     site = replace(based.site(), clock=lambda: time.time() + 10_000.0 * any(run.begun for run in ledger.runs()))
-    run = update.begin(site, Policy(value="v2", key="k", deadline=5000.0), names.UPDATE, config_id="by-hand")
-    done = update.perform(site, run)
+    run = engine.begin(site, Policy(value="v2", key="k", deadline=5000.0), phases.UPDATE, config_id="by-hand")
+    done = engine.perform(site, run)
     site.ledger.close()
     ledger.close()
     assert done.finished is not None and done.finished - done.started > 5000.0

@@ -9,16 +9,18 @@ from typing import Callable, Dict, Iterator, List, Optional
 
 import pytest
 
-from os_update_agent.errors import PackageError
-from os_update_agent.model import Package
-from os_update_agent.packages.repack import parse_conffiles, parse_diversions, repack, without_dpkg_fields
+from os_update_agent.model.errors import PackageError
+from os_update_agent.model.packages import Package
+from os_update_agent.packages.apt.repack import parse_conffiles, parse_diversions, repack, without_dpkg_fields
 
 NOBODY = 65534
 FORMAT = "${Package} ${Architecture} ${Version} ${db:Status-Status}${Conffiles}\\n"
 
 
 def call(*argv: str, ok: bool = True) -> str:
-    done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, encoding="utf-8", timeout=120, check=False)
+    done = subprocess.run(
+        argv, stdin=subprocess.DEVNULL, capture_output=True, encoding="utf-8", timeout=120, check=False
+    )
     assert (done.returncode == 0) == ok, f"{argv} ended with {done.returncode}:\n{done.stdout}{done.stderr}"
     return done.stdout
 
@@ -35,7 +37,9 @@ class Root:
         (admin / "status").touch()
         self.arch = call("dpkg", "--print-architecture").strip()
 
-    def build(self, name: str, version: str, files: Dict[str, str], *, arch: str = "all", extra: str = "", **control: str) -> Path:
+    def build(
+        self, name: str, version: str, files: Dict[str, str], *, arch: str = "all", extra: str = "", **control: str
+    ) -> Path:
         """A package of files (a text that begins with -> is a link) and of control files."""
         tree = self.base / f"build-{name}-{version.replace(':', '_')}"
         for path, text in files.items():
@@ -46,8 +50,12 @@ class Root:
             else:
                 target.write_text(text, encoding="utf-8")
         (tree / "DEBIAN").mkdir(parents=True)
-        record = f"Package: {name}\nVersion: {version}\nArchitecture: {arch}\nMaintainer: Lab <lab@example.org>\n{extra}"
-        (tree / "DEBIAN/control").write_text(f"{record}Description: {name} of the lab\n with a long\n .\n description\n", encoding="utf-8")
+        record = (
+            f"Package: {name}\nVersion: {version}\nArchitecture: {arch}\nMaintainer: Lab <lab@example.org>\n{extra}"
+        )
+        (tree / "DEBIAN/control").write_text(
+            f"{record}Description: {name} of the lab\n with a long\n .\n description\n", encoding="utf-8"
+        )
         for control_name, text in control.items():
             (tree / "DEBIAN" / control_name).write_text(text, encoding="utf-8")
             (tree / "DEBIAN" / control_name).chmod(0o755 if text.startswith("#!") else 0o644)
@@ -78,13 +86,17 @@ def root(tmp_path: Path) -> Root:
 
 
 def contents(deb: Path) -> List[str]:
-    """Modes, owners, sizes, names and links of a package's files, without the times that links get when they are made."""
+    """Modes, owners, sizes, names and links of a package's files, without the times that links get when they are
+    made.
+    """
     rows = (line.split(None, 5) for line in call("dpkg-deb", "--contents", str(deb)).splitlines())
     return sorted(f"{mode} {owner} {size if mode[0] == '-' else ''} {name}" for mode, owner, size, _, _, name in rows)
 
 
 def control(deb: Path, directory: Path) -> Dict[str, str]:
-    """The control files with their modes, without the digests that dpkg makes itself; the order of the fields does not count."""
+    """The control files with their modes, without the digests that dpkg makes itself; the order of the fields does not
+    count.
+    """
     shutil.rmtree(directory, ignore_errors=True)
     call("dpkg-deb", "--control", str(deb), str(directory))
     found = {}
@@ -109,7 +121,13 @@ def test_a_repacked_package_is_the_original_in_all_that_dpkg_sees(root: Root) ->
     scripts = {name: "#!/bin/sh\nexit 0\n" for name in ("preinst", "postinst", "prerm", "postrm")}
     extra = "Section: misc\nPriority: optional\nBuilt-Using: lab (= 1)\n"
     original = root.build(
-        "app", "1:1.0~rc1-1", files, extra=extra, conffiles="/etc/app.conf\n", triggers="interest-noawait lab\n", **scripts
+        "app",
+        "1:1.0~rc1-1",
+        files,
+        extra=extra,
+        conffiles="/etc/app.conf\n",
+        triggers="interest-noawait lab\n",
+        **scripts,
     )
     root.install(original)
     before = root.record("app")
@@ -129,9 +147,13 @@ def test_nothing_is_left_beside_the_package_and_nothing_changes_at_the_originals
     (root.path / "usr/bin/app").chmod(0o4711)
     (root.path / "usr/share/app/secret").chmod(0o600)
     paths = [path for path in sorted(root.path.rglob("*")) if path.is_file()]
-    before = [(path, path.stat().st_mode, path.stat().st_uid, path.stat().st_nlink, path.stat().st_mtime_ns) for path in paths]
+    before = [
+        (path, path.stat().st_mode, path.stat().st_uid, path.stat().st_nlink, path.stat().st_mtime_ns) for path in paths
+    ]
     copy = root.repack("app", "1.0")
-    assert [(path, path.stat().st_mode, path.stat().st_uid, path.stat().st_nlink, path.stat().st_mtime_ns) for path in paths] == before
+    assert [
+        (path, path.stat().st_mode, path.stat().st_uid, path.stat().st_nlink, path.stat().st_mtime_ns) for path in paths
+    ] == before
     assert list(root.out.iterdir()) == [copy]
     listing = call("dpkg-deb", "--contents", str(copy))
     assert "-rws--x--x" in listing
@@ -187,14 +209,23 @@ def test_a_configuration_file_that_is_a_link_is_packed_with_its_text(root: Root)
 
 
 def test_a_deleted_configuration_file_stays_deleted(root: Root) -> None:
-    root.install(root.build("app", "1.0", {"/etc/app.conf": "a=1\n", "/usr/bin/app": "x\n"}, conffiles="/etc/app.conf\n"))
+    root.install(
+        root.build("app", "1.0", {"/etc/app.conf": "a=1\n", "/usr/bin/app": "x\n"}, conffiles="/etc/app.conf\n")
+    )
     (root.path / "etc/app.conf").unlink()
     root.install(root.repack("app", "1.0"))
     assert not (root.path / "etc/app.conf").exists()
 
 
 def test_a_configuration_file_of_an_earlier_version_is_not_packed(root: Root) -> None:
-    root.install(root.build("app", "1.0", {"/etc/app.conf": "a=1\n", "/etc/old.conf": "o=1\n"}, conffiles="/etc/app.conf\n/etc/old.conf\n"))
+    root.install(
+        root.build(
+            "app",
+            "1.0",
+            {"/etc/app.conf": "a=1\n", "/etc/old.conf": "o=1\n"},
+            conffiles="/etc/app.conf\n/etc/old.conf\n",
+        )
+    )
     root.install(root.build("app", "2.0", {"/etc/app.conf": "a=2\n"}, conffiles="/etc/app.conf\n"))
     assert "/etc/old.conf" in root.record("app")
     copy = root.repack("app", "2.0")
@@ -241,7 +272,9 @@ def test_a_diverted_file_is_packed_from_where_it_is_and_by_its_own_name(root: Ro
 
 def test_a_package_for_several_architectures_has_its_own_control_files(root: Root) -> None:
     extra = "Multi-Arch: same\n"
-    original = root.build("lib", "1.0", {"/usr/lib/lib.so": "so\n"}, arch=root.arch, extra=extra, postinst="#!/bin/sh\n")
+    original = root.build(
+        "lib", "1.0", {"/usr/lib/lib.so": "so\n"}, arch=root.arch, extra=extra, postinst="#!/bin/sh\n"
+    )
     root.install(original)
     assert (root.path / f"var/lib/dpkg/info/lib:{root.arch}.list").exists()
     copy = root.repack("lib", "1.0", root.arch)
@@ -255,7 +288,9 @@ def test_a_package_whose_name_begins_alike_lends_no_control_files(root: Root) ->
     assert set(control(root.repack("python3", "1.0"), root.base / "a")) == {"control"}
 
 
-@pytest.mark.parametrize("path", ["/usr/share/doc/app/copyright", "/usr/share/man/man1/app.1", "/usr/share/locale/de/app.mo"])
+@pytest.mark.parametrize(
+    "path", ["/usr/share/doc/app/copyright", "/usr/share/man/man1/app.1", "/usr/share/locale/de/app.mo"]
+)
 def test_documentation_that_an_image_leaves_out_is_not_missed(path: str, root: Root) -> None:
     root.install(root.build("app", "1.0", {path: "x\n", "/usr/bin/app": "x\n"}))
     (root.path / path.lstrip("/")).unlink()
@@ -315,7 +350,9 @@ def public() -> Iterator[Path]:
 
 
 def as_plain_user(work: Callable[[], object]) -> None:
-    """Do the work in a child without root's rights, which need not be able to reach the interpreter that runs the tests."""
+    """Do the work in a child without root's rights, which need not be able to reach the interpreter that runs the
+    tests.
+    """
     child = os.fork()
     if child == 0:
         status = 1
@@ -391,7 +428,9 @@ def test_configuration_files_are_current_or_obsolete() -> None:
         parse_conffiles(" /etc/a\n")
 
 
-@pytest.mark.parametrize(("name", "moved"), [("coreutils", {"/bin/sh": "/bin/sh.distrib", "/x": "/y"}), ("dash", {"/x": "/y"}), (None, {})])
+@pytest.mark.parametrize(
+    ("name", "moved"), [("coreutils", {"/bin/sh": "/bin/sh.distrib", "/x": "/y"}), ("dash", {"/x": "/y"}), (None, {})]
+)
 def test_everybody_but_the_diverting_package_is_diverted(name: Optional[str], moved: Dict[str, str]) -> None:
     text = "/bin/sh\n/bin/sh.distrib\ndash\n/x\n/y\n:\n" if name else ""
     assert parse_diversions(text, name or "any") == moved

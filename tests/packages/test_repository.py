@@ -7,8 +7,8 @@ from typing import Callable, Iterator
 
 import pytest
 
-from os_update_agent.demo.repository import Deb, Repository, build, make_root, missing_tools
-from os_update_agent.errors import UsageError
+from os_update_agent.model.errors import UsageError
+from os_update_agent.testing.repository import Deb, Repository, build, make_root, missing_tools
 from packages.aptroot import AptRoot
 from packages.faulty import FaultyServer
 
@@ -21,7 +21,9 @@ def repository(tmp_path: Path) -> Repository:
     assert missing_tools() == []
     repository = Repository(tmp_path / "repository")
     repository.add(
-        Deb("tool", "1.0", fields={"Depends": "libtool1"}, files={"etc/tool.conf": "one\n"}, conffiles=["etc/tool.conf"]),
+        Deb(
+            "tool", "1.0", fields={"Depends": "libtool1"}, files={"etc/tool.conf": "one\n"}, conffiles=["etc/tool.conf"]
+        ),
         Deb("libtool1", "9.0", arch="all", scripts={"postinst": 'echo "$1" >> "$DPKG_ROOT/ran"'}),
     )
     repository.publish()
@@ -46,7 +48,9 @@ def upgrade_to_two(repository: Repository) -> None:
 
 
 @pytest.mark.parametrize("transport", ["file", "http"])
-def test_packages_install_and_upgrade(tmp_path: Path, repository: Repository, server: FaultyServer, transport: str) -> None:
+def test_packages_install_and_upgrade(
+    tmp_path: Path, repository: Repository, server: FaultyServer, transport: str
+) -> None:
     line = repository.source_line(server.url if transport == "http" else None)
     root = AptRoot(make_root(tmp_path / transport, sources=[line]))
     root.apt("update")
@@ -70,7 +74,9 @@ def test_the_index_says_what_apt_reports_as_origin(repository: Repository, root:
 
 
 def test_an_expired_index_is_refused(repository: Repository, root: AptRoot) -> None:
-    repository.publish(Date=formatdate(time.time() - 2 * DAY, usegmt=True), Valid_Until=formatdate(time.time() - DAY, usegmt=True))
+    repository.publish(
+        Date=formatdate(time.time() - 2 * DAY, usegmt=True), Valid_Until=formatdate(time.time() - DAY, usegmt=True)
+    )
     assert "is expired" in root.apt("update", ok=False)
 
 
@@ -90,7 +96,9 @@ def test_an_index_of_the_future_is_refused(repository: Repository, root: AptRoot
         ("hang", "Failed to fetch"),
     ],
 )
-def test_a_faulty_server_fails_the_download_and_changes_nothing(server: FaultyServer, root: AptRoot, fault: str, complaint: str) -> None:
+def test_a_faulty_server_fails_the_download_and_changes_nothing(
+    server: FaultyServer, root: AptRoot, fault: str, complaint: str
+) -> None:
     root.apt("update")
     server.faults["tool_1.0"] = fault
     said = root.apt("install", "tool", ok=False)

@@ -1,4 +1,6 @@
-"""The child of dnf's that a worker starts before it knows what for: taken once, ended in any case, and never in anybody's way."""
+"""The child of dnf's that a worker starts before it knows what for: taken once, ended in any case, and never in
+anybody's way.
+"""
 
 import os
 import subprocess
@@ -9,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from os_update_agent.packages.dnf_child import Spare
+from os_update_agent.packages.dnf.client import Spare
 from packages.node import Node
 from packages.scene import Pkg
 
@@ -79,7 +81,10 @@ def test_a_worker_without_room_for_its_work_still_answers(based: Node) -> None:
     (run / "work").rename(run / "no-work")
     (run / "work").write_text("")
     failed = based.fail("UPDATE", "v2")
-    assert f"the directory {run / 'work'} cannot be made or kept private" in failed.complaint and "nothing was changed" in failed.complaint
+    assert (
+        f"the directory {run / 'work'} cannot be made or kept private" in failed.complaint
+        and "nothing was changed" in failed.complaint
+    )
     environment = run / "os-update-agent-worker-by-test.env"
     environment.write_text("SECRET=1")
     argv = [sys.executable, "-m", "os_update_agent.worker", "by-test"]

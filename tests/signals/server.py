@@ -1,4 +1,6 @@
-"""A real HTTP server that plays heat-api-cfn, Swift, keystone, heat-api and Zaqar, with all the ways in which they can fail."""
+"""A real HTTP server that plays heat-api-cfn, Swift, keystone, heat-api and Zaqar, with all the ways in which they can
+fail.
+"""
 
 import json
 import socket
@@ -11,14 +13,16 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple, Union
 LARGEST_BODY = 1024 * 1024
 USER, PASSWORD, PROJECT, TOKEN = "user-0123", "made^up&pass%word#1", "4567", "token-made-up-0123456789"
 
-# An HTTP status, or "hang" (nothing is sent), "trickle" (headers byte by byte, for ever), "drop" (closed without an answer),
-# "garble" (a header that is none), "endless" (200 and a body without an end), "text" (200 and a page).
+# An HTTP status, or "hang" (nothing is sent), "trickle" (headers byte by byte, for ever), "drop" (closed without an
+# answer), "garble" (a header that is none), "endless" (200 and a body without an end), "text" (200 and a page).
 Behaviour = Union[int, str]
 
 
 @dataclass(frozen=True)
 class Request:
-    """What arrived: ``target`` is the request line's middle part, byte for byte; the headers' names are in lower case."""
+    """What arrived: ``target`` is the request line's middle part, byte for byte; the headers' names are in lower
+    case.
+    """
 
     method: str
     target: str
@@ -43,7 +47,9 @@ class SignalServer:
         if self.certificate:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(*self.certificate)
-            self._server.socket = context.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
+            self._server.socket = context.wrap_socket(
+                self._server.socket, server_side=True, do_handshake_on_connect=False
+            )
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         self._thread.start()
         return self
@@ -70,7 +76,11 @@ class SignalServer:
             return 401, {}, {"error": {"message": "Authentication required"}}
         if request.target.startswith("/zaqar/") and self.behaviour == 201:
             return 201, {}, {"resources": ["/v2/queues/q/messages/1"]}
-        location = {"location": f"{self.url}/elsewhere"} if isinstance(self.behaviour, int) and 300 <= self.behaviour < 400 else {}
+        location = (
+            {"location": f"{self.url}/elsewhere"}
+            if isinstance(self.behaviour, int) and 300 <= self.behaviour < 400
+            else {}
+        )
         return self.behaviour, location, {}
 
     def _keystone(self, request: Request) -> Tuple[Behaviour, Mapping[str, str], Any]:
@@ -80,9 +90,23 @@ class SignalServer:
         asked = json.loads(request.body)["auth"]
         user = asked["identity"]["password"]["user"]
         if (user["id"], user["password"], asked["scope"]["project"]["id"]) != (USER, PASSWORD, PROJECT):
-            return 401, {}, {"error": {"code": 401, "message": f"The password {user['password']} is wrong.", "title": "Unauthorized"}}
+            return (
+                401,
+                {},
+                {
+                    "error": {
+                        "code": 401,
+                        "message": f"The password {user['password']} is wrong.",
+                        "title": "Unauthorized",
+                    }
+                },
+            )
         catalog = [self._service("orchestration", f"/heat/v1/{PROJECT}"), self._service("messaging", "/zaqar")]
-        token = {"methods": ["password"], "catalog": catalog, "user": {"id": USER, "name": "u", "domain": {"id": "d", "name": "d"}}}
+        token = {
+            "methods": ["password"],
+            "catalog": catalog,
+            "user": {"id": USER, "name": "u", "domain": {"id": "d", "name": "d"}},
+        }
         token.update({"expires_at": "2999-01-01T00:00:00.000000Z", "issued_at": "2026-01-01T00:00:00.000000Z"})
         token["project"] = {"id": PROJECT, "name": "p", "domain": {"id": "d", "name": "d"}}
         return 201, {"X-Subject-Token": TOKEN}, {"token": token}

@@ -1,4 +1,6 @@
-"""A signed URL that is refused, and what lies on the node to answer Heat all the same; with real requests to a real server."""
+"""A signed URL that is refused, and what lies on the node to answer Heat all the same; with real requests to a real
+server.
+"""
 
 from pathlib import Path
 from typing import Iterator
@@ -7,13 +9,13 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 from keystoneclient.contrib.ec2.utils import Ec2Signer
 
-from os_update_agent.demo.receiver import Receiver, Reply, Request
+from os_update_agent.config.settings import Settings
+from os_update_agent.delivery.outbox import Patience, deliver_signal
 from os_update_agent.ledger import Ledger
-from os_update_agent.model import Delivery, SignalTarget
-from os_update_agent.model import Request as Asked
-from os_update_agent.outbox import Patience, deliver_signal
-from os_update_agent.settings import Settings
-from os_update_agent.site import Site
+from os_update_agent.model.deliveries import Delivery, SignalTarget
+from os_update_agent.model.deliveries import Request as Asked
+from os_update_agent.runtime.context import Site
+from os_update_agent.testing.receiver import Receiver, Reply, Request
 from signals.server import PASSWORD, PROJECT, USER, SignalServer
 
 ONE_TRY = Patience(0.0)
@@ -44,7 +46,11 @@ def keystone_would_take(request: Request) -> bool:
     given = query.pop("Signature", "")
     if "Timestamp" in query or query.get("AWSAccessKeyId") != ACCESS:
         return False
-    asked = {"host": request.headers["host"], "verb": "POST", "path": "/v1/signal/arn:openstack:heat::p:stacks/web/1/resources/node"}
+    asked = {
+        "host": request.headers["host"],
+        "verb": "POST",
+        "path": "/v1/signal/arn:openstack:heat::p:stacks/web/1/resources/node",
+    }
     return given == str(Ec2Signer(KEY).generate({**asked, "params": query}))
 
 

@@ -1,4 +1,6 @@
-"""One try to send a signal, against a real server on the loopback: what arrives, what the answer means, and that no secret shows."""
+"""One try to send a signal, against a real server on the loopback: what arrives, what the answer means, and that no
+secret shows.
+"""
 
 import importlib.util
 import json
@@ -13,7 +15,7 @@ import pytest
 
 from os_update_agent.heat import signal
 from os_update_agent.heat.signal import AGAIN, DELIVERED, NEVER, Answer, send
-from os_update_agent.model import SignalTarget
+from os_update_agent.model.deliveries import SignalTarget
 from signals.server import PASSWORD, PROJECT, TOKEN, USER, SignalServer
 
 BODY = '{"deploy_stdout": "gr\\u00fc\\u00dfe", "deploy_stderr": "", "deploy_status_code": 0}'
@@ -168,7 +170,10 @@ def test_a_signed_url_that_is_not_accepted_never_will_be(server, make):
 
 def test_an_expired_cfn_url_is_explained(server):
     server.behaviour = 403
-    assert send(cfn(server.url), BODY).reason == "the server answered 403: the URL has probably expired (keystone's default is 15 minutes)"
+    assert (
+        send(cfn(server.url), BODY).reason
+        == "the server answered 403: the URL has probably expired (keystone's default is 15 minutes)"
+    )
 
 
 def test_a_wrong_password_never_works(server):
@@ -179,7 +184,16 @@ def test_a_wrong_password_never_works(server):
 
 @pytest.mark.parametrize(
     ("status", "verdict"),
-    [(500, AGAIN), (503, AGAIN), (429, AGAIN), (404, NEVER), (403, NEVER), (302, NEVER), ("text", AGAIN), ("drop", AGAIN)],
+    [
+        (500, AGAIN),
+        (503, AGAIN),
+        (429, AGAIN),
+        (404, NEVER),
+        (403, NEVER),
+        (302, NEVER),
+        ("text", AGAIN),
+        ("drop", AGAIN),
+    ],
 )
 def test_an_answer_of_keystone_has_its_verdict_and_heat_is_not_asked(server, status, verdict):
     server.keystone = status
@@ -283,7 +297,9 @@ def test_a_queue_takes_the_message(server):
     assert json.loads(request.body) == {"messages": [{"body": json.loads(BODY), "ttl": 600}]}
 
 
-@pytest.mark.parametrize(("status", "verdict"), [(200, AGAIN), (400, NEVER), (404, NEVER), (500, AGAIN), (502, AGAIN), (503, AGAIN)])
+@pytest.mark.parametrize(
+    ("status", "verdict"), [(200, AGAIN), (400, NEVER), (404, NEVER), (500, AGAIN), (502, AGAIN), (503, AGAIN)]
+)
 def test_a_queue_that_does_not_take_it_has_its_verdict(server, status, verdict):
     assert importlib.util.find_spec("zaqarclient"), "python-zaqarclient is missing: tests/run installs it"
     server.behaviour = status
@@ -299,7 +315,18 @@ def certificate(tmp_path_factory):
     assert shutil.which("openssl"), "openssl is missing: tests/run installs it"
     folder = tmp_path_factory.mktemp("tls")
     cert, key = str(folder / "cert.pem"), str(folder / "key.pem")
-    argv = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
+    argv = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:prime256v1",
+        "-nodes",
+        "-days",
+        "2",
+    ]
     argv += ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", cert]
     subprocess.run(argv, check=True, capture_output=True)
     return cert, key
@@ -337,7 +364,15 @@ def test_a_file_of_certificates_that_is_missing_is_named_as_the_reason(certifica
 @pytest.mark.parametrize("behaviour", [200, 302, 401, 403, 500, "drop", "garble", "text", "hang"])
 def test_no_secret_is_in_a_log_an_answer_or_on_the_terminal(server, make, behaviour, caplog, capfd, monkeypatch):
     monkeypatch.setattr(signal, "GRACE", 0.5)
-    for name in ("", "urllib3", "urllib3.connectionpool", "requests", "keystoneauth", "keystoneauth.session", "keystoneauth.identity"):
+    for name in (
+        "",
+        "urllib3",
+        "urllib3.connectionpool",
+        "requests",
+        "keystoneauth",
+        "keystoneauth.session",
+        "keystoneauth.identity",
+    ):
         caplog.set_level(logging.DEBUG, logger=name)
     stream = logging.StreamHandler()
     logging.getLogger().addHandler(stream)

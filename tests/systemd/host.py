@@ -1,8 +1,10 @@
-"""The world around a machine under test: python -m systemd.host DIRECTORY, inside mount and network namespaces of its own.
+"""The world around a machine under test: python -m systemd.host DIRECTORY, inside mount and network namespaces of its
+own.
 
-Mounts what a systemd needs and the machine's disk, brings the loopback device up, and serves HTTP on it: GET gives the files of
-DIRECTORY/www, and what is POSTed is kept in DIRECTORY/posts, one JSON object a line, and answered with the status that
-DIRECTORY/answer holds (200 without it). Says its port on standard output when all is ready, and ends with its standard input.
+Mounts what a systemd needs and the machine's disk, brings the loopback device up, and serves HTTP on it: GET gives the
+files of DIRECTORY/www, and what is POSTed is kept in DIRECTORY/posts, one JSON object a line, and answered with the
+status that DIRECTORY/answer holds (200 without it). Says its port on standard output when all is ready, and ends with
+its standard input.
 """
 
 import json
@@ -11,7 +13,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from os_update_agent.demo.receiver import Receiver, Reply, Request
+from os_update_agent.testing.receiver import Receiver, Reply, Request
 
 CGROUP = Path("/sys/fs/cgroup")
 
@@ -30,7 +32,8 @@ def prepare(directory: Path) -> None:
         subprocess.run(["umount", "-l", str(CGROUP)], check=True)
         mount("-t", "cgroup2", "cgroup2", str(CGROUP))
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
-    # The paths of layers are options of a bounded length, and one must not hold a colon or a comma: links in a short directory name them.
+    # The paths of layers are options of a bounded length, and one must not hold a colon or a comma: links in a short
+    # directory name them.
     lower = ":".join(str(link) for link in sorted(directory.glob("lower-*")))
     options = f"lowerdir={lower},upperdir={directory / 'upper'},workdir={directory / 'work'}"
     mount("-t", "overlay", "overlay", "-o", options, str(directory / "disk"))

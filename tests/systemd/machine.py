@@ -1,4 +1,5 @@
-"""A machine with a real systemd as its PID 1, in namespaces of its own: boots, reboots, loses its power; sees nothing but loopback.
+"""A machine with a real systemd as its PID 1, in namespaces of its own: boots, reboots, loses its power; sees nothing
+but loopback.
 
 The kernel is the host's, and there is no boot loader. A power cut kills every process at once and keeps the page cache.
 """
@@ -37,13 +38,17 @@ def wait_for(condition: Callable[[], T], what: Union[str, Callable[[], str]], *,
 
 
 class Machine:
-    """One machine between ``with`` and its end. ``root`` is a root file system that is only read; the disk is a layer above it.
+    """One machine between ``with`` and its end. ``root`` is a root file system that is only read; the disk is a layer
+    above it.
 
-    ``directory`` must not lie on an overlay. ``www`` in it is served under ``url`` and what is POSTed there is in ``posts()``.
-    ``above`` are the ``disk_layer``s of other machines with the same root, the lowest first: this one goes on from there.
+    ``directory`` must not lie on an overlay. ``www`` in it is served under ``url`` and what is POSTed there is in
+    ``posts()``. ``above`` are the ``disk_layer``s of other machines with the same root, the lowest first: this one goes
+    on from there.
     """
 
-    def __init__(self, root: Path, directory: Path, *, above: Sequence[Path] = (), boot_options: Sequence[str] = ()) -> None:
+    def __init__(
+        self, root: Path, directory: Path, *, above: Sequence[Path] = (), boot_options: Sequence[str] = ()
+    ) -> None:
         self.directory = directory.absolute()
         self.boot_options = tuple(boot_options)
         self.url = ""
@@ -68,7 +73,9 @@ class Machine:
         argv = ["unshare", "--mount", "--net", sys.executable, "-m", "systemd.host", str(self.directory)]
         environment = {**os.environ, "PYTHONPATH": f"{TESTS.parent / 'agent'}:{TESTS}"}
         log = self._log("host.log")
-        self._host = subprocess.Popen(argv, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True)
+        self._host = subprocess.Popen(
+            argv, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True
+        )
         assert self._host.stdout is not None
         self.url = self._host.stdout.readline().strip()
         assert self.url, f"the namespaces were not made:\n{self.log('host.log')}"
@@ -76,7 +83,9 @@ class Machine:
         self._cgroup.mkdir()
         return self
 
-    def __exit__(self, kind: Optional[Type[BaseException]], error: Optional[BaseException], traceback: Optional[TracebackType]) -> None:
+    def __exit__(
+        self, kind: Optional[Type[BaseException]], error: Optional[BaseException], traceback: Optional[TracebackType]
+    ) -> None:
         if self._nspawn is not None:
             self.cut_power()
         self._remove_cgroup()
@@ -91,15 +100,32 @@ class Machine:
         self.boots += 1
         # Two machines in one control group would be in each other's way.
         enter = f'echo $$ > /sys/fs/cgroup/{self._cgroup.name}/cgroup.procs && exec "$@"'
-        nspawn = ["systemd-nspawn", "--quiet", "--register=no", "--keep-unit", f"--directory={self.directory / 'disk'}", "--boot"]
-        argv = [*self._inside(self._host.pid, "--mount", "--net"), "/bin/sh", "-c", enter, "sh", *nspawn, *self.boot_options]
+        nspawn = [
+            "systemd-nspawn",
+            "--quiet",
+            "--register=no",
+            "--keep-unit",
+            f"--directory={self.directory / 'disk'}",
+            "--boot",
+        ]
+        argv = [
+            *self._inside(self._host.pid, "--mount", "--net"),
+            "/bin/sh",
+            "-c",
+            enter,
+            "sh",
+            *nspawn,
+            *self.boot_options,
+        ]
         console = self._log(f"console-{self.boots}.log")
         self._nspawn = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=console, stderr=console)
         wait_for(self._takes_orders, "a systemd that takes orders")
 
     def wait_until_booted(self) -> str:
         """Wait until all that starts at boot is started. Returns systemd's word for it: running or degraded."""
-        return wait_for(lambda: self._system_state() in ("running", "degraded") and self._system_state(), self._what_hangs)
+        return wait_for(
+            lambda: self._system_state() in ("running", "degraded") and self._system_state(), self._what_hangs
+        )
 
     def _what_hangs(self) -> str:
         return f"the end of the boot:\n{self.run('systemctl', '--no-pager', 'list-jobs', check=False).stdout}"
@@ -109,7 +135,9 @@ class Machine:
         assert self._nspawn is not None
         code = self._nspawn.wait(LONG)
         self._nspawn = None
-        assert code in (0, WANTS_REBOOT), f"systemd-nspawn ended with {code}:\n{self.log(f'console-{self.boots}.log')[-3000:]}"
+        assert code in (0, WANTS_REBOOT), (
+            f"systemd-nspawn ended with {code}:\n{self.log(f'console-{self.boots}.log')[-3000:]}"
+        )
         return code == WANTS_REBOOT
 
     def wait_for_reboot(self) -> None:
@@ -135,13 +163,20 @@ class Machine:
         """Run a program in the machine, from outside of all its services."""
         leader = self._leader()
         assert leader is not None, "the machine is off"
-        inside = [*self._inside(leader, "--all"), "/usr/bin/env", "-i", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin"]
+        inside = [
+            *self._inside(leader, "--all"),
+            "/usr/bin/env",
+            "-i",
+            "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin",
+        ]
         done = subprocess.run([*inside, *argv], input=stdin, capture_output=True, text=True, timeout=LONG)
         assert not check or done.returncode == 0, f"{argv} ended with {done.returncode}:\n{done.stdout}{done.stderr}"
         return done
 
     def path(self, path: str) -> Path:
-        """A file of the machine's disk, seen from outside; also while the machine is off. Not for what it mounts itself (/run, /tmp)."""
+        """A file of the machine's disk, seen from outside; also while the machine is off. Not for what it mounts itself
+        (/run, /tmp).
+        """
         assert self._host is not None
         return Path(f"/proc/{self._host.pid}/root{self.directory / 'disk'}") / path.lstrip("/")
 
@@ -213,7 +248,9 @@ class Machine:
 
     def _remove_cgroup(self) -> None:
         if self._cgroup.name:
-            for directory in sorted((path.parent for path in self._cgroup.rglob("cgroup.procs")), key=lambda path: -len(path.parts)):
+            for directory in sorted(
+                (path.parent for path in self._cgroup.rglob("cgroup.procs")), key=lambda path: -len(path.parts)
+            ):
                 wait_for(lambda directory=directory: _removed(directory), f"an empty control group {directory.name}")
 
 

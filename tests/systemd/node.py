@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Dict, Iterator, List
 
-from os_update_agent.demo.repository import Deb, Repository
+from os_update_agent.testing.repository import Deb, Repository
 from systemd.machine import Machine, wait_for
 
 AGENT = Path(__file__).resolve().parents[2] / "agent/os_update_agent"
@@ -15,8 +15,8 @@ HOOK = Path(__file__).resolve().parents[2] / "hooks/package-update"
 PROGRAMS = "/opt/os-update-agent/bin"
 LIBRARY = "/usr/local/lib/python3.11/dist-packages/os_update_agent"
 
-# What os-collect-config, os-refresh-config and heat-config come to for a hook: a marker, written before; the hook as a child; one
-# deployment after the other under the lock of os-refresh-config. It never runs again what has its marker.
+# What os-collect-config, os-refresh-config and heat-config come to for a hook: a marker, written before; the hook as a
+# child; one deployment after the other under the lock of os-refresh-config. It never runs again what has its marker.
 COLLECT = """\
 #!/usr/bin/python3
 import fcntl, json, pathlib, subprocess, time
@@ -62,7 +62,9 @@ while [ ! -e /srv/go-on ] && [ $i -lt 3000 ]; do sleep 0.1; i=$((i+1)); done
 """
 # As Debian's dh_installsystemd has it.
 RESTARTS = "systemctl --system daemon-reload; systemctl restart os-collect-config.service"
-CAREFUL = "set +e\n[ -d /run/systemd/system ] && systemctl --system daemon-reload\nsystemctl enable --quiet {unit}\nexit 0\n"
+CAREFUL = (
+    "set +e\n[ -d /run/systemd/system ] && systemctl --system daemon-reload\nsystemctl enable --quiet {unit}\nexit 0\n"
+)
 
 
 def collect_config(version: str, postinst: str, **fields: str) -> Deb:
@@ -75,7 +77,10 @@ def collect_config(version: str, postinst: str, **fields: str) -> Deb:
 
 def daemon(version: str, program: bytes) -> Deb:
     """A service whose program is another file in each version. Its package restarts nothing."""
-    files = {"usr/sbin/lab-daemon": program + version.encode(), "usr/lib/systemd/system/lab-daemon.service": DAEMON_UNIT}
+    files = {
+        "usr/sbin/lab-daemon": program + version.encode(),
+        "usr/lib/systemd/system/lab-daemon.service": DAEMON_UNIT,
+    }
     scripts = {"postinst": f"chmod 755 /usr/sbin/lab-daemon\n{CAREFUL.format(unit='lab-daemon.service')}"}
     return Deb("lab-daemon", version, files=files, scripts=scripts)
 
@@ -100,7 +105,9 @@ class Node:
         python = f"#!{PROGRAMS}/python3\n"
         machine.write(f"{PROGRAMS}/package-update", python + HOOK.read_text(encoding="utf-8").partition("\n")[2], 0o755)
         machine.write(
-            f"{PROGRAMS}/os-update-agent", f"{python}import sys\nfrom os_update_agent.__main__ import main\nsys.exit(main())\n", 0o755
+            f"{PROGRAMS}/os-update-agent",
+            f"{python}import sys\nfrom os_update_agent.__main__ import main\nsys.exit(main())\n",
+            0o755,
         )
         for name in ("deployments", "deployed", "results"):
             machine.path(f"/srv/{name}").mkdir(parents=True)
@@ -124,7 +131,9 @@ class Node:
     def step(self, place: str, body: str) -> None:
         """A step of the operator: it writes its place, the boot, and whether that is over, into /srv/ran first."""
         say = 'echo "$(cat /proc/sys/kernel/random/boot_id) $(systemctl is-system-running)'
-        self.machine.write(f"/etc/os-update-agent/{place}", f'#!/bin/sh\n{say} {place.partition("/")[0]}" >> /srv/ran\n{body}\n', 0o755)
+        self.machine.write(
+            f"/etc/os-update-agent/{place}", f'#!/bin/sh\n{say} {place.partition("/")[0]}" >> /srv/ran\n{body}\n', 0o755
+        )
 
     def configure(self, **defaults: object) -> None:
         lines = "".join(f"{name} = {value}\n" for name, value in {"archive": "off", **defaults}.items())
@@ -155,7 +164,9 @@ class Node:
 
     def file(self, config_id: str) -> str:
         """Of a deployment, as the machine sees it."""
-        return next(f"/srv/deployments/{path.name}" for path in self.machine.path("/srv/deployments").glob(f"*{config_id}.json"))
+        return next(
+            f"/srv/deployments/{path.name}" for path in self.machine.path("/srv/deployments").glob(f"*{config_id}.json")
+        )
 
     def _deployment(self, config_id: str, action: str, value: str, options: Dict[str, str]) -> Dict[str, Any]:
         own = {
@@ -175,7 +186,9 @@ class Node:
             "config": "",
             "options": options,
             "inputs": [{"name": name, "type": "String", "value": text} for name, text in own.items()],
-            "outputs": [{"name": name, "type": "Json"} for name in ("changes", "reboot_required", "services_to_restart")],
+            "outputs": [
+                {"name": name, "type": "Json"} for name in ("changes", "reboot_required", "services_to_restart")
+            ],
         }
 
     def hold_transaction(self) -> None:
@@ -191,7 +204,9 @@ class Node:
         return config_id
 
     def wait_for_transaction(self) -> None:
-        wait_for(self.machine.path("/srv/in-transaction").exists, lambda: f"the middle of the transaction; {self.logs()}")
+        wait_for(
+            self.machine.path("/srv/in-transaction").exists, lambda: f"the middle of the transaction; {self.logs()}"
+        )
 
     def go_on(self) -> None:
         self.machine.path("/srv/go-on").touch()
@@ -199,7 +214,11 @@ class Node:
     # --- afterwards
 
     def signals(self, config_id: str) -> List[Dict[str, Any]]:
-        return [json.loads(post["body"]) for post in self.machine.posts() if post["path"].startswith(f"/signal/{config_id}?")]
+        return [
+            json.loads(post["body"])
+            for post in self.machine.posts()
+            if post["path"].startswith(f"/signal/{config_id}?")
+        ]
 
     def result(self, config_id: str) -> Dict[str, Any]:
         """The one result that Heat was told."""
@@ -213,7 +232,9 @@ class Node:
         wait_for(lambda: not self._workers(), "the end of the workers")
 
     def _workers(self) -> str:
-        return self.machine.run("systemctl", "list-units", "--no-legend", "--plain", "os-update-agent-*.service").stdout.strip()
+        return self.machine.run(
+            "systemctl", "list-units", "--no-legend", "--plain", "os-update-agent-*.service"
+        ).stdout.strip()
 
     def ran(self) -> List[List[str]]:
         """What the steps have written, each as boot id, state of the boot, place."""
@@ -227,7 +248,9 @@ class Node:
         return [json.loads(line) for line in self.machine.read("/srv/starts").splitlines()]
 
     def version(self, package: str) -> str:
-        return self.machine.run("dpkg-query", "--show", "--showformat=${Version} ${db:Status-Abbrev}", package).stdout.strip()
+        return self.machine.run(
+            "dpkg-query", "--show", "--showformat=${Version} ${db:Status-Abbrev}", package
+        ).stdout.strip()
 
     def status(self) -> Dict[str, Any]:
         document: Dict[str, Any] = json.loads(self.command("status", "--json"))

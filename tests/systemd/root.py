@@ -51,7 +51,9 @@ def mirror() -> str:
     found: List[str] = []
     for file in files:
         if file.is_file():
-            lines = [line for line in file.read_text(encoding="utf-8").splitlines() if not line.lstrip().startswith("#")]
+            lines = [
+                line for line in file.read_text(encoding="utf-8").splitlines() if not line.lstrip().startswith("#")
+            ]
             found += re.findall(r"https?://\S+/debian/?(?=\s|$)", "\n".join(lines))
     assert found, "this machine's apt names no Debian mirror (a URI that ends in /debian)"
     return found[0]

@@ -16,7 +16,11 @@ def test_an_update_reboots_once_looks_at_health_when_all_is_started_and_tells_he
     assert result["deploy_status_code"] == 0, result["deploy_stderr"]
     assert "the machine was booted again after the update" in result["deploy_stdout"]
     second = node.machine.boot_id()
-    assert node.ran() == [[first, "running", "pre-update.d"], [second, "running", "health.d"], [second, "running", "post-update.d"]]
+    assert node.ran() == [
+        [first, "running", "pre-update.d"],
+        [second, "running", "health.d"],
+        [second, "running", "post-update.d"],
+    ]
     # The way back by the same rule.
     back_id = node.deliver("UPDATE", "v1", reboot="always")
     node.machine.wait_for_reboot()
@@ -32,7 +36,9 @@ def test_a_plan_names_the_services_that_run_replaced_code_after_the_update(node:
     plan = json.loads(node.command("plan", "--json"))
     # os-collect-config runs the program as a child.
     assert plan["services_expected"] == ["lab-daemon.service", "os-collect-config.service"]
-    assert "services that would still run replaced code: lab-daemon.service, os-collect-config.service" in node.command("plan")
+    assert "services that would still run replaced code: lab-daemon.service, os-collect-config.service" in node.command(
+        "plan"
+    )
     assert json.loads(node.command("plan", "--exclude", "lab-daemon", "--json"))["services_expected"] == []
     result = node.result(node.deliver("UPDATE", "v2"))
     assert result["deploy_status_code"] == 0, result["deploy_stderr"]
@@ -72,7 +78,15 @@ def test_a_power_cut_in_place_of_the_reboot_is_a_boot_as_well(node: Node) -> Non
 
 def test_a_reboot_that_somebody_inhibits_does_not_happen_and_the_update_is_undone(node: Node) -> None:
     node.offer_two()
-    inhibit = ("systemd-inhibit", "--what=shutdown", "--mode=block", "--who=backup", "--why=running", "sleep", "infinity")
+    inhibit = (
+        "systemd-inhibit",
+        "--what=shutdown",
+        "--mode=block",
+        "--who=backup",
+        "--why=running",
+        "sleep",
+        "infinity",
+    )
     node.machine.run("systemd-run", "--quiet", "--unit=backup", *inhibit)
     wait_for(lambda: "backup" in node.machine.run("systemd-inhibit", "--list").stdout, "the inhibitor")
     config_id = node.deliver("UPDATE", "v2", reboot="always")

@@ -67,7 +67,10 @@ def test_every_fact_is_one_line_of_the_journal_and_the_log_of_the_run_is_named(n
     # Whoever comes first sends it, and says so: the worker or its caller.
     sent = f"deployment={config_id} signal=delivered"
     wait_for(lambda: sent in journal() + hook(), lambda: f"the line of the signal; {node.logs()}")
-    wait_for(lambda: f"deployment={config_id} run=1 result=success log={LOG}" in hook(), lambda: f"the caller's line; {node.logs()}")
+    wait_for(
+        lambda: f"deployment={config_id} run=1 result=success log={LOG}" in hook(),
+        lambda: f"the caller's line; {node.logs()}",
+    )
     said = journal()
     assert (said + hook()).count(sent) == 1
     lines = [line for line in said.splitlines() if line.startswith(("run=1 ", f"deployment={config_id} "))]
@@ -80,9 +83,12 @@ def test_every_fact_is_one_line_of_the_journal_and_the_log_of_the_run_is_named(n
     # The same in the file that keeps it longer.
     kept = node.machine.read("/var/log/os-update-agent/worker.log")
     assert all(line in kept for line in lines)
-    # The run's own log is the whole story: what was asked, each phase with its moment, what the package manager said, what came of it.
+    # The run's own log is the whole story: what was asked, each phase with its moment, what the package manager said,
+    # what came of it.
     story = node.machine.read(LOG)
-    assert story.startswith(f"run=1 kind=update value=v2 key=stack/1/update@server deployment={config_id} phase=check\n")
+    assert story.startswith(
+        f"run=1 kind=update value=v2 key=stack/1/update@server deployment={config_id} phase=check\n"
+    )
     assert "Z === transact\n" in story and "Setting up slow (2)" in story and told in story
     assert LOG in node.result(config_id)["deploy_stdout"]
 

@@ -25,11 +25,17 @@ def test_a_machine_boots_reboots_and_survives_a_power_cut(machine: Machine) -> N
 def test_a_machine_sees_the_host_over_loopback_and_nothing_else(machine: Machine) -> None:
     (machine.directory / "www/hello").write_text("hello\n", encoding="utf-8")
     machine.boot()
-    ask = "import sys, urllib.request as r; print(r.urlopen(r.Request(sys.argv[1], data=sys.argv[2].encode() or None)).read().decode())"
+    ask = (
+        "import sys, urllib.request as r; print(r.urlopen(r.Request(sys.argv[1], data=sys.argv[2].encode() or"
+        " None)).read().decode())"
+    )
     assert machine.run("python3", "-c", ask, machine.url + "hello", "").stdout == "hello\n\n"
     machine.run("python3", "-c", ask, machine.url + "signal", "done")
     assert machine.posts() == [{"path": "/signal", "body": "done"}]
     machine.answer(503)
     assert "503" in machine.run("python3", "-c", ask, machine.url + "signal", "again", check=False).stderr
     assert len(machine.posts()) == 2
-    assert machine.run("python3", "-c", "import socket; print([name for _, name in socket.if_nameindex()])").stdout == "['lo']\n"
+    assert (
+        machine.run("python3", "-c", "import socket; print([name for _, name in socket.if_nameindex()])").stdout
+        == "['lo']\n"
+    )

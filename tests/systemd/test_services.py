@@ -1,4 +1,6 @@
-"""The operations stop and start with a real systemd: what it says of units that run, end by themselves, or are not there."""
+"""The operations stop and start with a real systemd: what it says of units that run, end by themselves, or are not
+there.
+"""
 
 import json
 import shutil
@@ -12,12 +14,15 @@ from systemd.machine import Machine
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 UNIT = "[Service]\nExecStart={command}\n{more}\n"
-# By name: one that runs, one that ends at once, one that ends badly at once, and one that systemd starts again and again.
+# By name: one that runs, one that ends at once, one that ends badly at once, and one that systemd starts again and
+# again.
 UNITS = {
     "good": UNIT.format(command="/bin/sleep infinity", more=""),
     "short": UNIT.format(command="/bin/true", more=""),
     "bad": UNIT.format(command="/bin/false", more=""),
-    "flapping": UNIT.format(command="/bin/false", more="Restart=always\nRestartSec=30\n[Unit]\nStartLimitIntervalSec=0"),
+    "flapping": UNIT.format(
+        command="/bin/false", more="Restart=always\nRestartSec=30\n[Unit]\nStartLimitIntervalSec=0"
+    ),
     # It refuses to be stopped.
     "stubborn": UNIT.format(command="/bin/sleep infinity", more="[Unit]\nRefuseManualStop=yes"),
 }
@@ -34,7 +39,9 @@ def node(machine: Machine) -> Iterator[Machine]:
     yield machine
 
 
-def deliver(machine: Machine, value: str, *units: str, action: str = "UPDATE", operation: str = "stop") -> Dict[str, Any]:
+def deliver(
+    machine: Machine, value: str, *units: str, action: str = "UPDATE", operation: str = "stop"
+) -> Dict[str, Any]:
     given = {
         "deploy_server_id": "server",
         "deploy_action": action,

@@ -2,7 +2,7 @@ from typing import Collection, Sequence
 
 import pytest
 
-from os_update_agent.activation import BACK, FORTH, reboot_is_due, restarts
+from os_update_agent.decision.restarts import BACK, FORTH, reboot_is_due, restarts
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,8 @@ def test_a_reboot_is_due_once_in_each_direction_and_back_only_after_one_forth(
 
 def test_services_are_restarted_and_those_that_call_us_last() -> None:
     plan = restarts(
-        ["ssh.service", "os-collect-config.service", "cron.service", "ssh.service", "own-agent.service"], caller="own-agent.service"
+        ["ssh.service", "os-collect-config.service", "cron.service", "ssh.service", "own-agent.service"],
+        caller="own-agent.service",
     )
     assert plan.now == ("cron.service", "ssh.service")
     assert plan.last == ("os-collect-config.service", "own-agent.service")

@@ -4,10 +4,10 @@ from typing import Dict, FrozenSet, List, Sequence, Tuple
 
 import pytest
 
-from os_update_agent.errors import PackageError
-from os_update_agent.model import HeldBack, Package, PackageState, Selection
-from os_update_agent.packages.apt_candidates import EXPLAINED, candidates
-from os_update_agent.packages.apt_parse import Simulated, Simulation
+from os_update_agent.model.errors import PackageError
+from os_update_agent.model.packages import HeldBack, Package, PackageState, Selection
+from os_update_agent.packages.apt.candidates import EXPLAINED, candidates
+from os_update_agent.packages.apt.parse import Simulated, Simulation
 
 STABLE, SECURITY = ("Debian:12.9/stable",), ("Debian-Security:12/stable-security",)
 
@@ -15,8 +15,9 @@ STABLE, SECURITY = ("Debian:12.9/stable",), ("Debian-Security:12/stable-security
 class Apt:
     """Updates 1 -> 2 of ``names``.
 
-    ``kept`` and ``deferred`` stay out of dist-upgrade; what is in ``impossible`` fails with its reason, alone or with others; each
-    of the sets in ``conflicts`` fails when it is asked for as a whole; ``brings`` and ``removes`` is what comes and goes with a name.
+    ``kept`` and ``deferred`` stay out of dist-upgrade; what is in ``impossible`` fails with its reason, alone or with
+    others; each of the sets in ``conflicts`` fails when it is asked for as a whole; ``brings`` and ``removes`` is what
+    comes and goes with a name.
     """
 
     def __init__(self, *names: str) -> None:
@@ -45,7 +46,9 @@ class Apt:
                 raise PackageError(f"{' and '.join(sorted(conflict))} do not go together")
         return self._simulation(asked)
 
-    def _simulation(self, asked: Sequence[str], kept: Tuple[str, ...] = (), deferred: Tuple[str, ...] = ()) -> Simulation:
+    def _simulation(
+        self, asked: Sequence[str], kept: Tuple[str, ...] = (), deferred: Tuple[str, ...] = ()
+    ) -> Simulation:
         lines = []
         for name in asked:
             lines.append(Simulated(name, "", "2", "amd64", SECURITY if name in self.security else STABLE))
@@ -65,7 +68,9 @@ def state(*names: str, held: Sequence[str] = ()) -> PackageState:
     return PackageState("apt", "amd64", tuple(sorted(rows)))
 
 
-def found(apt: Apt, selection: Selection, *, held: Sequence[str] = (), also: Sequence[str] = ()) -> Tuple[List[str], Dict[str, str]]:
+def found(
+    apt: Apt, selection: Selection, *, held: Sequence[str] = (), also: Sequence[str] = ()
+) -> Tuple[List[str], Dict[str, str]]:
     changes, held_back = candidates(apt, state(*apt.names, *also, held=held), selection)
     assert list(held_back) == sorted(held_back) or selection.is_everything
     return [change.name for change in changes], {item.name: item.reason for item in held_back}
@@ -105,7 +110,10 @@ def test_what_comes_along_is_not_held_back_at_the_same_time() -> None:
 
 def test_a_selection_of_nothing_changes_nothing() -> None:
     apt = Apt("a", "b")
-    assert found(apt, Selection(packages=("zzz",))) == ([], {"a": "not selected (packages)", "b": "not selected (packages)"})
+    assert found(apt, Selection(packages=("zzz",))) == (
+        [],
+        {"a": "not selected (packages)", "b": "not selected (packages)"},
+    )
     assert apt.installations == []
 
 

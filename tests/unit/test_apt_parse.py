@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from os_update_agent.errors import PackageError
-from os_update_agent.model import Offer, Package, PackageState
-from os_update_agent.packages.apt_parse import (
+from os_update_agent.model.errors import PackageError
+from os_update_agent.model.packages import Offer, Package, PackageState
+from os_update_agent.packages.apt.parse import (
     Simulated,
     as_changes,
     first_error,
@@ -90,7 +90,9 @@ def test_a_strange_row_is_named() -> None:
 
 
 def test_extended_states_of_other_marks_and_without_a_word() -> None:
-    assert parse_extended_states("Package: a\nArchitecture: amd64\nAuto-Installed: 0\n\nPackage: b\nAuto-Installed: 1\n") == {("b", "")}
+    assert parse_extended_states(
+        "Package: a\nArchitecture: amd64\nAuto-Installed: 0\n\nPackage: b\nAuto-Installed: 1\n"
+    ) == {("b", "")}
     assert parse_extended_states("") == frozenset()
 
 
@@ -190,10 +192,19 @@ def test_nothing_to_do_is_an_empty_simulation() -> None:
 def test_changes_carry_hold_and_mark_and_what_is_new_is_automatic(installed: PackageState) -> None:
     changes = {change.name: change for change in as_changes(parse_simulation(capture("dist-upgrade.txt")), installed)}
     assert changes["libapp1"].after == package("libapp1", "2.0-1")._replace(mark="auto")
-    assert (changes["newname"].before, changes["newname"].after) == (None, package("newname", "2.0-1", "all")._replace(mark="auto"))
-    assert (changes["oldname"].before, changes["oldname"].after) == (package("oldname", arch="all")._replace(mark="auto"), None)
+    assert (changes["newname"].before, changes["newname"].after) == (
+        None,
+        package("newname", "2.0-1", "all")._replace(mark="auto"),
+    )
+    assert (changes["oldname"].before, changes["oldname"].after) == (
+        package("oldname", arch="all")._replace(mark="auto"),
+        None,
+    )
     assert changes["foreign"].before == package("foreign", arch="i386")
-    assert (changes["turns"].before, changes["turns"].after) == (package("turns", arch="all"), package("turns", "2.0-1"))
+    assert (changes["turns"].before, changes["turns"].after) == (
+        package("turns", arch="all"),
+        package("turns", "2.0-1"),
+    )
     assert changes["sslish"].origins == (STABLE, SECURITY)
     assert list(changes) == sorted(changes)
 
@@ -272,14 +283,17 @@ def test_why_apt_cannot(name: str, why: str) -> None:
 
 
 def test_the_first_error_is_dpkgs_and_not_apts_summary() -> None:
-    assert first_error(capture("install-failed.txt")) == (
-        "dpkg: error processing package broken (--configure): installed broken package post-installation script subprocess "
-        "returned error exit status 3"
+    assert (
+        first_error(capture("install-failed.txt"))
+        == "dpkg: error processing package broken (--configure): installed broken package post-installation script"
+        " subprocess returned error exit status 3"
     )
 
 
 def test_the_first_error_of_a_refresh() -> None:
-    assert first_error(capture("update-503.txt")).startswith("Failed to fetch http://deb.example/repo/./Packages  503  Service Unavailable")
+    assert first_error(capture("update-503.txt")).startswith(
+        "Failed to fetch http://deb.example/repo/./Packages  503  Service Unavailable"
+    )
 
 
 @pytest.mark.parametrize(("text", "error"), [

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from os_update_agent.packages.dnf_parse import parse_new_kernels
-from os_update_agent.packages.space import NewKernels, boot_need
+from os_update_agent.packages.disk_space import NewKernels, boot_need
+from os_update_agent.packages.dnf.answers import parse_new_kernels
 
 
 def test_a_kernel_counts_once_wherever_its_packages_have_it() -> None:

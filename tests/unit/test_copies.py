@@ -6,7 +6,7 @@ from typing import Any, Dict
 
 import pytest
 
-from os_update_agent.heat.copies import forget_signal, without_signal
+from os_update_agent.heat.deployed_files import forget_signal, without_signal
 
 SECRETS = {
     "deploy_signal_id": "https://heat.example/?Signature=s",
@@ -18,7 +18,11 @@ PLAIN = {"deploy_action": "UPDATE", "deploy_stack_id": "web/1", "update_after_ti
 
 
 def copy_of(**inputs: str) -> Dict[str, Any]:
-    return {"id": "c1", "group": "package-update", "inputs": [{"name": name, "value": value} for name, value in inputs.items()]}
+    return {
+        "id": "c1",
+        "group": "package-update",
+        "inputs": [{"name": name, "value": value} for name, value in inputs.items()],
+    }
 
 
 def values(copy: Dict[str, Any]) -> Dict[str, str]:

@@ -4,7 +4,7 @@ from typing import List, Optional
 
 import pytest
 
-from os_update_agent.decision import (
+from os_update_agent.decision.table import (
     ASSESS,
     BACK,
     BASELINE,
@@ -19,7 +19,7 @@ from os_update_agent.decision import (
     decide,
     line_of,
 )
-from os_update_agent.model import History, Record, Run
+from os_update_agent.model.runs import History, Record, Run
 
 NEW = History("key")
 
@@ -125,7 +125,9 @@ def test_a_reached_record_without_a_state_is_not_reached() -> None:
     ("1795416276", "1795329876"),
     ("Mon Nov 23 06:44:36 UTC 2026", "Sun Nov 22 06:44:36 UTC 2026"),
 ])  # fmt: skip
-def test_an_untold_first_value_that_is_older_than_all_known_ones_is_the_state_before_the_first_update(first: str, earlier: str) -> None:
+def test_an_untold_first_value_that_is_older_than_all_known_ones_is_the_state_before_the_first_update(
+    first: str, earlier: str
+) -> None:
     known = history(reached(first, 2), current=first, first_state=1)
     decision = decide(known, "UPDATE", earlier)
     assert (decision.do, decision.state) == (RESTORE, 1)
@@ -152,7 +154,9 @@ def test_an_older_value_of_a_key_that_began_with_a_baseline_is_new() -> None:
     assert decide(history(reached("2026-11-23", 2), current="2026-11-23"), "UPDATE", "2026-11-22").do == UPDATE
 
 
-@pytest.mark.parametrize(("one", "other"), [("2024.05", "202405"), ("v1", "V1"), ("v1", "v1 "), ("1", "01"), ("../x", "x")])
+@pytest.mark.parametrize(
+    ("one", "other"), [("2024.05", "202405"), ("v1", "V1"), ("v1", "v1 "), ("1", "01"), ("../x", "x")]
+)
 def test_values_are_compared_as_they_are(one: str, other: str) -> None:
     assert decide(history(reached(one, 1), current=one), "UPDATE", other).do == UPDATE
 
@@ -171,7 +175,11 @@ def test_the_first_delivery_is_the_baseline_whatever_it_asks_for(operation: str)
 
 
 def test_every_decision_says_why() -> None:
-    assert all(decide(KNOWN, action, value).reason for action in ("CREATE", "UPDATE", "DELETE") for value in ("", "v1", "v2", "v3"))
+    assert all(
+        decide(KNOWN, action, value).reason
+        for action in ("CREATE", "UPDATE", "DELETE")
+        for value in ("", "v1", "v2", "v3")
+    )
 
 
 def line(*values: str, kind: str = STOP, is_reached: bool = True) -> Line:
@@ -190,19 +198,25 @@ def test_a_new_value_goes_forward_and_an_old_one_back(action: str, operation: st
     assert decide(KNOWN, action, "v1", operation=operation, line=line("v1", "v2")).do == back
 
 
-@pytest.mark.parametrize(("operation", "do"), [("stop", NOTHING), ("start", NOTHING), ("download", DOWNLOAD), ("assess", ASSESS)])
+@pytest.mark.parametrize(
+    ("operation", "do"), [("stop", NOTHING), ("start", NOTHING), ("download", DOWNLOAD), ("assess", ASSESS)]
+)
 def test_the_value_at_the_end_of_the_line(operation: str, do: str) -> None:
     assert decide(KNOWN, "UPDATE", "v2", operation=operation, line=line("v1", "v2")).do == do
 
 
 @pytest.mark.parametrize("kind", [STOP, START])
 def test_what_was_not_reached_is_tried_again_in_the_same_direction(kind: str) -> None:
-    assert decide(KNOWN, "CREATE", "v2", operation="stop", line=line("v1", "v2", kind=kind, is_reached=False)).do == kind
+    assert (
+        decide(KNOWN, "CREATE", "v2", operation="stop", line=line("v1", "v2", kind=kind, is_reached=False)).do == kind
+    )
 
 
 @pytest.mark.parametrize("operation", ["stop", "start", "download", "assess"])
 def test_the_retry_of_a_failed_first_update_is_no_baseline(operation: str) -> None:
-    """A template with actions [UPDATE]: the first value was never told, and the replacement of what failed is a CREATE."""
+    """A template with actions [UPDATE]: the first value was never told, and the replacement of what failed is a
+    CREATE.
+    """
     tried_once = Line(("v2",), operation, False)
     assert decide(NEW, "CREATE", "v2", operation=operation, line=tried_once).do == operation
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from os_update_agent.errors import BadDeployment, BadOption
 from os_update_agent.heat.deployment import parse
-from os_update_agent.model import Output
+from os_update_agent.model.deliveries import Output
+from os_update_agent.model.errors import BadDeployment, BadOption
 
 CAPTURES = Path(__file__).parent / "captures"
 URL = "https://heat.example:8000/v1/signal/arn%3Aopenstack?Timestamp=2026&Signature=made-up-signature%3D"
@@ -165,7 +165,8 @@ def with_field(name, value):
 
 
 @pytest.mark.parametrize(
-    ("inputs", "found"), [(MISSING, "missing"), (None, "missing"), ({}, "a map"), ("x", "text"), (7, "a number"), (True, "a boolean")]
+    ("inputs", "found"),
+    [(MISSING, "missing"), (None, "missing"), ({}, "a map"), ("x", "text"), (7, "a number"), (True, "a boolean")],
 )
 def test_inputs_must_be_a_list(inputs, found):
     error = fault(with_field("inputs", inputs))
@@ -174,7 +175,8 @@ def test_inputs_must_be_a_list(inputs, found):
 
 
 @pytest.mark.parametrize(
-    ("item", "found"), [("hunter2", "text"), (None, "null"), ({"value": "hunter2"}, "a map without a name"), ([1], "a list")]
+    ("item", "found"),
+    [("hunter2", "text"), (None, "null"), ({"value": "hunter2"}, "a map without a name"), ([1], "a list")],
 )
 def test_a_broken_input_is_named_but_not_shown(item, found):
     document = json.loads(delivery())
@@ -193,7 +195,9 @@ def test_an_empty_standard_input_is_refused(text):
     assert str(fault(text)) == "the standard input is empty; it must be the deployment as a JSON object"
 
 
-@pytest.mark.parametrize(("text", "found"), [("[]", "a list"), ('"x"', "text"), ("null", "null"), ("3", "a number"), ("true", "a boolean")])
+@pytest.mark.parametrize(
+    ("text", "found"), [("[]", "a list"), ('"x"', "text"), ("null", "null"), ("3", "a number"), ("true", "a boolean")]
+)
 def test_a_document_that_is_no_map_is_refused(text, found):
     assert str(fault(text)) == f"the deployment is {found}; it must be a JSON object"
 
@@ -231,7 +235,9 @@ def test_the_id_must_be_a_line_of_text(value):
 
 
 def test_names_may_be_of_any_language():
-    assert parse(delivery({**CFN, "deploy_resource_name": "größe 節點"}, name="ü")).key == "stack/1234/größe 節點@server-1"
+    assert (
+        parse(delivery({**CFN, "deploy_resource_name": "größe 節點"}, name="ü")).key == "stack/1234/größe 節點@server-1"
+    )
 
 
 @pytest.mark.parametrize("name", [MISSING, None, ""])
@@ -307,7 +313,16 @@ def test_the_line_of_a_mistake_in_yaml_is_named():
 
 @pytest.mark.parametrize(
     ("flag", "is_error"),
-    [(True, True), ("true", True), ("True", True), (False, False), ("false", False), ("False", False), (None, False), ("", False)],
+    [
+        (True, True),
+        ("true", True),
+        ("True", True),
+        (False, False),
+        ("false", False),
+        ("False", False),
+        (None, False),
+        ("", False),
+    ],
 )
 def test_the_flag_of_an_output_may_be_text(flag, is_error):
     assert parse(delivery(outputs=[{"name": "o", "error_output": flag}])).outputs == (Output("o", is_error),)
@@ -362,7 +377,9 @@ def test_another_verb_is_refused(verb):
     assert error.deployment is None
 
 
-@pytest.mark.parametrize("inputs", [PLAIN, {**CFN, "deploy_signal_transport": "NO_SIGNAL"}, {**PLAIN, "deploy_signal_id": "None"}])
+@pytest.mark.parametrize(
+    "inputs", [PLAIN, {**CFN, "deploy_signal_transport": "NO_SIGNAL"}, {**PLAIN, "deploy_signal_id": "None"}]
+)
 def test_without_a_transport_nobody_waits(inputs):
     target = parse(delivery(inputs)).signal
     assert (target.transport, target.secret) == ("NO_SIGNAL", {})
@@ -379,7 +396,11 @@ def test_the_transport_is_known_by_its_credentials(inputs, transport, unset):
 
 def test_a_queue_is_kept_with_the_credentials():
     target = parse(delivery({**HEAT, "deploy_signal_transport": "ZAQAR_SIGNAL", "deploy_queue_id": "queue-1"})).signal
-    assert (target.transport, target.secret["queue_id"], target.secret["password"]) == ("ZAQAR_SIGNAL", "queue-1", PASSWORD)
+    assert (target.transport, target.secret["queue_id"], target.secret["password"]) == (
+        "ZAQAR_SIGNAL",
+        "queue-1",
+        PASSWORD,
+    )
 
 
 @pytest.mark.parametrize("transport", ["PIGEON_SIGNAL", "cfn_signal"])
@@ -472,7 +493,11 @@ def test_a_long_value_is_shortened():
 
 
 def test_the_first_fault_is_told_and_the_rest_is_still_understood():
-    error = fault(delivery({**CFN, "deploy_action": "FLY", "update_after_time": "v1"}, id="", config="- no\n", options={"keep": 1}))
+    error = fault(
+        delivery(
+            {**CFN, "deploy_action": "FLY", "update_after_time": "v1"}, id="", config="- no\n", options={"keep": 1}
+        )
+    )
     assert str(error).startswith("id is missing")
     known = error.deployment
     assert known is not None

@@ -8,7 +8,7 @@ from typing import Dict
 
 import pytest
 
-from os_update_agent.node.detach import UNREAD_SECONDS, environment_text, forget_environments
+from os_update_agent.node.transient_unit import UNREAD_SECONDS, environment_text, forget_environments
 
 # NAME="...", with a backslash before a quote, a backslash, a dollar and a backtick.
 LINE = re.compile(r'([A-Za-z_][A-Za-z0-9_]*)="((?:[^"\\$`]|\\["\\$`])*)"')

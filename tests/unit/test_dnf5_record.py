@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from os_update_agent.errors import PackageError
-from os_update_agent.packages.dnf5_record import marks
-from os_update_agent.packages.dnf_settings import read_settings
+from os_update_agent.model.errors import PackageError
+from os_update_agent.packages.dnf.history5 import marks
+from os_update_agent.packages.dnf.settings import read_settings
 
 PACKAGES = """version = "1.0"
 
@@ -76,6 +76,8 @@ def test_the_lock_lies_where_the_node_keeps_its_record(tmp_path: Path) -> None:
     (tmp_path / "etc/dnf").mkdir(parents=True)
     assert tmp_path / "var/lib/dnf/system-repo.lock" in read_settings(tmp_path).locks
     assert tmp_path / "usr/lib/sysimage/libdnf5/system-repo.lock" in read_settings(tmp_path).locks
-    (tmp_path / "etc/dnf/dnf.conf").write_text("[main]\nsystem_state_dir = /var/lib/libdnf5\npersistdir = /srv/dnf\n", encoding="utf-8")
+    (tmp_path / "etc/dnf/dnf.conf").write_text(
+        "[main]\nsystem_state_dir = /var/lib/libdnf5\npersistdir = /srv/dnf\n", encoding="utf-8"
+    )
     for place in ("var/lib/libdnf5", "srv/dnf"):
         assert tmp_path / place / "system-repo.lock" in read_settings(tmp_path).locks

@@ -4,12 +4,12 @@ from typing import Any, Callable, Dict, List, Optional
 
 import pytest
 
-from os_update_agent.packages import dnf_link
+from os_update_agent.packages.dnf.worker import server
 
 PLAN = {"install": [[["app", "noarch", "2-1"], "user"]], "files": ["/a/app.rpm"], "remove": [], "forced": False}
 
 
-class Desk(dnf_link.Desk):
+class Desk(server.Desk):
     """Each Base is the number of its opening; what is asked for answers with it."""
 
     def __init__(self) -> None:
@@ -19,18 +19,18 @@ class Desk(dnf_link.Desk):
         self.resolved: List[int] = []
         self.closed: List[Any] = []
 
-    def actions(self) -> Dict[str, Callable[[Any, dnf_link.Request], Any]]:
-        def resolving(base: int, request: dnf_link.Request) -> Any:
-            dnf_link.rehearsed(request, lambda: self.resolved.append(base))
+    def actions(self) -> Dict[str, Callable[[Any, server.Request], Any]]:
+        def resolving(base: int, request: server.Request) -> Any:
+            server.rehearsed(request, lambda: self.resolved.append(base))
             return base
 
         reading = dict.fromkeys(("refresh", "candidates", "available", "fetch", "mark"), lambda base, request: base)
         return {**reading, "effect": resolving, "transact": resolving, "refused": self._refused}
 
-    def _refused(self, base: int, request: dnf_link.Request) -> Any:
-        raise dnf_link.Refused("no")
+    def _refused(self, base: int, request: server.Request) -> Any:
+        raise server.Refused("no")
 
-    def opened(self, request: dnf_link.Request) -> int:
+    def opened(self, request: server.Request) -> int:
         self.opened_so_far += 1
         return self.opened_so_far
 

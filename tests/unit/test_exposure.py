@@ -6,8 +6,8 @@ from typing import Iterator
 
 import pytest
 
-from os_update_agent.heat import exposure
-from os_update_agent.heat.exposure import readable_by_all
+from os_update_agent.heat import secret_audit
+from os_update_agent.heat.secret_audit import readable_by_all
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def place(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         directory.chmod(0o755)
         monkeypatch.setenv("HEAT_SHELL_CONFIG", str(directory / "heat-config"))
         monkeypatch.setenv("HEAT_CONFIG_DEPLOYED", str(directory / "deployed"))
-        monkeypatch.setattr(exposure, "_CACHES", ())
+        monkeypatch.setattr(secret_audit, "_CACHES", ())
         for name in ("deployed", "cache"):
             (directory / name).mkdir(mode=0o755)
         (directory / "occ.conf").write_text(f"[DEFAULT]\ncachedir = {directory}/cache\n", encoding="utf-8")

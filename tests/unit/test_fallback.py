@@ -6,8 +6,8 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import pytest
 from keystoneclient.contrib.ec2.utils import Ec2Signer
 
-from os_update_agent.heat.fallback import other_targets, signed_anew
-from os_update_agent.model import SignalTarget
+from os_update_agent.heat.alternate_targets import other_targets, signed_anew
+from os_update_agent.model.deliveries import SignalTarget
 
 URL = (
     "https://Heat.example:8000/v1/signal/arn%3Aopenstack%3Aheat%3A%3Aproject%3Astacks/web/68c97fbe/resources/update"
@@ -15,7 +15,10 @@ URL = (
 )
 TARGET = SignalTarget("CFN_SIGNAL", "web/68c97fbe", "update", "POST", {"url": URL})
 CFN = "[cfn]\nmetadata_url = https://heat.example:8000/v1/\naccess_key_id = key\nsecret_access_key = se$$cret%s\n"
-HEAT = "[heat]\nauth_url = https://keystone.example/v3\nuser_id = u\npassword = pa$$ss%%\nproject_id = p\nstack_id = web/68c97fbe\n"
+HEAT = (
+    "[heat]\nauth_url = https://keystone.example/v3\nuser_id = u\npassword = pa$$ss%%\nproject_id = p\nstack_id ="
+    " web/68c97fbe\n"
+)
 
 
 def written(tmp_path: Path, text: str) -> Path:
@@ -50,14 +53,29 @@ def test_what_else_the_url_asks_for_is_kept_and_signed() -> None:
 
 def test_the_credentials_of_the_cfn_collector_sign_anew(tmp_path: Path) -> None:
     (other,) = other_targets(TARGET, written(tmp_path, CFN))
-    assert (other.transport, other.stack_id, other.resource_name, other.verb) == ("CFN_SIGNAL", "web/68c97fbe", "update", "POST")
+    assert (other.transport, other.stack_id, other.resource_name, other.verb) == (
+        "CFN_SIGNAL",
+        "web/68c97fbe",
+        "update",
+        "POST",
+    )
     assert_verifies(other.secret["url"], "key", "se$cret%s")
 
 
 def test_the_credentials_of_the_heat_collector_signal_as_the_server_s_user(tmp_path: Path) -> None:
     (other,) = other_targets(TARGET, written(tmp_path, HEAT))
-    assert (other.transport, other.stack_id, other.resource_name, other.verb) == ("HEAT_SIGNAL", "web/68c97fbe", "update", "POST")
-    assert dict(other.secret) == {"auth_url": "https://keystone.example/v3", "user_id": "u", "password": "pa$ss%%", "project_id": "p"}
+    assert (other.transport, other.stack_id, other.resource_name, other.verb) == (
+        "HEAT_SIGNAL",
+        "web/68c97fbe",
+        "update",
+        "POST",
+    )
+    assert dict(other.secret) == {
+        "auth_url": "https://keystone.example/v3",
+        "user_id": "u",
+        "password": "pa$ss%%",
+        "project_id": "p",
+    }
     (other,) = other_targets(TARGET, written(tmp_path, f"{HEAT}region_name = RegionOne\n"))
     assert other.secret["region_name"] == "RegionOne"
 
@@ -67,14 +85,18 @@ def test_the_url_is_tried_before_the_user(tmp_path: Path) -> None:
     assert [other.transport for other in others] == ["CFN_SIGNAL", "HEAT_SIGNAL"]
 
 
-@pytest.mark.parametrize("lost", ["auth_url", "user_id", "password", "project_id", "access_key_id", "secret_access_key"])
+@pytest.mark.parametrize(
+    "lost", ["auth_url", "user_id", "password", "project_id", "access_key_id", "secret_access_key"]
+)
 def test_half_of_the_credentials_are_none(tmp_path: Path, lost: str) -> None:
     whole = CFN if lost in CFN else HEAT
     text = "".join(line for line in whole.splitlines(keepends=True) if not line.startswith(lost))
     assert other_targets(TARGET, written(tmp_path, text)) == ()
 
 
-@pytest.mark.parametrize("text", ["", "no section\n", "[cfn\n", "[DEFAULT]\naccess_key_id = key\nsecret_access_key = secret\n[cfn]\n"])
+@pytest.mark.parametrize(
+    "text", ["", "no section\n", "[cfn\n", "[DEFAULT]\naccess_key_id = key\nsecret_access_key = secret\n[cfn]\n"]
+)
 def test_a_file_without_credentials_gives_no_other_way(tmp_path: Path, text: str) -> None:
     assert other_targets(TARGET, written(tmp_path, text)) == ()
 

@@ -1,4 +1,6 @@
-"""Which deployments Heat lists, and what that says about one of them: the lists are made up, the collector is not asked."""
+"""Which deployments Heat lists, and what that says about one of them: the lists are made up, the collector is not
+asked.
+"""
 
 import json
 from pathlib import Path
@@ -12,7 +14,9 @@ from os_update_agent.heat.metadata import HEAT_CONFIG, Listed, is_current, overt
 STACK, RESOURCE = "web/68c97fbe", "update"
 
 
-def listed(config_id: str, created: Optional[str] = "2026-11-23T06:44:36Z", resource: str = RESOURCE, stack: str = STACK) -> Dict[str, Any]:
+def listed(
+    config_id: str, created: Optional[str] = "2026-11-23T06:44:36Z", resource: str = RESOURCE, stack: str = STACK
+) -> Dict[str, Any]:
     """An entry as Heat makes it; without ``created`` it cannot be put in order."""
     inputs = [{"name": "deploy_stack_id", "value": stack}, {"name": "deploy_resource_name", "value": resource}]
     entry: Dict[str, Any] = {"id": config_id, "inputs": inputs}
@@ -60,8 +64,12 @@ def test_what_is_listed_says_whether_heat_waits(
     assert ask(monkeypatch, collect_config, {"cfn": {"deployments": deployments}}) is current
 
 
-@pytest.mark.parametrize("content", [None, [], "text", {}, {"cfn": None}, {"cfn": {"deployments": None}}, {"cfn": {"other": [OURS]}}])
-def test_where_nothing_can_be_read_nothing_is_known(monkeypatch: pytest.MonkeyPatch, collect_config: Path, content: Any) -> None:
+@pytest.mark.parametrize(
+    "content", [None, [], "text", {}, {"cfn": None}, {"cfn": {"deployments": None}}, {"cfn": {"other": [OURS]}}]
+)
+def test_where_nothing_can_be_read_nothing_is_known(
+    monkeypatch: pytest.MonkeyPatch, collect_config: Path, content: Any
+) -> None:
     assert ask(monkeypatch, collect_config, content) is None
 
 
@@ -71,7 +79,9 @@ def test_the_lists_of_all_collectors_count(monkeypatch: pytest.MonkeyPatch, coll
     assert ask(monkeypatch, collect_config, {"local": {"deployments": []}, "heat": {"deployments": [NEWER]}}) is False
 
 
-@pytest.mark.parametrize("text", [None, "[zaqar]\nqueue_id = q\n", "[heat]\n[zaqar]\nqueue_id = q\n", "[DEFAULT]\ncommand = c\n"])
+@pytest.mark.parametrize(
+    "text", [None, "[zaqar]\nqueue_id = q\n", "[heat]\n[zaqar]\nqueue_id = q\n", "[DEFAULT]\ncommand = c\n"]
+)
 def test_the_collector_is_not_asked_without_its_file_nor_where_it_takes_messages_away(
     monkeypatch: pytest.MonkeyPatch, collect_config: Path, text: Optional[str]
 ) -> None:
@@ -86,11 +96,17 @@ def test_the_collector_is_not_asked_without_its_file_nor_where_it_takes_messages
     assert is_current("ours", STACK, RESOURCE, collect_config) is None
 
 
-def test_only_the_collectors_that_have_credentials_are_asked(monkeypatch: pytest.MonkeyPatch, collect_config: Path) -> None:
-    """Without names os-collect-config asks all that it knows: ec2 waits for an address that is not there, local dies of C.UTF-8."""
+def test_only_the_collectors_that_have_credentials_are_asked(
+    monkeypatch: pytest.MonkeyPatch, collect_config: Path
+) -> None:
+    """Without names os-collect-config asks all that it knows: ec2 waits for an address that is not there, local dies of
+    C.UTF-8.
+    """
     asked: List[Any] = []
     monkeypatch.setattr(metadata, "_collected", lambda path, collectors: asked.append(collectors))
-    collect_config.write_text("[DEFAULT]\ncollectors = local\n[heat]\nuser_id = u\n[local]\npath = /x\n", encoding="utf-8")
+    collect_config.write_text(
+        "[DEFAULT]\ncollectors = local\n[heat]\nuser_id = u\n[local]\npath = /x\n", encoding="utf-8"
+    )
     assert is_current("ours", STACK, RESOURCE, collect_config) is None
     assert asked == [("heat",)]
 
@@ -114,6 +130,11 @@ def test_on_arrival_the_list_of_heat_config_is_read(monkeypatch: pytest.MonkeyPa
     path = tmp_path / "heat-config"
     monkeypatch.setenv(HEAT_CONFIG[0], str(path))
     assert overtaken_on_arrival("ours") is None
-    for text, newer in [("{", None), (json.dumps([OURS]), None), (json.dumps([OURS, NEWER]), "other"), (json.dumps([NEWER]), None)]:
+    for text, newer in [
+        ("{", None),
+        (json.dumps([OURS]), None),
+        (json.dumps([OURS, NEWER]), "other"),
+        (json.dumps([NEWER]), None),
+    ]:
         path.write_text(text, encoding="utf-8")
         assert overtaken_on_arrival("ours") == newer

@@ -9,12 +9,14 @@ from typing import Dict, Tuple
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from os_update_agent.config.settings import Settings
+from os_update_agent.delivery.metrics import Facts, exposition, publish
 from os_update_agent.ledger import Ledger
-from os_update_agent.metrics import Facts, exposition, publish
-from os_update_agent.model import HeldBack, OwedSignal, Run
-from os_update_agent.settings import Settings
-from os_update_agent.site import Site
-from os_update_agent.wording import logged
+from os_update_agent.model.deliveries import OwedSignal
+from os_update_agent.model.packages import HeldBack
+from os_update_agent.model.runs import Run
+from os_update_agent.runtime.context import Site
+from os_update_agent.text.log_lines import logged
 
 RUN = Run(
     *(7, "a-key/secret", "v2", "update", "finished", 1_795_000_000.5),
@@ -22,14 +24,23 @@ RUN = Run(
     reached=True,
     held_back=(HeldBack("db", "on hold"),),
 )
-FACTS = Facts(RUN, 12, 0, (OwedSignal("c1", "{}", "owed", 1, 1.0), OwedSignal("c2", "{}", "refused", 1, 1.0)), True, 1_795_000_040.0)
+FACTS = Facts(
+    RUN,
+    12,
+    0,
+    (OwedSignal("c1", "{}", "owed", 1, 1.0), OwedSignal("c2", "{}", "refused", 1, 1.0)),
+    True,
+    1_795_000_040.0,
+)
 
 
 def samples(text: str) -> Dict[Tuple[str, Tuple[str, ...]], float]:
     families = list(text_string_to_metric_families(text))
     assert all(family.type == "gauge" and family.documentation for family in families)
     found = [sample for family in families for sample in family.samples]
-    return {(sample.name.replace("os_update_agent_", ""), tuple(sample.labels.values())): sample.value for sample in found}
+    return {
+        (sample.name.replace("os_update_agent_", ""), tuple(sample.labels.values())): sample.value for sample in found
+    }
 
 
 def test_everything_that_is_promised_can_be_scraped() -> None:
@@ -56,7 +67,11 @@ def test_nothing_of_the_stack_is_in_it() -> None:
 def site(tmp_path: Path) -> Site:
     (tmp_path / "collector").mkdir()
     settings = Settings(
-        root=tmp_path, backend="apt", state=tmp_path / "state", run=tmp_path / "os-update-agent", metrics=tmp_path / "collector/agent.prom"
+        root=tmp_path,
+        backend="apt",
+        state=tmp_path / "state",
+        run=tmp_path / "os-update-agent",
+        metrics=tmp_path / "collector/agent.prom",
     )
     return Site(settings, Ledger(settings.ledger))
 

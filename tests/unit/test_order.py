@@ -2,7 +2,7 @@
 
 import pytest
 
-from os_update_agent.order import is_older_than_all, moment
+from os_update_agent.decision.timestamps import is_older_than_all, moment
 
 NOON = 1795435200.0  # 2026-11-23T12:00:00Z
 
@@ -64,11 +64,14 @@ def test_older_than_all() -> None:
 
 
 def test_spellings_of_one_scale_are_compared() -> None:
-    assert is_older_than_all("Mon, 23 Nov 2026 13:00:00 +0200", ["2026-11-23T12:00:00Z", "Mon Nov 23 12:00:01 UTC 2026"])
+    assert is_older_than_all(
+        "Mon, 23 Nov 2026 13:00:00 +0200", ["2026-11-23T12:00:00Z", "Mon Nov 23 12:00:01 UTC 2026"]
+    )
 
 
 @pytest.mark.parametrize(
-    "others", [[], ["v2"], ["2026-11-24", "v2"], ["2026-11-24T00:00:00Z"], ["1795435200"], ["Mon Nov 23 12:00:00 CET 2026"]]
+    "others",
+    [[], ["v2"], ["2026-11-24", "v2"], ["2026-11-24T00:00:00Z"], ["1795435200"], ["Mon Nov 23 12:00:00 CET 2026"]],
 )
 def test_what_cannot_be_compared_is_not_older(others: "list[str]") -> None:
     assert not is_older_than_all("2026-11-22", others)

@@ -5,13 +5,13 @@ from typing import Callable, Iterator, List, Optional
 
 import pytest
 
-from os_update_agent import outbox
+from os_update_agent.config.settings import Settings
+from os_update_agent.delivery import outbox
+from os_update_agent.delivery.outbox import LONGEST_PAUSE, Patience, deliver_signal, send_owed
 from os_update_agent.heat.signal import AGAIN, DELIVERED, NEVER, Answer
 from os_update_agent.ledger import Ledger
-from os_update_agent.model import Delivery, Request, SignalTarget
-from os_update_agent.outbox import LONGEST_PAUSE, Patience, deliver_signal, send_owed
-from os_update_agent.settings import Settings
-from os_update_agent.site import Site
+from os_update_agent.model.deliveries import Delivery, Request, SignalTarget
+from os_update_agent.runtime.context import Site
 
 ONE_TRY = Patience(0.0)
 
@@ -24,7 +24,9 @@ def target(resource: str = "node", url: str = "https://heat.example/secret") -> 
 
 
 class Network:
-    """Gives the answers in turn, the last one for ever; time passes only in pauses and, ``slow`` seconds each, in tries."""
+    """Gives the answers in turn, the last one for ever; time passes only in pauses and, ``slow`` seconds each, in
+    tries.
+    """
 
     def __init__(self, *answers: Answer, slow: float = 0.0) -> None:
         self.answers = list(answers)
@@ -133,7 +135,9 @@ def test_one_try_is_one_try(site: Site, network: Callable[..., Network]) -> None
     assert (len(net.sent), standing(site, "a")) == (1, ("owed", 1, True))
 
 
-def test_what_is_refused_for_good_is_not_tried_again_and_its_secrets_are_wiped(site: Site, network: Callable[..., Network]) -> None:
+def test_what_is_refused_for_good_is_not_tried_again_and_its_secrets_are_wiped(
+    site: Site, network: Callable[..., Network]
+) -> None:
     net = network(REFUSED)
     owe(site, "a")
     assert not deliver_signal(site, "a", net.patience(600))
@@ -147,7 +151,9 @@ def test_what_was_never_owed_is_not_sent(site: Site, network: Callable[..., Netw
     assert net.sent == []
 
 
-def test_a_newer_delivery_of_the_same_resource_supersedes_what_is_owed(site: Site, network: Callable[..., Network]) -> None:
+def test_a_newer_delivery_of_the_same_resource_supersedes_what_is_owed(
+    site: Site, network: Callable[..., Network]
+) -> None:
     """A signal is addressed by resource name: the late one would finish the new delivery."""
     net = network(BUSY)
     owe(site, "a")
@@ -177,7 +183,9 @@ def test_results_of_other_resources_stay_owed(site: Site, network: Callable[...,
     assert send_owed(site, ONE_TRY) == ()
 
 
-def test_the_log_of_the_outbox_holds_no_url(site: Site, network: Callable[..., Network], caplog: pytest.LogCaptureFixture) -> None:
+def test_the_log_of_the_outbox_holds_no_url(
+    site: Site, network: Callable[..., Network], caplog: pytest.LogCaptureFixture
+) -> None:
     net = network(BUSY, REFUSED)
     owe(site, "a")
     with caplog.at_level("DEBUG"):

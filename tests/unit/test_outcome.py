@@ -6,7 +6,7 @@ import json
 import pytest
 
 from os_update_agent.heat.outcome import BODY_LIMIT, ERROR_LIMIT, TEXT_LIMIT, encode
-from os_update_agent.model import Outcome, Output
+from os_update_agent.model.deliveries import Outcome, Output
 
 CHANGES, DIGEST, FAULT = Output("changes"), Output("state_digest"), Output("update_error", error_output=True)
 AWKWARD = {
@@ -41,7 +41,9 @@ def size(value):
 
 
 def test_a_success_says_everything_in_order_and_nothing_flagged_as_error():
-    outcome = Outcome(0, "3 packages changed\n", "", {"state_digest": "abc", "changes": {"count": 3}, "update_error": "no"})
+    outcome = Outcome(
+        0, "3 packages changed\n", "", {"state_digest": "abc", "changes": {"count": 3}, "update_error": "no"}
+    )
     assert encode(outcome, (FAULT, CHANGES, DIGEST)) == (
         '{"deploy_stdout": "3 packages changed\\n", "deploy_stderr": "", "deploy_status_code": 0, '
         '"changes": {"count": 3}, "state_digest": "abc"}'
@@ -75,7 +77,9 @@ def test_a_name_that_is_declared_both_ways_is_not_sent_on_success():
     assert "o" not in body(Outcome(0, outputs={"o": 1}), (Output("o"), Output("o", error_output=True)))
 
 
-@pytest.mark.parametrize(("code", "sent"), [(0, 0), (1, 1), (75, 75), (-9, -9), (256, 256), pytest.param(10**5000, 1, id="huge")])
+@pytest.mark.parametrize(
+    ("code", "sent"), [(0, 0), (1, 1), (75, 75), (-9, -9), (256, 256), pytest.param(10**5000, 1, id="huge")]
+)
 @pytest.mark.parametrize("declared", [(), (FAULT,)])
 def test_the_status_code_is_a_number(code, sent, declared):
     assert body(Outcome(code), declared)["deploy_status_code"] == sent
@@ -99,7 +103,9 @@ def test_a_failure_puts_the_complaint_into_the_first_error_output_only():
 
 
 def test_the_error_output_is_without_the_log_that_follows_the_complaint():
-    assert body(Outcome(1, "", "it failed\nit was undone\n\nE: the log\n"))["update_error"] == "it failed\nit was undone"
+    assert (
+        body(Outcome(1, "", "it failed\nit was undone\n\nE: the log\n"))["update_error"] == "it failed\nit was undone"
+    )
 
 
 def test_a_failure_without_a_complaint_still_has_an_error_output():
@@ -137,7 +143,10 @@ def test_a_text_is_cut_at_a_line_and_the_cut_is_counted_and_the_place_of_the_who
     found = body(Outcome(0, text), full_text="/var/log/os-update-agent/run.log")["deploy_stdout"]
     note, _, kept = found.partition("\n")
     cut = len(text) - len(kept)
-    assert note == f"[the first {cut} characters are cut; the whole text is in /var/log/os-update-agent/run.log on the node]"
+    assert (
+        note
+        == f"[the first {cut} characters are cut; the whole text is in /var/log/os-update-agent/run.log on the node]"
+    )
     assert text.endswith(kept)
     assert kept.splitlines(keepends=True)[0] in lines
     assert size(found) > TEXT_LIMIT - 20
@@ -197,10 +206,15 @@ def test_a_long_string_loses_its_end():
     assert found.endswith("x\n[cut: 5000000 characters in all]")
 
 
-@pytest.mark.parametrize("value", [{"a": "x" * 500_000}, {"changes": [], "rest": "x" * 500_000}, {str(n): n for n in range(50_000)}])
+@pytest.mark.parametrize(
+    "value", [{"a": "x" * 500_000}, {"changes": [], "rest": "x" * 500_000}, {str(n): n for n in range(50_000)}]
+)
 def test_another_output_that_is_too_large_becomes_a_note(value):
     found = body(Outcome(0, outputs={"changes": value}), full_text="/var/log/run.log")["changes"]
-    assert found == f"[too large for a signal: {size(value)} bytes of JSON; the whole text is in /var/log/run.log on the node]"
+    assert (
+        found
+        == f"[too large for a signal: {size(value)} bytes of JSON; the whole text is in /var/log/run.log on the node]"
+    )
 
 
 def test_large_outputs_share_what_small_ones_leave():

@@ -3,10 +3,10 @@ from typing import Any, Dict, List, Mapping, Optional
 
 import pytest
 
-from os_update_agent import policy
-from os_update_agent.errors import BadOption
-from os_update_agent.model import Deployment
-from os_update_agent.policy import Policy
+from os_update_agent.config import policy
+from os_update_agent.config.policy import Policy
+from os_update_agent.model.deliveries import Deployment
+from os_update_agent.model.errors import BadOption
 
 
 def deployment(
@@ -50,9 +50,24 @@ def complaint(
 def test_without_any_option_the_built_in_policy_holds() -> None:
     assert read({"update_after_time": "2024.05"}) == Policy(value="2024.05", key="web/1/update_0@server-7")
     built_in = Policy()
-    assert (built_in.operation, built_in.select, built_in.removals, built_in.config_files) == ("update", "all", "allow", "keep")
-    assert (built_in.archive, built_in.keep, built_in.restore, built_in.on_failure) == ("best-effort", 5, "exact", "restore")
-    assert (built_in.reboot, built_in.services, built_in.lock_timeout, built_in.deadline) == ("never", "report", 600, None)
+    assert (built_in.operation, built_in.select, built_in.removals, built_in.config_files) == (
+        "update",
+        "all",
+        "allow",
+        "keep",
+    )
+    assert (built_in.archive, built_in.keep, built_in.restore, built_in.on_failure) == (
+        "best-effort",
+        5,
+        "exact",
+        "restore",
+    )
+    assert (built_in.reboot, built_in.services, built_in.lock_timeout, built_in.deadline) == (
+        "never",
+        "report",
+        600,
+        None,
+    )
 
 
 def test_inputs_are_stronger_than_options_than_the_config_than_the_file() -> None:
@@ -71,7 +86,9 @@ def test_inputs_are_stronger_than_options_than_the_config_than_the_file() -> Non
 
 @pytest.mark.parametrize("unset", [None, "", "None", "  ", " None\n"])
 def test_an_unset_value_leaves_the_weaker_source_its_say(unset: Optional[str]) -> None:
-    found = read({"keep": unset, "exclude": unset, "reboot": unset}, {"keep": 9}, {"exclude": "linux-*"}, {"reboot": "always"})
+    found = read(
+        {"keep": unset, "exclude": unset, "reboot": unset}, {"keep": 9}, {"exclude": "linux-*"}, {"reboot": "always"}
+    )
     assert (found.keep, found.exclude, found.reboot) == (9, ("linux-*",), "always")
 
 
@@ -152,17 +169,24 @@ def test_a_word_is_taken_exactly_and_its_error_lists_the_words(option: str, word
     bad_ones: List[object] = ["yes", "no", words.split(",")[0].upper(), True, 1, ["all"], {}]
     for bad in bad_ones:
         said = complaint(options={option: bad})
-        assert said == f"the options of the config: option {option} is {bad!r}; right is a word that this version knows: {words}"
+        assert (
+            said == f"the options of the config: option {option} is {bad!r}; right is a word that this version knows:"
+            f" {words}"
+        )
 
 
 @pytest.mark.parametrize("operation", ["stop", "start"])
 @pytest.mark.parametrize("units", [None, "", [], "None"])
 def test_to_stop_or_start_nothing_is_refused(operation: str, units: object) -> None:
     said = complaint({"operation": operation, "units": units})
-    assert said == f"option units is missing; operation {operation} needs the names of the services, such as nginx.service"
+    assert (
+        said == f"option units is missing; operation {operation} needs the names of the services, such as nginx.service"
+    )
 
 
-@pytest.mark.parametrize("units", [["nginx", "getty@tty1.service"], "nginx, getty@tty1.service nginx.service", '["nginx","getty@tty1"]'])
+@pytest.mark.parametrize(
+    "units", [["nginx", "getty@tty1.service"], "nginx, getty@tty1.service nginx.service", '["nginx","getty@tty1"]']
+)
 def test_units_without_a_kind_are_services(units: object) -> None:
     assert read({"units": units}).units == ("nginx.service", "getty@tty1.service")
     assert read({"units": "a.socket,my.app"}).units == ("a.socket", "my.app.service")
@@ -191,7 +215,9 @@ def test_a_count_comes_as_a_number_or_its_text(given: object, count: int) -> Non
     assert type(kept) is int
 
 
-@pytest.mark.parametrize("bad", [0, -1, "0", "-3", 2.5, "2.5", True, "True", "1e3", [5], "\u0665", float("inf"), 10**400, "9" * 400])
+@pytest.mark.parametrize(
+    "bad", [0, -1, "0", "-3", 2.5, "2.5", True, "True", "1e3", [5], "\u0665", float("inf"), 10**400, "9" * 400]
+)
 def test_a_count_that_is_none_is_refused(bad: object) -> None:
     assert "right is a whole number, 1 or more" in complaint({"keep": bad})
 
@@ -207,12 +233,23 @@ def test_seconds_may_be_parts_and_only_the_lock_need_not_be_waited_for() -> None
 
 
 def test_an_unknown_option_is_named_with_its_source_and_its_nearest() -> None:
-    assert complaint(defaults={"kept": "5"}) == "[defaults] of agent.conf: there is no option 'kept'; did you mean keep?"
-    assert complaint(config={"on-failure": "keep"}) == "the config: there is no option 'on-failure'; did you mean on_failure?"
-    assert complaint(options={"exlude": "x"}) == "the options of the config: there is no option 'exlude'; did you mean exclude?"
+    assert (
+        complaint(defaults={"kept": "5"}) == "[defaults] of agent.conf: there is no option 'kept'; did you mean keep?"
+    )
+    assert (
+        complaint(config={"on-failure": "keep"})
+        == "the config: there is no option 'on-failure'; did you mean on_failure?"
+    )
+    assert (
+        complaint(options={"exlude": "x"})
+        == "the options of the config: there is no option 'exlude'; did you mean exclude?"
+    )
     assert complaint(config={1: None}) == "the config: there is no option 1"  # type: ignore[dict-item]
     said = complaint({"update_after_time": "1", "pakages": "nginx"})
-    assert said == "the inputs: 'pakages' is neither an option nor the trigger ('update_after_time'); did you mean packages?"
+    assert (
+        said
+        == "the inputs: 'pakages' is neither an option nor the trigger ('update_after_time'); did you mean packages?"
+    )
 
 
 def test_a_bad_value_is_an_error_even_where_a_stronger_source_overrides_it() -> None:
@@ -237,7 +274,11 @@ def test_without_an_input_the_value_is_empty() -> None:
 
 def test_two_inputs_that_could_be_the_trigger_are_an_error_that_names_both_and_the_way_out() -> None:
     said = complaint({"release": "1", "colour": "2"})
-    assert said == "the inputs: any of 'colour', 'release' could hold the value of this update; say which one with the option trigger"
+    assert (
+        said
+        == "the inputs: any of 'colour', 'release' could hold the value of this update; say which one with the option"
+        " trigger"
+    )
 
 
 @pytest.mark.parametrize("source", ["inputs", "config", "options", "defaults"])
@@ -263,7 +304,20 @@ def test_an_option_cannot_be_the_trigger() -> None:
 
 
 @pytest.mark.parametrize(
-    "value", ["2024.05", "202405", " kept ", "ünïcödé ✓", "a\nb\0c", "x" * 1_000_000, "False", "0", "null", "; rm -rf /", "--help"]
+    "value",
+    [
+        "2024.05",
+        "202405",
+        " kept ",
+        "ünïcödé ✓",
+        "a\nb\0c",
+        "x" * 1_000_000,
+        "False",
+        "0",
+        "null",
+        "; rm -rf /",
+        "--help",
+    ],
 )
 def test_a_text_is_the_value_as_it_stands(value: str) -> None:
     assert read({"update_after_time": value}).value == value

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from os_update_agent.node.privacy import close_directory, close_files
-from os_update_agent.settings import Settings
-from os_update_agent.site import open_site
+from os_update_agent.config.settings import Settings
+from os_update_agent.node.permissions import close_directory, close_files
+from os_update_agent.runtime.context import open_site
 
 
 def mode(path: Path) -> int:
@@ -44,7 +44,13 @@ def test_every_start_closes_what_was_opened(tmp_path: Path, caplog: pytest.LogCa
     ours = tmp_path / "os-update-agent"
     settings = Settings(state=ours / "state", log=ours / "log", run=ours / "run")
     open_site(settings).ledger.close()
-    files = [settings.ledger, settings.log / "000001.log", settings.worker_log, settings.lock, settings.run / "worker.env"]
+    files = [
+        settings.ledger,
+        settings.log / "000001.log",
+        settings.worker_log,
+        settings.lock,
+        settings.run / "worker.env",
+    ]
     for path in files:
         path.parent.mkdir(exist_ok=True)
         path.touch()

@@ -14,7 +14,9 @@ def test_the_newest_step_of_apt_counts() -> None:
     assert last_step("dlstatus:1:0.0000:Retrieving file 1 of 2\ndlstatus:2:50.0000:Retrieving file 2 of 2\n") == Step(
         "2 of 2: Downloading", 50.0
     )
-    assert last_step("pmstatus:libc6:amd64:22.2222:Unpacking libc6:amd64 (amd64)\n") == Step("Unpacking libc6:amd64 (amd64)", 22.2222)
+    assert last_step("pmstatus:libc6:amd64:22.2222:Unpacking libc6:amd64 (amd64)\n") == Step(
+        "Unpacking libc6:amd64 (amd64)", 22.2222
+    )
     assert last_step(FAILED) == Step("Configuring broken (amd64)", 55.5556)
 
 
@@ -33,7 +35,9 @@ def test_what_apt_downloads_is_named(coming: str, shown: str) -> None:
         f"Get:2 {coming}\n  404  Not Found\ndlstatus:2:33.3333:Retrieving file 2 of 3"
     )
     assert last_step(f"{said}\n") == Step(f"2 of 3: Downloading {shown}", 33.3333)
-    assert last_step(f"{said} (1min 5s remaining)\n") == Step(f"2 of 3: Downloading {shown} (1min 5s remaining)", 33.3333)
+    assert last_step(f"{said} (1min 5s remaining)\n") == Step(
+        f"2 of 3: Downloading {shown} (1min 5s remaining)", 33.3333
+    )
 
 
 def test_a_line_that_is_being_written_is_no_step() -> None:
@@ -60,4 +64,6 @@ def test_a_repair_is_counted_from_what_the_log_says_before_it() -> None:
 
 
 def test_dnf_counts_itself() -> None:
-    assert last_step("=== transact\n[2/8] Upgrade webapp-2.0-1.x86_64\n") == Step("2 of 8: Upgrade webapp-2.0-1.x86_64", 25.0)
+    assert last_step("=== transact\n[2/8] Upgrade webapp-2.0-1.x86_64\n") == Step(
+        "2 of 8: Upgrade webapp-2.0-1.x86_64", 25.0
+    )

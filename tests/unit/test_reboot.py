@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from os_update_agent.errors import CommandFailed
+from os_update_agent.model.errors import CommandFailed
 from os_update_agent.node import reboot
 from os_update_agent.node.boot import boot_id
 from os_update_agent.node.reboot import has_replaced_code, newest_kernel, parse_needrestart, unit_of
@@ -58,7 +58,10 @@ def test_an_answer_that_is_not_needrestarts_is_no_answer(text: str) -> None:
         ("0::/system.slice/ssh.service\n", "ssh.service"),
         ("0::/system.slice/system-getty.slice/getty@tty1.service\n", "getty@tty1.service"),
         ("0::/system.slice/docker.service/payload\n", "docker.service"),
-        ("12:pids:/x.service\n1:name=systemd:/system.slice/cron.service\n0::/system.slice/cron.service\n", "cron.service"),
+        (
+            "12:pids:/x.service\n1:name=systemd:/system.slice/cron.service\n0::/system.slice/cron.service\n",
+            "cron.service",
+        ),
         ("9:name=systemd:/\n4:memory:/process_api/5423\n0::/\n", None),
         ("0::/user.slice/user-1000.slice/session-2.scope\n", None),
         ("0::/user.slice/user-1000.slice/user@1000.service/app.slice/gpg-agent.service\n", None),
@@ -105,7 +108,9 @@ def test_other_mappings_are_not(path: str) -> None:
 
 
 def test_a_deleted_file_that_is_only_data_is_no_code() -> None:
-    assert not has_replaced_code("7f5dd9e000-7f5ddf5000 r--p 00000000 fe:00 329635   /usr/lib/locale/locale-archive (deleted)\n")
+    assert not has_replaced_code(
+        "7f5dd9e000-7f5ddf5000 r--p 00000000 fe:00 329635   /usr/lib/locale/locale-archive (deleted)\n"
+    )
 
 
 @pytest.mark.parametrize(
@@ -116,7 +121,11 @@ def test_a_deleted_file_that_is_only_data_is_no_code() -> None:
         ("6.1.0-37-amd64", ["vmlinuz-6.1.0-37-amd64", "vmlinuz-6.12.38+deb13-amd64"], "6.12.38+deb13-amd64"),
         ("6.1.0-9-amd64", ["vmlinuz-6.1.0-9-amd64", "vmlinuz-6.1.0-10-rt-amd64"], "6.1.0-9-amd64"),
         ("6.1.0-9-cloud-amd64", ["vmlinuz-6.1.0-10-cloud-amd64", "vmlinuz-6.5.0-1-amd64"], "6.1.0-10-cloud-amd64"),
-        ("6.1.0-9-amd64", ["vmlinuz-6.1.0-9-amd64", "vmlinuz-6.1.0-10-amd64.old", "vmlinuz-6.1.0-10-amd64.dpkg-bak"], "6.1.0-9-amd64"),
+        (
+            "6.1.0-9-amd64",
+            ["vmlinuz-6.1.0-9-amd64", "vmlinuz-6.1.0-10-amd64.old", "vmlinuz-6.1.0-10-amd64.dpkg-bak"],
+            "6.1.0-9-amd64",
+        ),
         (
             "5.14.0-362.el9_3.x86_64",
             [
@@ -138,7 +147,11 @@ def test_a_deleted_file_that_is_only_data_is_no_code() -> None:
             ["vmlinuz-5.14.0-570.el9", "vmlinuz-5.14.0-570.12.1.el9_6"],
             "5.14.0-570.12.1.el9_6",
         ),
-        ("5.15.0-91-generic", ["vmlinuz-5.15.0-92-generic", "vmlinuz", "vmlinuz.old", "initrd.img-9"], "5.15.0-92-generic"),
+        (
+            "5.15.0-91-generic",
+            ["vmlinuz-5.15.0-92-generic", "vmlinuz", "vmlinuz.old", "initrd.img-9"],
+            "5.15.0-92-generic",
+        ),
         ("6.6.0-custom", ["vmlinuz-6.1.0-9-amd64"], None),
         ("6.6.0", [], None),
     ],
@@ -156,7 +169,10 @@ def test_a_package_may_ask_for_a_reboot(tmp_path: Path) -> None:
     (tmp_path / "run/reboot-required").write_text("*** System restart required ***\n", encoding="utf-8")
     assert reboot.reboot_reasons(tmp_path) == ("/run/reboot-required asks for it",)
     (tmp_path / "run/reboot-required.pkgs").write_text("libc6\nlinux-image-6.1.0-18-amd64\nlibc6\n", encoding="utf-8")
-    assert reboot.reboot_reasons(tmp_path) == ("package libc6 asks for it", "package linux-image-6.1.0-18-amd64 asks for it")
+    assert reboot.reboot_reasons(tmp_path) == (
+        "package libc6 asks for it",
+        "package linux-image-6.1.0-18-amd64 asks for it",
+    )
 
 
 def test_another_root_has_no_running_services(tmp_path: Path) -> None:
@@ -165,7 +181,11 @@ def test_another_root_has_no_running_services(tmp_path: Path) -> None:
 
 def test_what_cannot_be_read_of_a_process_is_left_out(tmp_path: Path) -> None:
     replaced = MAPS.format(path="/usr/lib/libx.so (deleted)")
-    for pid, cgroup in (("10", "0::/system.slice/b.service\n"), ("11", "0::/system.slice/a.service\n"), ("12", "0::/\n")):
+    for pid, cgroup in (
+        ("10", "0::/system.slice/b.service\n"),
+        ("11", "0::/system.slice/a.service\n"),
+        ("12", "0::/\n"),
+    ):
         (tmp_path / pid).mkdir()
         (tmp_path / pid / "maps").write_text(replaced, encoding="utf-8")
         (tmp_path / pid / "cgroup").write_text(cgroup, encoding="utf-8")
@@ -183,7 +203,9 @@ def test_a_container_that_is_booted_again_has_another_boot_id_under_the_same_ker
     (tmp_path / "sys/kernel/random").mkdir(parents=True)
     (tmp_path / "sys/kernel/random/boot_id").write_text("68c97fbe-e752-4cfc-a202-4c8af197d157\n", encoding="ascii")
     (tmp_path / "1").mkdir()
-    (tmp_path / "1/stat").write_text("1 (an (odd) init) S 0 1 1 0 -1 4194560 9 8 7 6 5 4 3 2 20 0 1 0 4711 2 3\n", encoding="ascii")
+    (tmp_path / "1/stat").write_text(
+        "1 (an (odd) init) S 0 1 1 0 -1 4194560 9 8 7 6 5 4 3 2 20 0 1 0 4711 2 3\n", encoding="ascii"
+    )
     assert boot_id(tmp_path) == "68c97fbe-e752-4cfc-a202-4c8af197d157/4711"
     (tmp_path / "1/stat").unlink()
     assert boot_id(tmp_path) == "68c97fbe-e752-4cfc-a202-4c8af197d157/?"

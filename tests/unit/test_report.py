@@ -5,10 +5,12 @@ from typing import Any, Mapping
 
 import pytest
 
-from os_update_agent.errors import AgentError, BadOption
 from os_update_agent.heat.outcome import complaint
-from os_update_agent.model import Change, HeldBack, Outcome, Package, Run
-from os_update_agent.report import (
+from os_update_agent.model.deliveries import Outcome
+from os_update_agent.model.errors import AgentError, BadOption
+from os_update_agent.model.packages import Change, HeldBack, Package
+from os_update_agent.model.runs import Run
+from os_update_agent.text.outcomes import (
     SHOWN_CHANGES,
     Facts,
     no_changes,
@@ -21,7 +23,16 @@ from os_update_agent.report import (
 )
 
 NOON = 1795435200.0
-RUN = Run(id=7, key="k", value="v2", kind="update", phase="finished", started=NOON, finished=NOON + 60, log="/var/log/agent/000007.log")
+RUN = Run(
+    id=7,
+    key="k",
+    value="v2",
+    kind="update",
+    phase="finished",
+    started=NOON,
+    finished=NOON + 60,
+    log="/var/log/agent/000007.log",
+)
 REACHED = replace(RUN, reached=True, begun=True)
 FAILED = replace(RUN, failure="app: cannot bind to port 80", status=1)
 CHANGES = (
@@ -30,7 +41,15 @@ CHANGES = (
     Change(Package("old", "amd64", "1"), None),
 )
 FACTS = Facts(changes=CHANGES, planned=CHANGES, digest="abc")
-OUTPUTS = {"changes", "held_back", "state_digest", "restored_from", "restorable", "reboot_required", "services_to_restart"}
+OUTPUTS = {
+    "changes",
+    "held_back",
+    "state_digest",
+    "restored_from",
+    "restorable",
+    "reboot_required",
+    "services_to_restart",
+}
 
 
 def run_outcome(run: Run, facts: Facts = FACTS, **changed: Any) -> Outcome:
@@ -40,8 +59,8 @@ def run_outcome(run: Run, facts: Facts = FACTS, **changed: Any) -> Outcome:
 def test_an_update_tells_every_change() -> None:
     outcome = run_outcome(REACHED)
     assert outcome.status_code == 0
-    assert outcome.stdout == (
-        "updated to 'v2': 3 packages changed\n  app: 1 -> 2\n  extra: 2 (new)\n  old: 1 -> removed\n"
+    assert (
+        outcome.stdout == "updated to 'v2': 3 packages changed\n  app: 1 -> 2\n  extra: 2 (new)\n  old: 1 -> removed\n"
         "log on the node: /var/log/agent/000007.log\n"
     )
     assert outcome.stderr == ""
@@ -62,7 +81,9 @@ def test_an_update_tells_every_change() -> None:
 
 def test_a_restore_tells_when_its_state_was_reached() -> None:
     outcome = run_outcome(REACHED, kind="restore", value="v1", reached_before=NOON)
-    assert outcome.stdout.startswith("restored 'v1': 3 packages changed; the state reached 2026-11-23T12:00:00Z is back\n")
+    assert outcome.stdout.startswith(
+        "restored 'v1': 3 packages changed; the state reached 2026-11-23T12:00:00Z is back\n"
+    )
     assert outcome.outputs["restored_from"] == "'v1', reached 2026-11-23T12:00:00Z"
     assert "left as it is" not in outcome.stdout
 
@@ -135,9 +156,14 @@ def test_what_an_operator_has_to_know_is_told() -> None:
 @pytest.mark.parametrize("kind", ["update", "restore", "download", "assess"])
 def test_every_failure_says_what_happened_to_the_node(changed: Mapping[str, Any], fate: str, kind: str) -> None:
     outcome = run_outcome(FAILED, kind=kind, **changed)
-    name = {"update": "update to", "restore": "restore of", "download": "download for", "assess": "assessment for"}[kind]
+    name = {"update": "update to", "restore": "restore of", "download": "download for", "assess": "assessment for"}[
+        kind
+    ]
     assert outcome.status_code == 1
-    assert outcome.stderr.splitlines()[:2] == [f"{name} 'v2' failed: app: cannot bind to port 80", fate.format(kind=kind)]
+    assert outcome.stderr.splitlines()[:2] == [
+        f"{name} 'v2' failed: app: cannot bind to port 80",
+        fate.format(kind=kind),
+    ]
     assert "full log on the node: /var/log/agent/000007.log" in outcome.stderr
 
 
@@ -156,12 +182,16 @@ def test_every_failure_ends_with_the_next_step_and_the_log(changed: Mapping[str,
 def test_what_a_tool_says_with_an_empty_line_in_it_does_not_end_the_complaint() -> None:
     failed = replace(FAILED, failure="apt-get ended with exit status 100: E: one\n\n \nE: two")
     said = run_outcome(failed, replace(FACTS, log_tail="dpkg: error"), begun=True, undone=True).stderr
-    assert complaint(said).splitlines()[1] == "E: two" and complaint(said).endswith("full log on the node: /var/log/agent/000007.log")
+    assert complaint(said).splitlines()[1] == "E: two" and complaint(said).endswith(
+        "full log on the node: /var/log/agent/000007.log"
+    )
     assert said.endswith("\n\ndpkg: error\n")
 
 
 def test_a_failure_tells_plan_notes_and_the_end_of_the_log() -> None:
-    outcome = run_outcome(FAILED, replace(FACTS, log_tail="dpkg: error"), notes=("the undo failed: no space",), begun=True, undone=False)
+    outcome = run_outcome(
+        FAILED, replace(FACTS, log_tail="dpkg: error"), notes=("the undo failed: no space",), begun=True, undone=False
+    )
     assert outcome.stdout.startswith("update to 'v2': 3 packages planned\n  app: 1 -> 2\n")
     assert "\nthe undo failed: no space\n" in outcome.stderr
     assert outcome.stderr.endswith("\n\ndpkg: error\n")
@@ -189,13 +219,17 @@ def test_nothing_to_do_says_why() -> None:
 
 def test_a_baseline_says_that_nothing_was_changed() -> None:
     outcome = outcome_of_baseline("v1", "abc", 803)
-    assert outcome.stdout == "'v1' is the baseline: the state of 803 installed packages is recorded; nothing was changed\n"
+    assert (
+        outcome.stdout == "'v1' is the baseline: the state of 803 installed packages is recorded; nothing was changed\n"
+    )
     assert (outcome.status_code, outcome.outputs["state_digest"]) == (0, "abc")
 
 
 def test_an_error_says_that_nothing_was_changed_and_what_to_do() -> None:
     error = BadOption("keep is 'many'; it must be a number")
-    assert outcome_of_error(error) == Outcome(2, "", f"{error}; nothing was changed\nnext: {BadOption.advice}\n", no_changes(""))
+    assert outcome_of_error(error) == Outcome(
+        2, "", f"{error}; nothing was changed\nnext: {BadOption.advice}\n", no_changes("")
+    )
 
 
 @pytest.mark.parametrize("outcome", [

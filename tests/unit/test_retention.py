@@ -6,8 +6,9 @@ from typing import Iterator, Optional
 import pytest
 
 from os_update_agent.ledger import Ledger
-from os_update_agent.model import History, Package, PackageState, Record, Run
-from os_update_agent.retention import downloads_ahead, kept_states
+from os_update_agent.model.packages import Package, PackageState
+from os_update_agent.model.runs import History, Record, Run
+from os_update_agent.runs.retention import downloads_ahead, kept_states
 
 
 def history(*states: int, current: Optional[int] = None, first_state: Optional[int] = None) -> History:
@@ -53,10 +54,31 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
     ledger.close()
 
 
-def ran(ledger: Ledger, kind: str, after: PackageState, *, reached: bool = True, undone: Optional[bool] = None, key: str = "k") -> Run:
+def ran(
+    ledger: Ledger,
+    kind: str,
+    after: PackageState,
+    *,
+    reached: bool = True,
+    undone: Optional[bool] = None,
+    key: str = "k",
+) -> Run:
     """A run from the old state that aimed at the new one, with what it has left behind."""
     before, target, left = (ledger.put_state(state) for state in (OLD, NEW, after))
-    run = Run(0, key, "v", kind, "finished", 1.0, finished=2.0, reached=reached, undone=undone, before=before, target=target, after=left)
+    run = Run(
+        0,
+        key,
+        "v",
+        kind,
+        "finished",
+        1.0,
+        finished=2.0,
+        reached=reached,
+        undone=undone,
+        before=before,
+        target=target,
+        after=left,
+    )
     run = ledger.open_run(run)
     ledger.save_run(run)
     return run

@@ -2,12 +2,20 @@ import time
 from pathlib import Path
 
 from os_update_agent.node.reboot import boot_time
-from os_update_agent.packages.rpm_reboot import installed_since, names_below
+from os_update_agent.packages.rpm.reboot import installed_since, names_below
 
 
 def test_only_what_was_installed_later_counts_and_each_name_once() -> None:
-    rows = (("kernel", 1700000000), ("kernel", 1700000500), ("glibc", 1700000100), ("systemd", 1700000101), ("tool", 1700000500))
-    text = "package kernel-rt is not installed\n" + "".join(f"{name}\tx86_64\t0\t1.0-1\t{moment}\n" for name, moment in rows)
+    rows = (
+        ("kernel", 1700000000),
+        ("kernel", 1700000500),
+        ("glibc", 1700000100),
+        ("systemd", 1700000101),
+        ("tool", 1700000500),
+    )
+    text = "package kernel-rt is not installed\n" + "".join(
+        f"{name}\tx86_64\t0\t1.0-1\t{moment}\n" for name, moment in rows
+    )
     names = {"kernel", "glibc", "systemd"}
     assert installed_since(text, 1700000100.5, names) == ("kernel", "systemd")
     assert installed_since("", 0, names) == ()
@@ -33,6 +41,8 @@ def test_a_machine_was_started_when_its_first_process_was(tmp_path: Path) -> Non
     (tmp_path / "1").mkdir()
     (tmp_path / "stat").write_text("cpu 1 2\nbtime 1700000000\nprocesses 1\n", encoding="ascii")
     assert boot_time(tmp_path) == 1700000000
-    (tmp_path / "1/stat").write_text("1 (an (odd) name) S 0 1 1 0 -1 4194560 1 1 1 1 1 1 1 1 20 0 1 0 25000 1 1\n", encoding="ascii")
+    (tmp_path / "1/stat").write_text(
+        "1 (an (odd) name) S 0 1 1 0 -1 4194560 1 1 1 1 1 1 1 1 20 0 1 0 25000 1 1\n", encoding="ascii"
+    )
     assert 1700000000 < boot_time(tmp_path) <= 1700000250
     assert 0 < boot_time() < time.time()

@@ -4,9 +4,9 @@ import re
 from pathlib import Path
 from typing import List
 
-from os_update_agent import settings
-from os_update_agent.options import READERS
-from os_update_agent.policy import DEFAULT_TRIGGER, by_hand
+from os_update_agent.config import settings
+from os_update_agent.config.options import READERS
+from os_update_agent.config.policy import DEFAULT_TRIGGER, by_hand
 
 SAMPLE = (Path(settings.__file__).parent / "agent.conf.sample").read_text(encoding="utf-8")
 SHOWN = re.compile(r"^#(\w+) =", re.MULTILINE)

@@ -4,7 +4,7 @@ from typing import Optional, Tuple
 
 import pytest
 
-from os_update_agent.model import Change, HeldBack, Package, Selection
+from os_update_agent.model.packages import Change, HeldBack, Package, Selection
 from os_update_agent.packages.selection import choose, is_security, matching, reason_against, unmatched
 
 
@@ -12,7 +12,11 @@ def update(name: str, *origins: str) -> Change:
     return Change(Package(name, "amd64", "1"), Package(name, "amd64", "2"), origins)
 
 
-NGINX, KERNEL, SSL = update("nginx"), update("linux-image-6.1.0-40-amd64"), update("libssl3", "Debian-Security:12/stable-security")
+NGINX, KERNEL, SSL = (
+    update("nginx"),
+    update("linux-image-6.1.0-40-amd64"),
+    update("libssl3", "Debian-Security:12/stable-security"),
+)
 EVERYTHING = (NGINX, KERNEL, SSL)
 
 
@@ -53,11 +57,17 @@ def test_everything_left_out_is_held_back_with_the_option_that_did_it() -> None:
         HeldBack("linux-image-6.1.0-40-amd64", "excluded by 'linux-*' (exclude)"),
         HeldBack("libssl3", "not selected (packages)"),
     )
-    assert choose([NGINX], Selection(security=True))[1] == (HeldBack("nginx", "not a security update (select: security)"),)
+    assert choose([NGINX], Selection(security=True))[1] == (
+        HeldBack("nginx", "not a security update (select: security)"),
+    )
 
 
-@pytest.mark.parametrize(("before", "after"), [(None, Package("new", "amd64", "1")), (Package("old", "amd64", "1"), None)])
-def test_what_would_come_or_go_is_not_an_update_that_is_held_back(before: Optional[Package], after: Optional[Package]) -> None:
+@pytest.mark.parametrize(
+    ("before", "after"), [(None, Package("new", "amd64", "1")), (Package("old", "amd64", "1"), None)]
+)
+def test_what_would_come_or_go_is_not_an_update_that_is_held_back(
+    before: Optional[Package], after: Optional[Package]
+) -> None:
     assert choose([Change(before, after)], Selection(packages=("nginx",))) == ((), ())
 
 

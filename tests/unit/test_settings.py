@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from os_update_agent import settings
-from os_update_agent.errors import BadOption
-from os_update_agent.settings import ENVIRONMENT, Settings, load, parse
+from os_update_agent.config import settings
+from os_update_agent.config.settings import ENVIRONMENT, Settings, load, parse
+from os_update_agent.model.errors import BadOption
 
 
 @pytest.fixture(autouse=True)
@@ -22,20 +22,26 @@ def fault(text: str) -> str:
 
 def test_an_empty_file_means_what_is_built_in() -> None:
     assert parse("", "agent.conf") == Settings()
-    assert parse("[node]\nroot =\nbackend =\n[paths]\nstate =\n[signal]\nca_certificate =\n", "agent.conf") == Settings()
+    assert (
+        parse("[node]\nroot =\nbackend =\n[paths]\nstate =\n[signal]\nca_certificate =\n", "agent.conf") == Settings()
+    )
 
 
 def test_everything_that_can_be_said() -> None:
     found = parse(
-        "[node]\nroot = /srv/root\nbackend = apt\n[paths]\nstate = /s/state\nlog = /s/log/\nrun = /s/./run\nsteps = /s/steps\n"
-        "[signal]\nca_certificate = /etc/ssl/heat.pem\n[defaults]\nkeep = 7\nselect = security\n",
+        "[node]\nroot = /srv/root\nbackend = apt\n[paths]\nstate = /s/state\nlog = /s/log/\nrun = /s/./run\nsteps ="
+        " /s/steps\n[signal]\nca_certificate = /etc/ssl/heat.pem\n[defaults]\nkeep = 7\nselect = security\n",
         "agent.conf",
     )
     assert found == Settings(
         root=Path("/srv/root"), backend="apt", state=Path("/s/state"), log=Path("/s/log"), run=Path("/s/run"), steps=Path("/s/steps"),
         ca_certificate="/etc/ssl/heat.pem", defaults={"keep": "7", "select": "security"},
     )  # fmt: skip
-    assert (found.ledger, found.archive, found.lock) == (Path("/s/state/ledger.sqlite"), Path("/s/state/archive"), Path("/s/run/lock"))
+    assert (found.ledger, found.archive, found.lock) == (
+        Path("/s/state/ledger.sqlite"),
+        Path("/s/state/archive"),
+        Path("/s/run/lock"),
+    )
 
 
 def test_a_percent_sign_is_a_percent_sign() -> None:

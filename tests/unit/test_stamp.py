@@ -1,8 +1,8 @@
 import os
 from pathlib import Path
 
-from os_update_agent.model import PackageState
-from os_update_agent.packages.stamp import LastState, stamp_of
+from os_update_agent.model.packages import PackageState
+from os_update_agent.packages.state_cache import LastState, stamp_of
 
 
 def _aged(path: Path, text: str, seconds: float = 0.0) -> Path:

@@ -4,7 +4,7 @@ from typing import FrozenSet, Optional, Tuple
 
 import pytest
 
-from os_update_agent.model import Change, Package, PackageState, Transaction, diff, with_rows
+from os_update_agent.model.packages import Change, Package, PackageState, Transaction, diff, with_rows
 from os_update_agent.packages.state import (
     broken,
     expected,
@@ -132,7 +132,12 @@ def test_a_removed_package_is_met_with_and_without_left_over_configuration(after
 
 def test_visible_changes_are_changes_of_versions() -> None:
     held = HELD._replace(want="install")
-    changes = (Change(APP1, APP2, ("Debian:12/stable",)), Change(LIB, LIB._replace(mark="manual")), Change(HELD, held), Change(LEFT, None))
+    changes = (
+        Change(APP1, APP2, ("Debian:12/stable",)),
+        Change(LIB, LIB._replace(mark="manual")),
+        Change(HELD, held),
+        Change(LEFT, None),
+    )
     assert ways(visible(changes)) == ((APP1, APP2),)
     assert visible(changes)[0].origins == ("Debian:12/stable",)
 
@@ -152,7 +157,9 @@ def test_nothing_to_do_is_an_empty_transaction() -> None:
 
 
 def test_what_comes_what_changes_and_what_goes() -> None:
-    assert transaction(state(APP1, LIB), state(APP2, HELD)) == Transaction(install=(APP2, HELD), remove=(LIB,), purge=(LIB,))
+    assert transaction(state(APP1, LIB), state(APP2, HELD)) == Transaction(
+        install=(APP2, HELD), remove=(LIB,), purge=(LIB,)
+    )
 
 
 def test_a_package_whose_configuration_is_to_stay_is_removed_and_not_purged() -> None:
@@ -181,7 +188,9 @@ def test_a_foreign_package_is_its_own() -> None:
     assert transaction(state(NATIVE1, FOREIGN1), state(NATIVE1)) == Transaction(remove=(FOREIGN1,), purge=(FOREIGN1,))
 
 
-@pytest.mark.parametrize("torn", [APP1._replace(status="half-installed"), APP1._replace(status="unpacked", flag="reinstreq")])
+@pytest.mark.parametrize(
+    "torn", [APP1._replace(status="half-installed"), APP1._replace(status="unpacked", flag="reinstreq")]
+)
 def test_a_half_installed_package_is_unpacked_and_installed_again(torn: Package) -> None:
     assert transaction(state(torn), state(APP1)) == Transaction(install=(APP1,), torn=(APP1,), mends=True)
 
@@ -192,7 +201,9 @@ def test_an_unconfigured_package_is_configured(status: str) -> None:
 
 
 def test_a_broken_package_that_changes_its_version_is_simply_replaced() -> None:
-    assert transaction(state(APP2._replace(status="half-configured")), state(APP1)) == Transaction(install=(APP1,), mends=True)
+    assert transaction(state(APP2._replace(status="half-configured")), state(APP1)) == Transaction(
+        install=(APP1,), mends=True
+    )
 
 
 # --- unmet, marks, holds
@@ -212,7 +223,13 @@ def test_what_differs_is_unmet(now: PackageState) -> None:
 
 def test_what_differs_in_its_mark_and_in_nothing_else() -> None:
     other = APP1._replace(mark="group")
-    changes = [(APP1, other), (LIB, None), (None, LIB), (APP2, other), (HELD, HELD._replace(want="install", mark="auto"))]
+    changes = [
+        (APP1, other),
+        (LIB, None),
+        (None, LIB),
+        (APP2, other),
+        (HELD, HELD._replace(want="install", mark="auto")),
+    ]
     assert ways(of_marks(Change(*change) for change in changes)) == ((APP1, other),)
 
 

@@ -1,6 +1,6 @@
 import hashlib
 
-from os_update_agent.node.scripts import step_environment
+from os_update_agent.node.hook_dirs import step_environment
 
 
 def test_a_step_is_told_value_digest_operation_and_outcome() -> None:

@@ -1,4 +1,6 @@
-"""The shipped templates as files: they agree with the agent, with each other and with their README. A real Heat runs them in tests/heat."""
+"""The shipped templates as files: they agree with the agent, with each other and with their README. A real Heat runs
+them in tests/heat.
+"""
 
 import json
 import re
@@ -8,9 +10,9 @@ from typing import Any, Dict
 import pytest
 import yaml
 
-from os_update_agent import policy
-from os_update_agent.model import Deployment
-from os_update_agent.report import OUTPUTS
+from os_update_agent.config import policy
+from os_update_agent.model.deliveries import Deployment
+from os_update_agent.text.outcomes import OUTPUTS
 
 TEMPLATES = Path(__file__).parents[2] / "hooks/templates"
 FILES = sorted(path.name for path in TEMPLATES.iterdir() if path.name != "README.rst")
@@ -60,7 +62,9 @@ def test_the_options_that_phases_sets_are_options() -> None:
             options = resource["properties"]["options"]
             merged = options["map_merge"][1]["if"][1] if "map_merge" in options else {**options, **units}
             given = {key: value for key, value in merged.items() if not isinstance(value, dict)}
-            assert policy.read(Deployment(name, name, "UPDATE", "s", "r", "n", options=given), {}).key, json.dumps(merged)
+            assert policy.read(Deployment(name, name, "UPDATE", "s", "r", "n", options=given), {}).key, json.dumps(
+                merged
+            )
 
 
 def test_the_readme_names_every_file() -> None:

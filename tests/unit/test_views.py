@@ -4,12 +4,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import List, Optional
 
-from os_update_agent.foresight import Forecast
-from os_update_agent.model import Change, HeldBack, Package, Run
-from os_update_agent.node.mapped import services_with
-from os_update_agent.packages.foreseen import asking_for_a_boot
-from os_update_agent.views import Planned, called, history_text, plan_document, plan_text
-from os_update_agent.views.base import run_document
+from os_update_agent.cli.views import Planned, called, history_text, plan_document, plan_text
+from os_update_agent.cli.views.base import run_document
+from os_update_agent.model.packages import Change, HeldBack, Package
+from os_update_agent.model.runs import Run
+from os_update_agent.node.process_maps import services_with
+from os_update_agent.packages.reboot_forecast import asking_for_a_boot
+from os_update_agent.runs.plan import Forecast
 
 OLD, NEW = Package("libssl3", "amd64", "3.0.11-1"), Package("libssl3", "amd64", "3.0.14-1")
 KERNEL = Package("linux-image-6.1.0-40-amd64", "amd64", "6.1.153-1")
@@ -53,9 +54,13 @@ def test_a_plan_reads_like_a_release_note() -> None:
 
 def test_what_cannot_be_undone_or_done_is_named() -> None:
     assert "can be undone: yes, with files rebuilt from the node" in text(replace(PLAN, rebuilt=(OLD,)))
-    assert text(replace(PLAN, lost=(OLD,))).endswith("can be undone: no, nobody has the present file of libssl3:amd64 3.0.11-1")
+    assert text(replace(PLAN, lost=(OLD,))).endswith(
+        "can be undone: no, nobody has the present file of libssl3:amd64 3.0.11-1"
+    )
     assert "so it is not begun (archive: required)" in text(replace(PLAN, lost=(OLD,)), "required")
-    assert "cannot be done: neither archive nor repository has libssl3:amd64 3.0.14-1" in text(replace(PLAN, missing=(NEW,)))
+    assert "cannot be done: neither archive nor repository has libssl3:amd64 3.0.14-1" in text(
+        replace(PLAN, missing=(NEW,))
+    )
     document = plan_document(Planned("", found=replace(PLAN, lost=(OLD,))), "required")
     assert not document["can_be_done"] and not document["can_be_undone"]
 
@@ -72,14 +77,19 @@ def test_a_plan_of_nothing_is_short() -> None:
 
 def test_a_plan_says_who_is_at_work_on_the_node() -> None:
     run = Run(7, "key", "v2", "update", "transact", 1.0, log="/var/log/7.log")
-    document = plan_document(Planned("an update", found=PLAN), "best-effort", at_work="deployment x (UPDATE) (process 12)", open_runs=[run])
+    document = plan_document(
+        Planned("an update", found=PLAN), "best-effort", at_work="deployment x (UPDATE) (process 12)", open_runs=[run]
+    )
     assert plan_text(document, PLAN.changes).splitlines()[-3:] == [
         "at work: deployment x (UPDATE) (process 12)",
         "open: run 7 (update 'v2') is in phase transact; log: /var/log/7.log",
         "so this may be another plan as soon as that has ended",
     ]
     document = plan_document(Planned("an update", found=PLAN), "best-effort", open_runs=[run])
-    assert "  no os-update-agent is at it: 'os-update-agent resume' finishes or undoes it" in plan_text(document, PLAN.changes).splitlines()
+    assert (
+        "  no os-update-agent is at it: 'os-update-agent resume' finishes or undoes it"
+        in plan_text(document, PLAN.changes).splitlines()
+    )
 
 
 def of(planned: Planned) -> List[str]:
@@ -92,7 +102,10 @@ def test_a_download_and_an_assessment_change_nothing() -> None:
     assert "  libssl3: 3.0.11-1 -> 3.0.14-1 [security]" in lines and lines[-1] == "download: 72.3 MB"
     assert of(Planned("a download", "download"))[0] == "a download would fetch nothing: there is nothing to update"
     lines = of(Planned("an assessment", "assess", PLAN))
-    assert lines[0] == "an assessment would report this update, and change no package:" and lines[-1] == "can be undone: yes"
+    assert (
+        lines[0] == "an assessment would report this update, and change no package:"
+        and lines[-1] == "can be undone: yes"
+    )
 
 
 def test_a_stop_and_a_start_tell_each_service() -> None:
@@ -102,17 +115,26 @@ def test_a_stop_and_a_start_tell_each_service() -> None:
         "  db.service: active",
         "  web.service: inactive, and stays so",
     ]
-    assert of(Planned("a stop for 'v1'", "start", units=some[1:], why="an old value is back: the services have to run"))[0] == (
-        "a stop for 'v1' would find nothing to start, and touch no package (an old value is back: the services have to run):"
+    assert (
+        of(Planned("a stop for 'v1'", "start", units=some[1:], why="an old value is back: the services have to run"))[0]
+        == "a stop for 'v1' would find nothing to start, and touch no package (an old value is back: the services have"
+        " to run):"
     )
-    assert Planned("a stop", "stop", units=some).changes_something and not Planned("a stop", "stop", units=some[1:]).changes_something
+    assert (
+        Planned("a stop", "stop", units=some).changes_something
+        and not Planned("a stop", "stop", units=some[1:]).changes_something
+    )
     assert of(Planned("a download for 'v1'", "nothing", why="an old value is back")) == [
         "a download for 'v1' would do nothing: an old value is back",
     ]
 
 
 def test_an_operation_is_called_by_its_value() -> None:
-    assert [called("update", "v2"), called("stop", "v2"), called("assess", "")] == ["an update to 'v2'", "a stop for 'v2'", "an assessment"]
+    assert [called("update", "v2"), called("stop", "v2"), called("assess", "")] == [
+        "an update to 'v2'",
+        "a stop for 'v2'",
+        "an assessment",
+    ]
 
 
 def test_an_unknown_size_is_not_called_zero() -> None:
@@ -136,9 +158,15 @@ def test_services_are_found_by_the_code_that_they_run(tmp_path: Path) -> None:
         (12, "", "/usr/lib/libssl.so.3"),
     ):
         (tmp_path / str(pid)).mkdir()
-        (tmp_path / str(pid) / "cgroup").write_text(f"0::/system.slice/{unit}.service\n" if unit else "0::/user.slice/x.scope\n")
-        (tmp_path / str(pid) / "maps").write_text(f"7f00-7f01 r-xp 0000 fe:00 1    {path}\n7f02-7f03 rw-p 0000 fe:00 1    /var/x\n")
-    assert services_with(frozenset({"/lib/x86_64-linux-gnu/libssl.so.3", "/etc/x"}), Path("/"), tmp_path) == ("nginx.service",)
+        (tmp_path / str(pid) / "cgroup").write_text(
+            f"0::/system.slice/{unit}.service\n" if unit else "0::/user.slice/x.scope\n"
+        )
+        (tmp_path / str(pid) / "maps").write_text(
+            f"7f00-7f01 r-xp 0000 fe:00 1    {path}\n7f02-7f03 rw-p 0000 fe:00 1    /var/x\n"
+        )
+    assert services_with(frozenset({"/lib/x86_64-linux-gnu/libssl.so.3", "/etc/x"}), Path("/"), tmp_path) == (
+        "nginx.service",
+    )
     assert services_with(frozenset({"/usr/sbin/cron"}), Path("/srv/root"), tmp_path) == ()
 
 
@@ -151,10 +179,25 @@ def told_history(width: Optional[int]) -> List[str]:
     ]  # fmt: skip
     failure = "package webapp: its postinst ended with exit status 1, and so did that of the version before"
     runs = [
-        run_document(Run(day, "k", f"2026-11-{day}T10:00:00Z", "update", "finished", 1.0, finished=4.0, failure=why, log="/log/1.log"), 7)
+        run_document(
+            Run(
+                day,
+                "k",
+                f"2026-11-{day}T10:00:00Z",
+                "update",
+                "finished",
+                1.0,
+                finished=4.0,
+                failure=why,
+                log="/log/1.log",
+            ),
+            7,
+        )
         for day, why in ((25, failure), (24, ""))
     ]
-    return history_text({"keys": [{"key": "stack/server", "current": None, "values": values}], "runs": runs}, width).splitlines()
+    return history_text(
+        {"keys": [{"key": "stack/server", "current": None, "values": values}], "runs": runs}, width
+    ).splitlines()
 
 
 def test_a_history_keeps_within_the_width_of_a_terminal() -> None:
@@ -174,4 +217,7 @@ def test_a_history_keeps_within_the_width_of_a_terminal() -> None:
     assert usual[-1] == "left out here: TRIED, SECONDS, HELD, STARTED ('history | cat' shows all)"
     # What is needed to know one value from another is cut last.
     assert sum("'2026-11-24T10:00:00Z'" in line for line in usual) == 2
-    assert max(map(len, told_history(40)[1:-2])) <= 40 and sum("'2026-11-24T10:00:00Z'" in line for line in told_history(40)) == 2
+    assert (
+        max(map(len, told_history(40)[1:-2])) <= 40
+        and sum("'2026-11-24T10:00:00Z'" in line for line in told_history(40)) == 2
+    )

@@ -6,11 +6,11 @@ from typing import Iterator, List
 
 import pytest
 
-from os_update_agent import waiting
+from os_update_agent.config.settings import Settings
+from os_update_agent.delivery import supervise
 from os_update_agent.ledger import Ledger
-from os_update_agent.model import Delivery
-from os_update_agent.settings import Settings
-from os_update_agent.site import Site
+from os_update_agent.model.deliveries import Delivery
+from os_update_agent.runtime.context import Site
 
 
 class Clock:
@@ -31,7 +31,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(waiting, "time", clock)
+    monkeypatch.setattr(supervise, "time", clock)
     return clock
 
 
@@ -43,21 +43,25 @@ def site(tmp_path: Path) -> Iterator[Site]:
     ledger.close()
 
 
-@pytest.mark.parametrize(("passed", "looks", "in_all"), [(0.0, 1, 0.005), (2.0, 4, 0.02), (60.0, 10, 0.6), (3600.0, 10, 1.0)])
+@pytest.mark.parametrize(
+    ("passed", "looks", "in_all"), [(0.0, 1, 0.005), (2.0, 4, 0.02), (60.0, 10, 0.6), (3600.0, 10, 1.0)]
+)
 def test_who_waits_long_looks_seldom(site: Site, clock: Clock, passed: float, looks: int, in_all: float) -> None:
-    waiting._pause(site, waiting._ledger_mark(site), clock.now - passed, None)
-    assert len(clock.slept) in (looks, looks + 1) and sum(clock.slept) == pytest.approx(in_all, abs=0.1 * in_all + 0.005)
+    supervise._pause(site, supervise._ledger_mark(site), clock.now - passed, None)
+    assert len(clock.slept) in (looks, looks + 1) and sum(clock.slept) == pytest.approx(
+        in_all, abs=0.1 * in_all + 0.005
+    )
 
 
 def test_a_change_of_the_ledger_ends_the_pause(site: Site, clock: Clock) -> None:
     os.utime(site.settings.ledger, (1, 1))
-    seen = waiting._ledger_mark(site)
+    seen = supervise._ledger_mark(site)
     site.ledger.receive(Delivery("config-1", "key", "v1", "UPDATE", 1.0, "{}"))
-    waiting._pause(site, seen, clock.now - 3600, None)
+    supervise._pause(site, seen, clock.now - 3600, None)
     assert clock.slept == []
 
 
 def test_without_a_ledger_it_waits_all_the_same(tmp_path: Path, site: Site, clock: Clock) -> None:
     gone = Site(Settings(state=tmp_path / "none"), site.ledger)
-    waiting._pause(gone, waiting._ledger_mark(gone), clock.now - 60, None)
+    supervise._pause(gone, supervise._ledger_mark(gone), clock.now - 60, None)
     assert sum(clock.slept) == pytest.approx(0.6, abs=0.1)

@@ -2,7 +2,8 @@
 
 import pytest
 
-from os_update_agent.wording import amount, logged
+from os_update_agent.text.log_lines import logged
+from os_update_agent.text.phrases import amount
 
 
 @pytest.mark.parametrize(("count", "told"), [

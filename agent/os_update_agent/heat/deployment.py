@@ -1,4 +1,6 @@
-"""Turns what heat-config gives a hook on its standard input into a Deployment, or into a clear BadDeployment. Pure: no files, no clock."""
+"""Turns what heat-config gives a hook on its standard input into a Deployment, or into a clear BadDeployment. Pure: no
+files, no clock.
+"""
 
 import json
 import re
@@ -6,8 +8,8 @@ from dataclasses import replace
 from typing import Any, Callable, Dict, List, Mapping, Tuple
 from urllib.parse import urlsplit
 
-from os_update_agent.errors import BadDeployment
-from os_update_agent.model import Deployment, Output, SignalTarget
+from os_update_agent.model.deliveries import Deployment, Output, SignalTarget
+from os_update_agent.model.errors import BadDeployment
 
 _ACTIONS = ("CREATE", "UPDATE", "DELETE", "SUSPEND", "RESUME")
 _OWN = "deploy_"
@@ -33,8 +35,8 @@ def parse(text: str) -> Deployment:
 
     An input that is '', 'None', blank or null counts as unset (heat-config turns null into 'None').
 
-    Raises BadDeployment with one sentence that names the field. It carries what else could be understood, as ``deployment``,
-    whenever the signal target was, so that Heat need not wait for its timeout.
+    Raises BadDeployment with one sentence that names the field. It carries what else could be understood, as
+    ``deployment``, whenever the signal target was, so that Heat need not wait for its timeout.
     """
     faults: List[str] = []
     document = _document(text, faults)
@@ -65,14 +67,18 @@ def _document(text: str, faults: List[str]) -> _Document:
         place = f"{error.msg}, line {error.lineno}, column {error.colno}"
         raise BadDeployment(f"the deployment is not JSON ({place}); it must be a JSON object") from None
     except (ValueError, RecursionError):
-        raise BadDeployment("the deployment is nested too deeply or holds too long a number; it must be a JSON object") from None
+        raise BadDeployment(
+            "the deployment is nested too deeply or holds too long a number; it must be a JSON object"
+        ) from None
     if not isinstance(document, dict):
         raise BadDeployment(f"the deployment is {_kind(document)}; it must be a JSON object")
     return document
 
 
 def _inputs(items: Any, faults: List[str]) -> Dict[str, Any]:
-    """The inputs by name. A name that comes twice has no value that can be trusted, so it is left out and is a fault."""
+    """The inputs by name. A name that comes twice has no value that can be trusted, so it is left out and is a
+    fault.
+    """
     if not isinstance(items, list):
         found = "missing" if items is None else _kind(items)
         raise BadDeployment(f"inputs is {found}; it must be a list of maps with name and value")
@@ -105,7 +111,9 @@ def _signal(inputs: _Inputs) -> SignalTarget:
         resource_name=_address(inputs, "deploy_resource_name", needed=by_name),
     )
     if transport in _DEFAULT_VERBS:
-        return replace(target, verb=_verb(inputs, transport), secret={"url": _url(inputs, "deploy_signal_id", transport)})
+        return replace(
+            target, verb=_verb(inputs, transport), secret={"url": _url(inputs, "deploy_signal_id", transport)}
+        )
     if transport in _CREDENTIALS_NEEDED:
         return replace(target, secret=_credentials(inputs, transport))
     return target
@@ -212,7 +220,9 @@ def _own_inputs(_: _Document, inputs: _Inputs) -> Dict[str, Any]:
 
 
 def _map(document: _Document, name: str) -> Dict[str, Any]:
-    """A field that holds options: a map, or the YAML text of one. Only plain JSON values come out: a YAML date becomes text."""
+    """A field that holds options: a map, or the YAML text of one. Only plain JSON values come out: a YAML date becomes
+    text.
+    """
     value = document.get(name)
     if _is_unset(value):
         return {}
@@ -275,7 +285,14 @@ def _short(value: Any) -> str:
 
 
 def _kind(value: Any) -> str:
-    kinds: Dict[type, str] = {dict: "a map", list: "a list", str: "text", bool: "a boolean", int: "a number", float: "a number"}
+    kinds: Dict[type, str] = {
+        dict: "a map",
+        list: "a list",
+        str: "text",
+        bool: "a boolean",
+        int: "a number",
+        float: "a number",
+    }
     return kinds.get(type(value), "null")
 
 

@@ -1,4 +1,6 @@
-"""Is a delivery still the one that Heat waits for? Asked from what lies on the node, or from Heat by the node's own collector."""
+"""Is a delivery still the one that Heat waits for? Asked from what lies on the node, or from Heat by the node's own
+collector.
+"""
 
 import json
 import logging
@@ -9,13 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Iterator, Optional, Tuple
 
-from os_update_agent.errors import AgentError
-from os_update_agent.wording import logged
+from os_update_agent.model.errors import AgentError
+from os_update_agent.text.log_lines import logged
 
 log = logging.getLogger(__name__)
 
 COLLECT_SECONDS = 60.0
-# Of os-collect-config's collectors those that fetch what Heat lists for this server, and may be asked as often as one likes.
+# Of os-collect-config's collectors those that fetch what Heat lists for this server, and may be asked as often as one
+# likes.
 COLLECTORS = ("heat", "cfn", "request")
 _SECTION = re.compile(r"^\[(\w+)\]", re.MULTILINE)
 # What heat-config reads its deployments from (heat-agents: 55-heat-config, HEAT_SHELL_CONFIG).
@@ -24,7 +27,9 @@ HEAT_CONFIG = ("HEAT_SHELL_CONFIG", "/var/run/heat-config/heat-config")
 
 @dataclass(frozen=True)
 class Listed:
-    """One entry of the server metadata's list of deployments: what is needed to tell a current one from an overtaken one."""
+    """One entry of the server metadata's list of deployments: what is needed to tell a current one from an overtaken
+    one.
+    """
 
     id: str
     stack_id: str
@@ -39,7 +44,12 @@ def parse_list(deployments: Any) -> Tuple[Listed, ...]:
         try:
             inputs = {entry["name"]: entry.get("value") for entry in item["inputs"]}
             found.append(
-                Listed(str(item["id"]), str(inputs["deploy_stack_id"]), str(inputs["deploy_resource_name"]), str(item["creation_time"]))
+                Listed(
+                    str(item["id"]),
+                    str(inputs["deploy_stack_id"]),
+                    str(inputs["deploy_resource_name"]),
+                    str(item["creation_time"]),
+                )
             )
         except (KeyError, TypeError, AttributeError):
             continue
@@ -47,12 +57,16 @@ def parse_list(deployments: Any) -> Tuple[Listed, ...]:
 
 
 def overtaker(listed: Tuple[Listed, ...], config_id: str) -> Optional[str]:
-    """The config id of a newer deployment of the same resource; while Heat replaces a failed deployment it lists both."""
+    """The config id of a newer deployment of the same resource; while Heat replaces a failed deployment it lists
+    both.
+    """
     mine = next((entry for entry in listed if entry.id == config_id), None)
     if mine is None:
         return None
     address = (mine.stack_id, mine.resource_name)
-    newer = [entry for entry in listed if (entry.stack_id, entry.resource_name) == address and entry.created > mine.created]
+    newer = [
+        entry for entry in listed if (entry.stack_id, entry.resource_name) == address and entry.created > mine.created
+    ]
     return max(newer, key=lambda entry: entry.created).id if newer else None
 
 
@@ -62,7 +76,9 @@ def heat_config_file() -> Path:
 
 
 def overtaken_on_arrival(config_id: str) -> Optional[str]:
-    """Has heat-config, which has just called us, a newer deployment of the same resource in its list? Then its config id."""
+    """Has heat-config, which has just called us, a newer deployment of the same resource in its list? Then its config
+    id.
+    """
     try:
         return overtaker(parse_list(json.loads(heat_config_file().read_text(encoding="utf-8"))), config_id)
     except (OSError, ValueError):
@@ -70,9 +86,11 @@ def overtaken_on_arrival(config_id: str) -> Optional[str]:
 
 
 def is_current(config_id: str, stack_id: str, resource_name: str, collect_config: Path) -> Optional[bool]:
-    """Does Heat still wait for the delivery? False only where it lists another one for the same resource, None where it does not say.
+    """Does Heat still wait for the delivery? False only where it lists another one for the same resource, None where it
+    does not say.
 
-    Asks with os-collect-config --print, which writes no cache. A Zaqar queue is never asked: reading takes the message away.
+    Asks with os-collect-config --print, which writes no cache. A Zaqar queue is never asked: reading takes the message
+    away.
     """
     collectors = _collectors(collect_config)
     lists = list(_lists(_collected(collect_config, collectors))) if collectors else []
@@ -80,7 +98,9 @@ def is_current(config_id: str, stack_id: str, resource_name: str, collect_config
         return not any(overtaker(parse_list(deployments), config_id) for deployments in lists)
     others = [entry for deployments in lists for entry in parse_list(deployments)]
     # Where nothing at all is listed for the resource nobody waits, and nobody can be misled.
-    return False if any((entry.stack_id, entry.resource_name) == (stack_id, resource_name) for entry in others) else None
+    return (
+        False if any((entry.stack_id, entry.resource_name) == (stack_id, resource_name) for entry in others) else None
+    )
 
 
 def _collectors(collect_config: Path) -> Tuple[str, ...]:
@@ -93,11 +113,13 @@ def _collectors(collect_config: Path) -> Tuple[str, ...]:
 
 
 def _collected(collect_config: Path, collectors: Tuple[str, ...]) -> Any:
-    """What the collectors fetch. Only they are asked: of the others ec2 waits ten seconds for nothing, and local dies of some locales."""
+    """What the collectors fetch. Only they are asked: of the others ec2 waits ten seconds for nothing, and local dies
+    of some locales.
+    """
     import shutil  # late, as what starts processes: not every delivery comes here
     import tempfile
 
-    from os_update_agent.node.run import run_to_file
+    from os_update_agent.node.process import run_to_file
 
     beside = Path(sys.executable).with_name("os-collect-config")
     program = str(beside) if beside.exists() else shutil.which("os-collect-config")
@@ -107,7 +129,10 @@ def _collected(collect_config: Path, collectors: Tuple[str, ...]) -> Any:
     with tempfile.TemporaryFile() as output:
         try:
             run_to_file(
-                [program, "--print", "--config-file", str(collect_config), *collectors], output, timeout=COLLECT_SECONDS, errors=False
+                [program, "--print", "--config-file", str(collect_config), *collectors],
+                output,
+                timeout=COLLECT_SECONDS,
+                errors=False,
             )
             output.seek(0)
             return json.loads(output.read())

@@ -1,4 +1,6 @@
-"""Turns an Outcome into the JSON object that Heat accepts: complete, free of secrets, and always within Heat's bounds. Pure."""
+"""Turns an Outcome into the JSON object that Heat accepts: complete, free of secrets, and always within Heat's bounds.
+Pure.
+"""
 
 import json
 import math
@@ -6,10 +8,10 @@ import re
 from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Set
 from urllib.parse import quote, quote_plus
 
-from os_update_agent.model import Outcome, Output
+from os_update_agent.model.deliveries import Outcome, Output
 
-# All bounds are bytes of JSON text, quotes and escapes included. Heat refuses a body above 1 MiB, and puts error outputs into a column of
-# 64 KiB: a larger one is lost in a background thread, after the 200.
+# All bounds are bytes of JSON text, quotes and escapes included. Heat refuses a body above 1 MiB, and puts error
+# outputs into a column of 64 KiB: a larger one is lost in a background thread, after the 200.
 TEXT_LIMIT = 32 * 1024
 ERROR_LIMIT = 4 * 1024
 BODY_LIMIT = 256 * 1024
@@ -26,15 +28,19 @@ _Clean = Callable[[str], str]
 def encode(outcome: Outcome, declared: Sequence[Output], *, full_text: str = "", secrets: Iterable[str] = ()) -> str:
     """The body of the signal for ``outcome``, at most 256 KiB of ASCII.
 
-    ``declared`` are the SoftwareConfig's outputs: Heat keeps the old value of one that is not sent, so each is sent every time, and takes
-    the mere presence of an ``error_output`` as failure, so those are sent on failure only. ``full_text`` is the path on the node where a
-    text that must be cut can be read whole. Each of ``secrets`` is replaced by "***", however it is spelled.
+    ``declared`` are the SoftwareConfig's outputs: Heat keeps the old value of one that is not sent, so each is sent
+    every time, and takes the mere presence of an ``error_output`` as failure, so those are sent on failure only.
+    ``full_text`` is the path on the node where a text that must be cut can be read whole. Each of ``secrets`` is
+    replaced by "***", however it is spelled.
 
-    The text is what a plain json.dumps makes, so that heat-config-notify, which decodes and encodes it again, sends the same bytes.
+    The text is what a plain json.dumps makes, so that heat-config-notify, which decodes and encodes it again, sends the
+    same bytes.
     """
     clean = _cleaner(secrets)
     full_text = clean(full_text)
-    code = outcome.status_code if type(outcome.status_code) is int and abs(outcome.status_code) < _LARGEST_INTEGER else 1
+    code = (
+        outcome.status_code if type(outcome.status_code) is int and abs(outcome.status_code) < _LARGEST_INTEGER else 1
+    )
     stdout, stderr = clean(outcome.stdout), clean(outcome.stderr)
     body: Dict[str, Any] = {
         _STDOUT: _tail(stdout, TEXT_LIMIT, full_text),
@@ -43,13 +49,19 @@ def encode(outcome: Outcome, declared: Sequence[Output], *, full_text: str = "",
     }
     flagged = [output.name for output in declared if output.error_output and output.name not in _OWN_KEYS]
     plain = [output.name for output in declared if output.name not in (*flagged, *_OWN_KEYS)]
-    errors = {flagged[0]: _head(complaint(stderr) or f"The status code is {code}.", ERROR_LIMIT)} if code != 0 and flagged else {}
+    errors = (
+        {flagged[0]: _head(complaint(stderr) or f"The status code is {code}.", ERROR_LIMIT)}
+        if code != 0 and flagged
+        else {}
+    )
     values = {name: _plain(outcome.outputs.get(name, ""), clean) for name in plain}
     return _assembled(body, values, errors, full_text)
 
 
 def complaint(stderr: str) -> str:
-    """What an error output says, and Heat in the stack's status reason: not the log's end, which comes after an empty line."""
+    """What an error output says, and Heat in the stack's status reason: not the log's end, which comes after an empty
+    line.
+    """
     return stderr.strip().partition("\n\n")[0].strip()
 
 
@@ -66,7 +78,9 @@ def _assembled(body: Mapping[str, Any], values: Dict[str, Any], errors: Mapping[
 
 
 def _shared_out(values: Dict[str, Any], limit: int, full_text: str) -> Dict[str, Any]:
-    """The values, the largest of them shortened, so that all together fit: what a small one leaves over goes to the larger ones."""
+    """The values, the largest of them shortened, so that all together fit: what a small one leaves over goes to the
+    larger ones.
+    """
     shortened = dict(values)
     names = sorted(values, key=lambda name: _size(values[name]))
     for position, name in enumerate(names):
@@ -90,7 +104,9 @@ def _shortened(value: Any, limit: int, full_text: str) -> Any:
 
 
 def _with_fewer_items(value: Any, limit: int) -> Optional[Any]:
-    """The value with as many of its items as fit and the count of those that do not, None when that is no way to make it fit."""
+    """The value with as many of its items as fit and the count of those that do not, None when that is no way to make
+    it fit.
+    """
     if isinstance(value, list):
         items = value
 
@@ -111,7 +127,9 @@ def _with_fewer_items(value: Any, limit: int) -> Optional[Any]:
 
 
 def _largest(most: int, limit: int, build: Callable[[int], Any]) -> Optional[int]:
-    """The largest number up to ``most`` of which ``build`` makes something that fits into ``limit``; None when not even 0 does."""
+    """The largest number up to ``most`` of which ``build`` makes something that fits into ``limit``; None when not even
+    0 does.
+    """
     if _size(build(0)) > limit:
         return None
     low, high = 0, most
@@ -138,7 +156,9 @@ def _tail(text: str, limit: int, full_text: str) -> str:
 
 
 def _head(text: str, limit: int) -> str:
-    """The start of the text above a line that says how long it is, or the text itself when it fits; "" when there is no room."""
+    """The start of the text above a line that says how long it is, or the text itself when it fits; "" when there is no
+    room.
+    """
     if _fits(text, limit):
         return text
     mark = f"\n[cut: {len(text)} characters in all]"
@@ -162,7 +182,9 @@ def _size(value: Any) -> int:
 
 
 def _plain(value: Any, clean: _Clean, depth: int = 0) -> Any:
-    """The value in JSON's own types, its strings clean. What JSON has no type for becomes text; what is nested too deeply is left out."""
+    """The value in JSON's own types, its strings clean. What JSON has no type for becomes text; what is nested too
+    deeply is left out.
+    """
     if isinstance(value, str):
         return clean(value)
     if value is None or isinstance(value, bool):

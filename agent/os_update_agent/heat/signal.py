@@ -1,7 +1,8 @@
-"""Sends one signal to Heat, once, within a bounded time, and says what the answer means. Whether to try again is its caller's business.
+"""Sends one signal to Heat, once, within a bounded time, and says what the answer means. Whether to try again is its
+caller's business.
 
-Nothing here may show a secret: the URL of CFN_SIGNAL and TEMP_URL_SIGNAL is one, and the text of nearly every exception of requests and
-keystoneauth1 holds the URL. So reasons are made of class names and status codes only.
+Nothing here may show a secret: the URL of CFN_SIGNAL and TEMP_URL_SIGNAL is one, and the text of nearly every exception
+of requests and keystoneauth1 holds the URL. So reasons are made of class names and status codes only.
 """
 
 import contextlib
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Callable, Dict, List, Mapping, Optional, Union
 from urllib.parse import quote
 
-from os_update_agent.model import SignalTarget
+from os_update_agent.model.deliveries import SignalTarget
 
 DELIVERED, AGAIN, NEVER = "delivered", "again", "never"
 
@@ -27,7 +28,8 @@ _JSON = {"content-type": "application/json"}
 _WORTH_ANOTHER_TRY = (408, 409, 425, 429)
 _SHOWN_CHARACTERS = 40
 
-# They log URLs with signatures, tokens and bodies: at DEBUG, and urllib3 at WARNING too ("Failed to parse headers (url=...)").
+# They log URLs with signatures, tokens and bodies: at DEBUG, and urllib3 at WARNING too ("Failed to parse headers
+# (url=...)").
 _TALKATIVE = ("urllib3", "requests", "keystoneauth", "keystoneauth1", "zaqarclient")
 
 
@@ -52,12 +54,14 @@ class _Try:
     read: float
 
 
-def send(target: SignalTarget, body: str, *, ca_certificate: Optional[str] = None, connect: float = 10.0, read: float = 30.0) -> Answer:
+def send(
+    target: SignalTarget, body: str, *, ca_certificate: Optional[str] = None, connect: float = 10.0, read: float = 30.0
+) -> Answer:
     """Send ``body`` (JSON text) to ``target``, once: no retries, no redirects.
 
-    ``ca_certificate`` is the path of a PEM file that is trusted instead of the system's. ``connect`` and ``read`` are seconds; the whole
-    call returns within their sum and 10 s more, even when a server answers one byte at a time (the try may then still end in the
-    background, and may still deliver). Never raises for what a server or a network does.
+    ``ca_certificate`` is the path of a PEM file that is trusted instead of the system's. ``connect`` and ``read`` are
+    seconds; the whole call returns within their sum and 10 s more, even when a server answers one byte at a time (the
+    try may then still end in the background, and may still deliver). Never raises for what a server or a network does.
     """
     _silence_libraries()
     if target.transport == "NO_SIGNAL":
@@ -75,7 +79,9 @@ def send(target: SignalTarget, body: str, *, ca_certificate: Optional[str] = Non
 
 
 def get_ready(target: SignalTarget) -> None:
-    """Load what send() will need for the target: a tenth of a second that is better spent while there is nothing to do. Raises nothing."""
+    """Load what send() will need for the target: a tenth of a second that is better spent while there is nothing to do.
+    Raises nothing.
+    """
     with contextlib.suppress(Exception):
         if target.transport in _BY_TOKEN:
             import keystoneauth1.identity.v3
@@ -85,7 +91,9 @@ def get_ready(target: SignalTarget) -> None:
 
 
 def _silence_libraries() -> None:
-    """Keep the libraries' own messages from every log. Done at each send, because whoever sets up logging may do so at any time."""
+    """Keep the libraries' own messages from every log. Done at each send, because whoever sets up logging may do so at
+    any time.
+    """
     for name in (*_TALKATIVE, *logging.root.manager.loggerDict):
         if name.partition(".")[0] in _TALKATIVE:
             logging.getLogger(name).setLevel(logging.CRITICAL)
@@ -94,7 +102,8 @@ def _silence_libraries() -> None:
 def _bounded(one_try: Callable[[], Answer], limit: float) -> Answer:
     """The answer of the try, or "again" after ``limit`` seconds.
 
-    Socket timeouts start anew with every packet, so only another thread can hold the bound. It is a daemon: it delays no exit.
+    Socket timeouts start anew with every packet, so only another thread can hold the bound. It is a daemon: it delays
+    no exit.
     """
     answers: List[Answer] = []
 
@@ -127,9 +136,12 @@ def _by_url(target: SignalTarget, payload: bytes, attempt: _Try) -> Answer:
             settings = session.merge_environment_settings(url, {}, True, attempt.verify, None)
             verify = attempt.verify if settings["verify"] is None else settings["verify"]
             timeout = (attempt.connect, attempt.read)
-            # The adapter, because a session looks where a redirect leads and reads the whole body for it. No body is read here.
+            # The adapter, because a session looks where a redirect leads and reads the whole body for it. No body is
+            # read here.
             adapter = session.get_adapter(url)
-            with adapter.send(prepared, stream=True, timeout=timeout, verify=verify, proxies=settings["proxies"]) as response:
+            with adapter.send(
+                prepared, stream=True, timeout=timeout, verify=verify, proxies=settings["proxies"]
+            ) as response:
                 return _judged(response.status_code, target.transport)
     except requests.exceptions.SSLError:
         return Answer(AGAIN, _TLS)
@@ -203,7 +215,10 @@ def _with_token(target: SignalTarget, attempt: _Try, post: Callable[[Any, Mappin
         return Answer(NEVER, "python3-keystoneauth1 is not installed")
     secret = target.secret
     login = v3.Password(
-        auth_url=secret["auth_url"], user_id=secret["user_id"], password=secret["password"], project_id=secret["project_id"]
+        auth_url=secret["auth_url"],
+        user_id=secret["user_id"],
+        password=secret["password"],
+        project_id=secret["project_id"],
     )
     region = {"region_name": secret["region_name"]} if secret.get("region_name") else {}
     try:

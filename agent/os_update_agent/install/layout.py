@@ -1,6 +1,7 @@
 """What lies where on a node that has the agent: the hook, the directories, and what the chain around it needs. Pure.
 
-All paths are absolute and mean the node's own root; whoever puts the things there adds the directory that stands for it.
+All paths are absolute and mean the node's own root; whoever puts the things there adds the directory that stands for
+it.
 """
 
 import hashlib
@@ -14,7 +15,9 @@ RESUME = "10-os-update-agent-resume"
 
 @dataclass(frozen=True)
 class Directory:
-    """A directory of the agent. It stays when the agent goes: what it holds is the operator's, or the node's history."""
+    """A directory of the agent. It stays when the agent goes: what it holds is the operator's, or the node's
+    history.
+    """
 
     path: str
     mode: int = 0o755
@@ -22,8 +25,8 @@ class Directory:
 
 @dataclass(frozen=True)
 class File:
-    """A file with all its content. ``others_win``: when it is there already, whatever it holds, it stays. ``is_config``: what an
-    operator has changed in it stays; its text must be ``sealed``."""
+    """A file with all its content. ``others_win``: when it is there already, whatever it holds, it stays.
+    ``is_config``: what an operator has changed in it stays; its text must be ``sealed``."""
 
     path: str
     text: str
@@ -41,7 +44,10 @@ class Link:
 
 
 # The first line of a file that an operator may change; what follows it in one word.
-_SEAL = "# Written by os-update-agent install-hook, which renews it while it is unchanged and leaves it when it was edited: "
+_SEAL = (
+    "# Written by os-update-agent install-hook, which renews it while it is unchanged and leaves it when it was"
+    " edited: "
+)
 
 
 def sealed(text: str) -> str:
@@ -71,7 +77,8 @@ class Places:
 def layout(places: Places, programs: str, texts: Mapping[str, str]) -> Tuple[Item, ...]:
     """Everything, in the order in which it is put there: the hook comes last, because from then on deployments arrive.
 
-    ``programs`` is the directory of the agent's own programs; ``texts`` are the files that come with the package, by their names.
+    ``programs`` is the directory of the agent's own programs; ``texts`` are the files that come with the package, by
+    their names.
     """
     filled = {name: text.replace("@PROGRAMS@", programs) for name, text in texts.items()}
     units = tuple(_config(f"{places.units}/{name}", text) for name, text in sorted(filled.items()) if is_unit(name))
@@ -110,7 +117,10 @@ def _refresh(places: Places, filled: Mapping[str, str]) -> Tuple[Item, ...]:
 
 
 def _templates(places: Places, filled: Mapping[str, str]) -> Tuple[Item, ...]:
-    ours, chain = f"{places.templates}/etc/os-update-agent/agent.conf", f"{places.templates}/var/run/heat-config/heat-config"
+    ours, chain = (
+        f"{places.templates}/etc/os-update-agent/agent.conf",
+        f"{places.templates}/var/run/heat-config/heat-config",
+    )
     return (
         # The modes first: a template without its mode is rendered for everybody's eyes.
         File(f"{ours}.oac", filled["agent.conf.oac"]),

@@ -5,15 +5,17 @@ import os
 import stat
 from pathlib import Path
 
-from os_update_agent.errors import AgentError
 from os_update_agent.install.layout import Directory, File, Item, Link, is_edited
+from os_update_agent.model.errors import AgentError
 
 # What may stand at an item's place.
 MISSING, RIGHT, OTHER, EDITED = "missing", "right", "other", "edited"
 
 
 def standing(root: Path, item: Item) -> str:
-    """What is at the item's place: nothing, the item as it should be, an operator's version of it, or something else. Raises AgentError."""
+    """What is at the item's place: nothing, the item as it should be, an operator's version of it, or something else.
+    Raises AgentError.
+    """
     path = place(root, item)
     try:
         found = path.lstat()
@@ -38,7 +40,9 @@ def standing(root: Path, item: Item) -> str:
 
 
 def is_foreign(root: Path, item: Item) -> bool:
-    """Is what stands there of another kind than we ever put there: a file where a link of ours belongs, a directory, a link elsewhere?"""
+    """Is what stands there of another kind than we ever put there: a file where a link of ours belongs, a directory, a
+    link elsewhere?
+    """
     path = place(root, item)
     if isinstance(item, Link):
         return not path.is_symlink() or Path(os.readlink(path)).name != Path(item.target).name
@@ -81,7 +85,9 @@ def place(root: Path, item: Item) -> Path:
     path = root / item.path.lstrip("/")
     real_root, real = os.path.realpath(root), os.path.realpath(path.parent)
     if os.path.commonpath((real_root, real)) != real_root:
-        raise AgentError(f"{path.parent} leads to {real}, which is outside of {root}: run the command inside that root (chroot)")
+        raise AgentError(
+            f"{path.parent} leads to {real}, which is outside of {root}: run the command inside that root (chroot)"
+        )
     return path
 
 

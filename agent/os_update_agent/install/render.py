@@ -1,7 +1,9 @@
-"""agent.conf from Heat's metadata: what the template of os-apply-config runs, with the metadata as JSON on standard input.
+"""agent.conf from Heat's metadata: what the template of os-apply-config runs, with the metadata as JSON on standard
+input.
 
-A file that an operator has written stays. What the metadata hold is written as it is, also when it is wrong: then the next deployment
-fails with a sentence that names the section and the key, where a template that failed would stop every deployment of the node.
+A file that an operator has written stays. What the metadata hold is written as it is, also when it is wrong: then the
+next deployment fails with a sentence that names the section and the key, where a template that failed would stop every
+deployment of the node.
 """
 
 import json
@@ -55,7 +57,10 @@ def _metadata(given: bytes) -> Mapping[str, Any]:
     try:
         metadata = json.loads(given.decode())
     except UnicodeDecodeError as error:
-        sys.exit(f"{COMPLAINT} are not UTF-8: the byte 0x{given[error.start]:02x} at offset {error.start} must be part of a character")
+        sys.exit(
+            f"{COMPLAINT} are not UTF-8: the byte 0x{given[error.start]:02x} at offset {error.start} must be part of a"
+            " character"
+        )
     except json.JSONDecodeError as error:
         sys.exit(f"{COMPLAINT} are no JSON: {error}")
     if not isinstance(metadata, dict):

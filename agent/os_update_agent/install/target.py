@@ -1,7 +1,8 @@
-"""Makes a node one that heat-config can update: os-update-agent install-hook, by hand or in the install step of the element.
+"""Makes a node one that heat-config can update: os-update-agent install-hook, by hand or in the install step of the
+element.
 
-Nothing of an operator's is overwritten: a file where a link of ours belongs is an error that names it, agent.conf is never touched, and
-what is configuration is left once it was edited.
+Nothing of an operator's is overwritten: a file where a link of ours belongs is an error that names it, agent.conf is
+never touched, and what is configuration is left once it was edited.
 """
 
 import shutil
@@ -10,15 +11,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Callable, Mapping, Sequence, Tuple
 
-from os_update_agent.errors import AgentError, UsageError
 from os_update_agent.install import place
 from os_update_agent.install.layout import HOOK, Directory, File, Item, Places, is_unit, layout
-from os_update_agent.node.detach import SYSTEMD
-from os_update_agent.node.run import run
+from os_update_agent.model.errors import AgentError, UsageError
+from os_update_agent.node.process import run
+from os_update_agent.node.transient_unit import SYSTEMD
 
 FILES = Path(__file__).parent / "files"
-UNITS = Path(__file__).parents[1] / "units"
-SAMPLE = Path(__file__).parents[1] / "agent.conf.sample"
+UNITS = Path(__file__).parent / "units"
+SAMPLE = Path(__file__).parents[1] / "config/agent.conf.sample"
 HOST = Path("/")
 # What means something else in a unit file or a shell script.
 _SPECIAL = set(" \t\n\"'\\$%`;&|<>()*?[]#~")
@@ -41,12 +42,14 @@ class Target:
 
     def has(self, unit: str) -> bool:
         """Is the unit there?"""
-        return any(place.standing(self.root, item) != place.MISSING for item in self.items if item.path.endswith(f"/{unit}"))
+        return any(
+            place.standing(self.root, item) != place.MISSING for item in self.items if item.path.endswith(f"/{unit}")
+        )
 
 
 def target(root: Path, made: Mapping[str, str], *, hooks: str = "", refresh: str = "", templates: str = "") -> Target:
-    """The target that the command line names; an empty directory is the usual one. ``made`` are texts that are made from the
-    command line, by their names. Raises UsageError."""
+    """The target that the command line names; an empty directory is the usual one. ``made`` are texts that are made
+    from the command line, by their names. Raises UsageError."""
     if not root.is_absolute() or not root.is_dir():
         raise UsageError(f"--root is {str(root)!r}; it must be the absolute path of a directory")
     root = root.resolve()
@@ -64,12 +67,14 @@ def target(root: Path, made: Mapping[str, str], *, hooks: str = "", refresh: str
 
 
 def install(target: Target, say: Say, *, dry_run: bool = False) -> None:
-    """Put everything at its place, switch the services on, and say what was done. Raises AgentError before anything is changed
-    when something foreign is in the way."""
+    """Put everything at its place, switch the services on, and say what was done. Raises AgentError before anything is
+    changed when something foreign is in the way."""
     found = [(item, place.standing(target.root, item)) for item in target.items]
     foreign = [item.path for item, standing in found if standing == place.OTHER and place.is_foreign(target.root, item)]
     if foreign:
-        raise AgentError(f"{', '.join(foreign)}: something else is there already; move it away and run the command again")
+        raise AgentError(
+            f"{', '.join(foreign)}: something else is there already; move it away and run the command again"
+        )
     for item, standing in found:
         if standing == place.RIGHT:
             say(f"as it should be: {item.path}")
@@ -120,7 +125,13 @@ def _switch(target: Target, verb: str, say: Say, dry_run: bool) -> None:
         if target.root == HOST and SYSTEMD.is_dir():
             run(["systemctl", "daemon-reload"])
             # A service is for the next boot; a timer counts from now on.
-            run(["systemctl", "start" if verb == "enable" else "stop", *(unit for unit in units if unit.endswith(".timer"))])
+            run(
+                [
+                    "systemctl",
+                    "start" if verb == "enable" else "stop",
+                    *(unit for unit in units if unit.endswith(".timer")),
+                ]
+            )
     say(f"{verb}d: {names}")
 
 
@@ -131,14 +142,19 @@ def _usual(root: Path, new: str, old: str) -> str:
 
 
 def _programs(root: Path) -> str:
-    """The directory of our own programs, as a node with this root sees it. Raises UsageError when they are not there."""
+    """The directory of our own programs, as a node with this root sees it. Raises UsageError when they are not
+    there.
+    """
     own = Path(sys.executable).absolute().parent
     inside = Path("/", own.relative_to(root)) if own.is_relative_to(root) else own
     if not (root / str(inside).lstrip("/") / HOOK).exists():
         raise UsageError(
             f"there is no {inside / HOOK} in {root}: install the agent with pip into a virtual environment there, "
-            f"and run the os-update-agent of that environment"
+            "and run the os-update-agent of that environment"
         )
     if _SPECIAL & set(str(inside)):
-        raise UsageError(f"the agent lies in {str(inside)!r}: systemd and shells would misread that path; install it at a plainer one")
+        raise UsageError(
+            f"the agent lies in {str(inside)!r}: systemd and shells would misread that path; install it at a"
+            " plainer one"
+        )
     return str(inside)

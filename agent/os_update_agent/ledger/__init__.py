@@ -1,4 +1,6 @@
-"""The only memory: deliveries, runs, package states, kept files and owed signals, in one SQLite file that is durable at each commit."""
+"""The only memory: deliveries, runs, package states, kept files and owed signals, in one SQLite file that is durable at
+each commit.
+"""
 
 from os_update_agent.ledger.archive import ArchiveEntries
 from os_update_agent.ledger.database import SCHEMA, peek

@@ -4,7 +4,7 @@ import dataclasses
 from typing import Dict, Iterable
 
 from os_update_agent.ledger.database import Database
-from os_update_agent.model import ArchiveEntry, Identity
+from os_update_agent.model.packages import ArchiveEntry, Identity
 
 
 class ArchiveEntries(Database):
@@ -24,4 +24,6 @@ class ArchiveEntries(Database):
 
     def drop_archive_entries(self, entries: Iterable[ArchiveEntry]) -> None:
         with self._transaction() as db:
-            db.executemany("DELETE FROM archive WHERE name = ? AND arch = ? AND version = ?", [entry.identity for entry in entries])
+            db.executemany(
+                "DELETE FROM archive WHERE name = ? AND arch = ? AND version = ?", [entry.identity for entry in entries]
+            )

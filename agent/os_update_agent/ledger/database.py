@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Iterator, List, Optional, Tuple
 
-from os_update_agent.errors import LedgerError
 from os_update_agent.ledger import reserve
+from os_update_agent.model.errors import LedgerError
 
 # 1: the first published schema.
 SCHEMA = 1
@@ -21,19 +21,21 @@ CREATE TABLE states (id INTEGER PRIMARY KEY, digest TEXT NOT NULL, backend TEXT 
                      base INTEGER, depth INTEGER NOT NULL, body BLOB NOT NULL);
 CREATE INDEX states_digest ON states (digest);
 CREATE TABLE histories (key TEXT PRIMARY KEY, current TEXT, first_state INTEGER);
-CREATE TABLE records (key TEXT NOT NULL, value TEXT NOT NULL, state INTEGER, tried REAL NOT NULL, reached REAL, run INTEGER,
-                      reached_run INTEGER, turn INTEGER, PRIMARY KEY (key, value)) WITHOUT ROWID;
+CREATE TABLE records (key TEXT NOT NULL, value TEXT NOT NULL, state INTEGER, tried REAL NOT NULL, reached REAL,
+                      run INTEGER, reached_run INTEGER, turn INTEGER, PRIMARY KEY (key, value)) WITHOUT ROWID;
 CREATE TABLE runs (id INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL, config_id TEXT NOT NULL, finished REAL,
                    document TEXT NOT NULL);
 CREATE INDEX runs_open ON runs (finished) WHERE finished IS NULL;
 CREATE TABLE deliveries (turn INTEGER PRIMARY KEY AUTOINCREMENT, config_id TEXT NOT NULL UNIQUE, key TEXT NOT NULL,
-                         value TEXT NOT NULL, action TEXT NOT NULL, received REAL NOT NULL, policy TEXT NOT NULL, restore INTEGER,
-                         started REAL, finished REAL, run INTEGER, body TEXT, address TEXT, request TEXT);
+                         value TEXT NOT NULL, action TEXT NOT NULL, received REAL NOT NULL, policy TEXT NOT NULL,
+                         restore INTEGER, started REAL, finished REAL, run INTEGER, body TEXT, address TEXT,
+                         request TEXT);
 CREATE INDEX deliveries_open ON deliveries (turn) WHERE finished IS NULL;
-CREATE TABLE outbox (config_id TEXT PRIMARY KEY, address TEXT NOT NULL, target TEXT, body TEXT NOT NULL, standing TEXT NOT NULL,
-                     tries INTEGER NOT NULL, updated REAL NOT NULL, last_answer TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE archive (name TEXT NOT NULL, arch TEXT NOT NULL, version TEXT NOT NULL, file TEXT NOT NULL, sha256 TEXT NOT NULL,
-                      size INTEGER NOT NULL, installed_kb INTEGER NOT NULL, origin TEXT NOT NULL,
+CREATE TABLE outbox (config_id TEXT PRIMARY KEY, address TEXT NOT NULL, target TEXT, body TEXT NOT NULL,
+                     standing TEXT NOT NULL, tries INTEGER NOT NULL, updated REAL NOT NULL,
+                     last_answer TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE archive (name TEXT NOT NULL, arch TEXT NOT NULL, version TEXT NOT NULL, file TEXT NOT NULL,
+                      sha256 TEXT NOT NULL, size INTEGER NOT NULL, installed_kb INTEGER NOT NULL, origin TEXT NOT NULL,
                       PRIMARY KEY (name, arch, version)) WITHOUT ROWID;
 """
 
@@ -51,22 +53,30 @@ class Database:
             if not path.exists():
                 reserve.drop(path.parent)
             elif reserve.is_kept(path.parent) and not path.stat().st_size:
-                # SQLite would take it for a new one. In this order: who has just made one keeps a reserve when it is made.
-                raise LedgerError(f"the ledger {path} is empty, and was in use before: put its content back, or {self._afresh}")
+                # SQLite would take it for a new one. In this order: who has just made one keeps a reserve when it is
+                # made.
+                raise LedgerError(
+                    f"the ledger {path} is empty, and was in use before: put its content back, or {self._afresh}"
+                )
             if not _is_writable(path, reading):
                 # A disk that went bad was mounted anew: what is recorded can still be told.
-                self._db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_SECONDS, isolation_level=None)
+                self._db = sqlite3.connect(
+                    f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_SECONDS, isolation_level=None
+                )
             else:
                 self._db = sqlite3.connect(str(path), timeout=BUSY_SECONDS, isolation_level=None)
-                # TRUNCATE with secure_delete: what is wiped (signal secrets) is gone from the file and from its journal.
-                self._db.executescript("PRAGMA journal_mode=TRUNCATE; PRAGMA synchronous=FULL; PRAGMA secure_delete=ON;")
+                # TRUNCATE with secure_delete: what is wiped (signal secrets) is gone from the file and from its
+                # journal.
+                self._db.executescript(
+                    "PRAGMA journal_mode=TRUNCATE; PRAGMA synchronous=FULL; PRAGMA secure_delete=ON;"
+                )
             self._prepare()
 
     @property
     def _afresh(self) -> str:
         return (
-            f"move the whole directory {self.path.parent} away to start a new history, which touches no installed package; "
-            "were the ledger moved alone, the kept package files would be nobody's, and pruned"
+            f"move the whole directory {self.path.parent} away to start a new history, which touches no installed"
+            " package; were the ledger moved alone, the kept package files would be nobody's, and pruned"
         )
 
     def _prepare(self) -> None:
@@ -85,7 +95,9 @@ class Database:
                 self._db.execute(f"PRAGMA user_version={SCHEMA}")
 
     def keep_reserve(self) -> None:
-        """Keep room on the disk for what a run has yet to write. Raises nothing: without it only a full disk is worse."""
+        """Keep room on the disk for what a run has yet to write. Raises nothing: without it only a full disk is
+        worse.
+        """
         reserve.keep(self.path.parent)
 
     def close(self) -> None:
@@ -124,7 +136,9 @@ class Database:
 
 
 def _is_writable(path: Path, reading: bool) -> bool:
-    """Can the file, which is there from now on, be written? Raises OSError where not, unless it is only for ``reading``."""
+    """Can the file, which is there from now on, be written? Raises OSError where not, unless it is only for
+    ``reading``.
+    """
     try:
         # Made before SQLite opens it, so that the file never had a wider mode.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
@@ -136,7 +150,8 @@ def _is_writable(path: Path, reading: bool) -> bool:
 
 
 def peek(path: Path, column: str) -> Tuple[str, ...]:
-    """The values ("value") or the keys ("key") that a ledger knows, the latest first, without making, changing or waiting for anything.
+    """The values ("value") or the keys ("key") that a ledger knows, the latest first, without making, changing or
+    waiting for anything.
 
     Nothing where there is no ledger, or none that can be read.
     """

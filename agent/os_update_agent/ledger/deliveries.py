@@ -6,10 +6,13 @@ import sqlite3
 from typing import Any, Dict, FrozenSet, Optional, Sequence, Tuple
 
 from os_update_agent.ledger.database import Database
-from os_update_agent.model import Delivery, Output, OwedSignal, Request, SignalTarget
+from os_update_agent.model.deliveries import Delivery, Output, OwedSignal, Request, SignalTarget
 
 _DELIVERY = "config_id, key, value, action, received, policy, restore, started, finished, run, body, request"
-_OVERTAKEN = "SELECT 1 FROM deliveries AS mine JOIN deliveries AS other USING (address) WHERE mine.config_id = ? AND other.turn > mine.turn"
+_OVERTAKEN = (
+    "SELECT 1 FROM deliveries AS mine JOIN deliveries AS other USING (address) WHERE mine.config_id = ? AND other.turn"
+    " > mine.turn"
+)
 
 
 class Deliveries(Database):
@@ -18,9 +21,10 @@ class Deliveries(Database):
     def receive(self, delivery: Delivery) -> Delivery:
         """Write a delivery down before anything is done for it; one that is there already stays as it is.
 
-        Whom to answer goes with it, so that a crash cannot lose it; finish() wipes these secrets. A signal is addressed by resource
-        name (heat: ResourceController.signal), so with a new delivery an older result that Heat has not taken under the same name is
-        superseded: it would finish this one, whether we send it or, where it was refused, an operator does by hand.
+        Whom to answer goes with it, so that a crash cannot lose it; finish() wipes these secrets. A signal is addressed
+        by resource name (heat: ResourceController.signal), so with a new delivery an older result that Heat has not
+        taken under the same name is superseded: it would finish this one, whether we send it or, where it was refused,
+        an operator does by hand.
         """
         with self._transaction() as db:
             self._receive(db, delivery)
@@ -38,8 +42,8 @@ class Deliveries(Database):
         request = None if delivery.request is None else json.dumps(_request_as_json(delivery.request))
         address = None if delivery.request is None else _address(delivery.request.signal)
         is_new = db.execute(
-            "INSERT OR IGNORE INTO deliveries (config_id, key, value, action, received, policy, restore, address, request)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT OR IGNORE INTO deliveries (config_id, key, value, action, received, policy, restore, address,"
+            " request) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 *(delivery.config_id, delivery.key, delivery.value, delivery.action, delivery.received),
                 *(json.dumps(delivery.policy), delivery.restore, address, request),
@@ -68,8 +72,8 @@ class Deliveries(Database):
         Deliveries whose id begins with ``besides`` do not count.
         """
         row = self._row(
-            "SELECT policy FROM deliveries WHERE key = ? AND policy != '{}' AND (? = '' OR substr(config_id, 1, length(?)) != ?)"
-            " ORDER BY turn DESC LIMIT 1",
+            "SELECT policy FROM deliveries WHERE key = ? AND policy != '{}' AND (? = '' OR substr(config_id, 1,"
+            " length(?)) != ?) ORDER BY turn DESC LIMIT 1",
             *(key, besides, besides, besides),
         )
         return json.loads(row[0]) if row else None
@@ -79,7 +83,8 @@ class Deliveries(Database):
         with self._transaction() as db:
             return bool(
                 db.execute(
-                    "UPDATE deliveries SET started = coalesce(started, ?) WHERE config_id = ? AND finished IS NULL", (now, config_id)
+                    "UPDATE deliveries SET started = coalesce(started, ?) WHERE config_id = ? AND finished IS NULL",
+                    (now, config_id),
                 ).rowcount
             )
 
@@ -87,7 +92,9 @@ class Deliveries(Database):
         """Has a newer delivery under the same resource name come?"""
         return bool(self._rows(_OVERTAKEN, config_id))
 
-    def finish(self, config_id: str, body: str, target: Optional[SignalTarget], now: float, *, unless_started: bool = False) -> bool:
+    def finish(
+        self, config_id: str, body: str, target: Optional[SignalTarget], now: float, *, unless_started: bool = False
+    ) -> bool:
         """The answer of a delivery, and with ``target`` the duty to send it: both or neither. The first answer stays.
 
         ``unless_started``: only where no worker has taken it up. Returns whether this is the answer now.
@@ -98,7 +105,14 @@ class Deliveries(Database):
             return self._finish(db, config_id, body, target, now, unless_started=unless_started)
 
     def _finish(
-        self, db: sqlite3.Connection, config_id: str, body: str, target: Optional[SignalTarget], now: float, *, unless_started: bool
+        self,
+        db: sqlite3.Connection,
+        config_id: str,
+        body: str,
+        target: Optional[SignalTarget],
+        now: float,
+        *,
+        unless_started: bool,
     ) -> bool:
         changed = db.execute(
             "UPDATE deliveries SET finished = ?, body = ?, request = NULL WHERE config_id = ? AND finished IS NULL"
@@ -109,16 +123,18 @@ class Deliveries(Database):
             newer = db.execute(_OVERTAKEN, (config_id,)).fetchone()
             secret = None if newer else json.dumps(target.as_json())
             db.execute(
-                "INSERT OR REPLACE INTO outbox (config_id, address, target, body, standing, tries, updated, last_answer)"
-                " VALUES (?, ?, ?, ?, ?, 0, ?, '')",
+                "INSERT OR REPLACE INTO outbox (config_id, address, target, body, standing, tries, updated,"
+                " last_answer) VALUES (?, ?, ?, ?, ?, 0, ?, '')",
                 (config_id, _address(target) or "", secret, body, "superseded" if newer else "owed", now),
             )
         return bool(changed)
 
     def settle(self, config_id: str, standing: str, answer: str, now: float) -> None:
-        """Note one try: "owed" keeps the target, every other standing ("delivered", "refused", "superseded") wipes its secrets.
+        """Note one try: "owed" keeps the target, every other standing ("delivered", "refused", "superseded") wipes its
+        secrets.
 
-        What is no longer owed stays as it is: somebody else may have sent or superseded it while this try was on its way.
+        What is no longer owed stays as it is: somebody else may have sent or superseded it while this try was on its
+        way.
         """
         with self._transaction() as db:
             db.execute(
@@ -131,7 +147,9 @@ class Deliveries(Database):
         return tuple(signal for signal in self.signals() if signal.standing == "owed")
 
     def superseded(self) -> FrozenSet[str]:
-        """The deliveries whose result a newer one has overtaken. Their bodies stay unread: each delivery asks, and there may be many."""
+        """The deliveries whose result a newer one has overtaken. Their bodies stay unread: each delivery asks, and
+        there may be many.
+        """
         return frozenset(row[0] for row in self._rows("SELECT config_id FROM outbox WHERE standing = 'superseded'"))
 
     def signals(self, config_id: Optional[str] = None) -> Tuple[OwedSignal, ...]:
@@ -166,10 +184,23 @@ def _as_request(text: Optional[str]) -> Optional[Request]:
 def _as_delivery(row: Sequence[Any]) -> Delivery:
     config_id, key, value, action, received, policy, restore, started, finished, run, body, request = row
     return Delivery(
-        config_id, key, value, action, received, json.loads(policy), restore, started, finished, run, body, _as_request(request)
+        config_id,
+        key,
+        value,
+        action,
+        received,
+        json.loads(policy),
+        restore,
+        started,
+        finished,
+        run,
+        body,
+        _as_request(request),
     )
 
 
-def _as_signal(config_id: str, body: str, standing: str, tries: int, updated: float, target: Optional[str], answer: str) -> OwedSignal:
+def _as_signal(
+    config_id: str, body: str, standing: str, tries: int, updated: float, target: Optional[str], answer: str
+) -> OwedSignal:
     where = SignalTarget.from_json(json.loads(target)) if target else None
     return OwedSignal(config_id, body, standing, tries, updated, where, answer)

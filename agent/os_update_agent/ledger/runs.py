@@ -6,16 +6,21 @@ from dataclasses import replace
 from typing import Optional, Tuple
 
 from os_update_agent.ledger.database import Database
-from os_update_agent.model import HeldBack, Run
+from os_update_agent.model.packages import HeldBack
+from os_update_agent.model.runs import Run
 
 
 class Runs(Database):
     """The table of runs."""
 
     def open_run(self, run: Run) -> Run:
-        """Begin a run: gives it its number, and to its delivery the run. A run that leads to a value makes it known as tried."""
+        """Begin a run: gives it its number, and to its delivery the run. A run that leads to a value makes it known as
+        tried.
+        """
         with self._transaction() as db:
-            cursor = db.execute("INSERT INTO runs (key, config_id, document) VALUES (?, ?, '{}')", (run.key, run.config_id))
+            cursor = db.execute(
+                "INSERT INTO runs (key, config_id, document) VALUES (?, ?, '{}')", (run.key, run.config_id)
+            )
             assert cursor.lastrowid is not None
             run = replace(run, id=cursor.lastrowid)
             self._write_run(run)
@@ -30,7 +35,9 @@ class Runs(Database):
         return run
 
     def begin_change(self, run: Run) -> None:
-        """Write ahead that packages change from now on: the run says so, and the key stands at no value until a run's end says which."""
+        """Write ahead that packages change from now on: the run says so, and the key stands at no value until a run's
+        end says which.
+        """
         with self._transaction() as db:
             self._write_run(run)
             db.execute("UPDATE histories SET current = NULL WHERE key = ?", (run.key,))
@@ -50,18 +57,32 @@ class Runs(Database):
 
     def runs(self, key: Optional[str] = None, limit: int = -1) -> Tuple[Run, ...]:
         """Runs, the newest first."""
-        rows = self._rows("SELECT id, document FROM runs WHERE ? IS NULL OR key = ? ORDER BY id DESC LIMIT ?", key, key, limit)
+        rows = self._rows(
+            "SELECT id, document FROM runs WHERE ? IS NULL OR key = ? ORDER BY id DESC LIMIT ?", key, key, limit
+        )
         return tuple(_as_run(*row) for row in rows)
 
     def open_runs(self) -> Tuple[Run, ...]:
-        return tuple(_as_run(*row) for row in self._rows("SELECT id, document FROM runs WHERE finished IS NULL ORDER BY id"))
+        return tuple(
+            _as_run(*row) for row in self._rows("SELECT id, document FROM runs WHERE finished IS NULL ORDER BY id")
+        )
 
 
 def _as_run(number: int, document: str) -> Run:
     known = {field.name for field in dataclasses.fields(Run)}
     data = {name: value for name, value in json.loads(document).items() if name in known}
     data["held_back"] = tuple(HeldBack(**item) for item in data.get("held_back", ()))
-    names = ("not_restorable", "repacked", "removes_foreign", "notes", "complaints", "were_active", "rebooted", "restarted", "restart_last")
+    names = (
+        "not_restorable",
+        "repacked",
+        "removes_foreign",
+        "notes",
+        "complaints",
+        "were_active",
+        "rebooted",
+        "restarted",
+        "restart_last",
+    )
     for name in names:
         data[name] = tuple(data.get(name, ()))
     return Run(id=number, **data)

@@ -4,9 +4,9 @@ import zlib
 from pathlib import Path
 from typing import Any, FrozenSet, List, Optional, Set, Tuple
 
-from os_update_agent.errors import LedgerError
 from os_update_agent.ledger.database import Database
-from os_update_agent.model import PackageState
+from os_update_agent.model.errors import LedgerError
+from os_update_agent.model.packages import PackageState
 
 FULL_EVERY = 32
 _GONE, _COME = "-", "+"
@@ -42,7 +42,8 @@ class States(Database):
             base, depth, content = None, 0, _delta(frozenset(), lines)
         body = zlib.compress("\n".join(content).encode(), 6)
         cursor = self._db.execute(
-            "INSERT INTO states (digest, backend, native, install_only, base, depth, body) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO states (digest, backend, native, install_only, base, depth, body) VALUES (?, ?, ?, ?, ?,"
+            " ?, ?)",
             (state.digest, state.backend, state.native, " ".join(sorted(state.install_only)), base, depth, body),
         )
         assert cursor.lastrowid is not None

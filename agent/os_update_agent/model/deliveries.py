@@ -1,4 +1,6 @@
-"""What Heat asks and what it is told: a deployment as it comes, the delivery as it is written down, the result on its way."""
+"""What Heat asks and what it is told: a deployment as it comes, the delivery as it is written down, the result on its
+way.
+"""
 
 from dataclasses import dataclass, field
 from typing import Any, Dict, Mapping, Optional, Tuple
@@ -83,8 +85,8 @@ class Request:
 class Delivery:
     """One config id: what Heat, or an operator, asked, and the stored answer once there is one.
 
-    ``policy`` is as Policy.as_json() made it; ``restore`` is a state that was asked for by hand whatever the table says.
-    ``started`` is when a worker took it up; ``request`` is gone when it is answered.
+    ``policy`` is as Policy.as_json() made it; ``restore`` is a state that was asked for by hand whatever the table
+    says. ``started`` is when a worker took it up; ``request`` is gone when it is answered.
     """
 
     config_id: str

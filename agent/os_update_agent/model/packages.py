@@ -69,8 +69,8 @@ def as_package(line: str) -> Package:
 
 
 class Offer(NamedTuple):
-    """What a repository says of a package: the bytes of its file, the KiB that it takes once installed (None: it does not say), and the
-    sha256 of its file ("": it says another checksum, or none)."""
+    """What a repository says of a package: the bytes of its file, the KiB that it takes once installed (None: it does
+    not say), and the sha256 of its file ("": it says another checksum, or none)."""
 
     size: int
     installed_kb: Optional[int] = None
@@ -102,7 +102,9 @@ class PackageState:
         return hashlib.sha256("\n".join(self.lines).encode()).hexdigest()
 
     @classmethod
-    def of_lines(cls, backend: str, native: str, lines: Iterable[str], install_only: Iterable[str] = ()) -> "PackageState":
+    def of_lines(
+        cls, backend: str, native: str, lines: Iterable[str], install_only: Iterable[str] = ()
+    ) -> "PackageState":
         """The state with these lines. Raises TypeError where a line is none."""
         ordered = tuple(sorted(lines))
         state = cls(backend, native, tuple(map(as_package, ordered)), frozenset(install_only))
@@ -119,7 +121,9 @@ class PackageState:
         return found
 
     def slot(self, package: Package) -> Slot:
-        """(name, "") for the native or neutral package of a name, (name, arch) for a foreign one; install-only versions stand alone."""
+        """(name, "") for the native or neutral package of a name, (name, arch) for a foreign one; install-only versions
+        stand alone.
+        """
         neutral = package.arch == self.native or package.arch in NEUTRAL_ARCHES
         place = "" if neutral else package.arch
         return package.name, f"{place}={package.version}" if package.name in self.install_only else place
@@ -200,7 +204,9 @@ def with_rows(state: PackageState, changes: Tuple[Change, ...]) -> PackageState:
 
 @dataclass(frozen=True)
 class Selection:
-    """Which updates are asked for: globs that include, globs that exclude (exclusion wins), security only, removals or none."""
+    """Which updates are asked for: globs that include, globs that exclude (exclusion wins), security only, removals or
+    none.
+    """
 
     packages: Tuple[str, ...] = ()
     exclude: Tuple[str, ...] = ()
@@ -214,10 +220,11 @@ class Selection:
 
 @dataclass(frozen=True)
 class Transaction:
-    """One call of the package manager: the files that it installs, the packages that it removes, what is cleaned up behind it.
+    """One call of the package manager: the files that it installs, the packages that it removes, what is cleaned up
+    behind it.
 
-    ``torn`` are those of ``install`` that an interruption has left half-installed: they are unpacked again before anything else.
-    ``mends``: it starts from where an interruption has left packages that wait for others.
+    ``torn`` are those of ``install`` that an interruption has left half-installed: they are unpacked again before
+    anything else. ``mends``: it starts from where an interruption has left packages that wait for others.
     """
 
     install: Tuple[Package, ...] = ()
@@ -232,7 +239,9 @@ class Transaction:
 
 @dataclass(frozen=True)
 class ArchiveEntry:
-    """A package file that the agent keeps; ``origin`` is "repository" or "repack" (rebuilt from the installed files)."""
+    """A package file that the agent keeps; ``origin`` is "repository" or "repack" (rebuilt from the installed
+    files).
+    """
 
     file: str
     name: str

@@ -10,8 +10,8 @@ from os_update_agent.model.packages import HeldBack
 class Record:
     """What the ledger holds under one value: was it reached, and with which state.
 
-    ``run`` is the last that tried it, ``reached_run`` the last that reached it (None for a baseline). Times are for people only:
-    a node's clock may step.
+    ``run`` is the last that tried it, ``reached_run`` the last that reached it (None for a baseline). Times are for
+    people only: a node's clock may step.
     """
 
     value: str
@@ -28,9 +28,11 @@ class Record:
 
 @dataclass(frozen=True)
 class History:
-    """All that is known under one key. ``current`` is the reached value that the node stands at, None where a run left it elsewhere.
+    """All that is known under one key. ``current`` is the reached value that the node stands at, None where a run left
+    it elsewhere.
 
-    ``first_state`` is the state before the first update, for a key whose first value was never told (a template with actions [UPDATE]).
+    ``first_state`` is the state before the first update, for a key whose first value was never told (a template with
+    actions [UPDATE]).
     """
 
     key: str
@@ -50,13 +52,15 @@ class History:
 class Run:
     """One attempt to bring the node to a value: everything that its next step, perhaps after a crash, has to know.
 
-    ``before``, ``target``, ``after`` and ``restored_from`` are states in the ledger; ``reached_before`` is when the value was reached
-    last. ``begun`` is set before a transaction starts; ``left`` and ``returned`` tell whether pre-update.d was begun and
-    post-update.d has ended well; ``undone`` is None until an undo was tried. ``were_active`` are the services that were found running.
+    ``before``, ``target``, ``after`` and ``restored_from`` are states in the ledger; ``reached_before`` is when the
+    value was reached last. ``begun`` is set before a transaction starts; ``left`` and ``returned`` tell whether
+    pre-update.d was begun and post-update.d has ended well; ``undone`` is None until an undo was tried. ``were_active``
+    are the services that were found running.
 
-    ``boot_id`` is the boot in which the run began, ``reboot_from`` the one that a reboot is to end, asked for ``reboots_asked`` times;
-    ``rebooted`` holds the directions ("forth", "back") in which that has happened. ``restarted`` are the services that were restarted
-    because their code was replaced, ``restart_last`` those that wait until everybody is done.
+    ``boot_id`` is the boot in which the run began, ``reboot_from`` the one that a reboot is to end, asked for
+    ``reboots_asked`` times; ``rebooted`` holds the directions ("forth", "back") in which that has happened.
+    ``restarted`` are the services that were restarted because their code was replaced, ``restart_last`` those that wait
+    until everybody is done.
     """
 
     id: int

@@ -10,7 +10,8 @@ def boot_id(proc: Path = Path("/proc")) -> str:
     """
     kernel = (proc / "sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     try:
-        # 1 (systemd) S 0 1 1 ...: the name may hold blanks and brackets; the 22nd field is the start in ticks since the kernel's boot.
+        # 1 (systemd) S 0 1 1 ...: the name may hold blanks and brackets; the 22nd field is the start in ticks since the
+        # kernel's boot.
         started = (proc / "1/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[19]
     except (OSError, IndexError):
         started = "?"

@@ -1,4 +1,6 @@
-"""Where the facts of a worker go, a line each: to the journal, where systemd reads its standard error, and dated to the workers' log."""
+"""Where the facts of a worker go, a line each: to the journal, where systemd reads its standard error, and dated to the
+workers' log.
+"""
 
 import logging
 import os
@@ -30,7 +32,9 @@ class ForTheJournal(logging.Formatter):
 
 
 def handlers() -> List[logging.Handler]:
-    """Standard output is the log of the workers; standard error is the same file, or something else where systemd is asked for that."""
+    """Standard output is the log of the workers; standard error is the same file, or something else where systemd is
+    asked for that.
+    """
     to_log, to_error = logging.StreamHandler(sys.stdout), logging.StreamHandler(sys.stderr)
     to_log.setFormatter(Dated())
     if _is_one_file(1, 2):

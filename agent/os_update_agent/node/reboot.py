@@ -1,4 +1,6 @@
-"""Whether the machine wants to be booted again, asking for it, and which services still run code that was replaced on the disk."""
+"""Whether the machine wants to be booted again, asking for it, and which services still run code that was replaced on
+the disk.
+"""
 
 import logging
 import os
@@ -7,22 +9,25 @@ import shutil
 from pathlib import Path
 from typing import FrozenSet, Iterable, List, Optional, Tuple
 
-from os_update_agent.errors import CommandFailed
-from os_update_agent.node import run
-from os_update_agent.wording import logged
+from os_update_agent.model.errors import CommandFailed
+from os_update_agent.node import process
+from os_update_agent.text.log_lines import logged
 
 log = logging.getLogger(__name__)
 
 HOST = Path("/")
 OWN_UNITS = "os-update-agent-"
 
-# Debian's and Ubuntu's convention: maintainer scripts make the file and add the names of their packages to the second one.
+# Debian's and Ubuntu's convention: maintainer scripts make the file and add the names of their packages to the second
+# one.
 _REQUIRED = "run/reboot-required"
 _CONTAINER_MARKS = ("run/systemd/container", ".dockerenv", "run/.containerenv")
 
-# vmlinuz-6.1.0-18-cloud-amd64   vmlinuz-5.14.0-427.el9_4.x86_64   but not vmlinuz-0-rescue-<machine id>, vmlinuz-6.1.0-18-amd64.old
+# vmlinuz-6.1.0-18-cloud-amd64   vmlinuz-5.14.0-427.el9_4.x86_64   but not vmlinuz-0-rescue-<machine id>,
+# vmlinuz-6.1.0-18-amd64.old
 _KERNEL = re.compile(r"vmlinuz-(?!0-rescue)(?P<release>\d.*?)(?<!\.old)(?<!\.bak)(?<!\.hmac)(?<!\.sig)")
-# The words of a release that are no part of a version or an architecture: cloud, rt, generic, debug. Not: amd64, el9, deb12, bpo.
+# The words of a release that are no part of a version or an architecture: cloud, rt, generic, debug. Not: amd64, el9,
+# deb12, bpo.
 _FLAVOUR = re.compile(r"[a-z]{2,}(?![a-z0-9])")
 _NO_FLAVOUR = frozenset({"bpo"})
 # NEEDRESTART-VER: 3.6
@@ -35,28 +40,32 @@ _CGROUP = re.compile(r"^\d+:(?:name=systemd)?:/(?P<path>.*)$", re.MULTILINE)
 
 
 def ask_for_reboot(systemctl: str, proc: Path = Path("/proc")) -> str:
-    """Order the reboot of the machine whose services ``systemctl`` reaches; returns at once, with the complaint, '' for none.
+    """Order the reboot of the machine whose services ``systemctl`` reaches; returns at once, with the complaint, '' for
+    none.
 
-    What inhibits a shutdown (systemd-inhibit(1)) is heard. The own systemctl is asked only where PID 1 is a systemd that lives in our
-    root: from a container it might reach the host's. Raises CommandFailed when there is no such program.
+    What inhibits a shutdown (systemd-inhibit(1)) is heard. The own systemctl is asked only where PID 1 is a systemd
+    that lives in our root: from a container it might reach the host's. Raises CommandFailed when there is no such
+    program.
     """
     if os.sep not in systemctl and not _has_own_systemd(proc):
         return "PID 1 is no systemd of this root; a container's host is not rebooted"
     argv = [systemctl, "reboot"]
-    done = run.run([*argv, "--check-inhibitors=yes"], ok=None)
+    done = process.run([*argv, "--check-inhibitors=yes"], ok=None)
     if done.returncode and "unrecognized option" in done.stderr:
         # Before systemd 248.
-        done = run.run(argv, ok=None)
+        done = process.run(argv, ok=None)
     return f"{' '.join(argv)} ended with exit status {done.returncode}: {done.tail}" if done.returncode else ""
 
 
 def is_booting(systemctl: str) -> bool:
     """Is not everything started yet that is started at boot? Raises CommandFailed when there is no such program."""
-    return run.run([systemctl, "is-system-running"], ok=None).stdout.strip() in ("initializing", "starting")
+    return process.run([systemctl, "is-system-running"], ok=None).stdout.strip() in ("initializing", "starting")
 
 
 def boot_time(proc: Path = Path("/proc")) -> float:
-    """When the first process of this machine, or of this container, was started: seconds since the epoch, by today's clock."""
+    """When the first process of this machine, or of this container, was started: seconds since the epoch, by today's
+    clock.
+    """
     kernel = next((int(line.split()[1]) for line in _read(proc / "stat").splitlines() if line.startswith("btime ")), 0)
     # proc(5): the 22nd field, in ticks since the kernel was started. The second one is in brackets and may hold blanks.
     fields = _read(proc / "1/stat").rpartition(")")[2].split()
@@ -78,19 +87,23 @@ def reboot_reasons(root: Path) -> Tuple[str, ...]:
 
 
 def newest_kernel(names: Iterable[str], running: str) -> Optional[str]:
-    """The release of the newest kernel among the file names of /boot that is of the flavour (cloud, rt, debug ...) that is running.
+    """The release of the newest kernel among the file names of /boot that is of the flavour (cloud, rt, debug ...) that
+    is running.
 
     None when there is no such kernel: then something else than /boot decides what this machine boots.
     """
     releases = [match["release"] for match in map(_KERNEL.fullmatch, names) if match]
-    return max((release for release in releases if _flavour(release) == _flavour(running)), key=_version_key, default=None)
+    return max(
+        (release for release in releases if _flavour(release) == _flavour(running)), key=_version_key, default=None
+    )
 
 
 def stale_services(root: Path) -> Tuple[str, ...]:
-    """The systemd services that run code which is no longer on the disk: needrestart's answer, or our own look at /proc.
+    """The systemd services that run code which is no longer on the disk: needrestart's answer, or our own look at
+    /proc.
 
-    Nothing for another root than the machine's own, and not the agent's own units, which end by themselves. What we may not read is
-    left out: only root sees everything.
+    Nothing for another root than the machine's own, and not the agent's own units, which end by themselves. What we may
+    not read is left out: only root sees everything.
     """
     if root != HOST:
         return ()
@@ -100,7 +113,7 @@ def stale_services(root: Path) -> Tuple[str, ...]:
 def _all_stale_services() -> Tuple[str, ...]:
     if shutil.which("needrestart"):
         try:
-            return parse_needrestart(run.run(["needrestart", "-b", "-r", "l"]).stdout)
+            return parse_needrestart(process.run(["needrestart", "-b", "-r", "l"]).stdout)
         except CommandFailed as error:
             log.warning(logged(needrestart="not used", why=error, instead="/proc"))
     return replaced_in(Path("/proc"))
@@ -109,9 +122,9 @@ def _all_stale_services() -> Tuple[str, ...]:
 def replaced_in(proc: Path) -> Tuple[str, ...]:
     """The system services with replaced code, found in a directory like /proc; what may not be read is left out."""
     units = set()
-    for process in proc.glob("[0-9]*"):
-        if has_replaced_code(_read(process / "maps")):
-            units.add(unit_of(_read(process / "cgroup")))
+    for entry in proc.glob("[0-9]*"):
+        if has_replaced_code(_read(entry / "maps")):
+            units.add(unit_of(_read(entry / "cgroup")))
     return tuple(sorted(unit for unit in units if unit))
 
 
@@ -174,7 +187,9 @@ def _flavour(release: str) -> FrozenSet[str]:
 
 
 def _version_key(release: str) -> List[Tuple[int, str]]:
-    """As rpm compares versions: numbers as numbers, and a number is newer than a word, as 427.13.1.el9 is than 427.el9."""
+    """As rpm compares versions: numbers as numbers, and a number is newer than a word, as 427.13.1.el9 is than
+    427.el9.
+    """
     return [(int(part), "") if part.isdigit() else (-1, part) for part in re.findall(r"\d+|[A-Za-z]+", release)]
 
 

@@ -1,7 +1,8 @@
 """The kept package files (law 3): what is there, fetch, check, prune.
 
-A package manager does not check the signature of a file that it is given by path, so the agent keeps the sha256 of each file: what the
-signed index says, which the package manager has checked, else its own. It is compared again before the file is used.
+A package manager does not check the signature of a file that it is given by path, so the agent keeps the sha256 of each
+file: what the signed index says, which the package manager has checked, else its own. It is compared again before the
+file is used.
 """
 
 import hashlib
@@ -13,12 +14,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Dict, FrozenSet, List, Mapping, Optional, Sequence, Tuple
 
-from os_update_agent.errors import AgentError, NotRestorable, PackageError
 from os_update_agent.ledger import Ledger
-from os_update_agent.model import ArchiveEntry, Identity, Offer, Package
+from os_update_agent.model.errors import AgentError, NotRestorable, PackageError
+from os_update_agent.model.packages import ArchiveEntry, Identity, Offer, Package
 from os_update_agent.packages.backend import Backend
-from os_update_agent.packages.space import existing, free_bytes
-from os_update_agent.wording import amount, logged
+from os_update_agent.packages.disk_space import existing, free_bytes
+from os_update_agent.text.log_lines import logged
+from os_update_agent.text.phrases import amount
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +39,9 @@ def missing(directory: Path, ledger: Ledger, packages: Sequence[Package]) -> Tup
     return _missing(directory, ledger.archive_entries(), packages)
 
 
-def _missing(directory: Path, entries: Mapping[Identity, ArchiveEntry], packages: Sequence[Package]) -> Tuple[Package, ...]:
+def _missing(
+    directory: Path, entries: Mapping[Identity, ArchiveEntry], packages: Sequence[Package]
+) -> Tuple[Package, ...]:
     found = [(package, entries.get(package.identity)) for package in packages]
     return tuple(package for package, entry in found if entry is None or not _is_there(directory, entry))
 
@@ -77,7 +81,9 @@ class Archive:
         return _missing(self.directory, self._entries(), packages)
 
     def obtain(self, packages: Sequence[Package]) -> Tuple[Package, ...]:
-        """See that sound files are here, from the repositories where they are not. Returns what nobody has. Raises PackageError."""
+        """See that sound files are here, from the repositories where they are not. Returns what nobody has. Raises
+        PackageError.
+        """
         self._drop_damaged(packages)
         wanted = self.missing(packages)
         if not wanted:
@@ -103,7 +109,9 @@ class Archive:
                 self._drop(entry)
 
     def _is_sound(self, entry: ArchiveEntry) -> bool:
-        """Is the file what it was when it was kept? One that this run has read, and nobody has written since, is not read again."""
+        """Is the file what it was when it was kept? One that this run has read, and nobody has written since, is not
+        read again.
+        """
         path = self.directory / entry.file
         try:
             found = path.stat()
@@ -148,8 +156,8 @@ class Archive:
             self._sound[path.name] = _mark(found)
 
     def flush(self) -> None:
-        """Return when what was obtained is there after a power cut, too: only then the ledger has it. Raises PackageError; what could
-        not be written is gone then.
+        """Return when what was obtained is there after a power cut, too: only then the ledger has it. Raises
+        PackageError; what could not be written is gone then.
         """
         on_the_way, self._on_the_way = self._on_the_way, {}
         errors = {entry: one.exception() for entry, one in on_the_way.values()}
@@ -166,10 +174,15 @@ class Archive:
 
     def _entries(self) -> Dict[Identity, ArchiveEntry]:
         """What the ledger has, and what is on its way to the disk."""
-        return {**self._ledger.archive_entries(), **{identity: entry for identity, (entry, _) in self._on_the_way.items()}}
+        return {
+            **self._ledger.archive_entries(),
+            **{identity: entry for identity, (entry, _) in self._on_the_way.items()},
+        }
 
     def files(self, packages: Sequence[Package]) -> Tuple[Path, ...]:
-        """The checked files of the packages; a damaged one is dropped from the archive. Raises NotRestorable that names what is missing."""
+        """The checked files of the packages; a damaged one is dropped from the archive. Raises NotRestorable that names
+        what is missing.
+        """
         entries = self._entries()
         paths: List[Path] = []
         lost: List[str] = []
@@ -194,10 +207,16 @@ class Archive:
 
     def installed_kb(self, packages: Sequence[Package]) -> Dict[Identity, int]:
         entries = self._entries()
-        return {package.identity: entries[package.identity].installed_kb for package in packages if package.identity in entries}
+        return {
+            package.identity: entries[package.identity].installed_kb
+            for package in packages
+            if package.identity in entries
+        }
 
     def prune(self, needed: FrozenSet[Identity]) -> Tuple[int, int]:
-        """Drop every file that no kept state needs, and what the ledger does not know. Returns (files, bytes) that went."""
+        """Drop every file that no kept state needs, and what the ledger does not know. Returns (files, bytes) that
+        went.
+        """
         gone = [entry for entry in self._ledger.archive_entries().values() if entry.identity not in needed]
         self._ledger.drop_archive_entries(gone)
         known = {entry.file for entry in self._ledger.archive_entries().values()}
@@ -218,7 +237,8 @@ class Archive:
         free = free_bytes(existing(self.directory))
         if size > free:
             raise PackageError(
-                f"not enough space for the package files: {amount(size)} are needed, {amount(free)} are free in {self.directory}"
+                f"not enough space for the package files: {amount(size)} are needed, {amount(free)} are free in"
+                f" {self.directory}"
             )
 
 
@@ -229,7 +249,8 @@ def _mark(found: os.stat_result) -> Tuple[int, int, int]:
 def _looked_at(path: Path, offer: Offer) -> Tuple[str, os.stat_result]:
     """The checksum of a file, and how it was found before it was read. Raises PackageError.
 
-    Whoever fetched it has just compared it with the checksum that the repository says: it need not be read for that again.
+    Whoever fetched it has just compared it with the checksum that the repository says: it need not be read for that
+    again.
     """
     try:
         found = path.stat()
@@ -238,17 +259,22 @@ def _looked_at(path: Path, offer: Offer) -> Tuple[str, os.stat_result]:
     if offer.size and found.st_size != offer.size:
         with suppress(OSError):
             path.unlink(missing_ok=True)
-        raise PackageError(f"{path.name} has {found.st_size} bytes, and should have {offer.size} by what its repository says")
+        raise PackageError(
+            f"{path.name} has {found.st_size} bytes, and should have {offer.size} by what its repository says"
+        )
     return offer.sha256 or _checksum(path), found
 
 
 def _drop_unfinished(path: Path, offer: Offer) -> None:
-    """What an interrupted download has left: apt would take it for whole by its size. What is whole need not be fetched again.
+    """What an interrupted download has left: apt would take it for whole by its size. What is whole need not be fetched
+    again.
 
     Raises PackageError.
     """
     try:
-        if path.exists() and not (offer.sha256 and path.stat().st_size == offer.size and _checksum(path) == offer.sha256):
+        if path.exists() and not (
+            offer.sha256 and path.stat().st_size == offer.size and _checksum(path) == offer.sha256
+        ):
             path.unlink()
     except OSError as error:
         raise PackageError(f"{path} cannot be removed: {error.strerror}") from error

@@ -3,13 +3,23 @@
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, ContextManager, Dict, FrozenSet, Mapping, Optional, Protocol, Sequence, Tuple
 
-from os_update_agent.model import Change, HeldBack, Identity, Offer, Package, PackageState, Selection, Slot, Transaction
-from os_update_agent.node.lock import Held
-from os_update_agent.packages.manager import APT, DNF5, manager_of
-from os_update_agent.packages.space import NewKernels
+from os_update_agent.model.packages import (
+    Change,
+    HeldBack,
+    Identity,
+    Offer,
+    Package,
+    PackageState,
+    Selection,
+    Slot,
+    Transaction,
+)
+from os_update_agent.node.locks import Held
+from os_update_agent.packages.detect import APT, DNF5, manager_of
+from os_update_agent.packages.disk_space import NewKernels
 
 if TYPE_CHECKING:
-    from os_update_agent.packages.dnf_child import Spare
+    from os_update_agent.packages.dnf.client import Spare
 
 Effect = FrozenSet[Tuple[Slot, Optional[str]]]
 
@@ -31,7 +41,9 @@ class Backend(Protocol):
 
     def refresh(self) -> None: ...
 
-    def candidates(self, state: PackageState, selection: Selection) -> Tuple[Tuple[Change, ...], Tuple[HeldBack, ...]]: ...
+    def candidates(
+        self, state: PackageState, selection: Selection
+    ) -> Tuple[Tuple[Change, ...], Tuple[HeldBack, ...]]: ...
 
     def security_of(self, state: PackageState, changes: Sequence[Change]) -> FrozenSet[str]: ...
 
@@ -93,18 +105,18 @@ def backend_for(
 ) -> Backend:
     """The backend that agent.conf names, or for "auto" the one that this node has.
 
-    ``value`` is told to the package manager's own history, where that takes a comment; ``spare`` is a child of dnf's that has been started
-    already. Raises PackageError.
+    ``value`` is told to the package manager's own history, where that takes a comment; ``spare`` is a child of dnf's
+    that has been started already. Raises PackageError.
     """
     manager = manager_of(name)
     if manager == APT:
-        from os_update_agent.packages.apt import Apt  # late: no node needs two of them
+        from os_update_agent.packages.apt.backend import Apt  # late: no node needs two of them
 
         return Apt(root, archive, work, lock_timeout, config_files)
     if manager == DNF5:
-        from os_update_agent.packages.dnf5 import Dnf5
+        from os_update_agent.packages.dnf.dnf5 import Dnf5
 
         return Dnf5(root, archive, work, lock_timeout, config_files, value, spare)
-    from os_update_agent.packages.dnf import Dnf4
+    from os_update_agent.packages.dnf.dnf4 import Dnf4
 
     return Dnf4(root, archive, work, lock_timeout, config_files, value, spare)

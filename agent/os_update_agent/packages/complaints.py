@@ -1,6 +1,8 @@
-"""What a package manager complains about, kept in the log of its transaction: who asked may be dead when the transaction ends.
+"""What a package manager complains about, kept in the log of its transaction: who asked may be dead when the
+transaction ends.
 
-A scriptlet that fails leaves no trace in rpm's database, so without this a run whose worker was killed would call it a success.
+A scriptlet that fails leaves no trace in rpm's database, so without this a run whose worker was killed would call it a
+success.
 """
 
 from typing import Tuple

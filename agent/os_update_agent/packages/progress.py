@@ -1,4 +1,6 @@
-"""How far a package manager is, from what it writes while it is at work: apt's status file, or the lines of a dnf or of dpkg. Pure."""
+"""How far a package manager is, from what it writes while it is at work: apt's status file, or the lines of a dnf or of
+dpkg. Pure.
+"""
 
 import re
 from dataclasses import dataclass
@@ -57,7 +59,8 @@ def last_step(text: str) -> Optional[Step]:
         match = _COUNTED.fullmatch(line)
         if match:
             return Step(
-                f"{match['done']} of {match['total']}: {match['text'].strip()}", 100.0 * int(match["done"]) / max(1, int(match["total"]))
+                f"{match['done']} of {match['total']}: {match['text'].strip()}",
+                100.0 * int(match["done"]) / max(1, int(match["total"])),
             )
         match = _BY_DPKG.fullmatch(line)
         if match:
@@ -78,7 +81,9 @@ def _repairing(lines: Sequence[str], text: str, verb: str) -> Step:
 
 
 def _coming(lines: Sequence[str]) -> str:
-    """The file that apt has begun to fetch last: name and version of a package, and what it is called where it is none."""
+    """The file that apt has begun to fetch last: name and version of a package, and what it is called where it is
+    none.
+    """
     match = next(filter(None, map(_COMING.fullmatch, reversed(lines))), None)
     if match is None:
         return ""

@@ -4,14 +4,16 @@ import re
 from fnmatch import fnmatchcase
 from typing import Iterable, List, Optional, Sequence, Tuple
 
-from os_update_agent.model import Change, HeldBack, Package, Selection
+from os_update_agent.model.packages import Change, HeldBack, Package, Selection
 
 # "Debian-Security:12/oldstable-security", "Ubuntu:22.04/jammy-security", "Lab:lab-security"
 _SECURITY = re.compile(r"^Debian-Security:|-security$")
 
 
 def choose(changes: Iterable[Change], selection: Selection) -> Tuple[Tuple[Change, ...], Tuple[HeldBack, ...]]:
-    """The changes that are asked for, and the others with the option that leaves them out. Exclusion wins over inclusion."""
+    """The changes that are asked for, and the others with the option that leaves them out. Exclusion wins over
+    inclusion.
+    """
     wanted: List[Change] = []
     held: List[HeldBack] = []
     for change in changes:
@@ -35,14 +37,23 @@ def reason_against(change: Change, selection: Selection) -> Optional[str]:
 
 
 def unmatched(installed: Iterable[Package], selection: Selection) -> Tuple[str, ...]:
-    """The globs of ``packages`` that no installed package matches: mistyped, perhaps, and then nothing to do would look like success."""
+    """The globs of ``packages`` that no installed package matches: mistyped, perhaps, and then nothing to do would look
+    like success.
+    """
     present = [package for package in installed if package.is_present]
     return tuple(glob for glob in selection.packages if not any(matching(package, [glob]) for package in present))
 
 
 def matching(package: Package, globs: Sequence[str]) -> Optional[str]:
     """The first of the globs that the package matches: by its name, or with a colon in it by name:architecture."""
-    return next((glob for glob in globs if fnmatchcase(f"{package.name}:{package.arch}" if ":" in glob else package.name, glob)), None)
+    return next(
+        (
+            glob
+            for glob in globs
+            if fnmatchcase(f"{package.name}:{package.arch}" if ":" in glob else package.name, glob)
+        ),
+        None,
+    )
 
 
 def is_security(change: Change) -> bool:

@@ -3,7 +3,16 @@
 from dataclasses import replace
 from typing import Dict, FrozenSet, Iterable, Iterator, List, Mapping, Tuple
 
-from os_update_agent.model import CONFIG_FILES, Change, Package, PackageState, Slot, Transaction, diff, with_rows
+from os_update_agent.model.packages import (
+    CONFIG_FILES,
+    Change,
+    Package,
+    PackageState,
+    Slot,
+    Transaction,
+    diff,
+    with_rows,
+)
 
 
 def expected(before: PackageState, changes: Iterable[Change]) -> PackageState:
@@ -29,7 +38,9 @@ def visible(changes: Iterable[Change]) -> Tuple[Change, ...]:
 
 
 def transaction(now: PackageState, target: PackageState) -> Transaction:
-    """What the package manager has to do on the way from ``now`` to ``target``; marks and holds are put right afterwards."""
+    """What the package manager has to do on the way from ``now`` to ``target``; marks and holds are put right
+    afterwards.
+    """
     install: List[Package] = []
     torn: List[Package] = []
     remove: List[Package] = []
@@ -53,7 +64,9 @@ def transaction(now: PackageState, target: PackageState) -> Transaction:
             remove.append(old)
         if change.after is None and change.before is not None:
             purge.append(change.before)
-    return Transaction(tuple(install), tuple(torn), tuple(remove), tuple(purge), reinstalls, configures, bool(broken(now)))
+    return Transaction(
+        tuple(install), tuple(torn), tuple(remove), tuple(purge), reinstalls, configures, bool(broken(now))
+    )
 
 
 def unmet(now: PackageState, target: PackageState) -> Tuple[Change, ...]:
@@ -71,11 +84,15 @@ def unmet(now: PackageState, target: PackageState) -> Tuple[Change, ...]:
 
 
 def of_marks(changes: Iterable[Change]) -> Tuple[Change, ...]:
-    """Those of the changes that concern nothing but the mark: every package is there as it should be, and it runs the same."""
+    """Those of the changes that concern nothing but the mark: every package is there as it should be, and it runs the
+    same.
+    """
     return tuple(
         change
         for change in changes
-        if change.before is not None and change.after is not None and _is_same(change.before._replace(mark=change.after.mark), change.after)
+        if change.before is not None
+        and change.after is not None
+        and _is_same(change.before._replace(mark=change.after.mark), change.after)
     )
 
 
@@ -122,7 +139,9 @@ def touched_by(before: PackageState, after: PackageState) -> FrozenSet[Slot]:
 
 
 def _differences(now: PackageState, target: PackageState) -> Tuple[Change, ...]:
-    """diff(), with one mind about which names are install-only: a planned state does not know those that came with it."""
+    """diff(), with one mind about which names are install-only: a planned state does not know those that came with
+    it.
+    """
     names = now.install_only | target.install_only
     if now.install_only != target.install_only:
         now, target = replace(now, install_only=names), replace(target, install_only=names)
@@ -130,7 +149,9 @@ def _differences(now: PackageState, target: PackageState) -> Tuple[Change, ...]:
 
 
 def is_torn(package: Package) -> bool:
-    """Was the package interrupted while it was unpacked? Only its unpacking anew mends it (dpkg(1), "half-installed")."""
+    """Was the package interrupted while it was unpacked? Only its unpacking anew mends it (dpkg(1),
+    "half-installed").
+    """
     return package.is_present and (package.status == "half-installed" or package.flag != "ok")
 
 
@@ -147,5 +168,7 @@ def broken(state: PackageState) -> Tuple[Package, ...]:
 
 def sound(state: PackageState) -> PackageState:
     """The state with every package whole: one that was captured half-configured is restored configured."""
-    rows = (package._replace(status="installed", flag="ok") if package.is_present else package for package in state.packages)
+    rows = (
+        package._replace(status="installed", flag="ok") if package.is_present else package for package in state.packages
+    )
     return replace(state, packages=tuple(sorted(rows)))

@@ -5,19 +5,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Mapping, Sequence, Tuple
 
-from os_update_agent.errors import NotRestorable, PackageError
-from os_update_agent.model import Package, PackageState, Transaction, diff
-from os_update_agent.node.run import uninterrupted
-from os_update_agent.packages import space
+from os_update_agent.model.errors import NotRestorable, PackageError
+from os_update_agent.model.packages import Package, PackageState, Transaction, diff
+from os_update_agent.node.process import uninterrupted
+from os_update_agent.packages import disk_space
 from os_update_agent.packages.archive import Archive
 from os_update_agent.packages.backend import Backend
 from os_update_agent.packages.state import broken, is_torn, leaving_torn, reholds, remarks, transaction, visible
-from os_update_agent.wording import effects, labels, named
+from os_update_agent.text.phrases import effects, labels, named
 
 
 @dataclass(frozen=True)
 class Transition:
-    """The way between two states on one node. ``root`` is where the packages are; ``output`` takes what the package manager prints.
+    """The way between two states on one node. ``root`` is where the packages are; ``output`` takes what the package
+    manager prints.
 
     ``forced`` allows what only a way back needs: downgrades, changes of held packages, removal of essential ones.
     """
@@ -32,12 +33,15 @@ class Transition:
         return self.backend.available(self.archive.missing(_replaced(before, target)))[1]
 
     def gather(self, before: PackageState, target: PackageState) -> None:
-        """Old and new files in one go, for the cost of one: each question to the package manager takes about as long as a small download.
+        """Old and new files in one go, for the cost of one: each question to the package manager takes about as long as
+        a small download.
 
         What does not work is left to fetch() and keep_old(), which do it one by one and say why.
         """
         with suppress(PackageError):
-            self.archive.obtain(tuple(dict.fromkeys((*transaction(before, target).install, *_replaced(before, target)))))
+            self.archive.obtain(
+                tuple(dict.fromkeys((*transaction(before, target).install, *_replaced(before, target))))
+            )
 
     def keep_old(self, before: PackageState, target: PackageState) -> Tuple[Mapping[Package, str], Tuple[str, ...]]:
         """Law 3: get hold of every file that is about to be replaced.
@@ -58,15 +62,20 @@ class Transition:
             return tuple(lost for package in self.archive.missing(packages) for lost in self._unobtainable([package]))
 
     def fetch(self, now: PackageState, target: PackageState) -> None:
-        """See that every file on the way is here. Raises NotRestorable that names what nobody has, PackageError where fetching fails."""
+        """See that every file on the way is here. Raises NotRestorable that names what nobody has, PackageError where
+        fetching fails.
+        """
         missing = self.archive.obtain(transaction(now, target).install)
         if missing:
             raise NotRestorable(
-                f"neither the archive nor a repository has {labels(missing)}; offer it in a repository again, or go to another value"
+                f"neither the archive nor a repository has {labels(missing)}; offer it in a repository again, or go to"
+                " another value"
             )
 
     def mend(self, now: PackageState) -> None:
-        """Unpack half-installed packages again, in the version that they have, as far as anybody has the file, and configure all."""
+        """Unpack half-installed packages again, in the version that they have, as far as anybody has the file, and
+        configure all.
+        """
         torn = [package for package in now.packages if is_torn(package)]
         missing = self.archive.obtain(torn) if torn else ()
         files = self.archive.files([package for package in torn if package not in missing])
@@ -76,9 +85,11 @@ class Transition:
             self.backend.repair(self.output)
 
     def settle(self, *, forced: bool) -> Tuple[str, ...]:
-        """Out of somebody's interruption, so far that a transaction can start: law 2, the package database says whether that has worked.
+        """Out of somebody's interruption, so far that a transaction can start: law 2, the package database says whether
+        that has worked.
 
-        Returns what the package manager complained about on the way. Raises PackageError with its words where it is still interrupted.
+        Returns what the package manager complained about on the way. Raises PackageError with its words where it is
+        still interrupted.
         """
         self.backend.wait()
         if not self.backend.interrupted():
@@ -97,21 +108,28 @@ class Transition:
         """Raises PackageError when a file system is too small."""
         changes = visible(diff(before, target))
         install = [change.after for change in changes if change.after]
-        need = space.peak(changes, self.archive.installed_kb(install), self.backend.present_sizes())
+        need = disk_space.peak(changes, self.archive.installed_kb(install), self.backend.present_sizes())
         kernels = self.archive.files(self.backend.kernels(install))
-        boot = space.boot_need(self.root, self.backend.new_kernels(kernels))
-        space.check_space(self.root, need, boot, self.archive.directory)
+        boot = disk_space.boot_need(self.root, self.backend.new_kernels(kernels))
+        disk_space.check_space(self.root, need, boot, self.archive.directory)
 
     def rehearse(self, before: PackageState, target: PackageState, *, forced: bool) -> None:
-        """Simulate the very transaction. Raises PackageError unless the package manager would do the plan and only the plan."""
+        """Simulate the very transaction. Raises PackageError unless the package manager would do the plan and only the
+        plan.
+        """
         planned = frozenset(
-            (before.slot(change.package), change.after.version if change.after else None) for change in visible(diff(before, target))
+            (before.slot(change.package), change.after.version if change.after else None)
+            for change in visible(diff(before, target))
         )
         todo = transaction(before, target)
         effect = self.backend.effect(self._with_files(todo), forced=forced)
         # What is torn, and what is the same version in other bytes.
         there = {package.identity for package in before.packages}
-        reinstalled = {(before.slot(package), package.version) for package in (*broken(before), *todo.install) if package.identity in there}
+        reinstalled = {
+            (before.slot(package), package.version)
+            for package in (*broken(before), *todo.install)
+            if package.identity in there
+        }
         more, less = effect - planned - reinstalled, planned - effect
         if more or less:
             raise PackageError(
@@ -121,7 +139,8 @@ class Transition:
             )
 
     def go(self, target: PackageState, *, forced: bool) -> Tuple[str, ...]:
-        """One transaction from here to the target, then purges, marks and holds. Returns what the package manager complained about.
+        """One transaction from here to the target, then purges, marks and holds. Returns what the package manager
+        complained about.
 
         It has no complaint about a mark: what could not get its own shows in a capture.
         """
@@ -134,7 +153,8 @@ class Transition:
                 complaints = self.backend.transact(self._with_files(todo), self.output, forced=forced)
                 if complaints or not todo.mends:
                     break
-                # What was broken is mended first, perhaps with packages that the target has not: once more, from a whole state.
+                # What was broken is mended first, perhaps with packages that the target has not: once more, from a
+                # whole state.
             now = self.backend.capture()
             left_over = {package.identity for package in now.packages if not package.is_present}
             self.backend.purge([package for package in todo.purge if package.identity in left_over], self.output)
@@ -146,7 +166,9 @@ class Transition:
         return complaints
 
     def _mark(self, packages: Sequence[Package], mark: str) -> None:
-        """The packages are there by now: that one cannot get its mark is for the caller to see in a capture, and for the log to explain."""
+        """The packages are there by now: that one cannot get its mark is for the caller to see in a capture, and for
+        the log to explain.
+        """
         try:
             self.backend.mark(packages, mark)
         except PackageError as error:
@@ -154,11 +176,15 @@ class Transition:
                 self.output.write(f"not every package got the mark {mark!r}: {error}\n".encode("utf-8", "replace"))
 
     def _unpack_what_goes(self, target: PackageState) -> None:
-        """dpkg removes no package that was interrupted while it was unpacked: it is unpacked again, as far as its file is here."""
+        """dpkg removes no package that was interrupted while it was unpacked: it is unpacked again, as far as its file
+        is here.
+        """
         going = leaving_torn(self.backend.capture(), target)
         if going:
             missing = self.archive.missing(going)
-            self.backend.unpack(self.archive.files([package for package in going if package not in missing]), self.output)
+            self.backend.unpack(
+                self.archive.files([package for package in going if package not in missing]), self.output
+            )
 
     def _with_files(self, todo: Transaction) -> Transaction:
         return replace(todo, files=tuple(map(str, self.archive.files(todo.install))))
@@ -174,4 +200,7 @@ def _in_the_way(state: PackageState) -> str:
     if not doubled:
         return ""
     each = named([f"{rows[0].name} ({' and '.join(package.version for package in rows)})" for rows in doubled])
-    return f"; two versions are there of {each}: mend what stops it, or erase the old one by hand without its scripts (rpm -e --noscripts)"
+    return (
+        f"; two versions are there of {each}: mend what stops it, or erase the old one by hand without its scripts (rpm"
+        " -e --noscripts)"
+    )

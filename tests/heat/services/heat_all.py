@@ -1,7 +1,7 @@
 """A real Heat: its engine and both of its APIs in one process, which talk through memory (oslo.messaging's fake:/).
 
-Usage: heat_all.py CONFIGURATION API_DESCRIPTOR CFN_DESCRIPTOR. The descriptors are those of sockets that listen already. Heat has no
-program of this kind any more, and heat-engine forks, so that it would need a message broker.
+Usage: heat_all.py CONFIGURATION API_DESCRIPTOR CFN_DESCRIPTOR. The descriptors are those of sockets that listen
+already. Heat has no program of this kind any more, and heat-engine forks, so that it would need a message broker.
 """
 
 import logging
@@ -28,8 +28,8 @@ def main(configuration: str, api: int, cfn: int) -> None:
     from heat.rpc import api as rpc_api
     from oslo_config import cfg
 
-    # Heat sleeps 1 s after it has triggered each resource of a traversal (heat: Stack._converge_create_or_update). This shortens only
-    # that, where it is asked for; everything else is Heat as it is.
+    # Heat sleeps 1 s after it has triggered each resource of a traversal (heat: Stack._converge_create_or_update). This
+    # shortens only that, where it is asked for; everything else is Heat as it is.
     pause = os.environ.get("HEAT_PACING")
     if pause:
         stack.time = types.SimpleNamespace(sleep=lambda _: time.sleep(float(pause)), time=time.time)
@@ -56,7 +56,9 @@ def _configure(configuration: str) -> None:
 
     oslo_i18n.enable_lazy()
     log.register_options(cfg.CONF)
-    cfg.CONF(["--config-file", configuration], project="heat", prog="heat-all", version=version.version_info.version_string())
+    cfg.CONF(
+        ["--config-file", configuration], project="heat", prog="heat-all", version=version.version_info.version_string()
+    )
     log.setup(cfg.CONF, cfg.CONF.prog)
     # Only this tells that a resource waits for the worker of an earlier traversal.
     logging.getLogger("heat.engine.check_resource").setLevel(logging.DEBUG)
@@ -74,7 +76,13 @@ def _serve(name: str, descriptor: int) -> None:
     listening = [socket.socket(fileno=descriptor)]
     application = config.load_paste_app(name)
     server = waitress.create_server(
-        application, sockets=listening, threads=12, ident=name, channel_timeout=300, clear_untrusted_proxy_headers=True, **MANY
+        application,
+        sockets=listening,
+        threads=12,
+        ident=name,
+        channel_timeout=300,
+        clear_untrusted_proxy_headers=True,
+        **MANY,
     )
     threading.Thread(target=server.run, name=name, daemon=True).start()
 

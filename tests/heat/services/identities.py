@@ -11,7 +11,12 @@ from keystoneclient.v3 import client
 
 keystone_url, heat_url, cfn_url = sys.argv[1:4]
 login = v3.Password(
-    auth_url=keystone_url, username="admin", password="secret", project_name="admin", user_domain_id="default", project_domain_id="default"
+    auth_url=keystone_url,
+    username="admin",
+    password="secret",
+    project_name="admin",
+    user_domain_id="default",
+    project_domain_id="default",
 )
 keystone = client.Client(session=session.Session(auth=login), endpoint_override=keystone_url)
 
@@ -34,7 +39,10 @@ for name in ("member", "heat_stack_owner"):
 domain = keystone.domains.create("heat")
 keystone.roles.grant(roles["admin"], user=user("heat_domain_admin", domain), domain=domain)
 
-for name, kind, url in (("heat", "orchestration", f"{heat_url}/v1/%(tenant_id)s"), ("heat-cfn", "cloudformation", f"{cfn_url}/v1")):
+for name, kind, url in (
+    ("heat", "orchestration", f"{heat_url}/v1/%(tenant_id)s"),
+    ("heat-cfn", "cloudformation", f"{cfn_url}/v1"),
+):
     entry = keystone.services.create(name=name, type=kind)
     for interface in ("public", "internal", "admin"):
         keystone.endpoints.create(entry, url, interface=interface, region="RegionOne")

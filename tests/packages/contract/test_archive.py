@@ -7,7 +7,9 @@ from packages.scene import Pkg
 
 
 def lost(node: Node) -> None:
-    """Nobody has the installed tool any more, and it cannot be rebuilt: one of its files is missing, or rpm cannot do it anyway."""
+    """Nobody has the installed tool any more, and it cannot be rebuilt: one of its files is missing, or rpm cannot do
+    it anyway.
+    """
     node.hand.remove_from_repository("tool", "1.0-1")
     (node.root / "usr/share/tool").unlink()
 
@@ -55,7 +57,9 @@ def test_what_an_undo_has_fetched_is_kept_though_the_undo_fails(based: Node) -> 
 def test_the_archive_is_private_and_knows_every_file(based: Node) -> None:
     based.offer_two()
     based.succeed("UPDATE", "v2")
-    assert {"app 1.0-1", "libapp1 1.0-1", "oldname 1.0-1", "epochy 9.0-1", "app 2.0-1", "extra 2.0-1"} <= set(based.kept())
+    assert {"app 1.0-1", "libapp1 1.0-1", "oldname 1.0-1", "epochy 9.0-1", "app 2.0-1", "extra 2.0-1"} <= set(
+        based.kept()
+    )
     assert {entry.origin for entry in based.kept().values()} == {"repository"}
     assert based.archive.stat().st_mode & 0o077 == 0
     files = {path.name for path in based.archive.glob(f"*.{based.hand.suffix}")}

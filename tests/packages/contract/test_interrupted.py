@@ -1,4 +1,6 @@
-"""Ended in the middle of a transaction: everything at once, as when the power fails, or the package manager alone; then on, or back."""
+"""Ended in the middle of a transaction: everything at once, as when the power fails, or the package manager alone; then
+on, or back.
+"""
 
 import signal
 from typing import Iterator

@@ -1,8 +1,10 @@
-"""Why a package is there, where that is more than "asked for" or "needed": dnf knows groups, weak dependencies, and what is nobody's."""
+"""Why a package is there, where that is more than "asked for" or "needed": dnf knows groups, weak dependencies, and
+what is nobody's.
+"""
 
 import pytest
 
-from os_update_agent.demo.rpm_repository import Rpm
+from os_update_agent.testing.rpm_repository import Rpm
 from packages.node import Node
 
 NOWHERE = "http://127.0.0.1:9/"
@@ -110,7 +112,9 @@ def test_what_was_nobodys_is_nobodys_again_after_a_group_had_it(grouped: Node, t
 def test_a_mark_alone_does_not_spoil_an_undo(grouped: Node) -> None:
     one = grouped.hand.rows()
     offer_more(grouped)
-    grouped.step("health.d/10-loses-the-group", f"printf 'version = \"1.0\"\n[groups]\n' > {grouped.root}/{GROUPS}; exit 1")
+    grouped.step(
+        "health.d/10-loses-the-group", f"printf 'version = \"1.0\"\n[groups]\n' > {grouped.root}/{GROUPS}; exit 1"
+    )
     failed = grouped.fail("UPDATE", "v2")
     assert grouped.hand.rows() == one
     assert "the update was undone: the node has the packages that it had before" in failed.complaint
@@ -121,7 +125,9 @@ def test_a_mark_alone_does_not_spoil_an_undo(grouped: Node) -> None:
 @each_dnf
 def test_what_came_by_a_weak_dependency_comes_back_as_that(based: Node) -> None:
     conf = based.root / "etc/dnf/dnf.conf"
-    conf.write_text(conf.read_text(encoding="utf-8").replace("install_weak_deps=False", "install_weak_deps=True"), encoding="utf-8")
+    conf.write_text(
+        conf.read_text(encoding="utf-8").replace("install_weak_deps=False", "install_weak_deps=True"), encoding="utf-8"
+    )
     based.offer(Rpm("tool", "2.0", provides=("tool-with-more\nRecommends: more",)), Rpm("more", "1.0"))
     based.succeed("UPDATE", "v2")
     two = (based.packages(), based.hand.reasons())

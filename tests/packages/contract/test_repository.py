@@ -1,4 +1,6 @@
-"""What a bad repository gets: the update fails before anything changes, and is run again when the repository is well."""
+"""What a bad repository gets: the update fails before anything changes, and is run again when the repository is
+well.
+"""
 
 import os
 import shutil
@@ -15,7 +17,9 @@ from packages.scene import VERSIONS_ONE, Pkg
 
 @pytest.fixture
 def server(based: Node) -> Iterator[FaultyServer]:
-    """Serves the node's repository, which has a new tool. The node says of it that it may as well be down, where that can be said."""
+    """Serves the node's repository, which has a new tool. The node says of it that it may as well be down, where that
+    can be said.
+    """
     based.offer(Pkg("tool", "2.0"))
     with FaultyServer(based.repository.directory) as server:
         based.hand.use(server.url, skip_if_unavailable="1", retries="1")
@@ -127,7 +131,15 @@ def test_only_signed_packages_are_taken_where_the_repository_is_to_be_checked(ba
     assert based.packages() == one
 
     files = [str(path) for path in based.repository.directory.glob("tool-*.rpm")]
-    sign = ["rpmsign", "--define", "_gpg_name demo@example.org", "--define", f"__gpg {shutil.which('gpg')}", "--addsign", *files]
+    sign = [
+        "rpmsign",
+        "--define",
+        "_gpg_name demo@example.org",
+        "--define",
+        f"__gpg {shutil.which('gpg')}",
+        "--addsign",
+        *files,
+    ]
     subprocess.run(sign, check=True, capture_output=True, env={**os.environ, "GNUPGHOME": str(keyring)})
     based.hand.publish()
     done = based.succeed("CREATE", "v2")

@@ -31,7 +31,9 @@ def large_template(template: Template, tmp_path_factory: pytest.TempPathFactory)
     one = (*ONE, *release("1.0"), Pkg("dropper", "1.0", requires=("dropped",)), Pkg("dropped", "1.0"), *kernel("6.1.1"))
     two = (*TWO, *release("2.0"), Pkg("dropper", "2.0", obsoletes=("dropped",)), *kernel("6.1.2"))
     directory = tmp_path_factory.mktemp(f"large-{template.kind}")
-    return Template.made_in(directory, template.kind, one, two, (*INSTALLED, *MANY, "dropper", kernel("6.1.1")[-1].name))
+    return Template.made_in(
+        directory, template.kind, one, two, (*INSTALLED, *MANY, "dropper", kernel("6.1.1")[-1].name)
+    )
 
 
 @pytest.fixture
@@ -106,7 +108,9 @@ def test_an_edited_configuration_file_stays_both_ways(based: Node) -> None:
 
 @pytest.mark.parametrize("template", ["dnf4", "dnf5"], indirect=True, scope="session")
 def test_the_same_version_in_other_bytes_is_another_state(based: Node) -> None:
-    """A rebuild under the same version: rpm knows the difference, and it is restored; dpkg keeps no digest of a package."""
+    """A rebuild under the same version: rpm knows the difference, and it is restored; dpkg keeps no digest of a
+    package.
+    """
     one = based.packages()
     based.offer(Pkg("libapp1", "1.5"))
     based.succeed("UPDATE", "v2")

@@ -104,7 +104,9 @@ def test_a_package_that_needs_a_held_one_is_held_back_with_the_reason(based: Nod
 
 @pytest.fixture
 def two_keys(node: Node) -> Tuple[Node, str]:
-    """Two deployments on one node, each with its own package, both updated; and the operator has installed something by hand."""
+    """Two deployments on one node, each with its own package, both updated; and the operator has installed something by
+    hand.
+    """
     for resource in (RESOURCE, "other"):
         node.succeed("CREATE", "1", resource=resource)
     node.offer(TOOL, LIB, Pkg("byhand", "1.0"))

@@ -1,0 +1,136 @@
+"""The verb that says what would be done."""
+
+import argparse
+from typing import Optional, Tuple
+
+from os_update_agent.cli import views
+from os_update_agent.cli.asked import answer, key_of, policy_of, record_of, refuse_now, tell_of_new_key
+from os_update_agent.cli.progress import Doing
+from os_update_agent.cli.views import Planned, called
+from os_update_agent.config.options import is_unset
+from os_update_agent.config.policy import Policy
+from os_update_agent.config.settings import Settings
+from os_update_agent.decision import table
+from os_update_agent.decision.table import Decision
+from os_update_agent.delivery.execute import decision_for
+from os_update_agent.model import phases
+from os_update_agent.model.deliveries import Delivery
+from os_update_agent.model.errors import Busy, PackageError, UsageError
+from os_update_agent.model.runs import Run
+from os_update_agent.node.locks import node_holder
+from os_update_agent.packages.state import broken
+from os_update_agent.runs.aim import aim_of_restore, aim_of_update
+from os_update_agent.runs.plan import forecast
+from os_update_agent.runs.services import known_units
+from os_update_agent.runtime.context import Site, open_site
+from os_update_agent.text.outcomes import shown
+from os_update_agent.text.phrases import named
+
+UPDATES_AVAILABLE = 100
+
+
+def plan(settings: Settings, arguments: argparse.Namespace) -> int:
+    """what an update, or the way to VALUE, or the operation that --set names, would do; changes nothing"""
+    if arguments.value is not None and is_unset(arguments.value):
+        raise UsageError(
+            f"VALUE is {arguments.value!r}, which stands for no value; leave it out for the plan of any new one"
+        )
+    refuse_now(arguments.value)
+    site = open_site(settings, reading=True)
+    key = key_of(site, arguments.key)
+    tell_of_new_key(site, key)
+    policy = policy_of(site, arguments, key)
+    busy = _busy(site, policy)
+    doing = Doing(site)
+    if not arguments.quiet:
+        doing.start()
+    try:
+        planned = _planned(site, policy, doing, refresh=not arguments.no_refresh)
+    except PackageError as error:
+        ours, others, _ = _busy(site, policy)
+        if not (ours or others):
+            raise
+        raise _disturbed(ours or others) from error
+    finally:
+        doing.end()
+    # What began or ended meanwhile makes it another plan, too.
+    ours, others, runs = busy if any(busy) else _busy(site, policy)
+    if planned.repaired_first and (ours or others):
+        raise _disturbed(ours or others)
+    document = views.plan_document(planned, policy.archive, at_work=ours, lock_holder=others, open_runs=runs)
+    answer(arguments, document, views.plan_text(document, planned.found.changes))
+    return UPDATES_AVAILABLE if arguments.detailed_exitcode and planned.changes_something else 0
+
+
+def _busy(site: Site, policy: Policy) -> Tuple[Optional[str], Optional[str], Tuple[Run, ...]]:
+    """Who of us is at work on the node just now, who else on its packages, and the runs that are open."""
+    return node_holder(site.settings.lock), site.lock_holder(policy), site.ledger.open_runs()
+
+
+def _disturbed(holder: Optional[str]) -> Busy:
+    """Half of the packages are new, or one is not configured yet: that needs no mending, and is not worth telling."""
+    return Busy(f"no plan can be made while somebody is at work on the packages: {holder}")
+
+
+def _planned(site: Site, policy: Policy, doing: Doing, *, refresh: bool) -> Planned:
+    """Raises PackageError, Busy, and AgentError where services cannot be asked for."""
+    what = called(policy.operation, policy.value)
+    decided = _decided(site, policy)
+    if decided.do == table.RESTORE and decided.state is not None:
+        record = site.ledger.history(policy.key).record(policy.value)
+        return _way_back(site, policy, doing, decided.state, "" if record else decided.reason)
+    if decided.do == table.NOTHING and policy.operation == "update":
+        # An update finds nothing to do; a rollback puts right what was changed by hand since.
+        state = record_of(site.ledger.history(policy.key), policy.value).state
+        if state is not None:
+            return _way_back(site, policy, doing, state, f"by rollback; an update does nothing: {decided.reason}")
+    if decided.do in (table.UPDATE, table.DOWNLOAD, table.ASSESS):
+        return _update(site, policy, doing, what, decided.do, refresh=refresh)
+    if decided.do in (table.STOP, table.START):
+        why = decided.reason if decided.do != policy.operation else ""
+        states = known_units(site, policy.units)
+        is_right = {
+            unit: state.is_stopped if decided.do == table.STOP else state.is_active for unit, state in states.items()
+        }
+        units = tuple((unit, state.active, not is_right[unit]) for unit, state in states.items())
+        return Planned(what, decided.do, units=units, why=why)
+    return Planned(what, "nothing", why=decided.reason)
+
+
+def _decided(site: Site, policy: Policy) -> Decision:
+    """What would become of the value if it came now by hand; without one, of any new value."""
+    if not policy.value:
+        return Decision(policy.operation, "")
+    return decision_for(site, Delivery("", policy.key, policy.value, "UPDATE", site.clock(), policy.as_json()), policy)
+
+
+def _way_back(site: Site, policy: Policy, doing: Doing, state: int, why: str) -> Planned:
+    doing.phase = phases.PLAN
+    backend = site.backend(policy)
+    before = backend.capture()
+    aim = aim_of_restore(site.ledger, policy, before, state)
+    return Planned(
+        f"the way back to {shown(policy.value)}", "restore", forecast(site, policy, backend, before, aim), why=why
+    )
+
+
+def _update(site: Site, policy: Policy, doing: Doing, what: str, operation: str, *, refresh: bool) -> Planned:
+    backend = site.backend(policy)
+    if refresh:
+        doing.phase = phases.REFRESH
+        backend.refresh()
+    doing.phase = phases.PLAN
+    before = backend.capture()
+    try:
+        aim = aim_of_update(backend, policy, before)
+    except PackageError as error:
+        torn = named([package.name for package in broken(before)])
+        if not torn:
+            raise
+        raise PackageError(
+            f"left half-installed or not configured before: {torn}; an update tries to repair that first, "
+            f"and what it changes then cannot be told before ({error})"
+        ) from error
+    return Planned(
+        what, operation, forecast(site, policy, backend, before, aim), repaired_first=aim.torn, unmatched=aim.unmatched
+    )

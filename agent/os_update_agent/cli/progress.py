@@ -1,0 +1,233 @@
+"""Shows what is at work: one line that is rewritten on a terminal, dated lines elsewhere."""
+
+import contextlib
+import os
+import shutil
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Optional, TextIO
+
+from os_update_agent.config.settings import Settings
+from os_update_agent.model import phases
+from os_update_agent.model.errors import AgentError
+from os_update_agent.model.packages import diff
+from os_update_agent.model.runs import Run
+from os_update_agent.node.locks import node_holder
+from os_update_agent.packages.progress import REFRESH_FILE, STATUS_FILE, Step, counted, last_step
+from os_update_agent.packages.state import visible
+from os_update_agent.runs.context import ENTERED
+from os_update_agent.runtime.context import Site, open_site
+from os_update_agent.text.outcomes import shown, when
+
+# Where the package manager is at work, and so has something to say.
+_LONG = (phases.CHECK, phases.REFRESH, phases.FETCH, phases.TRANSACT, phases.UNDO)
+_COUNTED = ("Unpacking", "Configuring", "Removing")
+_TAIL_BYTES = 16 * 1024
+_LINE_SECONDS = 10.0
+_LOOK_SECONDS = 0.2
+_WONDERING_SECONDS = 2.0
+_SENDING = "sending the result to Heat"
+
+
+class Display:
+    """Where somebody looks on: a line that is rewritten on a terminal, dated lines elsewhere. close() leaves the
+    terminal clean.
+    """
+
+    def __init__(self, site: Site, stream: Optional[TextIO] = None) -> None:
+        self._clock = site.clock
+        self._stream = stream or sys.stderr
+        self.is_terminal = self._stream.isatty()
+        self._line = ""
+        self._told = time.monotonic()
+
+    def say(self, text: str) -> None:
+        self._told = time.monotonic()
+        if self.is_terminal:
+            self._write(f"\r\x1b[K{text}\n")
+            self._line = ""
+        else:
+            self._write(f"{when(self._clock())} {text}\n")
+
+    def show(self, text: str) -> None:
+        """The line of the terminal from now on."""
+        text = text[: max(20, shutil.get_terminal_size().columns - 1)]
+        if text != self._line:
+            self._write(f"\r\x1b[K{text}")
+            self._line = text
+
+    def say_now_and_then(self, text: str) -> None:
+        if time.monotonic() - self._told > _LINE_SECONDS:
+            self.say(text)
+
+    def close(self) -> None:
+        if self.is_terminal and self._line:
+            self._write("\r\x1b[K")
+            self._line = ""
+
+    def _write(self, text: str) -> None:
+        try:
+            self._stream.write(text)
+            self._stream.flush()
+        except OSError:
+            # The terminal is gone: that is no reason to stop waiting for the result.
+            self._stream = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+            self.is_terminal = False
+
+
+class Doing:
+    """Shows what the command itself is doing, and who is at work meanwhile where that takes long: ``phase`` is what is
+    shown.
+
+    ``answer`` is the last one of a server that does not do what it is asked, and is shown in place of who is at work.
+    """
+
+    def __init__(self, site: Site, phase: str = "", stream: Optional[TextIO] = None) -> None:
+        self.phase = phase
+        self.answer = ""
+        self._settings = site.settings
+        self._display = Display(site, stream)
+        self._is_over = threading.Event()
+        self._thread = threading.Thread(target=self._look_on, daemon=True)
+
+    @property
+    def phase(self) -> str:
+        return self._phase
+
+    @phase.setter
+    def phase(self, phase: str) -> None:
+        self._phase, self._begun = phase, time.time()
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def end(self) -> None:
+        """Leaves the terminal's line clean; nothing where it was not started, or has ended."""
+        self._is_over.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        self._display.close()
+
+    def _look_on(self) -> None:
+        while not self._is_over.wait(_LOOK_SECONDS):
+            index = self._settings.work / REFRESH_FILE
+            step = last_step(_read(index, self._begun)) if self.phase == phases.REFRESH else None
+            answer = self.answer
+            holder = None if answer else node_holder(self._settings.lock)
+            text = _line(self.phase, step, self._begun, holder) + (f"; last answer: {answer}" if answer else "")
+            if self._display.is_terminal:
+                self._display.show(text)
+            else:
+                self._display.say_now_and_then(text)
+
+
+class Watcher:
+    """Shows a run of a worker, and as long as it waits to be begun who is in its way. Call it with the run as often as
+    you like, and sending() when its result is on its way; close() leaves the terminal's line clean.
+    """
+
+    def __init__(self, site: Site, stream: Optional[TextIO] = None) -> None:
+        self.site = site
+        self.display = Display(site, stream)
+        self._waiting = Doing(site, "waiting", stream)
+        self._waiting.start()
+        self._sending = Doing(site, _SENDING, stream)
+        self._is_sending = False
+        self.run = 0
+        self.phase = ""
+        self.entered = 0.0
+        self.total = 0
+
+    def __call__(self, run: Run) -> None:
+        self._waiting.end()
+        if run.id != self.run:
+            self.display.say(
+                f"run {run.id}: {run.kind} to {shown(run.value)}; log {run.log or self.site.run_log(run.id)}"
+            )
+            self.run, self.phase = run.id, ""
+        if run.phase != self.phase:
+            self.phase, self.entered, self.total = run.phase, time.time(), 0
+            if not self.display.is_terminal:
+                self.display.say(f"run {run.id}: {run.phase}")
+        step = self._step(run) if run.phase in _LONG else None
+        if self.display.is_terminal:
+            self.display.show(_line(run.phase, step, self.entered))
+        elif step:
+            self.display.say_now_and_then(f"run {run.id}: {run.phase} {step}")
+
+    def sending(self, answer: str) -> None:
+        """No run is shown any more: a result is being sent. ``answer`` is what the last try came to, '' before the
+        first one.
+        """
+        self._waiting.end()
+        if not self._is_sending:
+            self._is_sending = True
+            self.display.close()
+            # Its seconds count from here.
+            self._sending.phase = _SENDING
+            self._sending.start()
+        self._sending.answer = answer
+
+    def close(self) -> None:
+        self._waiting.end()
+        if self._is_sending:
+            self._sending.end()
+        self.display.close()
+
+    def _step(self, run: Run) -> Optional[Step]:
+        """What the package manager's own file says, else the end of the run's log, where dpkg and a dnf write."""
+        work = self.site.settings.work
+        if run.phase == phases.REFRESH:
+            return last_step(_read(work / REFRESH_FILE, run.started))
+        # What is left there before anything is fetched was left by a worker that was killed.
+        text = _read(work / STATUS_FILE, run.started) if run.phase != phases.CHECK else ""
+        step = last_step(text)
+        if step is None:
+            return last_step(self._log(run))
+        word = step.text.partition(" ")[0]
+        if word not in _COUNTED:
+            return step
+        if not self.total and run.before is not None and run.target is not None:
+            ledger = self.site.ledger
+            self.total = len(visible(diff(ledger.state(run.before), ledger.state(run.target))))
+        return Step(f"{counted(text, word)} of {self.total}: {step.text}", step.percent)
+
+    def _log(self, run: Run) -> str:
+        """The end of what the log says of this phase. The check is where it begins, and what is repaired there is
+        counted from there.
+        """
+        size = None if run.phase == phases.CHECK else _TAIL_BYTES
+        return _read(Path(run.log or self.site.run_log(run.id)), run.started, size).rpartition(
+            f"{ENTERED}{run.phase}\n"
+        )[2]
+
+
+def watcher_of(settings: Settings, *, quiet: bool) -> Optional[Watcher]:
+    """None where nobody wants to see it, and where there is no ledger to look into, which others tell."""
+    if not quiet:
+        with contextlib.suppress(AgentError):
+            return Watcher(open_site(settings))
+    return None
+
+
+def _line(phase: str, step: Optional[Step], since: float, holder: Optional[str] = None) -> str:
+    """A phase and how far it is; where nobody says so, how long it lasts, from the moment when one begins to wonder."""
+    seconds = time.time() - since
+    if step or seconds < _WONDERING_SECONDS:
+        return f"{phase} {step or ''}".rstrip()
+    return f"{phase}, {seconds:.0f} s" + (f"; at work: {holder}" if holder else "")
+
+
+def _read(path: Path, since: float, size: Optional[int] = None) -> str:
+    """The end of a file, or all of it; '' where it is not there, or is older than the run that it should tell about."""
+    try:
+        with path.open("rb") as file:
+            found = os.fstat(file.fileno())
+            if found.st_mtime < since - 1:
+                return ""
+            file.seek(max(0, found.st_size - size) if size is not None else 0)
+            return file.read().decode("utf-8", "replace")
+    except OSError:
+        return ""

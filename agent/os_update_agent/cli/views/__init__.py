@@ -1,0 +1,29 @@
+"""What the reading commands show: one document for --json, and its text for a person. Pure."""
+
+from os_update_agent.cli.views.base import JSON_SCHEMA, Document, as_json
+from os_update_agent.cli.views.history import history_document, history_text
+from os_update_agent.cli.views.plan import Planned, called, plan_document, plan_text
+from os_update_agent.cli.views.signals import signal_document, signal_line
+from os_update_agent.cli.views.states import diff_document, diff_text, show_document, show_text
+from os_update_agent.cli.views.status import Ahead, status_document, status_text
+
+__all__ = [
+    "JSON_SCHEMA",
+    "Ahead",
+    "Document",
+    "Planned",
+    "as_json",
+    "called",
+    "diff_document",
+    "diff_text",
+    "history_document",
+    "history_text",
+    "plan_document",
+    "plan_text",
+    "show_document",
+    "show_text",
+    "signal_document",
+    "signal_line",
+    "status_document",
+    "status_text",
+]

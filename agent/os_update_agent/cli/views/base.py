@@ -1,0 +1,97 @@
+"""What every view is made of: a document for --json, and tables for a person. Pure."""
+
+import json
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
+
+from os_update_agent.model.packages import HeldBack
+from os_update_agent.model.runs import Run
+from os_update_agent.text.outcomes import shown, when
+
+# 1: the first published schema. Fields may come; one that goes or changes its meaning makes a new number.
+JSON_SCHEMA = 1
+
+Document = Dict[str, Any]
+
+
+def as_json(document: Mapping[str, Any], *, only_ascii: bool = False) -> str:
+    return json.dumps({"schema": JSON_SCHEMA, **document}, indent=1, ensure_ascii=only_ascii)
+
+
+def table(rows: Iterable[Sequence[str]]) -> List[str]:
+    """Rows in columns, the first row being the heading."""
+    rows = [list(row) for row in rows]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
+
+
+def fitted(
+    rows: Sequence[Sequence[str]], width: Optional[int], *, dispensable: Sequence[str], least: Mapping[str, int]
+) -> Tuple[List[str], Tuple[str, ...]]:
+    """A table that is no wider than ``width`` (None: as wide as it is), and the headings of the columns that were left
+    out for that.
+
+    ``dispensable`` are headings, the least important first. ``least`` are columns that may be cut, and so short at
+    most: they are cut in this order, but not as long as a dispensable column is there.
+    """
+    if width is None:
+        return table(rows), ()
+    cells, left_out = [list(row) for row in rows], []
+
+    def widths(*, shortest: bool) -> List[int]:
+        wide = [max(map(len, column)) for column in zip(*cells)]
+        return [min(own, least.get(heading, own)) if shortest else own for heading, own in zip(cells[0], wide)]
+
+    def excess(*, shortest: bool = False) -> int:
+        return sum(widths(shortest=shortest)) + 2 * (len(cells[0]) - 1) - width
+
+    for heading in dispensable:
+        if excess(shortest=True) > 0:
+            place = cells[0].index(heading)
+            cells = [row[:place] + row[place + 1 :] for row in cells]
+            left_out.append(heading)
+    for heading, shortest in least.items():
+        place = cells[0].index(heading)
+        room = max(shortest, widths(shortest=False)[place] - max(0, excess()))
+        for row in cells:
+            row[place] = row[place] if len(row[place]) <= room else f"{row[place][: room - 3]}..."
+    return [line[:width] for line in table(cells)], tuple(left_out)
+
+
+def run_document(run: Run, changed: int) -> Document:
+    """``changed`` is how many packages the run has changed."""
+    return {
+        "run": run.id,
+        "key": run.key,
+        "value": run.value,
+        "kind": run.kind,
+        "phase": run.phase,
+        "result": run.result,
+        "started": when(run.started),
+        "finished": when(run.finished) if run.finished else None,
+        "seconds": round(run.finished - run.started, 1) if run.finished else None,
+        "changed": changed,
+        "failure": run.failure,
+        "notes": list(run.notes),
+        "held_back": held_documents(run.held_back),
+        "not_restorable": list(run.not_restorable),
+        "log": run.log,
+    }
+
+
+def work_lines(document: Document) -> List[str]:
+    """Who is at work just now, and which runs are open, of a document with ``at_work``, ``lock_holder`` and
+    ``open_runs``.
+    """
+    lines = [f"at work: {'; '.join(filter(None, (document['at_work'], document['lock_holder']))) or 'nobody'}"]
+    for run in document["open_runs"]:
+        log = run["log"] or "none yet"
+        lines.append(
+            f"open: run {run['run']} ({run['kind']} {shown(run['value'])}) is in phase {run['phase']}; log: {log}"
+        )
+        if not document["at_work"]:
+            lines.append("  no os-update-agent is at it: 'os-update-agent resume' finishes or undoes it")
+    return lines
+
+
+def held_documents(held_back: Iterable[HeldBack]) -> List[Document]:
+    return [{"name": item.name, "reason": item.reason} for item in held_back]

@@ -1,0 +1,90 @@
+"""What happened here: the values of each key, and the runs."""
+
+from typing import Collection, List, Mapping, Optional, Sequence, Tuple
+
+from os_update_agent.cli.views.base import Document, fitted, run_document
+from os_update_agent.model.runs import History, Run
+from os_update_agent.text.outcomes import shown, when
+
+SHOWN_WHY = 100
+
+
+def history_document(
+    histories: Sequence[History], runs: Sequence[Tuple[Run, int]], kept: Mapping[str, Collection[int]]
+) -> Document:
+    """``runs`` come with how many packages each has changed; ``kept`` are for each key the states whose package files
+    are here.
+    """
+    keys = [_key_document(history, kept[history.key]) for history in histories]
+    return {"keys": keys, "runs": [run_document(run, changed) for run, changed in runs]}
+
+
+def _key_document(history: History, kept: Collection[int]) -> Document:
+    return {
+        "key": history.key,
+        "current": history.current,
+        "values": [
+            {
+                "value": record.value,
+                "current": record.value == history.current,
+                "reached": when(record.reached) if record.is_reached else None,
+                "tried": when(record.tried),
+                "kept": record.state in kept,
+                "run": record.run or None,
+            }
+            for record in history.records
+        ],
+    }
+
+
+def _why(failure: str) -> str:
+    line = failure.partition("\n")[0]
+    return line if len(failure) <= SHOWN_WHY else f"{line[:SHOWN_WHY]}..."
+
+
+def history_text(document: Document, width: Optional[int] = None) -> str:
+    """``width`` is that of the terminal, None where there is none: what does not fit on it is left out, and named."""
+    if not document["keys"]:
+        return "nothing has been recorded on this node yet"
+    lines: List[str] = []
+    left_out: Tuple[str, ...] = ()
+    for key in document["keys"]:
+        lines.append(f"{key['key']}")
+        rows = [("", "VALUE", "REACHED", "TRIED", "FILES", "RUN")]
+        for value in key["values"]:
+            mark = "*" if value["current"] else ""
+            files = "kept" if value["kept"] else ("pruned" if value["reached"] else "-")
+            rows.append(
+                (
+                    mark,
+                    shown(value["value"]),
+                    value["reached"] or "never",
+                    value["tried"],
+                    files,
+                    str(value["run"] or "-"),
+                )
+            )
+        shown_rows, gone = fitted(
+            rows, width - 2 if width else None, dispensable=("TRIED", "RUN", "REACHED"), least={"VALUE": 24}
+        )
+        lines += [f"  {line}" for line in shown_rows] + [""]
+        left_out += gone
+    if document["runs"]:
+        runs: List[Sequence[str]] = [("RUN", "KIND", "VALUE", "STARTED", "SECONDS", "RESULT", "CHANGED", "HELD", "WHY")]
+        for run in document["runs"]:
+            took = "-" if run["seconds"] is None else f"{run['seconds']:.1f}"
+            counts = (str(run["changed"]), str(len(run["held_back"])))
+            why = _why(run["failure"])
+            runs.append(
+                (str(run["run"]), run["kind"], shown(run["value"]), run["started"], took, run["result"], *counts, why)
+            )
+        shown_rows, gone = fitted(
+            runs, width, dispensable=("SECONDS", "HELD", "STARTED", "CHANGED", "KIND"), least={"WHY": 20, "VALUE": 24}
+        )
+        lines += shown_rows
+        left_out += gone
+        logs = next((run["log"] for run in document["runs"] if run["log"]), "")
+        lines += [f"logs: {logs.rpartition('/')[0]}/NNNNNN.log, by the number of the run"] if logs else []
+    if left_out:
+        lines.append(f"left out here: {', '.join(dict.fromkeys(left_out))} ('history | cat' shows all)")
+    return "\n".join(lines).rstrip()

@@ -1,0 +1,201 @@
+"""A plan as a release note."""
+
+from dataclasses import dataclass, field
+from typing import Iterable, List, Optional, Sequence, Tuple
+
+from os_update_agent.cli.views.base import Document, held_documents, run_document, work_lines
+from os_update_agent.model.packages import Change, Package
+from os_update_agent.model.runs import Run
+from os_update_agent.runs.plan import Forecast
+from os_update_agent.text.outcomes import shown
+from os_update_agent.text.phrases import amount, described, named, not_there
+
+_GROUPS = (("change", "changed"), ("install", "new"), ("remove", "removed"))
+
+
+# What an operation is called, and what it would do with the changes of an update where it makes none of them.
+_NAMES = {
+    "update": "an update",
+    "download": "a download",
+    "assess": "an assessment",
+    "stop": "a stop",
+    "start": "a start",
+}
+_MAKES_NONE = {
+    "download": (
+        "would fetch what this update takes, and change no package:",
+        "would fetch nothing: there is nothing to update",
+    ),
+    "assess": ("would report this update, and change no package:", "would report that there is nothing to update"),
+}
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What would come of a command. ``operation`` is what would be done, "nothing" and what may surprise with the
+    reason in ``why``.
+
+    ``units`` are services with their state and whether it would be another one; ``repaired_first`` are torn packages,
+    ``unmatched`` globs that match none.
+    """
+
+    what: str
+    operation: str = "update"
+    found: Forecast = field(default_factory=Forecast)
+    units: Tuple[Tuple[str, str, bool], ...] = ()
+    why: str = ""
+    repaired_first: Tuple[str, ...] = ()
+    unmatched: Tuple[str, ...] = ()
+
+    @property
+    def changes_something(self) -> bool:
+        return bool(self.found.changes or self.repaired_first) or any(changes for _, _, changes in self.units)
+
+
+def called(operation: str, value: str) -> str:
+    """An operation of a value in words, of any value where that is empty."""
+    return (
+        f"{_NAMES[operation]} {'to' if operation == 'update' else 'for'} {shown(value)}" if value else _NAMES[operation]
+    )
+
+
+def plan_document(
+    planned: Planned,
+    archive: str,
+    *,
+    at_work: Optional[str] = None,
+    lock_holder: Optional[str] = None,
+    open_runs: Sequence[Run] = (),
+) -> Document:
+    """``archive`` is the option: with "required" what could not be undone is not begun. ``at_work`` tells who holds the
+    node, ``lock_holder`` who else holds the package manager's own locks.
+    """
+    found = planned.found
+    return {
+        "what": planned.what,
+        "operation": planned.operation,
+        "why": planned.why,
+        "units": [{"name": name, "active": active, "changes": changes} for name, active, changes in planned.units],
+        "changes": [{**change.as_json(), "security": change.name in found.security} for change in found.changes],
+        "held_back": held_documents(found.held_back),
+        "removes_foreign": list(found.removes_foreign),
+        "download_bytes": found.download,
+        "disk_bytes": found.disk,
+        "reboot_expected": list(found.reboot),
+        "services_expected": list(found.services),
+        "can_be_done": not found.missing and not found.no_room and not (archive == "required" and found.lost),
+        "missing": _labels(found.missing),
+        "no_room": found.no_room,
+        "can_be_undone": not found.lost,
+        "rebuilt": _labels(found.rebuilt),
+        "lost": _labels(found.lost),
+        "repaired_first": list(planned.repaired_first),
+        "unmatched": list(planned.unmatched),
+        "at_work": at_work,
+        "lock_holder": lock_holder,
+        "open_runs": [run_document(run, 0) for run in open_runs],
+    }
+
+
+def plan_text(document: Document, changes: Sequence[Change]) -> str:
+    """The document for a person; ``changes`` are its own, in full."""
+    if document["operation"] in ("stop", "start"):
+        return "\n".join([*_services(document), *_unsettled(document)])
+    if document["operation"] == "nothing":
+        return "\n".join([f"{document['what']} would do nothing: {document['why']}", *_unsettled(document)])
+    security = {change["name"] for change in document["changes"] if change["security"]}
+    why = f" ({document['why']})" if document["why"] else ""
+    lines = [f"{document['what']}{why} {_head(document['operation'], bool(changes))}"]
+    for kind, word in _GROUPS:
+        group = [change for change in changes if change.kind == kind]
+        if group:
+            lines += [
+                f"{word} ({len(group)}):",
+                *(f"  {described(change)}{_marked(change, security)}" for change in group),
+            ]
+    if document["held_back"]:
+        lines.append(f"held back ({len(document['held_back'])}):")
+        lines += [f"  {item['name']}: {item['reason']}" for item in document["held_back"]]
+    if document["repaired_first"]:
+        lines.append(
+            f"left half-installed or not configured before, and repaired first: {named(document['repaired_first'])}"
+        )
+    if document["unmatched"]:
+        lines.append(not_there(document["unmatched"]))
+    lines.append(_counts(changes, len(security), len(document["held_back"])))
+    return "\n".join([*lines, *(_consequences(document) if changes else _missing(document)), *_unsettled(document)])
+
+
+def _head(operation: str, changes: bool) -> str:
+    some, none = _MAKES_NONE.get(operation, ("would change:", "would change nothing"))
+    return some if changes else none
+
+
+def _services(document: Document) -> List[str]:
+    units, verb, why = document["units"], document["operation"], f" ({document['why']})" if document["why"] else ""
+    if not any(unit["changes"] for unit in units):
+        head = f"{document['what']} would find nothing to {verb}, and touch no package{why}:"
+    else:
+        head = f"{document['what']} would {verb} services, and touch no package{why}:"
+    return [
+        head,
+        *(f"  {unit['name']}: {unit['active']}{'' if unit['changes'] else ', and stays so'}" for unit in units),
+    ]
+
+
+def _unsettled(document: Document) -> List[str]:
+    if not (document["at_work"] or document["lock_holder"] or document["open_runs"]):
+        return []
+    return [*work_lines(document), "so this may be another plan as soon as that has ended"]
+
+
+def _consequences(document: Document) -> List[str]:
+    if document["operation"] == "download":
+        return [f"download: {amount(document['download_bytes'])}", *_missing(document)]
+    disk = document["disk_bytes"]
+    grows = "not known before the download" if disk is None else f"{'+' if disk > 0 else ''}{amount(disk)}"
+    lines = [f"download: {amount(document['download_bytes'])}; on the disk: {grows}"]
+    if document["removes_foreign"]:
+        lines.append(f"would remove what no run of the agent installed: {named(document['removes_foreign'])}")
+    lines.append(
+        "reboot:"
+        f" {'expected, for ' + named(document['reboot_expected']) if document['reboot_expected'] else 'not expected'}"
+    )
+    if document["services_expected"]:
+        lines.append(f"services that would still run replaced code: {named(document['services_expected'])}")
+    return [*lines, *_missing(document), _undo(document)]
+
+
+def _missing(document: Document) -> List[str]:
+    nowhere = f"neither archive nor repository has {named(document['missing'])}" if document["missing"] else ""
+    return [f"cannot be done: {why}" for why in (nowhere, document["no_room"]) if why]
+
+
+def _undo(document: Document) -> str:
+    if document["lost"]:
+        refused = (
+            ""
+            if document["can_be_done"] or document["missing"] or document["no_room"]
+            else "; so it is not begun (archive: required)"
+        )
+        return f"can be undone: no, nobody has the present file of {named(document['lost'])}{refused}"
+    if document["rebuilt"]:
+        return (
+            "can be undone: yes, with files rebuilt from the node, local edits included, for"
+            f" {named(document['rebuilt'])}"
+        )
+    return "can be undone: yes"
+
+
+def _counts(changes: Sequence[Change], security: int, held: int) -> str:
+    counts = {word: sum(change.kind == kind for change in changes) for kind, word in _GROUPS}
+    marked = f" ({security} of them security updates)" if security else ""
+    return f"{counts['changed']} changed, {counts['new']} new, {counts['removed']} removed{marked}, {held} held back"
+
+
+def _marked(change: Change, security: Iterable[str]) -> str:
+    return " [security]" if change.name in security else ""
+
+
+def _labels(packages: Sequence[Package]) -> List[str]:
+    return [package.label for package in packages]

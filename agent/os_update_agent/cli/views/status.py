@@ -1,0 +1,131 @@
+"""Where the node stands: what is open, what is owed, and what would happen if a value came."""
+
+from dataclasses import asdict, dataclass
+from typing import List, Mapping, Optional, Sequence
+
+from os_update_agent.cli.views.base import Document, run_document, work_lines
+from os_update_agent.cli.views.signals import signal_document, signal_line
+from os_update_agent.model.deliveries import Delivery, OwedSignal
+from os_update_agent.model.runs import History, Run
+from os_update_agent.text.outcomes import shown, when
+
+
+@dataclass(frozen=True)
+class Ahead:
+    """What would happen if the value came; None is any new value. ``packages`` would change, None for a new value and
+    where the node stands at no recorded state to compare with; ``files`` says whether theirs are kept.
+    """
+
+    value: Optional[str]
+    do: str
+    packages: Optional[int]
+    files: bool = True
+
+
+def status_document(
+    histories: Sequence[History],
+    ahead: Mapping[str, Sequence[Ahead]],
+    last: Optional[Run],
+    changed: int,
+    open_runs: Sequence[Run],
+    signals: Sequence[OwedSignal],
+    holder: Optional[str],
+    reboot: Sequence[str],
+    readable: Sequence[str] = (),
+    unfinished: Sequence[Delivery] = (),
+    lock_holder: Optional[str] = None,
+    refused: str = "",
+) -> Document:
+    """``ahead`` tells for each key what would happen; ``changed`` is how many packages the last run has changed.
+
+    ``refused`` is why agent.conf has any new value refused.
+
+    Of the ``unfinished`` deliveries those wait that have no run yet, or none any more: the others are the open runs.
+    """
+    at_work = {run.id for run in open_runs}
+    return {
+        "keys": [
+            {
+                "key": history.key,
+                "current": history.current,
+                "if_it_came": [asdict(one) for one in ahead.get(history.key, ())],
+            }
+            for history in histories
+        ],
+        "last_run": run_document(last, changed) if last else None,
+        "open_runs": [run_document(run, 0) for run in open_runs],
+        "waiting": [_waiting_document(delivery) for delivery in unfinished if delivery.run not in at_work],
+        "signals": {
+            standing: [signal_document(signal) for signal in signals if signal.standing == standing]
+            for standing in ("owed", "superseded", "refused")
+        },
+        "at_work": holder,
+        "lock_holder": lock_holder,
+        "reboot_required": list(reboot),
+        "readable_by_all": list(readable),
+        "refused": refused,
+    }
+
+
+def _waiting_document(delivery: Delivery) -> Document:
+    return {
+        "deployment": delivery.config_id,
+        "key": delivery.key,
+        "value": delivery.value,
+        "action": delivery.action,
+        "received": when(delivery.received),
+    }
+
+
+def _ahead(one: Document) -> str:
+    if one["value"] is None:
+        return f"if a new value comes: {one['do']}"
+    details = [] if one["packages"] is None else [f"{one['packages']} packages change"]
+    if not one["files"]:
+        details.append("their files are pruned")
+    detail = f" ({', '.join(details)})" if one["do"] == "restore" and details else ""
+    return f"if {shown(one['value'])} comes: {one['do']}{detail}"
+
+
+def _at_none(key: Document, document: Document) -> str:
+    if key["key"] in {run["key"] for run in document["open_runs"]}:
+        return "no recorded value: a run is on its way"
+    is_reached = any(one["value"] is not None for one in key["if_it_came"])
+    return f"no recorded value: {'the last run ended in between' if is_reached else 'none was reached yet'}"
+
+
+def status_text(document: Document) -> str:
+    lines: List[str] = []
+    for key in document["keys"]:
+        lines.append(
+            f"{key['key']}: at {shown(key['current']) if key['current'] is not None else _at_none(key, document)}"
+        )
+        lines += [f"  {_ahead(one)}" for one in key["if_it_came"]]
+    if not lines:
+        lines.append("nothing has been recorded on this node yet")
+    last = document["last_run"]
+    if last:
+        counts = f"{last['changed']} changed, {len(last['held_back'])} held back"
+        lines.append(
+            f"last run: {last['kind']} {shown(last['value'])}, started {last['started']}: {last['result']}, {counts}"
+        )
+        lines += [f"  {line}" for line in (last["failure"], *last["notes"], f"log: {last['log']}") if line]
+    lines += work_lines(document)
+    for delivery in document["waiting"]:
+        lines.append(f"waiting: {shown(delivery['value'])} for key {delivery['key']}, received {delivery['received']}")
+        if not document["at_work"]:
+            lines.append("  no os-update-agent is at it: 'os-update-agent resume' takes it up")
+    for standing in ("owed", "refused"):
+        lines += [signal_line(standing, signal) for signal in document["signals"][standing]]
+    if not document["signals"]["owed"]:
+        lines.append("owed to Heat: nothing")
+    if document["signals"]["superseded"]:
+        lines.append(f"signals dropped because a newer delivery came: {len(document['signals']['superseded'])}")
+    lines += [f"reboot required: {reason}" for reason in document["reboot_required"]] or ["reboot required: no"]
+    if document["refused"]:
+        lines.append(f"every new value is refused until agent.conf is corrected: {document['refused']}")
+    lines += [
+        f"readable by all: {path} holds secrets of Heat's signals: give it mode 0600"
+        for path in document["readable_by_all"]
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,183 @@
+"""What the user asks for: options from the file, the template and the inputs become one checked Policy, or a clear
+error.
+"""
+
+import json
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Dict, Mapping, Optional, Tuple
+
+from os_update_agent.config.options import READERS, SURROGATE, is_unset, nearest
+from os_update_agent.model.deliveries import Deployment
+from os_update_agent.model.errors import BadOption
+from os_update_agent.text.outcomes import shown
+
+DEFAULT_TRIGGER = "update_after_time"
+
+# At the command line VALUE is the value itself, and --key says whose history it belongs to.
+NOT_BY_HAND = ("trigger", "state_key")
+
+Source = Tuple[str, Mapping[str, object]]
+
+_LISTS = ("packages", "exclude", "units")
+
+
+@dataclass(frozen=True)
+class Policy:
+    """The answer to every question that an update asks about what is wanted. The defaults are the built-in ones.
+
+    ``value`` is the trigger's value as text ('' is: none given), ``key`` says whose history it belongs to. ``keep``
+    counts states; ``lock_timeout``, ``deadline``, ``script_timeout`` (each step) and ``signal_timeout`` (all tries of
+    one signal) are seconds.
+    """
+
+    value: str = ""
+    key: str = ""
+    operation: str = "update"
+    select: str = "all"
+    packages: Tuple[str, ...] = ()
+    exclude: Tuple[str, ...] = ()
+    removals: str = "allow"
+    config_files: str = "keep"
+    archive: str = "best-effort"
+    keep: int = 5
+    restore: str = "exact"
+    on_failure: str = "restore"
+    reboot: str = "never"
+    services: str = "report"
+    units: Tuple[str, ...] = ()
+    lock_timeout: float = 600
+    deadline: Optional[float] = None
+    script_timeout: float = 600
+    signal_timeout: float = 600
+
+    @property
+    def is_restricted(self) -> bool:
+        """Does the policy leave out a part of the updates that the node could have?"""
+        return bool(self.packages or self.exclude or self.select == "security")
+
+    def as_json(self) -> Dict[str, Any]:
+        return {**asdict(self), **{name: list(getattr(self, name)) for name in _LISTS}}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Policy":
+        return cls(**{**data, **{name: tuple(data.get(name, ())) for name in _LISTS}})
+
+
+def read(deployment: Deployment, defaults: Mapping[str, str]) -> Policy:
+    """The policy of a delivery. ``defaults`` are the strings of the [defaults] section of agent.conf.
+
+    Weakest first: what is built in, defaults, the config's map, its options, the inputs of the same names. Everything
+    is checked, also what a stronger source overrides. An unset value (None, '', 'None', blank, no glob at all) leaves
+    the weaker source its say.
+
+    Raises BadOption, which carries the deployment.
+    """
+    try:
+        return _read(deployment, defaults)
+    except BadOption as error:
+        error.deployment = deployment
+        raise
+
+
+def by_hand(value: str, key: str, defaults: Mapping[str, str], /, **overrides: object) -> Policy:
+    """The policy of a command: ``overrides`` (what may be an option's name to text or list, None is unset) are stronger
+    than ``defaults``.
+
+    ``key`` may be '': then the option ``state_key`` speaks. Raises BadOption.
+    """
+    settings = _settings(("[defaults] of agent.conf", defaults), ("the command line", overrides))
+    settings.pop("trigger", None)
+    state_key = settings.pop("state_key", "")
+    return _policy(as_text(value), key or state_key, settings)
+
+
+def signal_patience(defaults: Mapping[str, str]) -> float:
+    """signal_timeout for a delivery whose own options cannot be used. Never raises: the built-in one where agent.conf
+    is wrong too.
+    """
+    try:
+        return by_hand("", "", defaults).signal_timeout
+    except BadOption:
+        return Policy().signal_timeout
+
+
+def names_by_hand() -> Tuple[str, ...]:
+    """The options that a command takes, in the order in which the documentation tells them."""
+    return tuple(name for name in READERS if name not in NOT_BY_HAND)
+
+
+def as_text(value: object) -> str:
+    """The value of an input as the text that keys the history: '' for an unset one, canonical JSON for what is not
+    text.
+
+    Raises BadOption when the text holds half a surrogate pair.
+    """
+    if is_unset(value):
+        return ""
+    text = (
+        value
+        if isinstance(value, str)
+        else json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    )
+    if SURROGATE.search(text):
+        raise BadOption(f"the value {shown(text)} is no valid Unicode")
+    return text
+
+
+def _read(deployment: Deployment, defaults: Mapping[str, str]) -> Policy:
+    options = {name: value for name, value in deployment.inputs.items() if name in READERS}
+    others = {name: value for name, value in deployment.inputs.items() if name not in READERS}
+    settings = _settings(
+        ("[defaults] of agent.conf", defaults),
+        ("the config", deployment.config),
+        ("the options of the config", deployment.options),
+        ("the inputs", options),
+    )
+    trigger = settings.pop("trigger", None)
+    key = settings.pop("state_key", deployment.key)
+    return _policy(_trigger_value(trigger, others), key, settings)
+
+
+def _policy(value: str, key: str, settings: Dict[str, Any]) -> Policy:
+    policy = Policy(**{**settings, "value": value, "key": key})
+    if policy.operation in ("stop", "start") and not policy.units:
+        raise BadOption(
+            f"option units is missing; operation {policy.operation} needs the names of the services, such as"
+            " nginx.service"
+        )
+    undo_only_ours = policy.is_restricted and "restore" not in settings
+    return replace(policy, restore="changes") if undo_only_ours else policy
+
+
+def _settings(*sources: Source) -> Dict[str, Any]:
+    found: Dict[str, Any] = {}
+    for source, given in sources:
+        for name, value in given.items():
+            if name not in READERS:
+                raise BadOption(f"{source}: there is no option {shown(name)}{nearest(name, READERS)}")
+            if is_unset(value):
+                continue
+            try:
+                setting = READERS[name](value)
+            except ValueError as error:
+                raise BadOption(f"{source}: option {name} is {shown(value)}; right is {error}") from error
+            # A parameter of type comma_delimited_list that is left empty arrives as [].
+            if setting != ():
+                found[name] = setting
+    return found
+
+
+def _trigger_value(trigger: Optional[str], others: Mapping[str, object]) -> str:
+    """The value of the trigger among the inputs that are no options; None is a trigger that nobody has named."""
+    name = trigger or DEFAULT_TRIGGER
+    if name not in others and trigger is None and others:
+        if len(others) > 1:
+            names = ", ".join(shown(other) for other in sorted(others))
+            raise BadOption(
+                f"the inputs: any of {names} could hold the value of this update; say which one with the option trigger"
+            )
+        (name,) = others
+    for other in sorted(set(others) - {name}):
+        hint = nearest(other, (*READERS, name))
+        raise BadOption(f"the inputs: {shown(other)} is neither an option nor the trigger ({shown(name)}){hint}")
+    return as_text(others.get(name))

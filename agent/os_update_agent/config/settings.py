@@ -1,0 +1,151 @@
+"""The node's configuration file: which root, which backend, where things lie, and the defaults of the options."""
+
+import configparser
+import os
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Dict, Mapping, Optional
+
+from os_update_agent.model.errors import BadOption
+
+DEFAULT_FILE = Path("/etc/os-update-agent/agent.conf")
+ENVIRONMENT = "OS_UPDATE_AGENT_CONFIG"
+
+_KNOWN = {
+    "node": ("root", "backend", "systemctl"),
+    "paths": ("state", "log", "run", "steps", "collect_config", "metrics"),
+    "signal": ("ca_certificate",),
+}
+_BACKENDS = ("auto", "apt", "dnf", "dnf5")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What agent.conf says. All paths are absolute; ``source`` is the file itself, None where there is none."""
+
+    root: Path = Path("/")
+    backend: str = "auto"
+    systemctl: Optional[Path] = None
+    state: Path = Path("/var/lib/os-update-agent")
+    log: Path = Path("/var/log/os-update-agent")
+    run: Path = Path("/run/os-update-agent")
+    steps: Path = Path("/etc/os-update-agent")
+    collect_config: Path = Path("/etc/os-collect-config.conf")
+    metrics: Optional[Path] = None
+    ca_certificate: Optional[str] = None
+    defaults: Mapping[str, str] = field(default_factory=dict)
+    source: Optional[Path] = None
+
+    @property
+    def services(self) -> Optional[str]:
+        """The program that reaches the services of root; None where there is none: those of this machine are not those
+        of another root.
+        """
+        if self.systemctl is not None:
+            return str(self.systemctl)
+        return "systemctl" if self.root == Path("/") else None
+
+    @property
+    def ledger(self) -> Path:
+        return self.state / "ledger.sqlite"
+
+    @property
+    def archive(self) -> Path:
+        return self.state / "archive"
+
+    @property
+    def lock(self) -> Path:
+        return self.run / "lock"
+
+    @property
+    def worker_lock(self) -> Path:
+        return self.run / "worker.lock"
+
+    @property
+    def start_lock(self) -> Path:
+        return self.run / "start.lock"
+
+    @property
+    def outbox_lock(self) -> Path:
+        return self.run / "outbox.lock"
+
+    @property
+    def callers_lock(self) -> Path:
+        return self.run / "callers.lock"
+
+    @property
+    def work(self) -> Path:
+        """Where a backend keeps what it needs while it is at work."""
+        return self.run / "work"
+
+    @property
+    def worker_log(self) -> Path:
+        return self.log / "worker.log"
+
+
+def load(path: Optional[str] = None) -> Settings:
+    """Read the file that ``path``, else OS_UPDATE_AGENT_CONFIG, else the default names.
+
+    A missing default file means the built-in settings; a file that was named must be there. Raises BadOption.
+    """
+    if path is not None and not str(path).strip():
+        # A variable of a script that is empty, say: it must not mean this node in place of a trial root.
+        raise BadOption(
+            f"the configuration file is {path!r}; it must be a path, and without --config it is {DEFAULT_FILE}"
+        )
+    named = path or os.environ.get(ENVIRONMENT)
+    file = Path(named) if named else DEFAULT_FILE
+    try:
+        text = file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        if named:
+            raise BadOption(f"the configuration file {file} is not there") from None
+        return Settings()
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadOption(f"the configuration file {file} cannot be read: {error}") from error
+    return replace(parse(text, str(file)), source=file.absolute())
+
+
+def parse(text: str, source: str) -> Settings:
+    """The settings of a file's text. Raises BadOption that names the section, the key and the value."""
+    parser = configparser.ConfigParser(interpolation=None, default_section="")
+    try:
+        parser.read_string(text, source)
+    except configparser.Error as error:
+        raise BadOption(f"{source} is not an INI file: {' '.join(str(error).split())}") from error
+    values: Dict[str, str] = {}
+    for section in parser.sections():
+        if section == "defaults":
+            continue
+        if section not in _KNOWN:
+            raise BadOption(
+                f"{source}: unknown section [{section}]; there are [node], [paths], [signal] and [defaults]"
+            )
+        for key, value in parser.items(section):
+            if key not in _KNOWN[section]:
+                import difflib  # late: only a mistake needs it
+
+                near = difflib.get_close_matches(key, _KNOWN[section], 1)
+                hint = f"; do you mean {near[0]!r}?" if near else f"; there are {', '.join(_KNOWN[section])}"
+                raise BadOption(f"{source}: unknown key {key!r} in [{section}]{hint}")
+            values[key] = value.strip()
+    defaults = dict(parser.items("defaults")) if parser.has_section("defaults") else {}
+    return _checked(values, defaults, source)
+
+
+def _checked(values: Mapping[str, str], defaults: Mapping[str, str], source: str) -> Settings:
+    backend = values.get("backend") or "auto"
+    if backend not in _BACKENDS:
+        raise BadOption(f"{source}: backend is {backend!r}; it must be one of {', '.join(_BACKENDS)}")
+    paths = {}
+    for key in ("root", "systemctl", *_KNOWN["paths"]):
+        if values.get(key):
+            paths[key] = Path(os.path.normpath(values[key]))
+            if not paths[key].is_absolute() or '"' in values[key] or "\n" in values[key]:
+                raise BadOption(f"{source}: {key} is {values[key]!r}; it must be an absolute path without quotes")
+    metrics = paths.get("metrics")
+    if metrics is not None and metrics.suffix != ".prom":
+        raise BadOption(
+            f"{source}: metrics is {str(metrics)!r}; its name must end in .prom, for node-exporter reads no other file"
+        )
+    return Settings(backend=backend, ca_certificate=values.get("ca_certificate") or None, defaults=defaults, **paths)

@@ -1,0 +1,1 @@
+"""One delivery, from its arrival to the result that Heat accepted."""

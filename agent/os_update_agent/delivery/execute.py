@@ -1,0 +1,199 @@
+"""Every delivery that has no answer is taken to its end, and every answer that is owed is sent.
+
+This is what the worker does, and what happens after a crash, a boot, or a lost connection: there is no other way
+through a delivery that changes packages. It can be called by anybody at any time; twice is as good as once.
+"""
+
+import logging
+import time
+from dataclasses import replace
+from typing import Optional, Tuple
+
+from os_update_agent.config.policy import Policy
+from os_update_agent.decision import table
+from os_update_agent.decision.table import Decision, decide, line_of
+from os_update_agent.delivery.outbox import Patience, send_owed
+from os_update_agent.delivery.result import aftermath, outcome_of, store
+from os_update_agent.heat.deployed_files import forget_signal
+from os_update_agent.model import phases
+from os_update_agent.model.deliveries import Delivery, Outcome, OwedSignal, Request, SignalTarget
+from os_update_agent.model.errors import AgentError, Bug, LedgerError, bug
+from os_update_agent.model.runs import Run
+from os_update_agent.node.locks import is_held, node_lock, try_lock
+from os_update_agent.runtime.context import Site
+from os_update_agent.text.log_lines import logged
+from os_update_agent.text.outcomes import outcome_of_baseline, outcome_of_error, outcome_of_nothing
+
+log = logging.getLogger(__name__)
+
+# The node's lock is held by somebody else than a worker only for moments.
+LOCK_SECONDS = 600.0
+# Until a caller that is there has sent what it waited for; after that it is helped.
+CALLER_SECONDS = 1.0
+CALLER_POLL_SECONDS = 0.02
+NOBODY = Request(SignalTarget("NO_SIGNAL"))
+
+_RUNS = {
+    table.UPDATE: phases.UPDATE,
+    table.RESTORE: phases.RESTORE,
+    table.DOWNLOAD: phases.DOWNLOAD,
+    table.ASSESS: phases.ASSESS,
+    table.STOP: phases.STOP,
+    table.START: phases.START,
+}
+
+
+def resume(site: Site, patience: Optional[Patience] = None) -> Tuple[OwedSignal, ...]:
+    """Work through the unfinished deliveries, unless a worker is already at it, then send what is owed. Returns what
+    stays owed.
+
+    Raises LedgerError, Busy.
+    """
+    with try_lock(site.settings.worker_lock) as mine:
+        while mine:
+            # First: what they have left half-done is what a newer run would take for the state before.
+            _finish_orphans(site)
+            unfinished = site.ledger.unfinished()
+            if not unfinished:
+                break
+            doing = f"deployment {unfinished[0].config_id} ({unfinished[0].action})"
+            with node_lock(site.settings.lock, doing=doing, timeout=LOCK_SECONDS):
+                work(site, unfinished[0])
+    if site.spare is not None:
+        # To send may take long.
+        site.spare.leave()
+    _leave_to_callers(site)
+    owed = send_owed(site, patience)
+    if site.settings.metrics is not None:
+        from os_update_agent.delivery.metrics import publish  # late: most nodes have no collector
+
+        publish(site)
+    return owed
+
+
+def _leave_to_callers(site: Site) -> None:
+    """Who waits for an answer sends it, and has got ready for that: two senders only stand in each other's way."""
+    end = time.monotonic() + CALLER_SECONDS
+    while site.ledger.owed() and is_held(site.settings.callers_lock) and time.monotonic() < end:
+        time.sleep(CALLER_POLL_SECONDS)
+
+
+def _finish_orphans(site: Site) -> None:
+    """Runs that are open though Heat has an answer already: the node must not be left half-done for that."""
+    unfinished = {delivery.run for delivery in site.ledger.unfinished()}
+    for run in site.ledger.open_runs():
+        if run.id in unfinished:
+            continue
+        with node_lock(site.settings.lock, doing=f"run {run.id}", timeout=LOCK_SECONDS):
+            newer = _gone_on(site, run)
+            if newer is not None:
+                # Before the run is closed: nobody would look again.
+                if run.leads_to_value and run.begun and newer.key != run.key:
+                    site.ledger.record_current(run.key, None)
+                _close(site, run, f"it was cut off in phase {run.phase}, and run {newer.id} has gone on from there")
+            elif not (run.begun or run.left):
+                # Heat was told that nothing was changed, and so it stays.
+                _close(site, run, "it was cut off")
+            else:
+                _finish_orphan(site, run)
+
+
+def _gone_on(site: Site, run: Run) -> Optional[Run]:
+    """The newest run that has reached its aim from where this one was cut off. The packages are those of the whole
+    node, whatever the key: to finish or undo this one now would undo that one. The services of a stop or a start are
+    its key's own.
+    """
+    others = site.ledger.runs(run.key if run.switches_services else None)
+    return next((other for other in others if other.id > run.id and other.goes_on_from(run) and other.reached), None)
+
+
+def _close(site: Site, run: Run, why: str) -> None:
+    site.ledger.save_run(replace(run, phase=phases.FINISHED, finished=site.clock(), failure=run.failure or why))
+    log.warning(logged(run=run.id, phase=run.phase, closed="yes", why=why))
+
+
+def _finish_orphan(site: Site, run: Run) -> None:
+    """What stands in its way stands in the way of no newer delivery: those tell Heat themselves. It stays open for the
+    next start.
+    """
+    try:
+        _to_its_end(site, run)
+    except LedgerError:
+        raise
+    except AgentError as error:
+        log.error(logged(run=run.id, phase=run.phase, stopped=error))
+    except Exception as error:
+        log.critical(logged(run=run.id, phase=run.phase, bug=bug(error)))
+
+
+def work(site: Site, delivery: Delivery) -> None:
+    """Take one delivery to its answer, from wherever it stands. Called under the node's lock. Raises LedgerError."""
+    if not site.ledger.start(delivery.config_id, site.clock()):
+        return
+    try:
+        outcome = _outcome(site, delivery)
+    except LedgerError:
+        raise
+    except AgentError as error:
+        outcome = outcome_of_error(error, aftermath(site, delivery.config_id))
+    except Exception as error:
+        # A bug must still reach Heat, which waits.
+        log.critical(logged(deployment=delivery.config_id, bug=bug(error)))
+        outcome = outcome_of_error(Bug(bug(error)), aftermath(site, delivery.config_id))
+    store(site, delivery.config_id, delivery.request or NOBODY, outcome)
+    if site.ledger.is_overtaken(delivery.config_id):
+        # heat-config-notify would send it under the newer deployment's name.
+        forget_signal(delivery.config_id)
+
+
+def _outcome(site: Site, delivery: Delivery) -> Outcome:
+    ledger = site.ledger
+    run = ledger.run(delivery.run) if delivery.run is not None else None
+    if run is not None:
+        # A run that was begun is finished, also for a delivery that was overtaken: the node must not be left half-done.
+        return outcome_of(site, run if run.finished else _to_its_end(site, run))
+    if ledger.is_overtaken(delivery.config_id):
+        return outcome_of_nothing("a newer deployment of the same resource has come", delivery.value)
+    policy = Policy.from_json(delivery.policy)
+    what = decision_for(site, delivery, policy)
+    log.info(
+        logged(deployment=delivery.config_id, action=delivery.action, value=policy.value, do=what.do, why=what.reason)
+    )
+    return carry_out(site, policy, what, delivery.config_id)
+
+
+def _to_its_end(site: Site, run: Run) -> Run:
+    from os_update_agent.runs import engine  # late: see carry_out
+
+    return engine.perform(site, engine.taken_up(run))
+
+
+def decision_for(site: Site, delivery: Delivery, policy: Policy) -> Decision:
+    if delivery.restore is not None:
+        return Decision(table.RESTORE, "asked for by hand", delivery.restore)
+    history = site.ledger.history(policy.key)
+    if policy.operation == "update":
+        return decide(history, delivery.action, policy.value)
+    line = line_of(history, reversed(site.ledger.runs(policy.key)), policy.operation)
+    return decide(history, delivery.action, policy.value, operation=policy.operation, line=line)
+
+
+def carry_out(site: Site, policy: Policy, what: Decision, config_id: str) -> Outcome:
+    """Do what was decided. Raises LedgerError; a run that fails is an outcome."""
+    ledger = site.ledger
+    if what.do == table.NOTHING:
+        record = ledger.history(policy.key).record(policy.value)
+        digest = ledger.digest(record.state) if record and record.state is not None else ""
+        return outcome_of_nothing(what.reason, policy.value, digest)
+    if what.do == table.BASELINE:
+        state = site.backend(policy).capture()
+        ledger.record_reached(policy.key, policy.value, ledger.put_state(state), None, site.clock())
+        return outcome_of_baseline(policy.value, state.digest, sum(package.is_present for package in state.packages))
+    from os_update_agent.runs import engine  # late: what there is nothing to do for must not wait for it
+
+    if what.do == table.BACK:
+        run = engine.begin(site, policy, policy.operation, config_id=config_id)
+        ledger.save_run(replace(run, phase=phases.FINISHED, finished=site.clock(), reached=True))
+        return outcome_of_nothing(what.reason, policy.value)
+    run = engine.begin(site, policy, _RUNS[what.do], config_id=config_id, state=what.state, is_first=what.is_first)
+    return outcome_of(site, engine.perform(site, run))

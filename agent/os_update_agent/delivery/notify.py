@@ -1,0 +1,100 @@
+"""A stand-in for heat-config-notify, for every hook of the node: os-update-agent notify DEPLOYED.json < result.json
+
+The same calling convention (heat-agents: 55-heat-config runs what HEAT_CONFIG_NOTIFY names), with what that one lacks:
+the answer's status is looked at, a result is stored and sent until it is taken, never for a deployment that was
+overtaken, never the same delivery twice, and no URL is ever logged.
+"""
+
+import json
+import logging
+from typing import Any, Optional, TextIO
+
+from os_update_agent.config.settings import Settings, load
+from os_update_agent.delivery.outbox import Patience, deliver_signal
+from os_update_agent.delivery.result import request_of
+from os_update_agent.heat.deployment import parse
+from os_update_agent.heat.metadata import overtaken_on_arrival
+from os_update_agent.heat.signal import DELIVERED, send
+from os_update_agent.model.deliveries import Delivery, Deployment
+from os_update_agent.model.errors import BadDeployment, BadOption, LedgerError, UsageError
+from os_update_agent.runtime.context import open_site
+from os_update_agent.text.log_lines import logged
+
+log = logging.getLogger(__name__)
+
+BODY_LIMIT = 900_000
+_TRIMMED = ("deploy_stdout", "deploy_stderr")
+
+
+def notify(config: Optional[str], path: str, stdin: TextIO, patience: float) -> int:
+    """Send a hook's result. Returns 0 when it is taken or not waited for, 1 when it is still owed or refused.
+
+    ``config`` names the configuration file, as in ``load``. Raises UsageError for a file that is no delivery.
+    """
+    deployment = _deployment(path)
+    if deployment.signal.transport == "NO_SIGNAL":
+        return 0
+    if overtaken_on_arrival(deployment.id):
+        log.warning(
+            logged(
+                deployment=deployment.id, signal="superseded", why="a newer deployment of the same resource has come"
+            )
+        )
+        return 0
+    body = _body(stdin.read())
+    settings = Settings()
+    try:
+        settings = load(config)
+        site = open_site(settings)
+        delivery = Delivery(
+            deployment.id, deployment.key, "", deployment.action, site.clock(), request=request_of(deployment)
+        )
+        site.ledger.receive_answered(delivery, body, deployment.signal)
+        deliver_signal(site, deployment.id, Patience(patience))
+        left = [
+            signal
+            for signal in site.ledger.signals(deployment.id)
+            if signal.standing not in ("delivered", "superseded")
+        ]
+        for signal in left:
+            log.error(logged(deployment=signal.config_id, signal=signal.standing, answer=signal.last_answer))
+        return 1 if left else 0
+    except (BadOption, LedgerError) as error:
+        # No memory, no outbox: another hook's result is sent all the same, once.
+        answer = send(deployment.signal, body, ca_certificate=settings.ca_certificate)
+        log.error(logged(deployment=deployment.id, not_kept=error, signal=answer.verdict, answer=answer.reason))
+        return 0 if answer.verdict == DELIVERED else 1
+
+
+def _deployment(path: str) -> Deployment:
+    try:
+        with open(path, encoding="utf-8") as file:
+            return parse(file.read())
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}") from error
+    except BadDeployment as error:
+        # Other hooks' deployments may have inputs that ours would refuse: whom to signal is all that counts here.
+        if error.deployment is None or not error.deployment.id:
+            raise
+        return error.deployment
+
+
+def _body(text: str) -> str:
+    """The hook's result as Heat takes it: an object, below Heat's limit (its outputs are left alone, the long texts are
+    cut).
+    """
+    try:
+        result: Any = json.loads(text)
+    except ValueError:
+        result = None
+    if not isinstance(result, dict):
+        result = {
+            "deploy_stdout": "",
+            "deploy_stderr": "the hook's result is not a JSON object",
+            "deploy_status_code": 1,
+        }
+    for name in _TRIMMED:
+        excess = len(json.dumps(result)) - BODY_LIMIT
+        if excess > 0 and isinstance(result.get(name), str):
+            result[name] = result[name][excess + 100 :]
+    return json.dumps(result)

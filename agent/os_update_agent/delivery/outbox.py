@@ -1,0 +1,133 @@
+"""What is owed to Heat: send it until it is taken, drop what is superseded, keep the rest for the next time (law 5)."""
+
+import logging
+import time
+from dataclasses import dataclass
+from typing import Callable, Optional, Tuple
+
+from os_update_agent.config.policy import signal_patience
+from os_update_agent.heat.alternate_targets import other_targets
+from os_update_agent.heat.deployed_files import forget_signal
+from os_update_agent.heat.metadata import is_current
+from os_update_agent.heat.signal import AGAIN, DELIVERED, NEVER, Answer, send
+from os_update_agent.model.deliveries import OwedSignal, SignalTarget
+from os_update_agent.node.locks import short_lock
+from os_update_agent.runtime.context import Site
+from os_update_agent.text.log_lines import logged
+
+log = logging.getLogger(__name__)
+
+FIRST_PAUSE = 1.0
+LONGEST_PAUSE = 60.0
+
+# Is shown that a result is being sent, and what the last try came to: '' before the first one.
+Sending = Callable[[str], None]
+
+
+def _chance() -> float:
+    import random  # late: only a signal that is not taken at once needs it
+
+    return random.random()
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long to try one signal: ``total`` seconds for all tries; 0 is one try. Pauses double and are jittered."""
+
+    total: float = 600.0
+    sleep: Callable[[float], None] = time.sleep
+    clock: Callable[[], float] = time.monotonic
+    jitter: Callable[[], float] = _chance
+
+
+def send_owed(
+    site: Site, patience: Optional[Patience] = None, sending: Optional[Sending] = None
+) -> Tuple[OwedSignal, ...]:
+    """Try everything that is owed, each as long as its own delivery asks for unless ``patience`` says; returns what is
+    still owed.
+    """
+    for signal in site.ledger.owed():
+        deliver_signal(site, signal.config_id, patience or _own_patience(site, signal.config_id), sending)
+    return site.ledger.owed()
+
+
+def _own_patience(site: Site, config_id: str) -> Patience:
+    delivery = site.ledger.delivery(config_id)
+    policy = delivery.policy if delivery else {}
+    return Patience(float(policy.get("signal_timeout", signal_patience(site.settings.defaults))))
+
+
+def deliver_signal(site: Site, config_id: str, patience: Patience, sending: Optional[Sending] = None) -> bool:
+    """Send one result until it is taken, refused for good, superseded, or the patience is at its end. Is it taken?"""
+    end = patience.clock() + patience.total
+    pause = FIRST_PAUSE
+    if sending is not None:
+        sending("")
+    while True:
+        answer = _try(site, config_id)
+        if answer is None:
+            return False
+        if answer.verdict != AGAIN:
+            return answer.verdict == DELIVERED
+        # Full jitter on the upper half: a thousand nodes must not come back in the same second.
+        wait = pause * (0.5 + patience.jitter() / 2)
+        if patience.clock() + wait > end:
+            log.warning(logged(deployment=config_id, signal="owed", why=answer.reason, next="os-update-agent resume"))
+            return False
+        if sending is not None:
+            sending(answer.reason)
+        patience.sleep(wait)
+        pause = min(pause * 2, LONGEST_PAUSE)
+
+
+def _try(site: Site, config_id: str) -> Optional[Answer]:
+    """One try, unless the result is no longer owed: somebody else may have sent or superseded it meanwhile.
+
+    One sender at a time on the node: the caller of a delivery and its worker both try, and Heat is to get each result
+    once.
+    """
+    ledger = site.ledger
+    with short_lock(site.settings.outbox_lock):
+        signals = ledger.signals(config_id)
+        owed = next((signal for signal in signals if signal.standing == "owed"), None)
+        if owed is None or owed.target is None:
+            if any(signal.standing in ("delivered", "superseded") for signal in signals):
+                # heat-config, which has run the hook once more, has written its copy anew.
+                forget_signal(config_id)
+            return None
+        if _is_given_up(site, config_id, owed.target):
+            ledger.settle(config_id, "superseded", "Heat lists another deployment in its place", site.clock())
+            log.warning(
+                logged(deployment=config_id, signal="superseded", why="Heat lists another deployment in its place")
+            )
+            forget_signal(config_id)
+            return None
+        answer = _sent(site, owed.target, owed.body)
+        standing = {DELIVERED: "delivered", AGAIN: "owed"}.get(answer.verdict, "refused")
+        ledger.settle(config_id, standing, answer.reason, site.clock())
+        if standing == "delivered":
+            forget_signal(config_id)
+    log.info(logged(deployment=config_id, signal=standing, transport=owed.target.transport, answer=answer.reason))
+    return answer
+
+
+def _is_given_up(site: Site, config_id: str, target: SignalTarget) -> bool:
+    """Asked before every try, also of a delivery that has just come: Heat's shortest timeout is a minute, and the list
+    may be as old.
+    """
+    return is_current(config_id, target.stack_id, target.resource_name, site.settings.collect_config) is False
+
+
+def _sent(site: Site, target: SignalTarget, body: str) -> Answer:
+    """Send; a CFN_SIGNAL that is refused, as it is 15 minutes after Heat made its URL, goes the other ways that this
+    node has.
+    """
+    certificate = site.settings.ca_certificate
+    answer = send(target, body, ca_certificate=certificate)
+    if answer.verdict == NEVER:
+        for other in other_targets(target, site.settings.collect_config):
+            second = send(other, body, ca_certificate=certificate)
+            log.info(logged(signal="refused", why=answer.reason, instead=other.transport, answer=second.reason))
+            if second.verdict != NEVER:
+                return second
+    return answer

@@ -1,0 +1,91 @@
+"""The end of a run: what came of it, stored as the answer of its delivery together with the duty to send it."""
+
+from pathlib import Path
+
+from os_update_agent.config.policy import Policy
+from os_update_agent.heat.outcome import encode
+from os_update_agent.model.deliveries import Deployment, Outcome, Request
+from os_update_agent.model.packages import diff, with_rows
+from os_update_agent.model.runs import Run
+from os_update_agent.packages.state import of_marks, unmet, visible
+from os_update_agent.runtime.context import Site, was_told
+from os_update_agent.text.outcomes import NOTHING_CHANGED, Facts, outcome_of_run, outcome_of_switch
+
+TAIL_BYTES = 16 * 1024
+
+
+def outcome_of(site: Site, run: Run) -> Outcome:
+    """The outcome of a finished run."""
+    if run.switches_services:
+        return outcome_of_switch(run, "" if run.reached else _tail(Path(run.log)))
+    from os_update_agent.node.reboot import stale_services  # late: only a run asks
+
+    ledger = site.ledger
+    before = ledger.state(run.before) if run.before is not None else None
+    target = ledger.state(run.target) if run.target is not None else None
+    after = ledger.state(run.after) if run.after is not None else before
+    recorded = ledger.digest(run.restored_from) if run.restored_from is not None else None
+    other_marks = of_marks(unmet(after, target)) if run.reached and after and target else ()
+    facts = Facts(
+        changes=visible(diff(before, after)) if before and after else (),
+        planned=visible(diff(before, target)) if before and target else (),
+        digest=after.digest if after else "",
+        is_exact=recorded is None or (after is not None and with_rows(after, other_marks).digest == recorded),
+        other_marks=tuple(change.name for change in other_marks),
+        reboot=site.reboot_reasons(Policy.from_json(run.policy)),
+        services=stale_services(site.settings.root) if run.begun else (),
+        log_tail="" if run.reached else _tail(Path(run.log)),
+    )
+    return outcome_of_run(run, facts)
+
+
+def store(site: Site, config_id: str, request: Request, outcome: Outcome, *, unless_started: bool = False) -> bool:
+    """Store the answer of a delivery; it is owed to Heat from this moment on. Returns whether it is the answer. Raises
+    LedgerError.
+    """
+    delivery = site.ledger.delivery(config_id)
+    run = site.ledger.run(delivery.run) if delivery and delivery.run is not None else None
+    body = encoded(request, outcome, run.log if run else "")
+    # Where Heat has been told without the ledger a second signal could only meet somebody else's deployment.
+    nobody_waits = request.signal.transport == "NO_SIGNAL" or was_told(site.settings, config_id)
+    target = None if nobody_waits else request.signal
+    return site.ledger.finish(config_id, body, target, site.clock(), unless_started=unless_started)
+
+
+def encoded(request: Request, outcome: Outcome, log_file: str = "") -> str:
+    """The body of the signal, free of the secrets of this delivery."""
+    secret = request.signal.secret
+    return encode(
+        outcome,
+        request.outputs,
+        full_text=log_file,
+        secrets=[secret[name] for name in ("url", "password") if name in secret],
+    )
+
+
+def aftermath(site: Site, config_id: str) -> str:
+    """What a delivery that ends without its run's own report has done to the node. Raises LedgerError."""
+    delivery = site.ledger.delivery(config_id)
+    run = site.ledger.run(delivery.run) if delivery is not None and delivery.run is not None else None
+    if run is None or not (run.begun or run.left):
+        return NOTHING_CHANGED
+    if run.finished is not None:
+        return (
+            f"run {run.id} has ended before that ({run.result}): 'os-update-agent status' on the node tells; log on the"
+            f" node: {run.log}"
+        )
+    end = f"finishes or undoes it; log on the node: {run.log or site.run_log(run.id)}"
+    return f"run {run.id} is cut off in phase {run.phase}: 'os-update-agent resume', or the next delivery, {end}"
+
+
+def request_of(deployment: Deployment) -> Request:
+    return Request(deployment.signal, deployment.outputs)
+
+
+def _tail(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - TAIL_BYTES))
+            return file.read().decode("utf-8", "replace")
+    except OSError:
+        return ""

@@ -1,0 +1,64 @@
+"""Other ways to the same ear: an expired CFN_SIGNAL URL can be signed anew, or its result sent as the server's own
+user.
+
+keystone refuses a signed URL 15 minutes after its Timestamp ([credential] auth_ttl) and does not look at the time of
+one that has no Timestamp; heat lets any user of the stack's domain project signal (heat: resources.signal). Both were
+tried on a real Heat.
+"""
+
+import configparser
+from pathlib import Path
+from typing import Dict, List, Mapping, Tuple
+from urllib.parse import parse_qsl, quote, unquote, urlsplit, urlunsplit
+
+from os_update_agent.model.deliveries import SignalTarget
+
+
+def other_targets(target: SignalTarget, collect_config: Path) -> Tuple[SignalTarget, ...]:
+    """What else can be tried for a refused CFN_SIGNAL, with the credentials that os-collect-config polls with; best
+    first.
+    """
+    if target.transport != "CFN_SIGNAL" or "url" not in target.secret:
+        return ()
+    sections = _sections(collect_config)
+    found: List[SignalTarget] = []
+    cfn, heat = sections.get("cfn", {}), sections.get("heat", {})
+    if cfn.get("access_key_id") and cfn.get("secret_access_key"):
+        url = signed_anew(target.secret["url"], cfn["access_key_id"], cfn["secret_access_key"])
+        found.append(SignalTarget("CFN_SIGNAL", target.stack_id, target.resource_name, target.verb, {"url": url}))
+    if all(heat.get(name) for name in ("auth_url", "user_id", "password", "project_id")):
+        names = ("auth_url", "user_id", "password", "project_id", "region_name")
+        secret = {name: heat[name] for name in names if heat.get(name)}
+        found.append(SignalTarget("HEAT_SIGNAL", target.stack_id, target.resource_name, "POST", secret))
+    return tuple(found)
+
+
+def signed_anew(url: str, access_key: str, secret_key: str) -> str:
+    """The same URL under another key and without a time (AWS signature version 2, as heat: signal_responder makes
+    it).
+    """
+    from keystoneclient.contrib.ec2.utils import Ec2Signer
+
+    parts = urlsplit(url)
+    parameters = {"SignatureMethod": "HmacSHA256", "SignatureVersion": "2", "AWSAccessKeyId": access_key}
+    keep = dict(parse_qsl(parts.query))
+    for name in ("Timestamp", "Signature", *parameters):
+        keep.pop(name, None)
+    parameters.update(keep)
+    request = {"host": parts.netloc.lower(), "verb": "POST", "path": unquote(parts.path), "params": parameters}
+    parameters["Signature"] = Ec2Signer(secret_key).generate(request)
+    query = "&".join(f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in parameters.items())
+    return urlunsplit((parts.scheme, parts.netloc, parts.path, query, ""))
+
+
+def _sections(path: Path) -> Mapping[str, Mapping[str, str]]:
+    # oslo.config writes "$$" for "$".
+    parser = configparser.ConfigParser(interpolation=None, strict=False, default_section="")
+    try:
+        parser.read_string(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, configparser.Error):
+        return {}
+    sections: Dict[str, Mapping[str, str]] = {}
+    for name in parser.sections():
+        sections[name] = {key: value.replace("$$", "$") for key, value in parser.items(name)}
+    return sections

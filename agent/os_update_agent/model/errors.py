@@ -1,0 +1,108 @@
+"""The errors an operator may read; each class owns the exit status of the command line (sysexits where one fits)."""
+
+from typing import TYPE_CHECKING, Optional
+
+if TYPE_CHECKING:
+    from os_update_agent.model.deliveries import Deployment
+
+
+# EX_SOFTWARE: a bug of ours.
+BUG_STATUS = 70
+
+
+class AgentError(Exception):
+    """Something went wrong that the operator can understand: the text is one sentence that names what and where."""
+
+    exit_status = 1
+    # What to do next, for somebody at a terminal.
+    advice = "'os-update-agent status' says how the node stands"
+
+
+class UsageError(AgentError):
+    """The command was called in a way that makes no sense here."""
+
+    # Who knows which command it was names its help.
+    advice = "'os-update-agent --help' says what can be given; nothing was done"
+
+    exit_status = 2
+
+
+class Unrecorded(UsageError):
+    """The command was given a key or a value that nothing is recorded under, or none where there are several."""
+
+    advice = "'os-update-agent history' tells what is recorded; nothing was done"
+
+
+class BadDeployment(AgentError):
+    """What came from Heat cannot be used: the text names the field, the value and what would be right.
+
+    ``deployment`` is what could be understood of the delivery (id, outputs, signal target), so that the failure can
+    still be signalled; None when not even the signal target is known.
+    """
+
+    exit_status = 2
+    advice = "correct the template or its parameters: the next update of the stack delivers it again"
+
+    def __init__(self, message: str, *, deployment: Optional["Deployment"] = None) -> None:
+        super().__init__(message)
+        self.deployment = deployment
+
+
+class BadOption(BadDeployment):
+    """An option, from a file, a template or an input, is unknown or has a value that it cannot have."""
+
+    advice = "correct it: agent.conf.sample and 'os-update-agent man' tell what can be said"
+
+
+class CommandFailed(AgentError):
+    """A program ended with an exit status that its caller did not expect, or could not be started."""
+
+
+class PackageError(AgentError):
+    """The package manager, the package database or a repository stands in the way."""
+
+    advice = "mend what it names; 'os-update-agent plan' tells whether that is enough, and changes nothing"
+
+
+class NotRestorable(PackageError):
+    """A state cannot be reached again: the text names the packages whose files are nowhere to be had."""
+
+
+class LedgerError(AgentError):
+    """The ledger cannot be read or written."""
+
+    advice = "look at the file and at the space on its disk; no package is touched while it cannot be used"
+
+
+class Busy(AgentError):
+    """Somebody else holds a lock; trying later helps (EX_TEMPFAIL)."""
+
+    advice = "try again later: 'os-update-agent status' says who is at work"
+
+    exit_status = 75
+
+
+class NoLongerWatched(AgentError):
+    """Somebody has pressed Ctrl-C: the command ends, and what it has begun goes on (128 + SIGINT)."""
+
+    advice = "'os-update-agent history' names the log"
+
+    exit_status = 130
+
+
+class Bug(AgentError):
+    """An exception that nobody has expected."""
+
+    exit_status = BUG_STATUS
+    advice = "report it with the log of the run; 'os-update-agent status' says how the node stands"
+
+
+def bug(error: BaseException) -> str:
+    """An unexpected exception as a sentence: its class and place only, because its message may hold an input, and
+    inputs hold secrets.
+    """
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    place = f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace is not None else "an unknown place"
+    return f"bug in os-update-agent: {type(error).__name__} at {place}"

@@ -1,0 +1,129 @@
+"""The operator's own steps: the executables of pre-update.d, post-update.d and health.d, one after the other, first
+failure stops.
+"""
+
+import contextlib
+import hashlib
+import logging
+import os
+import re
+import stat
+from pathlib import Path
+from typing import IO, Dict, List, Mapping
+
+from os_update_agent.model.errors import AgentError, CommandFailed
+from os_update_agent.node import process
+from os_update_agent.text.log_lines import logged
+
+log = logging.getLogger(__name__)
+
+VALUE_LENGTH = 4096
+_LAST_LINE_LENGTH = 300
+
+# 10-drain~   10-drain.dpkg-old   10-drain.rpmnew   10-drain.rpmsave   10-drain.bak
+_LEFT_OVER = re.compile(r"(~|\.dpkg-[^.]*|\.rpmnew|\.rpmsave|\.bak)$")
+
+
+class StepFailed(AgentError):
+    """A step ended badly, in time or not, or may not be run: the text names the step, how it ended, and its last
+    line.
+    """
+
+
+def run_steps(directory: Path, *, environment: Mapping[str, str], output: IO[bytes], timeout: float) -> None:
+    """Run the steps of a directory in the order of their names; a directory that does not exist has none.
+
+    Each step writes to ``output``, a regular file, below a line with its name, in a process group of its own that is
+    killed after ``timeout`` seconds. All steps are checked before the first one runs.
+
+    Raises StepFailed.
+    """
+    for step in _steps(directory, output):
+        label = _shown(f"{directory.name}/{step.name}")
+        _say(output, f"--- {label}")
+        log.info(logged(step=step))
+        start = os.fstat(output.fileno()).st_size
+        try:
+            returncode = process.run_to_file([str(step)], output, ok=None, env=environment, timeout=timeout).returncode
+        except CommandFailed as error:
+            raise StepFailed(f"step {label}: {error}{_last_words(output, start)}") from error
+        if returncode:
+            how = f"exit status {returncode}" if returncode > 0 else f"signal {-returncode}"
+            raise StepFailed(f"step {label} ended with {how}{_last_words(output, start)}")
+
+
+def step_environment(value: str, operation: str, outcome: str = "") -> Dict[str, str]:
+    """What a step is told. ``outcome`` is '' before the update; after it 'success', 'failed', or 'undone' (failed and
+    restored).
+
+    An environment takes no NUL and not any length: the digest is that of the whole value in UTF-8.
+    """
+    return {
+        "OS_UPDATE_VALUE": _printable_anywhere(value.replace("\0", "")[:VALUE_LENGTH]),
+        "OS_UPDATE_VALUE_SHA256": hashlib.sha256(value.encode("utf-8", "surrogatepass")).hexdigest(),
+        "OS_UPDATE_OPERATION": operation,
+        "OS_UPDATE_OUTCOME": outcome,
+    }
+
+
+def _steps(directory: Path, output: IO[bytes]) -> List[Path]:
+    try:
+        names = sorted(os.listdir(directory))
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise StepFailed(f"the steps in {directory} cannot be listed: {error.strerror}") from error
+    _check_owner(directory)
+    steps = []
+    for name in names:
+        step = directory / name
+        if name.startswith(".") or _LEFT_OVER.search(name):
+            continue
+        if not step.is_file() or not os.access(step, os.X_OK):
+            _say(output, f"--- {directory.name}/{name}: skipped, it is not an executable file")
+            log.warning(logged(step=step, skipped="yes", why="it is not an executable file"))
+            continue
+        _check_owner(step)
+        steps.append(step)
+    return steps
+
+
+def _check_owner(path: Path) -> None:
+    """A step runs with our rights, so nobody else may be able to write it."""
+    status = path.stat()
+    if status.st_uid not in (0, os.geteuid()):
+        raise StepFailed(f"{_shown(path)} belongs to user {status.st_uid}, so it is not run: it must belong to root")
+    if status.st_mode & stat.S_IWOTH:
+        raise StepFailed(
+            f"{_shown(path)} can be written by everybody, so it is not run: take that right away (chmod o-w)"
+        )
+
+
+def _say(output: IO[bytes], line: str) -> None:
+    # A full disk keeps a line from the log, not a node from coming back.
+    with contextlib.suppress(OSError):
+        output.write(os.fsencode(line) + b"\n")
+        output.flush()
+
+
+def _last_words(output: IO[bytes], start: int) -> str:
+    """The last line that was written to ``output`` from the offset ``start`` on; the file need not be open for
+    reading.
+    """
+    try:
+        with open(f"/proc/self/fd/{output.fileno()}", "rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            file.seek(max(start, size - 4 * _LAST_LINE_LENGTH))
+            lines = file.read().decode("utf-8", "replace").split("\n")
+    except OSError:
+        return ""
+    said = [line.strip() for line in lines if line.strip()]
+    return f": {_shown(said[-1][:_LAST_LINE_LENGTH])}" if said else ", without a word"
+
+
+def _shown(text: object) -> str:
+    return "".join(character if character.isprintable() else "?" for character in str(text))
+
+
+def _printable_anywhere(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()

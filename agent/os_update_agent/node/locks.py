@@ -1,0 +1,212 @@
+"""Locks: our own, one for every door of the node, and a look at who holds somebody else's."""
+
+import fcntl
+import json
+import os
+import struct
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Callable, Iterable, Iterator, Optional, Tuple
+
+from os_update_agent.model.errors import AgentError, Busy
+
+POLL_SECONDS = 0.1
+
+# A lock file and the id of the process that holds it.
+Held = Tuple[Path, int]
+
+# Ours are open file description locks (fcntl(2)): they can be asked about without being taken, and go with their last
+# descriptor.
+_FLOCK = "hhqqi4x"
+_WHOLE_FILE = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+_SHARED = struct.pack(_FLOCK, fcntl.F_RDLCK, os.SEEK_SET, 0, 0, 0)
+
+
+@contextmanager
+def node_lock(path: Path, *, doing: str, timeout: float) -> Iterator[None]:
+    """Hold the node's lock; waits at most ``timeout`` seconds and then raises Busy that names the holder.
+
+    ``doing`` is told to those who wait; it must hold no secret.
+    """
+    descriptor = _open(path)
+    try:
+        if not _wait(lambda: _take(descriptor), timeout):
+            raise Busy(f"another os-update-agent is at work: {_told(path)}; waited {timeout:g} s for {path}")
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, json.dumps({"pid": os.getpid(), "doing": doing}).encode(), 0)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def try_lock(path: Path) -> Iterator[bool]:
+    """Hold a lock if nobody else does: True, or False at once. Raises AgentError."""
+    descriptor = _open(path)
+    try:
+        yield _take(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def short_lock(path: Path) -> Iterator[None]:
+    """Hold a lock that everybody holds for moments only; waits for it. Raises AgentError."""
+    with _waited_for(path, _WHOLE_FILE):
+        yield
+
+
+@contextmanager
+def shared_lock(path: Path) -> Iterator[None]:
+    """Hold a lock that only others like this hold, any number of them: it tells that somebody is there. Raises
+    AgentError.
+    """
+    with _waited_for(path, _SHARED):
+        yield
+
+
+@contextmanager
+def _waited_for(path: Path, kind: bytes) -> Iterator[None]:
+    descriptor = _open(path)
+    try:
+        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLKW, kind)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def is_held(path: Path) -> bool:
+    """Does anybody hold the lock just now? Only asks: nobody's own try fails because of it."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        return _asked(descriptor, fcntl.F_OFD_GETLK)[0] != fcntl.F_UNLCK
+    finally:
+        os.close(descriptor)
+
+
+def _open(path: Path) -> int:
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise AgentError(f"the lock {path} cannot be opened: {error.strerror}") from error
+
+
+def wait_until_free(paths: Iterable[Path], *, timeout: float) -> None:
+    """Wait until nobody holds a record lock (apt's and dpkg's kind) on any of the files; raises Busy that names the
+    holder.
+    """
+    paths = tuple(paths)
+    if not _wait(lambda: first_held(paths) is None, timeout):
+        held = first_held(paths)
+        if held is not None:
+            path, pid = held
+            raise Busy(f"{path} is held by {process_name(pid)} (process {pid}); waited {timeout:g} s")
+
+
+@contextmanager
+def record_locked(path: Path) -> Iterator[bool]:
+    """Hold a record lock on the file (apt's, dpkg's and dnf 5's kind) meanwhile, or not: False where somebody else
+    does.
+
+    A process has such a lock once: it goes when the process closes the file anywhere.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # As dnf 5 makes it: who is not root reads it, to wait for its holder, or cannot list packages any more.
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o664)
+    try:
+        try:
+            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Who held it may have removed the file, as dnf 5.2 does.
+            is_ours = os.path.samestat(os.fstat(descriptor), path.stat())
+        except (BlockingIOError, PermissionError, FileNotFoundError):
+            is_ours = False
+        yield is_ours
+    finally:
+        os.close(descriptor)
+
+
+def first_held(paths: Iterable[Path]) -> Optional[Held]:
+    """The first of the files that somebody holds a record lock on just now, and who does."""
+    return next(((path, pid) for path, pid in ((path, holder(path)) for path in paths) if pid), None)
+
+
+def holder(path: Path) -> int:
+    """The process id that holds a record lock on the file, 0 where nobody does (fcntl(2), F_GETLK)."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return 0
+    try:
+        kind, pid = _asked(descriptor, fcntl.F_GETLK)
+        return 0 if kind == fcntl.F_UNLCK else pid
+    finally:
+        os.close(descriptor)
+
+
+def _asked(descriptor: int, question: int) -> Tuple[int, int]:
+    """(kind of lock, process id) of who would stand in the way of locking the whole file."""
+    kind, _, _, _, pid = struct.unpack(_FLOCK, fcntl.fcntl(descriptor, question, _WHOLE_FILE))
+    return kind, pid
+
+
+def process_name(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text(encoding="utf-8", errors="replace").strip() or "a process"
+    except OSError:
+        return "a process"
+
+
+def node_holder(path: Path) -> Optional[str]:
+    """Who holds the node's lock just now, in words; None when it is free."""
+    return _told(path) if is_held(path) else None
+
+
+def works_for_node_holder(pid: int, path: Path) -> bool:
+    """Was the process started, directly or not, by the one that holds the node's lock?"""
+    try:
+        boss = int(json.loads(path.read_text(encoding="utf-8"))["pid"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return False
+    while pid > 1 and pid != boss:
+        pid = _parent(pid)
+    return pid == boss and is_held(path)
+
+
+def _parent(pid: int) -> int:
+    """0 where the process is gone. The name in parentheses may hold anything (proc(5))."""
+    try:
+        return int(
+            Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[1]
+        )
+    except (OSError, ValueError, IndexError):
+        return 0
+
+
+def _take(descriptor: int) -> bool:
+    try:
+        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, _WHOLE_FILE)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _told(path: Path) -> str:
+    try:
+        note = json.loads(path.read_text(encoding="utf-8"))
+        return f"{note['doing']} (process {note['pid']})"
+    except (OSError, ValueError, LookupError, TypeError):
+        return "a process that has not said what it does"
+
+
+def _wait(is_free: Callable[[], bool], timeout: float) -> bool:
+    end = time.monotonic() + timeout
+    while not is_free():
+        if time.monotonic() >= end:
+            return False
+        time.sleep(min(POLL_SECONDS, max(0.0, end - time.monotonic())))
+    return True

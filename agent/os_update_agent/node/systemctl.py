@@ -1,0 +1,69 @@
+"""The units of systemd: what runs is asked, never concluded from an exit status; and units are stopped and started."""
+
+from dataclasses import dataclass
+from typing import IO, Dict, Sequence, Tuple
+
+from os_update_agent.model.errors import CommandFailed
+from os_update_agent.node import process
+
+STOP, START = "stop", "start"
+
+
+@dataclass(frozen=True)
+class UnitState:
+    """LoadState and ActiveState of a unit, in systemd's words (org.freedesktop.systemd1(5))."""
+
+    load: str
+    active: str
+
+    @property
+    def is_known(self) -> bool:
+        return self.load in ("loaded", "masked")
+
+    @property
+    def is_active(self) -> bool:
+        """Does it run? One that is on its way up or down, or waits to be started again after a crash, does not yet, or
+        no longer.
+        """
+        return self.active in ("active", "reloading", "refreshing")
+
+    @property
+    def is_stopped(self) -> bool:
+        return self.active in ("inactive", "failed")
+
+
+def ask(systemctl: str, units: Sequence[str]) -> Dict[str, UnitState]:
+    """The state of each unit, in the order in which they are named. Raises CommandFailed, also for an answer of another
+    form.
+    """
+    done = process.run([systemctl, "show", "--property=LoadState,ActiveState", "--", *units])
+    states = [_state(block) for block in done.stdout.strip().split("\n\n")]
+    if len(states) != len(units) or not all(load and active for load, active in states):
+        raise CommandFailed(f"{systemctl} show does not tell the state of {', '.join(units)}: {done.tail}")
+    return {unit: UnitState(load, active) for unit, (load, active) in zip(units, states)}
+
+
+def switch(systemctl: str, verb: str, units: Sequence[str], output: IO[bytes], timeout: float) -> str:
+    """Stop or start the units and wait until systemd has done it. Returns its complaint, '' for none.
+
+    Killing systemctl does no harm: systemd goes on. Raises CommandFailed after ``timeout`` seconds, or when there is no
+    systemctl.
+    """
+    done = process.run_to_file([systemctl, verb, "--", *units], output, ok=None, timeout=timeout)
+    return f"{systemctl} {verb} ended with exit status {done.returncode}" if done.returncode else ""
+
+
+def refusing_restart(systemctl: str, units: Sequence[str]) -> Tuple[str, ...]:
+    """Those of the units that may not be stopped or started by hand, such as auditd.service. Raises CommandFailed."""
+    done = process.run([systemctl, "show", "--property=CanStart,CanStop", "--", *units])
+    blocks = done.stdout.strip().split("\n\n")
+    if len(blocks) != len(units):
+        raise CommandFailed(f"{systemctl} show does not tell whether {', '.join(units)} can be restarted: {done.tail}")
+    return tuple(unit for unit, block in zip(units, blocks) if "=no" in block)
+
+
+def _state(block: str) -> Tuple[str, str]:
+    # LoadState=loaded
+    # ActiveState=active
+    fields = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
+    return fields.get("LoadState", ""), fields.get("ActiveState", "")

@@ -1,0 +1,308 @@
+"""What the backends of dnf 4 and dnf 5 share: rpm for reading, and for the rest a child that speaks the API of the one
+or the other.
+
+Laws of rpm that decide the shape (rpm(8), and measured): `rpm -qa` on a damaged database prints an error, lists nothing
+and ends with 0; a failing scriptlet does not take its package back; a transaction that was ended halfway leaves two
+versions of a package, and only forward is clean from there; output goes to a file, never to a pipe.
+"""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any, Callable, Dict, FrozenSet, List, Mapping, Optional, Sequence, Tuple
+
+from os_update_agent.model.errors import PackageError
+from os_update_agent.model.packages import (
+    Change,
+    HeldBack,
+    Identity,
+    Offer,
+    Package,
+    PackageState,
+    Selection,
+    Slot,
+    Transaction,
+)
+from os_update_agent.node.locks import Held
+from os_update_agent.node.process import run
+from os_update_agent.packages.dnf import answers
+from os_update_agent.packages.dnf.answers import dnf_word
+from os_update_agent.packages.dnf.requests import DnfCalls
+from os_update_agent.packages.dnf.settings import settings_files
+from os_update_agent.packages.progress import STATUS_FILE
+from os_update_agent.packages.rpm import reboot
+from os_update_agent.packages.rpm.database import complaints_of, native_architecture
+from os_update_agent.packages.state_cache import LastState
+
+
+@dataclass
+class RpmBackend(DnfCalls):
+    """dnf and rpm on ``root``."""
+
+    name = "dnf"
+    repacks = False
+    _verified: bool = field(default=False, init=False)
+    _sizes: Dict[Identity, int] = field(default_factory=dict, init=False, repr=False)
+    _last: LastState = field(default_factory=LastState, init=False, repr=False)
+
+    # --- what each dnf has of its own
+
+    def held(self) -> Optional[Held]:
+        """A lock of dnf or rpm that somebody holds just now, and who does. Raises PackageError."""
+        raise NotImplementedError
+
+    def _marks(self) -> Callable[[str, str], str]:
+        """What gives the mark of a name and an architecture, from dnf's record; UNKNOWN is what is not in it. Raises
+        PackageError.
+        """
+        raise NotImplementedError
+
+    def _record_files(self) -> Sequence[Path]:
+        """The files of dnf's record: one of them changes with it."""
+        raise NotImplementedError
+
+    def _is_unfinished(self) -> bool:
+        """Has the last transaction of dnf's record no end? Then dnf is at work just now, or it was ended halfway.
+        Raises PackageError.
+        """
+        raise NotImplementedError
+
+    def _note_refresh(self, answer: Any) -> None:
+        """Keep of the worker's answer what is asked for later."""
+
+    def boot_names(self) -> Tuple[str, ...]:
+        """The names of packages whose new version runs only after a boot. Raises PackageError."""
+        return reboot.names_below(self.root)
+
+    def boot_suggested(self) -> FrozenSet[Identity]:
+        """The packages whose advisory suggests a boot, as the last refresh has told."""
+        return frozenset()
+
+    # --- reading
+
+    def capture(self) -> PackageState:
+        """The state of the package database. Raises PackageError where it is damaged, cannot be read or is empty."""
+        if not self._verified:
+            # Once for each backend, thus each run: rpm -qa does not say all that is wrong. It needs the lock, which
+            # others may hold.
+            self._verified = self._verify()
+        files = [
+            *(self.root / self._dbpath).glob("*"),
+            *self._record_files(),
+            *settings_files(self.root, drop_ins=self.reads_drop_ins),
+        ]
+        return self._last.get(files, self._read)
+
+    def _read(self) -> PackageState:
+        with ThreadPoolExecutor(1) as pool:
+            several = pool.submit(self._install_only)
+            text = self._rpm("-qa", "--queryformat", answers.STATE_FORMAT)
+            marks = self._marks()
+        self._sizes = answers.parse_sizes(text)
+        return answers.parse_installed(text, marks, native_architecture(), several.result())
+
+    def present_sizes(self) -> Dict[Identity, int]:
+        """What the installed packages take: (name, architecture, version) -> KiB. Raises PackageError as capture()
+        does.
+        """
+        self.capture()
+        return self._sizes
+
+    def interrupted(self) -> bool:
+        """Are there two versions in one place, or a transaction without an end that no dnf is at work on?"""
+        if self._is_unfinished():
+            self.wait()
+            if self._is_unfinished():
+                return True
+        return any(len(rows) > 1 for rows in self.capture().slots.values())
+
+    def refresh(self) -> None:
+        """Fetch the metadata of the repositories anew; every enabled one has to answer. Raises PackageError, Busy."""
+        try:
+            self._note_refresh(self._ask("refresh"))
+        except PackageError as error:
+            raise PackageError(f"the package index cannot be refreshed: {error}") from error
+
+    def candidates(self, state: PackageState, selection: Selection) -> Tuple[Tuple[Change, ...], Tuple[HeldBack, ...]]:
+        """The updates that the selection asks for and that can be done together, and what is held back with the
+        reason.
+        """
+        answer = self._ask(
+            "candidates",
+            native=state.native,
+            packages=selection.packages,
+            exclude=selection.exclude,
+            security=selection.security,
+            removals=selection.removals,
+        )
+        marks = {dnf_word(mark): mark for mark in ("manual", "auto")}
+        return answers.as_changes(answer, state, marks), answers.as_held_back(answer)
+
+    def security_of(self, state: PackageState, changes: Sequence[Change]) -> FrozenSet[str]:
+        """The names of those changes that a security update alone would bring, too: advisories tell, and not the
+        repository.
+        """
+        chosen, _ = self.candidates(state, Selection(security=True))
+        return frozenset(change.name for change in chosen) & frozenset(change.name for change in changes)
+
+    def effect(self, transaction: Transaction, *, forced: bool) -> FrozenSet[Tuple[Slot, Optional[str]]]:
+        """What the transaction would come to: each package that changes with its new version, None for a removal."""
+        if not (transaction.install or transaction.remove):
+            return frozenset()
+        state = self.capture()
+        return answers.as_effect(self._ask("effect", **_asked(transaction, state.native, forced)), state)
+
+    def available(self, packages: Sequence[Package]) -> Tuple[Mapping[Package, Offer], Tuple[Package, ...]]:
+        """Which of the packages the repositories can give, and which they cannot. Nothing is refreshed."""
+        if not packages:
+            return {}, ()
+        given = dict(zip(packages, self._ask("available", wanted=[package.identity for package in packages])))
+        found = {
+            package: Offer(size, answers.kib(installed), sha256)
+            for package, (size, installed, sha256) in (
+                (package, answer) for package, answer in given.items() if answer is not None
+            )
+        }
+        return found, tuple(package for package in packages if package not in found)
+
+    def kernels(self, packages: Sequence[Package]) -> Tuple[Package, ...]:
+        """Those of the packages that may put a kernel into /boot: most of them are its modules, its tools and the
+        like.
+        """
+        return tuple(package for package in packages if package.name.startswith("kernel"))
+
+    def asks_for_boot(self, since: float) -> Tuple[str, ...]:
+        """The packages that work only after a boot and were installed since a moment (seconds since the epoch). Raises
+        PackageError.
+        """
+        names, suggested = self.boot_names(), self.boot_suggested()
+        asked = dict.fromkeys((*names, *(identity[0] for identity in suggested)))
+        done = run(["rpm", *self._root_options(), "-q", "--queryformat", reboot.FORMAT, *asked], ok=None)
+        if complaints_of(done):
+            raise PackageError(f"the package database cannot be read: {complaints_of(done)[0]}")
+        return reboot.installed_since(done.stdout, since, names, suggested)
+
+    def file_name(self, package: Package) -> str:
+        """The name under which a package file is kept. dnf leaves the epoch out; here two epochs must not share a
+        name.
+        """
+        return f"{package.name}-{package.version.replace(':', '%3a')}.{package.arch}.rpm"
+
+    # --- changing
+
+    def repack(self, package: Package) -> Path:
+        """Raises PackageError: an rpm cannot be rebuilt from what is installed."""
+        raise PackageError(
+            f"{package.label} is in no repository, and rpm cannot rebuild a package from what is installed"
+        )
+
+    def fetch(self, packages: Sequence[Package]) -> None:
+        """Download the packages into the archive, checked by checksum and, with gpgcheck, by signature. Raises
+        PackageError.
+        """
+        if not packages:
+            return
+        progress = self.work / STATUS_FILE
+        try:
+            self._ask(
+                "fetch",
+                wanted=[package.identity for package in packages],
+                digests=[package.digest for package in packages],
+                files=[str(self.archive / self.file_name(package)) for package in packages],
+                staging=str(self.archive),
+                progress=str(progress),
+            )
+        except PackageError as error:
+            raise PackageError(f"packages cannot be fetched: {error}") from error
+        finally:
+            # What comes next is told in the run's log.
+            progress.unlink(missing_ok=True)
+
+    def unpack(self, files: Sequence[Path], output: IO[bytes]) -> None:
+        """Nothing: rpm knows no package that is unpacked and not configured."""
+
+    def repair(self, output: IO[bytes]) -> Tuple[str, ...]:
+        """Complete an interrupted transaction: what the record says should have come is installed, what should have
+        gone goes.
+
+        Returns what went wrong; whether it is completed is for the caller to ask.
+        """
+        return self.settle(output, forced=False)
+
+    def settle(self, output: IO[bytes], *, forced: bool) -> Tuple[str, ...]:
+        """The same as repair: only forward leaves the files on the disk as the database says; the way back starts from
+        there.
+
+        ``forced``: where a scriptlet does not let the old version go, it goes without. On the way back nothing else
+        would do: to erase the new version beside it leaves the new files, and to install the old one again runs the
+        same scriptlet.
+        """
+        self.wait()
+        if not self.interrupted():
+            return ()
+        start = os.fstat(output.fileno()).st_size
+        try:
+            answer = self._ask(
+                "complete", output, native=native_architecture(), archive=str(self.archive), forced=forced
+            )
+        except PackageError as error:
+            return (str(error),)
+        finally:
+            self._dismiss()
+        return answers.as_complaints({"complaints": answer["problems"], "said": _written(output, start)})
+
+    def transact(self, transaction: Transaction, output: IO[bytes], *, forced: bool) -> Tuple[str, ...]:
+        """Run one strict, offline transaction from package files. Returns what went wrong; the database has the last
+        word.
+        """
+        if not (transaction.install or transaction.remove):
+            return ()
+        if self.config_files == "replace":
+            output.write(
+                b"config_files: replace has no meaning for rpm, which decides by each package: see .rpmnew files\n"
+            )
+        try:
+            return answers.as_complaints(
+                self._ask("transact", output, **_asked(transaction, native_architecture(), forced))
+            )
+        except PackageError as error:
+            return (str(error),)
+        finally:
+            # It may have replaced the dnf, rpm or Python that the worker runs: what it has not loaded yet would be of
+            # another version.
+            if self._child is not None:
+                self._child.leave()
+
+    def purge(self, packages: Sequence[Package], output: IO[bytes]) -> None:
+        """Nothing: rpm leaves no configuration behind that its database knows of."""
+
+    def mark(self, packages: Sequence[Package], mark: str) -> None:
+        """Set dnf's reason for the packages. Raises PackageError where dnf cannot; each that can have it has it
+        then.
+        """
+        if self._is_unfinished():
+            raise PackageError("a transaction of dnf has no end yet, and a reason would take its place in the record")
+        self._ask("mark", packages=[package.identity for package in packages], reason=dnf_word(mark))
+
+    def hold(self, packages: Sequence[Package]) -> None:
+        """Nothing: rpm knows no holds; dnf's versionlock is the operator's file, which is read and never written."""
+
+
+def _written(output: IO[bytes], start: int) -> List[str]:
+    """The lines that an output file has got since it was ``start`` bytes long; none where it cannot be read."""
+    with suppress(OSError), open(f"/proc/self/fd/{output.fileno()}", "rb") as file:
+        file.seek(start)
+        return file.read().decode("utf-8", "replace").splitlines()
+    return []
+
+
+def _asked(transaction: Transaction, native: str, forced: bool) -> Dict[str, Any]:
+    return {
+        "install": [(package.identity, dnf_word(package.mark)) for package in transaction.install],
+        "files": transaction.files,
+        "remove": [package.identity for package in transaction.remove],
+        "native": native,
+        "forced": forced,
+    }

@@ -1,0 +1,61 @@
+"""The backend of dnf 5: its own record and locks, and libdnf5 in a child that runs under the system's own Python
+(dnf5_worker).
+
+Laws of dnf 5 that decide the shape (dnf5(8), dnf5.conf(5), dnf5-system-state(7), and measured): `--store` downloads
+everything before it tells a plan, the API does not; the command takes dnf's lock, and waits for it whatever
+exit_on_lock says, the API takes none; a polite request to end leaves a transaction halfway.
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import Any, Callable, FrozenSet, Optional, Sequence
+
+from os_update_agent.model.packages import Identity
+from os_update_agent.node.locks import Held, first_held, wait_until_free
+from os_update_agent.packages.detect import DNF5
+from os_update_agent.packages.dnf import history5
+from os_update_agent.packages.dnf.backend import RpmBackend
+
+# Below /run: what was installed before a boot asks for no other one.
+_SUGGESTED = "reboot-suggested.json"
+
+
+class Dnf5(RpmBackend):
+    """dnf 5 and rpm."""
+
+    manager = DNF5
+    reads_drop_ins = True
+
+    def _wait(self, timeout: float) -> None:
+        wait_until_free(self._locks, timeout=timeout)
+
+    def held(self) -> Optional[Held]:
+        return first_held(self._locks)
+
+    @property
+    def _locks(self) -> Sequence[Path]:
+        return *self.settings().locks, self._rpm_lock
+
+    def _marks(self) -> Callable[[str, str], str]:
+        return history5.marks(self.settings().state)
+
+    def _record_files(self) -> Sequence[Path]:
+        settings = self.settings()
+        return [path for place in {settings.state, settings.history} for path in place.glob("*")]
+
+    def _is_unfinished(self) -> bool:
+        return history5.is_unfinished(self.settings().history)
+
+    def _note_refresh(self, answer: Any) -> None:
+        staging = self.work / f"{_SUGGESTED}.new"
+        staging.write_text(json.dumps(answer), encoding="utf-8")
+        os.replace(staging, self.work / _SUGGESTED)
+
+    def boot_suggested(self) -> FrozenSet[Identity]:
+        try:
+            return frozenset(
+                (name, arch, version) for name, arch, version in json.loads((self.work / _SUGGESTED).read_bytes())
+            )
+        except FileNotFoundError:
+            return frozenset()

@@ -1,0 +1,95 @@
+"""How dnf is asked: its child, which lives as long as it serves, and its locks, which are waited for."""
+
+import time
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any, ClassVar, Iterator, Optional
+
+from os_update_agent.model.errors import AgentError, Busy, PackageError
+from os_update_agent.packages.dnf.client import Child, Spare
+from os_update_agent.packages.rpm.database import RpmCalls
+
+_COMMENT_LENGTH = 80
+_BUSY_PAUSE = 0.2
+
+
+@dataclass
+class DnfCalls(RpmCalls):
+    """dnf and rpm on ``root``. ``archive`` is where package files are kept, ``work`` is for the files of the worker.
+
+    ``lock_timeout`` (seconds) bounds the waiting for the locks of dnf and rpm; then Busy names the holder. ``value``
+    goes into the comment that dnf's history keeps. ``spare`` is a child that has been started before, for whichever
+    backend needs one first. ``config_files``: rpm has no switch for it; a changed %config(noreplace) file is always
+    kept and the new one laid beside it as .rpmnew, a changed %config file is always replaced and the old one kept as
+    .rpmsave.
+    """
+
+    archive: Path
+    work: Path
+    lock_timeout: float = 600.0
+    config_files: str = "keep"
+    value: str = ""
+    spare: Optional[Spare] = None
+    # Which dnf it is.
+    manager: ClassVar[str]
+    _child: Optional[Child] = field(default=None, init=False, repr=False)
+
+    def wait(self) -> None:
+        """Wait until nobody holds one of the locks of dnf and rpm. Raises Busy that names the holder."""
+        self._wait(self.lock_timeout)
+
+    def _wait(self, timeout: float) -> None:
+        """Wait so many seconds at most until nobody holds one of the locks of dnf and rpm. Raises Busy that names the
+        holder.
+        """
+        raise NotImplementedError
+
+    @contextmanager
+    def session(self) -> Iterator[None]:
+        """One worker for all requests, started at once: it gets ready while the database is looked at."""
+        with suppress(AgentError):
+            # It is told where it is needed.
+            self._worker()
+        try:
+            yield
+        finally:
+            self._dismiss()
+
+    def _ask(self, action: str, output: Optional[IO[bytes]] = None, **details: Any) -> Any:
+        """Let the worker do something; what it prints goes to ``output``, else it is kept for an error. Raises
+        PackageError, Busy.
+        """
+        value = self.value if len(self.value) <= _COMMENT_LENGTH else f"{self.value[: _COMMENT_LENGTH - 3]}..."
+        request = {
+            "action": action,
+            "root": str(self.root),
+            "comment": f"os-update-agent {value}".strip(),
+            **details,
+        }
+        left, end = self.lock_timeout, time.monotonic() + self.lock_timeout
+        while True:
+            self._wait(left)
+            answer = self._worker().ask(request, output)
+            if "busy" not in answer or time.monotonic() > end:
+                break
+            # It was free when we looked.
+            time.sleep(_BUSY_PAUSE)
+            left = max(0.0, round(end - time.monotonic(), 1))
+        if "busy" in answer:
+            raise Busy(f"the package manager is locked: {answer['busy']}")
+        if "error" in answer:
+            raise PackageError(" ".join(str(answer["error"]).split()))
+        return answer["answer"]
+
+    def _dismiss(self) -> None:
+        if self._child is not None:
+            self._child.close()
+            self._child = None
+
+    def _worker(self) -> Child:
+        if self._child is None or not self._child.is_alive:
+            self._dismiss()
+            ready = self.spare.take() if self.spare else None
+            self._child = ready if ready and ready.is_alive else Child(self.manager, self.root, self.work)
+        return self._child

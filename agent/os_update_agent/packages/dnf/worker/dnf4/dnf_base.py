@@ -1,0 +1,173 @@
+"""dnf 4's Base as the agent wants it: strict about repositories, drops no kernel, asks nothing. Runs in the worker,
+Python 3.6.
+"""
+
+import os
+from typing import Any, Dict, Iterable, List
+
+import dnf  # type: ignore
+import dnf.conf  # type: ignore
+import dnf.repo  # type: ignore
+import dnf.rpm  # type: ignore
+import dnf.rpm.transaction  # type: ignore
+import hawkey  # type: ignore
+import libdnf  # type: ignore
+
+from os_update_agent.packages.dnf.worker.server import READING, Refused, Request, slot
+
+__all__ = ["Refused", "Request", "slot"]
+
+# versionlock hides versions from every sack, also the old ones of a way back: the solver applies its locks itself.
+# show_leaves works under dnf's command line only.
+_LEFT_OUT = ("versionlock", "show_leaves")
+
+
+def opened(request: Request) -> Any:
+    """A Base with the configuration of the node, or of the private root that the request names. No sack is filled yet.
+
+    The node's excludes are for what it does not have yet: they apply where a request only reads, and there to the
+    solver alone.
+    """
+    root = request["root"]
+    conf = dnf.conf.Conf()
+    conf.installroot = root
+    conf.config_file_path = os.path.join(root, "etc/dnf/dnf.conf")
+    if os.path.exists(conf.config_file_path):
+        conf.read(conf.config_file_path)
+    if root != "/":
+        _keep_inside(conf, root)
+    releasever = dnf.rpm.detect_releasever(root)
+    if releasever:
+        conf.substitutions["releasever"] = releasever
+    conf.substitutions.update_from_etc(root, conf.varsdir if root == "/" else [os.path.join("/", "etc/dnf/vars")])
+    conf.assumeyes = True
+    conf.best = False
+    conf.strict = True
+    # Kernels over the limit would be erased without being in anybody's plan.
+    conf.installonly_limit = 0
+    conf.deltarpm = False
+    # Waiting is bounded by the agent, which also names the holder.
+    conf.exit_on_lock = True
+    conf.timeout = 30
+    conf.retries = 3
+    conf.comment = request.get("comment", "")
+    base = dnf.Base(conf)
+    try:
+        _configure(base, request)
+    except BaseException:
+        close(base)
+        raise
+    return base
+
+
+def _configure(base: Any, request: Request) -> None:
+    has_plugins = request["root"] == "/" and base.conf.plugins
+    base.args = ["os-update-agent", request["action"]]
+    if has_plugins:
+        base.init_plugins(disabled_glob=_LEFT_OUT)
+        base.pre_configure_plugins()
+    of_plugins = set(base.repos)
+    base.read_all_repos()
+    for name in set(base.repos) - of_plugins:
+        # A repository that does not answer would be as if it had no updates (dnf.conf(5)). What a plugin adds, such as
+        # its own cache of packages ("local"), is no repository that the operator has named.
+        base.repos[name].skip_if_unavailable = False
+    if has_plugins:
+        base.configure_plugins()
+    if request["action"] not in READING:
+        # "all" would judge the files at hand by the streams of modules as well.
+        base.conf.disable_excludes = ["main", *base.repos]
+
+
+def close(base: Any) -> None:
+    """The end of a Base; another one can be opened then. dnf refuses to load its plugins twice unless they were
+    unloaded.
+    """
+    if base.conf.plugins:
+        base.unload_plugins()
+    base.close()
+
+
+def cookie(root: str) -> str:
+    """rpm's own mark of what its database holds: another one after each change."""
+    return str(dnf.rpm.transaction.TransactionWrapper(root).dbCookie())
+
+
+def _keep_inside(conf: Any, root: str) -> None:
+    for option in ("cachedir", "persistdir", "logdir"):
+        conf.prepend_installroot(option)
+    conf.reposdir = [os.path.join(root, "etc/yum.repos.d")]
+    conf.plugins = False
+    os.makedirs(conf.logdir, exist_ok=True)
+
+
+def fill(base: Any, *, repositories: bool) -> None:
+    """Load the installed packages and, where asked for, the repositories from what the last refresh has fetched; once
+    for each Base.
+    """
+    if base.sack is not None:
+        return
+    if repositories:
+        for repo in base.repos.iter_enabled():
+            repo._repo.setSyncStrategy(dnf.repo.SYNC_LAZY)
+    base.fill_sack(load_system_repo=True, load_available_repos=repositories)
+
+
+def refresh(base: Any, request: Request) -> int:
+    """Fetch the metadata of every enabled repository anew, and load them with the installed packages. Returns how many
+    there are.
+    """
+    enabled = list(base.repos.iter_enabled())
+    for repo in enabled:
+        repo._repo.expire()
+    base.fill_sack(load_system_repo=True, load_available_repos=True)
+    return len(enabled)
+
+
+def reasons(base: Any, request: Request) -> Dict[str, str]:
+    """ "name.arch" -> dnf's own word for why the package is installed."""
+    fill(base, repositories=False)
+    return {f"{pkg.name}.{pkg.arch}": word(reason_of(base, pkg)) for pkg in base.sack.query().installed()}
+
+
+def reason_of(base: Any, pkg: Any) -> int:
+    return int(base.history.swdb.resolveRPMTransactionItemReason(pkg.name, pkg.arch, -1))
+
+
+def word(reason: int) -> str:
+    return str(libdnf.transaction.TransactionItemReasonToString(reason))
+
+
+def number(reason: str) -> int:
+    """The opposite of word(); a word that this dnf does not know becomes "unknown"."""
+    try:
+        return int(libdnf.transaction.StringToTransactionItemReason(reason))
+    except IndexError:
+        return 0
+
+
+def evr(pkg: Any) -> str:
+    """[epoch:]version-release; an epoch of 0 is not spelled."""
+    return "{}{}-{}".format(f"{pkg.epoch}:" if int(pkg.epoch or 0) else "", pkg.version, pkg.release)
+
+
+def row(pkg: Any) -> List[str]:
+    """The identity of a package, as the agent writes it."""
+    return [str(pkg.name), str(pkg.arch), evr(pkg)]
+
+
+def versions(base: Any, wanted: Iterable[List[str]], *, installed: bool) -> List[Any]:
+    """The packages of these identities, in the same order; [] for one that is not there. Excludes do not hide any."""
+    identities = [tuple(identity) for identity in wanted]
+    everything = base.sack.query(flags=hawkey.IGNORE_EXCLUDES)
+    pool = everything.installed() if installed else everything.available()
+    found = {}  # type: Dict[Any, List[Any]]
+    # One question for all: to ask for each takes longer than to sort.
+    for pkg in pool.filter(name=sorted({name for name, _, _ in identities})):
+        found.setdefault(tuple(row(pkg)), []).append(pkg)
+    return [found.get(identity, []) for identity in identities]
+
+
+def install_only(base: Any) -> Any:
+    """A query of all packages of which several versions may be installed."""
+    return base.sack.query(flags=hawkey.IGNORE_EXCLUDES).filter(provides=base.conf.installonlypkgs)

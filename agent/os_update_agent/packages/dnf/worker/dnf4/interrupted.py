@@ -1,0 +1,66 @@
+"""Completing a transaction of dnf 4 that was ended halfway: what its record says was begun. Runs in the worker."""
+
+from typing import Any, Dict, List, Tuple
+
+import dnf  # type: ignore
+import dnf.lock  # type: ignore
+
+from os_update_agent.packages.dnf.worker.dnf4.dnf_base import Request, evr, fill, install_only, row, slot
+from os_update_agent.packages.dnf.worker.dnf4.transaction import close_record
+from os_update_agent.packages.dnf.worker.rpm_recovery import Identity, Installed, due, files_of, run
+from os_update_agent.packages.dnf.worker.server import check_wanted
+
+_COMMENT = "os-update-agent: the end of an interrupted transaction"
+
+
+def complete(base: Any, request: Request) -> Dict[str, Any]:
+    """Finish what dnf's record and the package database show as begun. Answers what could not be finished."""
+    # Somebody who takes over waits for this lock before he looks at the packages.
+    with dnf.lock.build_rpmdb_lock(base.conf.persistdir, base.conf.exit_on_lock):
+        check_wanted(request)
+        fill(base, repositories=False)
+        comes, goes, reasons = _begun(base)
+        todo = due(comes, goes, _installed(base, request["native"]), request["native"])
+        several = {pkg.name for pkg in install_only(base)}
+        files = files_of(todo.comes, base.conf.cachedir, request["archive"])
+        problems = run(base.conf.installroot, several, todo, files, forced=request["forced"])
+        base.reset(sack=True, goal=True)
+        fill(base, repositories=False)
+        for pkg in base.sack.query().installed():
+            if tuple(row(pkg)) in reasons:
+                base.history.set_reason(pkg, reasons[tuple(row(pkg))])
+        close_record(base, _COMMENT)
+        return {"problems": problems}
+
+
+def _begun(base: Any) -> Tuple[List[Identity], List[Identity], Dict[Identity, int]]:
+    """What the last transaction of the record was to bring and to take, where it has no end."""
+    comes, goes, reasons = [], [], {}  # type: List[Identity], List[Identity], Dict[Identity, int]
+    # One of ours that was to close the record of another one and has no end itself has set nothing: it is still the one
+    # before.
+    last = next((found for found in base.history.old() if found.end_timestamp or found.comment != _COMMENT), None)
+    if last is None or last.end_timestamp:
+        return comes, goes, reasons
+    for item in last.packages():
+        identity = (item.name, item.arch, evr(item))
+        if item.action in dnf.transaction.FORWARD_ACTIONS:
+            comes.append(identity)
+            reasons[identity] = item.reason
+        elif item.action in dnf.transaction.BACKWARD_ACTIONS:
+            goes.append(identity)
+    return comes, goes, reasons
+
+
+def _installed(base: Any, native: str) -> List[Installed]:
+    several = install_only(base)
+    everything = base.sack.query().installed()
+    return [
+        Installed(
+            tuple(row(pkg)),
+            slot(pkg.name, pkg.arch, native),
+            pkg in several,
+            (int(pkg.installtime), int(pkg.rpmdbid)),
+            any(other.name != pkg.name for other in everything.filter(obsoletes=[pkg])),
+        )
+        for pkg in everything
+    ]

@@ -1,0 +1,209 @@
+"""Which updates dnf can do together for a selection, and the reason for each that it cannot. Runs in the worker."""
+
+import configparser
+import os
+from typing import Any, Dict, List, Optional, Sequence, Set, Tuple
+
+import dnf  # type: ignore
+import dnf.goal  # type: ignore
+import dnf.selector  # type: ignore
+import dnf.subject  # type: ignore
+import hawkey  # type: ignore
+
+from os_update_agent.packages.dnf.worker.dnf4.dnf_base import Request, fill, row, slot, word
+from os_update_agent.packages.dnf.worker.server import matching, telling
+
+# Asking the solver why costs a solution for each package; past this many the reason stays general.
+EXPLAINED = 10
+
+_FORMS = [hawkey.FORM_NEVRA, hawkey.FORM_NEVR, hawkey.FORM_NEV, hawkey.FORM_NA, hawkey.FORM_NAME]
+
+
+def candidates(base: Any, request: Request) -> Dict[str, Any]:
+    """The packages that come (with their reason and repository) and go, and what is newer and held back, each with the
+    reason.
+    """
+    fill(base, repositories=True)
+    hidden = Hidden(base, request)
+    hidden.apply()
+    _plan(base, request)
+    while not request["removals"] and _hide_removers(base, request, hidden):
+        base.reset(goal=True)
+        _plan(base, request)
+    comes = [
+        {"identity": row(item.pkg), "reason": word(item.reason), "repository": item.pkg.repoid}
+        for item in base.transaction or ()
+        if item.action in dnf.transaction.FORWARD_ACTIONS
+    ]
+    goes = [row(pkg) for pkg in base.transaction.remove_set] if base.transaction else []
+    return {"comes": comes, "goes": goes, "held": _held(base, request, hidden, {item["identity"][0] for item in comes})}
+
+
+def _plan(base: Any, request: Request) -> None:
+    """Solve without "best": what cannot be updated stays behind instead of failing the others, and is named later."""
+    if request["security"]:
+        base.add_security_filters("gte", types=["security"])
+    names = _selected(base, request)
+    if names is None:
+        base.upgrade_all()
+    elif names:
+        installed = base.sack.query().installed().filterm(name=names)
+        query = base.sack.query().filterm(name=names)
+        query = query.union(base.sack.query().available().filterm(obsoletes=installed))
+        query = base._merge_update_filters(query, warning=False, upgrade=True)
+        if query:
+            query = query.union(base.sack.query().installed().latest().filter(name=[pkg.name for pkg in query]))
+            selector = dnf.selector.Selector(base.sack)
+            selector.set(pkg=query)
+            base.goal.upgrade(select=selector)
+    base.resolve(allow_erasing=False)
+
+
+def _selected(base: Any, request: Request) -> Optional[List[str]]:
+    """The installed names that the globs of "packages" mean; None is: all of them.
+
+    One name has one version in all architectures: who asks for one of them asks for all.
+    """
+    if not request["packages"]:
+        return None
+    return sorted({pkg.name for pkg in base.sack.query().installed() if _matching(pkg, request["packages"])})
+
+
+def _hide_removers(base: Any, request: Request, hidden: "Hidden") -> bool:
+    """Hide the packages of the plan that obsolete an installed one for good. Were there any?"""
+    places = (
+        {slot(pkg.name, pkg.arch, request["native"]) for pkg in base.transaction.install_set}
+        if base.transaction
+        else set()
+    )
+    found = False
+    for pkg in base.transaction.install_set if base.transaction else ():
+        gone = [
+            old.name
+            for old in base.goal.obsoleted_by_package(pkg)
+            if slot(old.name, old.arch, request["native"]) not in places
+        ]
+        if gone:
+            hidden.remover(pkg, sorted(gone))
+            found = True
+    return found
+
+
+class Hidden:
+    """What is kept from the solver, and why: excluded names, locked versions, what would remove something."""
+
+    def __init__(self, base: Any, request: Request) -> None:
+        self._base = base
+        self._exclude = request["exclude"]
+        self.locked: Set[str] = set()
+        self.reasons: Dict[str, str] = {}
+
+    def apply(self) -> None:
+        sack = self._base.sack
+        if self._exclude:
+            available = sack.query().available()
+            sack.add_excludes(available.filter(pkg=[pkg for pkg in available if _matching(pkg, self._exclude)]))
+            kept = [pkg for pkg in sack.query().installed() if _matching(pkg, self._exclude)]
+            if kept:
+                sack.add_excludes(available.filter(obsoletes=kept))
+        self._lock(_version_locks(self._base.conf))
+
+    def _lock(self, rules: Sequence[str]) -> None:
+        """As the versionlock plugin does it: of a locked name only the locked version shows, of a name with ! only the
+        others.
+        """
+        sack = self._base.sack
+        locked, excluded = sack.query().filterm(empty=True), sack.query().filterm(empty=True)
+        for rule in rules:
+            for nevra in dnf.subject.Subject(rule.lstrip("!")).get_nevra_possibilities(forms=_FORMS):
+                query = nevra.to_query(sack)
+                if rule.startswith("!"):
+                    excluded = excluded.union(query)
+                else:
+                    self.locked.add(nevra.name)
+                    locked = locked.union(query)
+                if query:
+                    break
+        if self.locked:
+            excluded = excluded.union(sack.query().filterm(name__glob=list(self.locked)).difference(locked))
+            excluded = excluded.union(sack.query().filterm(obsoletes=locked).difference(locked))
+        excluded.filterm(reponame__neq=hawkey.SYSTEM_REPO_NAME)
+        if excluded:
+            self.locked |= {pkg.name for pkg in excluded}
+            sack.add_excludes(excluded)
+
+    def remover(self, pkg: Any, gone: Sequence[str]) -> None:
+        reason = "would remove {} (removals: refuse)".format(", ".join(gone))
+        self.reasons[pkg.name] = reason
+        for name in gone:
+            self.reasons.setdefault(name, f"{pkg.name} {reason}")
+        self._base.sack.add_excludes(self._base.sack.query().filterm(pkg=[pkg]))
+
+
+def _version_locks(conf: Any) -> List[str]:
+    """The rules of the versionlock plugin, where the node has it enabled."""
+    directory = os.path.join(conf.installroot, "etc/dnf/plugins")
+    parser = configparser.ConfigParser()
+    parser.read(os.path.join(directory, "versionlock.conf"))
+    if not parser.getboolean("main", "enabled", fallback=True):
+        return []
+    path = parser.get("main", "locklist", fallback="/etc/dnf/plugins/versionlock.list")
+    try:
+        with open(os.path.join(conf.installroot, path.lstrip("/")), encoding="utf-8") as file:
+            lines = [line.split("#")[0].strip() for line in file]
+    except FileNotFoundError:
+        return []
+    return [line for line in lines if line]
+
+
+def _held(base: Any, request: Request, hidden: Hidden, planned: Set[str]) -> List[Tuple[str, str]]:
+    """Everything that is newer and not in the plan. Streams of modules that are not enabled are no updates."""
+    newer = base.sack.query(flags=hawkey.IGNORE_REGULAR_EXCLUDES).upgrades().latest()
+    held: Dict[str, str] = {}
+    asked = 0
+    for pkg in sorted(newer, key=lambda pkg: telling(pkg.name, pkg.arch, request)):
+        if pkg.name in planned or pkg.name in held:
+            continue
+        reason = _against(base, request, hidden, pkg)
+        if reason is None:
+            asked += 1
+            reason = _why(base, pkg) if asked <= EXPLAINED else "dnf cannot install it"
+        held[pkg.name] = reason
+    for name, reason in hidden.reasons.items():
+        if base.sack.query().installed().filterm(name=name):
+            held.setdefault(name, reason)
+    return sorted(held.items())
+
+
+def _against(base: Any, request: Request, hidden: Hidden, pkg: Any) -> Optional[str]:
+    """The option or the setting of the node that leaves the package out; None where it is the solver."""
+    excluded = _matching(pkg, request["exclude"])
+    if excluded:
+        return f"excluded by {excluded!r} (exclude)"
+    if request["packages"] and not _matching(pkg, request["packages"]):
+        return "not selected (packages)"
+    if pkg.name in hidden.locked:
+        return "locked by dnf's versionlock"
+    if pkg.name in hidden.reasons:
+        return hidden.reasons[pkg.name]
+    if not base.sack.query().filterm(pkg=[pkg]):
+        return "excluded by the configuration of dnf (excludepkgs)"
+    if request["security"] and not base.sack.query().filterm(pkg=[pkg]).filterm(advisory_type__eqg__gt=["security"]):
+        return "not a security update (select: security)"
+    return None
+
+
+def _why(base: Any, pkg: Any) -> str:
+    """What the solver says when it must install this very package."""
+    goal = dnf.goal.Goal(base.sack)
+    selector = dnf.selector.Selector(base.sack)
+    selector.set(pkg=[pkg])
+    goal.install(select=selector, optional=False)
+    if goal.run(allow_uninstall=False, force_best=False, ignore_weak_deps=True):
+        return "dnf keeps it back in favour of other updates"
+    problems = goal.problem_rules()
+    return "; ".join(" ".join(line.split()) for line in (problems[0] if problems else ())) or "dnf cannot install it"
+
+
+def _matching(pkg: Any, globs: Sequence[str]) -> Optional[str]:
+    return matching(pkg.name, pkg.arch, globs)

@@ -1,0 +1,154 @@
+"""Completing a transaction of dnf 5 that was ended halfway: what its record says was begun. Runs in the worker."""
+
+from typing import Any, Dict, List, NamedTuple
+
+import libdnf5  # type: ignore
+
+from os_update_agent.packages.dnf.worker.dnf5 import dnf_base
+from os_update_agent.packages.dnf.worker.dnf5.dnf_base import (
+    Request,
+    evr,
+    fill,
+    installed,
+    is_inbound,
+    is_outbound,
+    number,
+    row,
+    several,
+    slot,
+    word,
+)
+from os_update_agent.packages.dnf.worker.dnf5.transaction import EXTERNAL, GROUP, group_of, locked, set_reasons
+from os_update_agent.packages.dnf.worker.rpm_recovery import Identity, Installed, due, files_of
+from os_update_agent.packages.dnf.worker.rpm_recovery import run as run_by_rpm
+from os_update_agent.packages.dnf.worker.server import HALFWAY
+
+_STARTED = libdnf5.transaction.TransactionState_STARTED
+_COMMENT = "os-update-agent: the end of an interrupted transaction"
+
+
+class Begun(NamedTuple):
+    """What the last transaction of the record was to bring and to take, where it has no end; and the reasons that are
+    to be set.
+    """
+
+    comes: List[Identity]
+    goes: List[Identity]
+    reasons: Dict[Identity, int]
+    is_unfinished: bool
+
+
+def complete(base: Any, request: Request) -> Dict[str, Any]:
+    """Finish what dnf's record and the package database show as begun. Answers what could not be finished."""
+    with locked(request):
+        fill(base, repositories=False)
+        begun = _begun(base)
+        todo = due(begun.comes, begun.goes, _installed(base, request["native"]), request["native"])
+        config = base.get_config()
+        files = files_of(todo.comes, _inside(config.cachedir, config.installroot), request["archive"])
+        problems = run_by_rpm(str(config.installroot), set(several(base)), todo, files, forced=request["forced"])
+        _close_record(request, begun)
+        return {"problems": problems}
+
+
+def _inside(path: str, root: str) -> str:
+    return path if root == "/" or path.startswith(root) else root.rstrip("/") + path
+
+
+def _begun(base: Any) -> Begun:
+    begun = Begun([], [], {}, False)
+    transactions = sorted(
+        base.get_transaction_history().list_all_transactions(), key=lambda transaction: transaction.get_id()
+    )
+    # Those of ours that were to close the record of one and have no end themselves: it is still the one before.
+    while transactions and transactions[-1].get_state() == _STARTED and _is_closing(transactions[-1]):
+        # dnf writes the reasons down before the end: one that went there may stand in its place.
+        begun = begun._replace(is_unfinished=True, reasons={**begun.reasons, **_halfway(transactions.pop())})
+    last = transactions[-1] if transactions else None
+    if last is None:
+        return begun
+    if last.get_state() != _STARTED:
+        reasons = _halfway(last)
+        return begun._replace(reasons={**begun.reasons, **reasons}, is_unfinished=True) if reasons else begun
+    for item in last.get_packages():
+        identity = (item.get_name(), item.get_arch(), evr(item))
+        if is_inbound(item):
+            begun.comes.append(identity)
+            begun.reasons[identity] = item.get_reason()
+        elif is_outbound(item):
+            begun.goes.append(identity)
+    return begun._replace(is_unfinished=True)
+
+
+def _halfway(transaction: Any) -> Dict[Identity, int]:
+    """The reason that a transaction of ours has to be followed by, where it has changed one for a moment only."""
+    comment = str(transaction.get_comment())
+    if not comment.startswith(HALFWAY):
+        return {}
+    name, arch, version, reason = comment[len(HALFWAY) :].split()
+    return {(name, arch, version): number(reason)}
+
+
+def _is_closing(transaction: Any) -> bool:
+    comment = str(transaction.get_comment())
+    return comment == _COMMENT or comment.startswith(HALFWAY)
+
+
+def _installed(base: Any, native: str) -> List[Installed]:
+    many = set(several(base))
+    successors = installed(base)
+    successors.filter_obsoletes(installed(base))
+    return [
+        Installed(
+            tuple(row(pkg)),
+            slot(pkg.get_name(), pkg.get_arch(), native),
+            pkg.get_name() in many,
+            (int(pkg.get_install_time()), int(pkg.get_rpmdbid())),
+            _is_obsoleted(base, pkg, successors),
+        )
+        for pkg in installed(base)
+    ]
+
+
+def _is_obsoleted(base: Any, pkg: Any, successors: Any) -> bool:
+    """By another name among the successors. Obsoletes mean names: what a package provides makes it nobody's old
+    half.
+    """
+    itself = libdnf5.rpm.PackageSet(base)
+    itself.add(pkg)
+    found = libdnf5.rpm.PackageQuery(successors)
+    found.filter_obsoletes(itself)
+    return any(other.get_name() != pkg.get_name() for other in found)
+
+
+def _close_record(request: Request, begun: Begun) -> None:
+    """Give what has come its reason. That is a transaction with an end, so that the interrupted one is no longer the
+    last.
+    """
+    base = dnf_base.opened(request)
+    fill(base, repositories=False)
+    there = {tuple(row(pkg)): pkg.get_reason() for pkg in installed(base)}
+    wanted = {identity: reason for identity, reason in begun.reasons.items() if there.get(identity, reason) != reason}
+    # A group that came to no end is not written down: its packages are nobody's.
+    wanted = {identity: reason for identity, reason in wanted.items() if reason != GROUP or group_of(base, identity[0])}
+    if not wanted and begun.is_unfinished:
+        # Nothing to set: dnf writes no record of nothing, so a reason goes there and back; never a group's, which would
+        # forget it.
+        plain = sorted(
+            (_PLAIN.index(reason), identity, reason) for identity, reason in there.items() if reason in _PLAIN
+        )
+        for _, identity, reason in plain[:1]:
+            comment = HALFWAY + " ".join((*identity, word(reason)))
+            set_reasons(base, {**request, "comment": comment}, {identity: _OTHER if reason != _OTHER else _USER})
+            wanted = {identity: reason}
+    # What has run a transaction runs no other one; and none of its packages may outlive a Base.
+    del base
+    if wanted:
+        again = dnf_base.opened(request)
+        fill(again, repositories=False)
+        set_reasons(again, {**request, "comment": _COMMENT}, wanted)
+
+
+_USER, _OTHER = libdnf5.transaction.TransactionItemReason_USER, libdnf5.transaction.TransactionItemReason_DEPENDENCY
+# The last one, of which dnf itself has written nothing down, only where nothing else is there.
+_PLAIN = (_USER, _OTHER, EXTERNAL)

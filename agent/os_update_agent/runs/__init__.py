@@ -1,0 +1,1 @@
+"""One run, from the check of the package database to the record in the history."""

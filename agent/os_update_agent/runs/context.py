@@ -1,0 +1,115 @@
+"""One run at work: the run as it is in the ledger, and the doers that its policy asks for."""
+
+import os
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import IO, Callable, Optional
+
+from os_update_agent.config.policy import Policy
+from os_update_agent.model.errors import AgentError
+from os_update_agent.model.packages import PackageState
+from os_update_agent.model.runs import Run
+from os_update_agent.node.hook_dirs import run_steps, step_environment
+from os_update_agent.node.reboot import is_booting
+from os_update_agent.packages.transition import Transition
+from os_update_agent.runtime.context import Site
+from os_update_agent.text.outcomes import when
+
+BOOT_SECONDS = 600.0
+BOOT_POLL_SECONDS = 0.2
+# What stands before a phase in the log.
+ENTERED = "=== "
+
+
+class Work:
+    """What every phase works with. ``output`` is the run's log, a regular file."""
+
+    def __init__(self, site: Site, run: Run, output: IO[bytes]) -> None:
+        self.site = site
+        self.run = run
+        self.output = output
+        self.policy = Policy.from_json(run.policy)
+        self.backend = site.backend(self.policy)
+        self.archive = site.archive(self.backend)
+        self.systemctl = site.settings.services
+        self.transition = Transition(self.backend, self.archive, site.settings.root, output)
+
+    def save(self, run: Run) -> None:
+        """Write ahead: after this returns, the run stands there whatever happens. Raises LedgerError."""
+        self.site.ledger.save_run(run)
+        self.run = run
+
+    def say(self, line: str) -> None:
+        try:
+            self.output.write(f"{line}\n".encode("utf-8", "replace"))
+        except OSError:
+            # A full disk must not end a run that is to be undone for that very reason; and dpkg fails where it cannot
+            # write.
+            with open(os.devnull, "wb") as nowhere:
+                os.dup2(nowhere.fileno(), self.output.fileno(), inheritable=False)
+
+    def enter(self, phase: str) -> None:
+        self.say(f"{when(self.site.clock())} {ENTERED}{phase}")
+
+    def said_in(self, phase: str) -> str:
+        """What the run's log holds since the run came to the phase for the first time; nothing where it cannot be
+        read.
+        """
+        try:
+            text = Path(self.run.log).read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return ""
+        return text.partition(f"{ENTERED}{phase}\n")[2]
+
+    def state(self, number: Optional[int]) -> PackageState:
+        if number is None:
+            raise AgentError(f"run {self.run.id} is in phase {self.run.phase} without the state that this needs")
+        return self.site.ledger.state(number)
+
+    def check_deadline(self) -> None:
+        """Law 4: a deadline is checked before the transaction, never inside it. It counts from the delivery, as Heat's
+        timeout does.
+
+        Raises AgentError.
+        """
+        delivery, deadline = self.site.ledger.delivery(self.run.config_id), self.policy.deadline
+        late = self.site.clock() - (delivery.received if delivery is not None else self.run.started)
+        if deadline is not None and late > deadline:
+            raise AgentError(
+                f"too late: {late:.0f} s have passed and deadline is {deadline:g} s; the transaction was not started"
+            )
+
+    def wait_for_boot(self) -> None:
+        """After a boot in the middle of the run: what the operator's steps look at must have been started."""
+        if self.systemctl is None or self.site.boot_id() == self.run.boot_id:
+            return
+        end = time.monotonic() + BOOT_SECONDS
+        while is_booting(self.systemctl):
+            if time.monotonic() > end:
+                self.save(
+                    noted(self.run, f"{BOOT_SECONDS:g} s after the boot not everything was started; the run went on")
+                )
+                return
+            time.sleep(BOOT_POLL_SECONDS)
+
+    def operator_steps(self, directory: str) -> None:
+        """Run the operator's steps of a directory. Raises StepFailed."""
+        self.wait_for_boot()
+        outcome = ""
+        if directory == "post-update.d":
+            outcome = "success" if not self.run.failure else "undone" if self.run.undone else "failed"
+        run_steps(
+            self.site.settings.steps / directory,
+            environment=step_environment(self.run.value, self.run.kind, outcome),
+            output=self.output,
+            timeout=self.policy.script_timeout,
+        )
+
+
+def noted(run: Run, note: str) -> Run:
+    return replace(run, notes=(*run.notes, note))
+
+
+# A phase returns the run as it goes on; what it raises is a failure of the run.
+Phase = Callable[[Work], Run]

@@ -1,0 +1,158 @@
+"""Before anything changes: is the package database whole, what is to come, is every file here, is there room and
+time?
+"""
+
+from dataclasses import replace
+from typing import Mapping, Sequence, Tuple
+
+from os_update_agent.model.errors import NotRestorable, PackageError
+from os_update_agent.model.packages import Package, PackageState, diff
+from os_update_agent.model.phases import (
+    ASSESS,
+    CAPTURE,
+    CHECK,
+    DOWNLOAD,
+    FETCH,
+    LEAVE,
+    PLAN,
+    RECORD,
+    REFRESH,
+    RESTORE,
+    RETURN,
+    UPDATE,
+)
+from os_update_agent.model.runs import Run
+from os_update_agent.packages.progress import TO_REPAIR
+from os_update_agent.packages.state import broken, is_torn, transaction, unmet, visible
+from os_update_agent.runs.aim import aim_of_restore, aim_of_update
+from os_update_agent.runs.context import Phase, Work, noted
+from os_update_agent.text.phrases import described, labels, named, not_there
+
+
+def check(work: Work) -> Run:
+    """Is the package database whole? What somebody else's interruption left is mended; a restore needs only unpacking
+    for that.
+    """
+    run = work.run
+    work.archive.prepare()
+    work.backend.wait()
+    interrupted = work.backend.interrupted()
+    complaints = work.transition.settle(forced=run.kind == RESTORE)
+    if complaints:
+        run = noted(
+            run, f"the package manager complained while an earlier interruption was repaired: {'; '.join(complaints)}"
+        )
+    state = work.backend.capture()
+    torn = broken(state)
+    if any(map(is_torn, torn)) or (run.kind != RESTORE and (torn or interrupted)):
+        if torn:
+            work.say(f"{TO_REPAIR}{len(torn)}")
+        work.transition.mend(state)
+        left = broken(work.backend.capture())
+        cured = named([package.name for package in torn if package.name not in {other.name for other in left}])
+        if cured or not torn:
+            run = noted(run, f"an earlier interruption was repaired: {cured or 'its journal'}")
+        if left and run.kind != RESTORE:
+            run = noted(
+                run,
+                "an earlier run or interruption left"
+                f" {named([f'{package.name} {package.status}' for package in left])}: where this update brings no newer"
+                " version, install it again or remove it by hand, or go back with 'os-update-agent rollback VALUE'",
+            )
+    return replace(run, phase=CAPTURE)
+
+
+def capture(work: Work) -> Run:
+    ledger, run = work.site.ledger, work.run
+    state = work.backend.capture()
+    before = ledger.put_state(state)
+    if run.kind == UPDATE:
+        if run.departing is not None:
+            ledger.record_departing(run.key, run.departing, before)
+        if run.is_first:
+            ledger.record_first_state(run.key, before)
+    return replace(run, before=before, phase=PLAN if run.kind == RESTORE else REFRESH)
+
+
+def refresh(work: Work) -> Run:
+    work.backend.refresh()
+    return replace(work.run, phase=PLAN)
+
+
+def plan(work: Work) -> Run:
+    before = work.state(work.run.before)
+    if work.run.kind == RESTORE:
+        assert work.run.restored_from is not None
+        aim = aim_of_restore(work.site.ledger, work.policy, before, work.run.restored_from)
+    else:
+        aim = aim_of_update(work.backend, work.policy, before)
+        if aim.torn:
+            # The check has tried to repair them.
+            raise PackageError(
+                f"an earlier run or interruption left {named(aim.torn)} half-installed or not configured, and they"
+                " cannot be repaired; install them again or remove them by hand, or go back with 'os-update-agent"
+                " rollback VALUE'"
+            )
+    target = aim.target
+    number = work.site.ledger.put_state(target)
+    run = replace(work.run, target=number, held_back=aim.held_back, removes_foreign=aim.removes_foreign)
+    if aim.unmatched and not_there(aim.unmatched) not in run.notes:
+        run = noted(run, not_there(aim.unmatched))
+    for change in visible(diff(before, target)):
+        work.say(described(change))
+    if run.kind == ASSESS:
+        return replace(run, not_restorable=_labels(work.transition.lost_by(before, target)), phase=RECORD)
+    if not unmet(before, target):
+        # Nothing to do; but a node that an earlier run has left outside still has to be brought back.
+        return replace(run, after=run.before, phase=RETURN)
+    return replace(run, phase=FETCH)
+
+
+def fetch(work: Work) -> Run:
+    """The old files are kept before they are replaced, the new ones are here before anything is touched, and there is
+    room.
+    """
+    before, target = work.state(work.run.before), work.state(work.run.target)
+    if work.run.kind == RESTORE and work.archive.missing(transaction(before, target).install):
+        _try_refresh(work)
+    if work.policy.archive != "off":
+        work.transition.gather(before, target)
+    work.transition.fetch(before, target)
+    run = _keep_old(work, before, target)
+    if run.kind == DOWNLOAD:
+        work.archive.flush()
+        return replace(run, after=run.before, phase=RECORD)
+    work.transition.check_space(before, target)
+    work.transition.rehearse(before, target, forced=run.kind == RESTORE)
+    # Only now: the disk was at work all the time.
+    work.archive.flush()
+    work.check_deadline()
+    return replace(run, phase=LEAVE)
+
+
+def _keep_old(work: Work, before: PackageState, target: PackageState) -> Run:
+    if work.policy.archive == "off":
+        return replace(work.run, not_restorable=_labels(work.transition.lost_by(before, target)))
+    lost, repacked = work.transition.keep_old(before, target)
+    if lost and work.policy.archive == "required":
+        raise NotRestorable(
+            f"{labels(tuple(lost))} could not be put back afterwards (archive: required): neither the archive nor a"
+            f" repository has the file; {named(tuple(lost.values()))}"
+        )
+    for reason in lost.values():
+        work.say(f"neither in the archive nor in a repository; {reason}")
+    return replace(work.run, not_restorable=_labels(tuple(lost)), repacked=repacked)
+
+
+def _try_refresh(work: Work) -> None:
+    try:
+        work.backend.refresh()
+    except PackageError as error:
+        work.say(f"the index was not refreshed: {error}")
+
+
+def _labels(packages: Sequence[Package]) -> Tuple[str, ...]:
+    return tuple(package.label for package in packages)
+
+
+PHASES: Mapping[str, Phase] = {CHECK: check, CAPTURE: capture, REFRESH: refresh, PLAN: plan, FETCH: fetch}

@@ -1,0 +1,114 @@
+"""Which package files stay: those of every state that is kept, what was downloaded for an update that is still to come,
+nothing else.
+"""
+
+from pathlib import Path
+from typing import Dict, FrozenSet, Iterable, Mapping, Optional, Set, Tuple
+
+from os_update_agent.config.policy import Policy
+from os_update_agent.ledger import Ledger
+from os_update_agent.model.packages import Identity, diff
+from os_update_agent.model.phases import DOWNLOAD
+from os_update_agent.model.runs import History, Run
+from os_update_agent.packages.archive import Archive, missing
+from os_update_agent.packages.state import visible
+
+
+def kept_states(history: History, keep: int) -> Tuple[int, ...]:
+    """The state of the current value, those of the ``keep`` values reached last besides it, and the one before the
+    first update.
+
+    None at all for 0. Pure.
+    """
+    if keep == 0:
+        return ()
+    reached = [record for record in history.records if record.is_reached]
+    current = [record for record in reached if record.value == history.current]
+    others = [record for record in reached if record.value != history.current]
+    numbers = [record.state for record in (*others[-keep:], *current)]
+    return tuple(dict.fromkeys(number for number in (*numbers, history.first_state) if number is not None))
+
+
+def keep_of(ledger: Ledger, key: str, defaults: Mapping[str, object]) -> int:
+    """How many values of the key stay restorable: as its last delivery said; 0 where that switched the archive off.
+
+    A key that only downloads, assesses, stops or starts restores no packages: its baseline would hold the oldest files
+    for ever.
+    """
+    policy = ledger.last_policy(key) or defaults
+    if policy.get("operation", "update") != "update" and all(
+        one.reached_run is None for one in ledger.history(key).records
+    ):
+        return 0
+    return 0 if policy.get("archive") == "off" else int(str(policy.get("keep", Policy().keep)))
+
+
+def at_hand(ledger: Ledger, archive: Path, history: History, keep: int) -> FrozenSet[int]:
+    """The kept states that the node can go to with the files that really lie in the archive, from where its newest run
+    has left it.
+    """
+    current = history.record(history.current) if history.current is not None else None
+    runs = ledger.runs(history.key, limit=1)
+    here = current.state if current is not None else runs[0].after or runs[0].before if runs else None
+    if here is None:
+        return frozenset()
+    now = ledger.state(here)
+
+    def is_at_hand(number: int) -> bool:
+        changes = visible(diff(now, ledger.state(number)))
+        return not missing(archive, ledger, [change.after for change in changes if change.after])
+
+    return frozenset(number for number in {here, *kept_states(history, keep)} if is_at_hand(number))
+
+
+def prune(
+    ledger: Ledger, archive: Archive, defaults: Policy, *, keep: Optional[int] = None, besides: Optional[int] = None
+) -> Tuple[int, int]:
+    """Drop the files that nobody needs; ``keep`` counts for all keys where it is given. Returns (files, bytes) that
+    went.
+    """
+    numbers: Set[int] = set()
+    for key in ledger.all_keys():
+        count = keep_of(ledger, key, defaults.as_json()) if keep is None else keep
+        numbers.update(kept_states(ledger.history(key), count))
+    for run in ledger.open_runs():
+        # Whoever takes it up again has to be able to go either way; ``besides`` is the run that is just ending.
+        if run.id != besides:
+            numbers.update(_ends(run))
+    for run in downloads_ahead(ledger, besides):
+        numbers.update(_ends(run))
+    return archive.prune(_identities(ledger, sorted(numbers)))
+
+
+def downloads_ahead(ledger: Ledger, ending: Optional[int] = None) -> Tuple[Run, ...]:
+    """The downloads whose update has not come yet: each with a package that is as it was found by it, and with no newer
+    run of its key that has brought the packages elsewhere. One that failed or was undone has not; an assessment, a stop
+    or a start touches none.
+
+    By a later update, which may have brought even newer packages, they are history; by one of other packages they are
+    not. ``ending`` is the run that is just reaching its aim.
+    """
+    newest: Dict[str, Run] = {}
+    here: Optional[int] = None
+    for run in ledger.runs():
+        if (run.reached or run.id == ending) and (run.kind == DOWNLOAD or run.leads_to_value):
+            newest.setdefault(run.key, run)
+        here = run.after if here is None else here
+    found = [run for run in newest.values() if run.kind == DOWNLOAD and run.target is not None]
+    return tuple(run for run in found if here is not None and _is_ahead(ledger, run, here))
+
+
+def _is_ahead(ledger: Ledger, download: Run, here: int) -> bool:
+    before, target = (ledger.state(number) for number in _ends(download))
+    planned, done = ({change.name for change in visible(diff(before, state))} for state in (target, ledger.state(here)))
+    return bool(planned - done)
+
+
+def _ends(run: Run) -> Tuple[int, ...]:
+    return tuple(number for number in (run.before, run.target) if number is not None)
+
+
+def _identities(ledger: Ledger, numbers: Iterable[int]) -> FrozenSet[Identity]:
+    return frozenset(
+        package.identity for number in numbers for package in ledger.state(number).packages if package.is_present
+    )

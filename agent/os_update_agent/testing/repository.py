@@ -1,0 +1,245 @@
+"""A tiny apt repository and an empty private root, made with dpkg-deb, apt-get and Python alone, by any user.
+
+The maintainer scripts of what is installed in such a root run on this very machine, with DPKG_ROOT set: only packages
+that are made here belong into it.
+"""
+
+import hashlib
+import os
+import re
+import shutil
+import tempfile
+import time
+from dataclasses import dataclass, field
+from email.utils import formatdate
+from functools import cache
+from pathlib import Path
+from shlex import quote as quote_for_shell
+from typing import List, Mapping, Optional, Sequence, Union
+from urllib.parse import quote
+
+from os_update_agent.model.errors import UsageError
+from os_update_agent.node.process import run
+from os_update_agent.testing.pkg import Pkg
+
+TOOLS = ("apt-get", "dpkg", "dpkg-deb")
+# With a fixed time the same Deb always becomes the same file, byte for byte.
+BUILD_TIME = "1577836800"
+
+ROOT_DIRECTORIES = (
+    *("bin", "etc", "run", "sbin", "tmp", "usr"),
+    *(f"etc/apt/{name}.d" for name in ("apt.conf", "auth.conf", "preferences", "sources.list", "trusted.gpg")),
+    *("var/cache/apt/archives/partial", "var/lib/apt/lists/partial", "var/log/apt"),
+    *(f"var/lib/dpkg/{name}" for name in ("alternatives", "info", "parts", "triggers", "updates")),
+)
+ROOT_FILES = tuple(f"var/lib/dpkg/{name}" for name in ("available", "diversions", "statoverride", "status"))
+
+
+@dataclass(frozen=True)
+class Deb:
+    """What goes into one .deb file.
+
+    ``arch`` "" is the native one; ``fields`` are further control fields, such as Depends; ``files`` maps paths in the
+    package to their content; ``conffiles`` lists those of them that are configuration; ``scripts`` maps preinst,
+    postinst, prerm or postrm to the lines of a shell script, which ends at the first command that fails.
+    """
+
+    name: str
+    version: str
+    arch: str = ""
+    fields: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, Union[str, bytes]] = field(default_factory=dict)
+    conffiles: Sequence[str] = ()
+    scripts: Mapping[str, str] = field(default_factory=dict)
+    installed_size: int = 10
+
+
+def as_deb(pkg: Pkg) -> Deb:
+    """The .deb of a package that is said for every package manager."""
+    fields = {
+        "Depends": pkg.requires,
+        "Provides": pkg.provides,
+        "Breaks": pkg.breaks,
+        "Conflicts": pkg.obsoletes,
+        "Replaces": pkg.obsoletes,
+    }
+    return Deb(
+        pkg.name,
+        pkg.evr,
+        fields={name: ", ".join(map(_relation, given)) for name, given in fields.items() if given},
+        files={path.lstrip("/"): content for path, content in pkg.files.items()},
+        conffiles=[path.lstrip("/") for path in pkg.configs],
+        scripts={"postinst": f"echo {quote_for_shell(pkg.fails)} >&2\nexit 1"} if pkg.fails else {},
+    )
+
+
+def _relation(text: str) -> str:
+    """ "app < 2.0" is "app (<< 2.0)" to dpkg."""
+    match = re.fullmatch(r"(\S+) ([<>]=?|=) (\S+)", text)
+    return f"{match[1]} ({match[2] * 2 if match[2] in '<>' else match[2]} {match[3]})" if match else text
+
+
+def missing_tools() -> List[str]:
+    """The programs that this module needs and that are not installed."""
+    return [tool for tool in TOOLS if shutil.which(tool) is None]
+
+
+@cache
+def native_architecture() -> str:
+    return run(["dpkg", "--print-architecture"]).stdout.strip()
+
+
+def build(deb: Deb, directory: Path) -> Path:
+    """Write the package's .deb file into the directory; an older file of the same name is replaced."""
+    directory.mkdir(parents=True, exist_ok=True)
+    arch = deb.arch or native_architecture()
+    path = directory / _file_name(deb.name, deb.version, arch)
+    with tempfile.TemporaryDirectory() as scratch:
+        tree = Path(scratch, "tree")
+        _lay_out(deb, arch, tree)
+        run(
+            ["dpkg-deb", "-Znone", "--root-owner-group", "-b", str(tree), str(path)],
+            env={"SOURCE_DATE_EPOCH": BUILD_TIME},
+        )
+    return path
+
+
+class Repository:
+    """A flat repository: .deb files, Packages and Release in one directory. Nothing shows before ``publish``."""
+
+    def __init__(self, directory: Path, suite: str = "demo", label: str = "Demo") -> None:
+        self.directory = directory.absolute()
+        self.suite = suite
+        self.label = label
+        self.directory.mkdir(parents=True, exist_ok=True)
+
+    def add(self, *debs: Deb) -> None:
+        for deb in debs:
+            build(deb, self.directory)
+
+    def remove(self, name: str, version: str) -> None:
+        """Take a version of a package away, for all architectures.
+
+        Raises UsageError.
+        """
+        paths = list(self.directory.glob(_file_name(name, version, "*")))
+        if not paths:
+            raise UsageError(f"{self.directory} has no package {name} {version}")
+        for path in paths:
+            path.unlink()
+
+    def publish(self, **release_fields: str) -> None:
+        """Write the index of the packages that are in the directory now.
+
+        ``release_fields`` are fields of Release to add or to replace, with "_" for "-": Valid_Until="Sat, 01 Jan 2022
+        00:00:00 GMT".
+        """
+        release = self.directory / "Release"
+        # apt and HTTP compare times in whole seconds and would take a second index of the same second for the first
+        # one.
+        stamp = max(int(time.time()), int(release.stat().st_mtime) + 1 if release.exists() else 0)
+        packages = "".join(_stanza(path) for path in sorted(self.directory.glob("*.deb")))
+        _write(self.directory / "Packages", packages, stamp)
+        _write(release, self._release(packages, release_fields), stamp)
+
+    def source_line(self, url: Optional[str] = None) -> str:
+        """The line of a sources.list that names this repository, on the disk or where a server serves it.
+
+        On the disk apt reads index and packages in place: a new index counts before any ``apt-get update``, and no
+        package is downloaded. Where that matters give ``url`` as "copy:" and the directory, or serve it.
+        """
+        return f"deb [trusted=yes] {url or 'file:' + quote(str(self.directory))} ./"
+
+    def _release(self, packages: str, release_fields: Mapping[str, str]) -> str:
+        content = packages.encode()
+        fields = {
+            "Origin": self.label,
+            "Label": self.label,
+            "Suite": self.suite,
+            "Codename": self.suite,
+            "Date": formatdate(usegmt=True),
+            "Architectures": " ".join(self._architectures()),
+            **{name.replace("_", "-"): value for name, value in release_fields.items()},
+            "SHA256": f"\n {hashlib.sha256(content).hexdigest()} {len(content)} Packages",
+        }
+        return _paragraph(fields)
+
+    def _architectures(self) -> List[str]:
+        found = {path.stem.rpartition("_")[2] for path in self.directory.glob("*.deb")}
+        return sorted(found - {"all"} | {native_architecture()})
+
+
+def make_root(directory: Path, *, architecture: Optional[str] = None, sources: Sequence[str] = ()) -> Path:
+    """Make an empty root, in which no package is installed, for dpkg and apt. ``sources`` are the lines of its
+    sources.list.
+
+    It has no apt.conf: whoever runs apt on it says so by options.
+    """
+    root = directory.absolute()
+    for name in ROOT_DIRECTORIES:
+        (root / name).mkdir(parents=True, exist_ok=True)
+    for name in ROOT_FILES:
+        (root / name).touch()
+    (root / "var/lib/dpkg/arch").write_text(f"{architecture or native_architecture()}\n", encoding="utf-8")
+    (root / "etc/apt/sources.list").write_text("".join(f"{line}\n" for line in sources), encoding="utf-8")
+    return root
+
+
+def _file_name(name: str, version: str, arch: str) -> str:
+    return f"{name}_{version.replace(':', '%3a')}_{arch}.deb"
+
+
+def _lay_out(deb: Deb, arch: str, tree: Path) -> None:
+    """Make the tree that dpkg-deb packs. The modes do not depend on this user's umask."""
+    _put(tree / "DEBIAN/control", _control(deb, arch))
+    if deb.conffiles:
+        _put(tree / "DEBIAN/conffiles", "".join(f"/{path.lstrip('/')}\n" for path in deb.conffiles))
+    for name, body in deb.scripts.items():
+        _put(tree / "DEBIAN" / name, f"#!/bin/sh\nset -e\n{body}\n")
+    for path, content in deb.files.items():
+        _put(tree / path.lstrip("/"), content)
+    for directory in (tree, *(path for path in tree.rglob("*") if path.is_dir())):
+        directory.chmod(0o755)
+
+
+def _put(path: Path, content: Union[str, bytes]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    content = content.encode() if isinstance(content, str) else content
+    path.write_bytes(content)
+    path.chmod(0o755 if content.startswith(b"#!") else 0o644)
+
+
+def _control(deb: Deb, arch: str) -> str:
+    fields = {
+        "Package": deb.name,
+        "Version": deb.version,
+        "Architecture": arch,
+        "Maintainer": "Demo <demo@example.org>",
+        "Installed-Size": str(deb.installed_size),
+        "Section": "misc",
+        "Priority": "optional",
+        "Description": f"demonstration package {deb.name}",
+        **deb.fields,
+    }
+    return _paragraph(fields)
+
+
+def _paragraph(fields: Mapping[str, str]) -> str:
+    return "".join(f"{name}: {value}\n" for name, value in fields.items())
+
+
+def _stanza(path: Path) -> str:
+    """What the index says of one .deb file: its control fields, where it is, and what it must hash to."""
+    content = path.read_bytes()
+    control = run(["dpkg-deb", "--field", str(path)]).stdout.rstrip("\n")
+    return (
+        f"{control}\nFilename: ./{path.name}\nSize: {len(content)}\nSHA256: {hashlib.sha256(content).hexdigest()}\n\n"
+    )
+
+
+def _write(path: Path, text: str, stamp: int) -> None:
+    """Replace the file in one step, so that no reader sees half of it."""
+    staging = path.with_name(f".{path.name}")
+    staging.write_text(text, encoding="utf-8")
+    os.utime(staging, (stamp, stamp))
+    os.replace(staging, path)

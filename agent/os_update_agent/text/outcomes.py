@@ -1,0 +1,240 @@
+"""What a run came to, told to Heat and to the operator. Pure: everything that is told is handed in."""
+
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any, Dict, List, Optional, Sequence, Tuple
+
+from os_update_agent.model.deliveries import Outcome
+from os_update_agent.model.errors import AgentError
+from os_update_agent.model.packages import Change
+from os_update_agent.model.phases import BACK, FORTH
+from os_update_agent.model.runs import Run
+from os_update_agent.text.phrases import described, named
+
+SHOWN_VALUE = 80
+SHOWN_CHANGES = 200
+
+NOTHING_CHANGED = "nothing was changed"
+AGAIN = "when the cause is mended, the same value is another try"
+OUTPUTS = (
+    "changes",
+    "held_back",
+    "state_digest",
+    "restored_from",
+    "restorable",
+    "reboot_required",
+    "services_to_restart",
+)
+
+_DONE = {"update": "updated to", "restore": "restored", "download": "downloaded for", "assess": "assessed for"}
+_TRIED = {"update": "update to", "restore": "restore of", "download": "download for", "assess": "assessment for"}
+_SWITCHED = {"stop": "stopped", "start": "started"}
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the ledger and the node add to a finished run.
+
+    ``changes`` are the versions that really changed, ``planned`` those that were to change;
+    ``is_exact``: the digest equals that of the recorded state, but for the marks of ``other_marks``, the names whose
+    marks could not be set.
+    """
+
+    changes: Tuple[Change, ...] = ()
+    planned: Tuple[Change, ...] = ()
+    digest: str = ""
+    is_exact: bool = True
+    other_marks: Tuple[str, ...] = ()
+    reboot: Tuple[str, ...] = ()
+    services: Tuple[str, ...] = ()
+    log_tail: str = ""
+
+
+def outcome_of_run(run: Run, facts: Facts) -> Outcome:
+    """The result of a finished run: status 0 only when the value was reached."""
+    outputs = _outputs(run, facts)
+    if run.reached:
+        return Outcome(0, "\n".join(_success(run, facts)) + "\n", _notes(run), outputs)
+    return Outcome(run.status or 1, "\n".join(_planned(run, facts)) + "\n", _failure(run, facts), outputs)
+
+
+def outcome_of_switch(run: Run, log_tail: str) -> Outcome:
+    """The result of a finished run that stopped or started services; no package was looked at."""
+    units: Sequence[str] = run.policy["units"]
+    outputs = no_changes("")
+    if run.reached:
+        why = ", because an old value is back" if run.kind != run.policy["operation"] else ""
+        before = [unit for unit in units if (unit in run.were_active) == (run.kind == "start")]
+        already = f"; so before: {named(before)}" if before else ""
+        text = f"{_SWITCHED[run.kind]} for {shown(run.value)}{why}: {named(units)}{already}\n"
+        return Outcome(0, f"{text}log on the node: {run.log}\n", _notes(run), outputs)
+    if not run.begun:
+        aftermath = NOTHING_CHANGED
+    elif run.undone:
+        aftermath = "what was running before runs again"
+    elif run.undone is None:
+        aftermath = "the services are left as they are"
+    else:
+        aftermath = "not everything that was running before runs again"
+    lines = [f"{run.kind} for {shown(run.value)} failed: {run.failure}", aftermath, *run.notes, f"next: {AGAIN}"]
+    return Outcome(run.status or 1, "", _complaint([*lines, f"full log on the node: {run.log}"], log_tail), outputs)
+
+
+def outcome_of_nothing(reason: str, value: str, digest: str = "") -> Outcome:
+    """A delivery that changed no package, and why that is right."""
+    return Outcome(
+        0, f"nothing to do for {shown(value)}: {reason}\n" if value else f"{reason}\n", "", no_changes(digest)
+    )
+
+
+def outcome_of_baseline(value: str, digest: str, count: int) -> Outcome:
+    text = f"{shown(value)} is the baseline: the state of {count} installed packages is recorded; nothing was changed\n"
+    return Outcome(0, text, "", no_changes(digest))
+
+
+def outcome_of_error(error: AgentError, aftermath: str = NOTHING_CHANGED) -> Outcome:
+    """A delivery that could not be used or brought to its end, what that means for the node, and what to do next."""
+    return Outcome(
+        error.exit_status or 1, "", _complaint([f"{error}; {aftermath}", f"next: {error.advice}"]), no_changes("")
+    )
+
+
+def no_changes(digest: str) -> Dict[str, Any]:
+    return {
+        "changes": {"count": 0, "changes": []},
+        "held_back": [],
+        "state_digest": digest,
+        "restored_from": "",
+        "restorable": True,
+        "reboot_required": False,
+        "services_to_restart": [],
+    }
+
+
+def shown(value: object) -> str:
+    """A value for a sentence: quoted, without control characters, cut."""
+    text = repr(value)
+    return text if len(text) <= SHOWN_VALUE else f"{text[:SHOWN_VALUE]}..."
+
+
+def when(seconds: Optional[float]) -> str:
+    """Seconds since the epoch as UTC."""
+    if seconds is None:
+        return "-"
+    return datetime.fromtimestamp(seconds, tz=timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _outputs(run: Run, facts: Facts) -> Dict[str, Any]:
+    changes: Sequence[Change] = facts.planned if run.kind in ("assess", "download") else facts.changes
+    return {
+        "changes": {"count": len(changes), "changes": [change.as_json() for change in changes]},
+        "held_back": [{"name": item.name, "reason": item.reason} for item in run.held_back],
+        "state_digest": facts.digest,
+        "restored_from": f"{shown(run.value)}, {_origin(run)}" if run.kind == "restore" else "",
+        "restorable": not run.not_restorable,
+        "reboot_required": bool(facts.reboot),
+        "services_to_restart": list(facts.services),
+    }
+
+
+def _success(run: Run, facts: Facts) -> List[str]:
+    changes = facts.planned if run.kind in ("assess", "download") else facts.changes
+    would = " would change" if run.kind in ("assess", "download") else " changed"
+    lines = [f"{_DONE[run.kind]} {shown(run.value)}: {_count(changes)}{would}"]
+    if run.kind == "restore":
+        but = f", but for the marks of {named(facts.other_marks)}" if facts.other_marks else ""
+        lines[0] += f"; the state {_origin(run)} is back{but}"
+        if not facts.is_exact:
+            lines.append(
+                "left as it is: what other deployments or operators have changed, and left-over configuration that is"
+                " gone"
+            )
+    lines += _listed(changes)
+    lines += _remarks(run)
+    lines += [f"reboot required: {reason}" for reason in facts.reboot]
+    if facts.services:
+        lines.append(f"services that still run replaced code: {named(facts.services)}")
+    return [*lines, f"log on the node: {run.log}"]
+
+
+def _origin(run: Run) -> str:
+    """Where the state of a restore comes from: a value that was never reached stands for what was before all others."""
+    return "from before the first update" if run.reached_before is None else f"reached {when(run.reached_before)}"
+
+
+def _planned(run: Run, facts: Facts) -> List[str]:
+    if not facts.planned:
+        return [f"{_TRIED[run.kind]} {shown(run.value)}"]
+    return [
+        f"{_TRIED[run.kind]} {shown(run.value)}: {_count(facts.planned)} planned",
+        *_listed(facts.planned),
+        *_remarks(run),
+    ]
+
+
+def _remarks(run: Run) -> List[str]:
+    lines = [f"held back: {item.name}: {item.reason}" for item in run.held_back]
+    if run.removes_foreign:
+        lines.append(f"removes what no run of the agent installed: {named(run.removes_foreign)}")
+    if run.not_restorable:
+        lines.append(f"cannot be undone for: {named(run.not_restorable)}")
+    if run.restarted:
+        lines.append(f"restarted, because they ran replaced code: {named(run.restarted)}")
+    if run.restart_last:
+        lines.append(f"restarted as soon as os-refresh-config is at rest: {named(run.restart_last)}")
+    if FORTH in run.rebooted:
+        lines.append(f"the machine was booted again after the {run.kind}")
+    if BACK in run.rebooted:
+        lines.append("the machine was booted again after the undo")
+    if run.repacked:
+        lines.append(f"kept as rebuilt packages, with any local edits in them: {named(run.repacked)}")
+    return lines
+
+
+def _failure(run: Run, facts: Facts) -> str:
+    lines = [f"{_TRIED[run.kind]} {shown(run.value)} failed: {run.failure}", _aftermath(run, facts)]
+    return _complaint([*lines, *run.notes, f"next: {_next(run)}", f"full log on the node: {run.log}"], facts.log_tail)
+
+
+def _complaint(texts: Sequence[str], log_tail: str = "") -> str:
+    """What went wrong, without an empty line: behind the first one comes the end of the log, which not everybody is
+    shown.
+    """
+    text = "".join(f"{line}\n" for text in texts for line in text.splitlines() if line.strip())
+    return f"{text}\n{log_tail}\n" if log_tail else text
+
+
+def _aftermath(run: Run, facts: Facts) -> str:
+    if not run.begun:
+        return NOTHING_CHANGED
+    if run.undone:
+        return f"the {run.kind} was undone: the node has the packages that it had before"
+    if run.undone is None:
+        return f"the node is left as it is ({_count(facts.changes)} changed)"
+    return f"the {run.kind} could not be undone: {_count(facts.changes)} not as before"
+
+
+def _next(run: Run) -> str:
+    if run.undone is False and run.departing is not None:
+        value = shown(run.departing)
+        return (
+            "on the node 'os-update-agent diff now VALUE' shows what differs, and 'rollback VALUE' tries again; VALUE"
+            f" is {value}"
+        )
+    if run.undone is False:
+        return "on the node 'os-update-agent status' says how it stands"
+    return AGAIN
+
+
+def _notes(run: Run) -> str:
+    return "".join(f"{note}\n" for note in run.notes)
+
+
+def _listed(changes: Sequence[Change]) -> List[str]:
+    lines = [f"  {described(change)}" for change in changes[:SHOWN_CHANGES]]
+    more = len(changes) - len(lines)
+    return [*lines, f"  and {more} more"] if more > 0 else lines
+
+
+def _count(changes: Sequence[Change]) -> str:
+    return "1 package" if len(changes) == 1 else f"{len(changes)} packages"

@@ -1,0 +1,66 @@
+"""Packages and changes as words in a sentence. Pure."""
+
+from typing import FrozenSet, List, Optional, Sequence, Tuple
+
+from os_update_agent.model.packages import Change, Package, Slot
+
+NAMED_AT_MOST = 10
+
+
+def named(names: Sequence[str]) -> str:
+    """A list for a sentence, cut where it gets too long to be read."""
+    shown: List[str] = list(names[:NAMED_AT_MOST])
+    more = len(names) - len(shown)
+    return ", ".join(shown) + (f" and {more} more" if more > 0 else "")
+
+
+def not_there(globs: Sequence[str]) -> str:
+    return f"no installed package matches {named([repr(glob) for glob in globs])} (packages)"
+
+
+def described(change: Change) -> str:
+    """One change in a line."""
+    if change.before is None:
+        return f"{change.name}: {change.package.version} (new)"
+    return f"{change.name}: {change.before.version} -> {change.after.version if change.after else 'removed'}"
+
+
+def amount(count: int) -> str:
+    """Bytes for a person, in the units that apt and dnf count in."""
+    for unit, least in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if abs(count) >= least:
+            return f"{count / least:.1f} {unit}"
+    return f"{count} B"
+
+
+def mismatch(change: Change) -> str:
+    """A change that is still to be done, as a complaint: ``before`` is what is there, ``after`` what was wanted."""
+    return f"{change.name} is {_row(change.before)} in place of {_row(change.after)}"
+
+
+def other_mark(change: Change) -> str:
+    """A change of nothing but the mark that is still to be done."""
+    assert change.before is not None and change.after is not None
+    return f"{change.name} is marked {change.before.mark} in place of {change.after.mark}"
+
+
+def effects(found: "FrozenSet[Tuple[Slot, Optional[str]]]") -> str:
+    """What a package manager would do, as a list."""
+    return named(
+        [
+            f"{name}{':' + arch if arch else ''} {version or 'removed'}"
+            for (name, arch), version in sorted(found, key=str)
+        ]
+    )
+
+
+def labels(packages: Sequence[Package]) -> str:
+    return named([package.label for package in packages])
+
+
+def _row(package: Optional[Package]) -> str:
+    if package is None:
+        return "absent"
+    status = package.status if package.flag == "ok" else f"{package.status} ({package.flag})"
+    extra = [word for word, shown in (("on hold", package.is_held), (package.mark, package.mark != "manual")) if shown]
+    return " ".join([package.version, status, *extra])
