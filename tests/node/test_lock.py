@@ -25,7 +25,7 @@ from os_update_agent.node.locks import (
 HOLD_NODE = """
 import sys
 from pathlib import Path
-from os_update_agent.node.lock import node_lock
+from os_update_agent.node.locks import node_lock
 with node_lock(Path(sys.argv[1]), doing="deployment 4711 (UPDATE)", timeout=5):
     print("held", flush=True)
     sys.stdin.readline()

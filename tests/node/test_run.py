@@ -139,7 +139,7 @@ def test_a_child_is_not_reached_by_a_hang_up_of_our_terminal(output: IO[bytes]) 
 
 WORK = """
 import os, signal, sys, time
-from os_update_agent.node.run import uninterrupted
+from os_update_agent.node.process import uninterrupted
 # Whoever runs the tests in the background has them ignore some of these.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGTERM, signal.SIG_DFL)

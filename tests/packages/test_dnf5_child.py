@@ -24,9 +24,10 @@ from packages.node import CHECKOUT, PATIENCE, wait_until
 HEAD = """
 import os, socket, sys
 from pathlib import Path
-from os_update_agent.node.lock import holder
-from os_update_agent.packages import dnf5_interrupted, dnf5_transaction, dnf5_worker
-from os_update_agent.packages.dnf_settings import read_settings
+from os_update_agent.node.locks import holder
+from os_update_agent.packages.dnf.worker.dnf5 import interrupted as dnf5_interrupted, main as dnf5_worker
+from os_update_agent.packages.dnf.worker.dnf5 import transaction as dnf5_transaction
+from os_update_agent.packages.dnf.settings import read_settings
 root, archive = sys.argv[1:3]
 link, theirs = socket.socketpair()
 def answer(action, **details):
@@ -89,7 +90,7 @@ print(answer("mark", packages=[("tool", "%s", "1.0-1")], reason="dependency"))
 """
 # What libdnf5 itself has read.
 SETTINGS = """
-from os_update_agent.packages import dnf5_base
+from os_update_agent.packages.dnf.worker.dnf5 import dnf_base as dnf5_base
 base = dnf5_base.opened({"root": root})
 config = base.get_config()
 print(*config.installonlypkgs)

@@ -112,7 +112,7 @@ def ours(module: str) -> FrozenSet[str]:
         while parts and ".".join(parts) not in modules():
             parts.pop()
         found.add(".".join(parts) or "__init__")
-    # `from os_update_agent.node import run` names a module of a package; the package itself holds nothing.
+    # `from os_update_agent.node import process` names a module of a package; the package itself holds nothing.
     return frozenset(name for name in found if name != module)
 
 
