@@ -4,8 +4,19 @@ would be right. Pure.
 
 import json
 import re
-from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Tuple
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Tuple, get_args
 
+from os_update_agent.model.options import (
+    ArchiveRule,
+    ConfigFiles,
+    OnFailure,
+    Operation,
+    RebootRule,
+    Removals,
+    RestoreScope,
+    Select,
+    ServicesRule,
+)
 from os_update_agent.text.outcomes import SHOWN_VALUE, shown
 
 Reader = Callable[[object], object]
@@ -141,15 +152,15 @@ def _items(value: object, what: str) -> List[Any]:
 
 # The options whose values are words, those of each with the default first.
 WORDS: Mapping[str, Tuple[str, ...]] = {
-    "operation": ("update", "download", "assess", "stop", "start"),
-    "select": ("all", "security"),
-    "removals": ("allow", "refuse"),
-    "config_files": ("keep", "replace"),
-    "archive": ("best-effort", "required", "off"),
-    "restore": ("exact", "changes"),
-    "on_failure": ("restore", "keep"),
-    "reboot": ("never", "if-needed", "always"),
-    "services": ("report", "restart"),
+    "operation": get_args(Operation),
+    "select": get_args(Select),
+    "removals": get_args(Removals),
+    "config_files": get_args(ConfigFiles),
+    "archive": get_args(ArchiveRule),
+    "restore": get_args(RestoreScope),
+    "on_failure": get_args(OnFailure),
+    "reboot": get_args(RebootRule),
+    "services": get_args(ServicesRule),
 }
 
 READERS: Dict[str, Reader] = {

@@ -9,6 +9,17 @@ from typing import Any, Dict, Mapping, Optional, Tuple
 from os_update_agent.config.options import READERS, SURROGATE, is_unset, nearest
 from os_update_agent.model.deliveries import Deployment
 from os_update_agent.model.errors import BadOption
+from os_update_agent.model.options import (
+    ArchiveRule,
+    ConfigFiles,
+    OnFailure,
+    Operation,
+    RebootRule,
+    Removals,
+    RestoreScope,
+    Select,
+    ServicesRule,
+)
 from os_update_agent.text.outcomes import shown
 
 DEFAULT_TRIGGER = "update_after_time"
@@ -32,18 +43,18 @@ class Policy:
 
     value: str = ""
     key: str = ""
-    operation: str = "update"
-    select: str = "all"
+    operation: Operation = "update"
+    select: Select = "all"
     packages: Tuple[str, ...] = ()
     exclude: Tuple[str, ...] = ()
-    removals: str = "allow"
-    config_files: str = "keep"
-    archive: str = "best-effort"
+    removals: Removals = "allow"
+    config_files: ConfigFiles = "keep"
+    archive: ArchiveRule = "best-effort"
     keep: int = 5
-    restore: str = "exact"
-    on_failure: str = "restore"
-    reboot: str = "never"
-    services: str = "report"
+    restore: RestoreScope = "exact"
+    on_failure: OnFailure = "restore"
+    reboot: RebootRule = "never"
+    services: ServicesRule = "report"
     units: Tuple[str, ...] = ()
     lock_timeout: float = 600
     deadline: Optional[float] = None

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Collection, Iterable, Optional, Sequence, Tuple
 
-from os_update_agent.model.phases import BACK, FORTH
-
-NEVER, IF_NEEDED, ALWAYS = "never", "if-needed", "always"
+from os_update_agent.model.options import RebootRule
+from os_update_agent.model.phases import BACK, FORTH, Direction
 
 OUR_SERVICES = "os-update-agent*"
 CALLER = "os-collect-config.service"
@@ -41,7 +40,9 @@ class Restarts:
     left: Tuple[Tuple[str, str], ...] = ()
 
 
-def reboot_is_due(rule: str, reasons: Sequence[str], *, direction: str, rebooted: Collection[str]) -> bool:
+def reboot_is_due(
+    rule: RebootRule, reasons: Sequence[str], *, direction: Direction, rebooted: Collection[Direction]
+) -> bool:
     """Is the machine to be booted again, by the option ``reboot``, after what this run has changed? At most once in
     each direction.
 
@@ -49,7 +50,7 @@ def reboot_is_due(rule: str, reasons: Sequence[str], *, direction: str, rebooted
     """
     if direction in rebooted or (direction == BACK and FORTH not in rebooted):
         return False
-    return rule == ALWAYS or (rule == IF_NEEDED and bool(reasons))
+    return rule == "always" or (rule == "if-needed" and bool(reasons))
 
 
 def restarts(stale: Iterable[str], *, caller: Optional[str] = None, refusing: Collection[str] = ()) -> Restarts:

@@ -63,14 +63,14 @@ def line_of(history: History, runs: Iterable[Run], operation: str) -> Line:
     idle: FrozenSet[str] = frozenset()
     for run in runs:
         if run.kind in kinds:
-            if run.begun or run.reached:
+            if run.progress.has_changed or run.progress.reached:
                 idle -= {run.value}
             elif run.value not in values:
                 idle |= {run.value}
             if run.value in values:
                 del values[values.index(run.value) :]
             values.append(run.value)
-            line = Line(tuple(values), run.kind, run.reached, idle)
+            line = Line(tuple(values), run.kind, run.progress.reached, idle)
     return line
 
 

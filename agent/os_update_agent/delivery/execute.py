@@ -7,7 +7,7 @@ through a delivery that changes packages. It can be called by anybody at any tim
 import logging
 import time
 from dataclasses import replace
-from typing import Optional, Tuple
+from typing import Mapping, Optional, Tuple
 
 from os_update_agent.config.policy import Policy
 from os_update_agent.decision import table
@@ -18,7 +18,8 @@ from os_update_agent.heat.deployed_files import forget_signal
 from os_update_agent.model import phases
 from os_update_agent.model.deliveries import Delivery, Outcome, OwedSignal, Request, SignalTarget
 from os_update_agent.model.errors import AgentError, Bug, LedgerError, bug
-from os_update_agent.model.runs import Run
+from os_update_agent.model.phases import RunKind
+from os_update_agent.model.runs import Progress, Run
 from os_update_agent.node.locks import is_held, node_lock, try_lock
 from os_update_agent.runtime.context import Site
 from os_update_agent.text.log_lines import logged
@@ -33,7 +34,7 @@ CALLER_SECONDS = 1.0
 CALLER_POLL_SECONDS = 0.02
 NOBODY = Request(SignalTarget("NO_SIGNAL"))
 
-_RUNS = {
+_RUNS: Mapping[str, RunKind] = {
     table.UPDATE: phases.UPDATE,
     table.RESTORE: phases.RESTORE,
     table.DOWNLOAD: phases.DOWNLOAD,
@@ -88,10 +89,10 @@ def _finish_orphans(site: Site) -> None:
             newer = _gone_on(site, run)
             if newer is not None:
                 # Before the run is closed: nobody would look again.
-                if run.leads_to_value and run.begun and newer.key != run.key:
+                if run.leads_to_value and run.progress.has_changed and newer.key != run.key:
                     site.ledger.record_current(run.key, None)
                 _close(site, run, f"it was cut off in phase {run.phase}, and run {newer.id} has gone on from there")
-            elif not (run.begun or run.left):
+            elif run.progress.is_untouched:
                 # Heat was told that nothing was changed, and so it stays.
                 _close(site, run, "it was cut off")
             else:
@@ -104,7 +105,9 @@ def _gone_on(site: Site, run: Run) -> Optional[Run]:
     its key's own.
     """
     others = site.ledger.runs(run.key if run.switches_services else None)
-    return next((other for other in others if other.id > run.id and other.goes_on_from(run) and other.reached), None)
+    return next(
+        (other for other in others if other.id > run.id and other.goes_on_from(run) and other.progress.reached), None
+    )
 
 
 def _close(site: Site, run: Run, why: str) -> None:
@@ -193,7 +196,7 @@ def carry_out(site: Site, policy: Policy, what: Decision, config_id: str) -> Out
 
     if what.do == table.BACK:
         run = engine.begin(site, policy, policy.operation, config_id=config_id)
-        ledger.save_run(replace(run, phase=phases.FINISHED, finished=site.clock(), reached=True))
+        ledger.save_run(replace(run, phase=phases.FINISHED, finished=site.clock(), progress=Progress(reached=True)))
         return outcome_of_nothing(what.reason, policy.value)
     run = engine.begin(site, policy, _RUNS[what.do], config_id=config_id, state=what.state, is_first=what.is_first)
     return outcome_of(site, engine.perform(site, run))

@@ -17,7 +17,7 @@ TAIL_BYTES = 16 * 1024
 def outcome_of(site: Site, run: Run) -> Outcome:
     """The outcome of a finished run."""
     if run.switches_services:
-        return outcome_of_switch(run, "" if run.reached else _tail(Path(run.log)))
+        return outcome_of_switch(run, "" if run.progress.reached else _tail(Path(run.log)))
     from os_update_agent.node.reboot import stale_services  # late: only a run asks
 
     ledger = site.ledger
@@ -25,7 +25,7 @@ def outcome_of(site: Site, run: Run) -> Outcome:
     target = ledger.state(run.target) if run.target is not None else None
     after = ledger.state(run.after) if run.after is not None else before
     recorded = ledger.digest(run.restored_from) if run.restored_from is not None else None
-    other_marks = of_marks(unmet(after, target)) if run.reached and after and target else ()
+    other_marks = of_marks(unmet(after, target)) if run.progress.reached and after and target else ()
     facts = Facts(
         changes=visible(diff(before, after)) if before and after else (),
         planned=visible(diff(before, target)) if before and target else (),
@@ -33,8 +33,8 @@ def outcome_of(site: Site, run: Run) -> Outcome:
         is_exact=recorded is None or (after is not None and with_rows(after, other_marks).digest == recorded),
         other_marks=tuple(change.name for change in other_marks),
         reboot=site.reboot_reasons(Policy.from_json(run.policy)),
-        services=stale_services(site.settings.root) if run.begun else (),
-        log_tail="" if run.reached else _tail(Path(run.log)),
+        services=stale_services(site.settings.root) if run.progress.has_changed else (),
+        log_tail="" if run.progress.reached else _tail(Path(run.log)),
     )
     return outcome_of_run(run, facts)
 
@@ -67,7 +67,7 @@ def aftermath(site: Site, config_id: str) -> str:
     """What a delivery that ends without its run's own report has done to the node. Raises LedgerError."""
     delivery = site.ledger.delivery(config_id)
     run = site.ledger.run(delivery.run) if delivery is not None and delivery.run is not None else None
-    if run is None or not (run.begun or run.left):
+    if run is None or run.progress.is_untouched:
         return NOTHING_CHANGED
     if run.finished is not None:
         return (

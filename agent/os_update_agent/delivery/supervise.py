@@ -146,7 +146,7 @@ def _is_open(site: Site) -> bool:
 
 def is_half_done(run: Run) -> bool:
     """Is an open run in the middle of the packages?"""
-    return run.begun and run.phase in (phases.TRANSACT, phases.VERIFY, phases.UNDO)
+    return run.progress.has_changed and run.phase in (phases.TRANSACT, phases.VERIFY, phases.UNDO)
 
 
 class _Workers:

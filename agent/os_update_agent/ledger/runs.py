@@ -3,11 +3,22 @@
 import dataclasses
 import json
 from dataclasses import replace
-from typing import Optional, Tuple
+from typing import Any, Mapping, Optional, Tuple
 
 from os_update_agent.ledger.database import Database
 from os_update_agent.model.packages import HeldBack
-from os_update_agent.model.runs import Run
+from os_update_agent.model.phases import (
+    BACK_IN_SERVICE,
+    CHANGED,
+    IN_SERVICE,
+    NOT_UNDONE,
+    OUT_OF_SERVICE,
+    UNDONE,
+    UNTOUCHED,
+    Impact,
+    Service,
+)
+from os_update_agent.model.runs import Progress, Run
 
 
 class Runs(Database):
@@ -70,7 +81,9 @@ class Runs(Database):
 
 def _as_run(number: int, document: str) -> Run:
     known = {field.name for field in dataclasses.fields(Run)}
-    data = {name: value for name, value in json.loads(document).items() if name in known}
+    read = json.loads(document)
+    data = {name: value for name, value in read.items() if name in known}
+    data["progress"] = _progress(read["progress"]) if "progress" in read else _progress_of_flags(read)
     data["held_back"] = tuple(HeldBack(**item) for item in data.get("held_back", ()))
     names = (
         "not_restorable",
@@ -79,10 +92,28 @@ def _as_run(number: int, document: str) -> Run:
         "notes",
         "complaints",
         "were_active",
-        "rebooted",
         "restarted",
         "restart_last",
     )
     for name in names:
         data[name] = tuple(data.get(name, ()))
     return Run(id=number, **data)
+
+
+def _progress(data: Mapping[str, Any]) -> Progress:
+    return Progress(**{**data, "rebooted": tuple(data["rebooted"])})
+
+
+def _progress_of_flags(data: Mapping[str, Any]) -> Progress:
+    """Return the progress of a run that was stored as separate flags, as until November 2026."""
+    undone: Mapping[Optional[bool], Impact] = {None: CHANGED, True: UNDONE, False: NOT_UNDONE}
+    impact: Impact = undone[data.get("undone")] if data.get("begun") else UNTOUCHED
+    service: Service = BACK_IN_SERVICE if data.get("returned") else OUT_OF_SERVICE if data.get("left") else IN_SERVICE
+    return Progress(
+        impact=impact,
+        service=service,
+        rebooted=tuple(data.get("rebooted", ())),
+        reboot_from=data.get("reboot_from", ""),
+        reboots_asked=data.get("reboots_asked", 0),
+        reached=data.get("reached", False),
+    )

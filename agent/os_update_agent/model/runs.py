@@ -4,6 +4,24 @@ from dataclasses import dataclass, field
 from typing import Any, Mapping, Optional, Tuple
 
 from os_update_agent.model.packages import HeldBack
+from os_update_agent.model.phases import (
+    BACK,
+    FORTH,
+    IN_SERVICE,
+    NOT_UNDONE,
+    RESTORE,
+    START,
+    STOP,
+    UNDONE,
+    UNTOUCHED,
+    UPDATE,
+    Direction,
+    Impact,
+    Phase,
+    Result,
+    RunKind,
+    Service,
+)
 
 
 @dataclass(frozen=True)
@@ -49,25 +67,71 @@ class History:
 
 
 @dataclass(frozen=True)
+class Progress:
+    """How far a run has come: what it has touched, and what it has put back.
+
+    Attributes:
+        impact: What the run has done to the packages or services. "changed" is stored before a transaction starts,
+            "undone" and "not undone" after an undo was tried.
+        service: "out" is stored before pre-update.d starts, "back" after post-update.d has succeeded.
+        rebooted: The directions in which the machine was rebooted for this run, at most once each.
+        reboot_from: The boot that a requested reboot is to end ("" while none is requested).
+        reboots_asked: How often that reboot was requested.
+        reached: The run did what it was to do. Only a finished run has reached its aim.
+    """
+
+    impact: Impact = UNTOUCHED
+    service: Service = IN_SERVICE
+    rebooted: Tuple[Direction, ...] = ()
+    reboot_from: str = ""
+    reboots_asked: int = 0
+    reached: bool = False
+
+    @property
+    def is_untouched(self) -> bool:
+        """Has the run neither changed anything nor taken the node out of service?"""
+        return not self.has_changed and self.service == IN_SERVICE
+
+    @property
+    def has_changed(self) -> bool:
+        """Has a transaction of this run started, whatever became of it?"""
+        return self.impact != UNTOUCHED
+
+    @property
+    def undo_was_tried(self) -> bool:
+        return self.impact in (UNDONE, NOT_UNDONE)
+
+    @property
+    def direction(self) -> Direction:
+        return BACK if self.undo_was_tried else FORTH
+
+
+@dataclass(frozen=True)
 class Run:
-    """One attempt to bring the node to a value: everything that its next step, perhaps after a crash, has to know.
+    """One attempt to bring the node to a value: everything that its next phase, perhaps after a crash, has to know.
 
-    ``before``, ``target``, ``after`` and ``restored_from`` are states in the ledger; ``reached_before`` is when the
-    value was reached last. ``begun`` is set before a transaction starts; ``left`` and ``returned`` tell whether
-    pre-update.d was begun and post-update.d has ended well; ``undone`` is None until an undo was tried. ``were_active``
-    are the services that were found running.
-
-    ``boot_id`` is the boot in which the run began, ``reboot_from`` the one that a reboot is to end, asked for
-    ``reboots_asked`` times; ``rebooted`` holds the directions ("forth", "back") in which that has happened.
-    ``restarted`` are the services that were restarted because their code was replaced, ``restart_last`` those that wait
-    until everybody is done.
+    Attributes:
+        config_id: The delivery that the run is for.
+        policy: The policy as Policy.as_json() made it.
+        boot_id: The boot in which the run began.
+        log: The path of the run's log ("" until the run has one).
+        before, target, after, restored_from: Numbers of package states in the ledger.
+        departing: The value that the node leaves.
+        reached_before: When the run's value was reached last (seconds since the epoch).
+        is_first: The state before the run is kept as the key's first state.
+        not_restorable, repacked, removes_foreign: Labels or names of packages.
+        failure, status: Why the run failed and the exit status that stands for it ("" and 0 while it has not).
+        complaints: The complaints of the package manager about the transaction.
+        were_active: The services that were running before a stop or start.
+        restarted: The services that were restarted because they ran replaced code.
+        restart_last: The services that are restarted after the run because the agent is called by them.
     """
 
     id: int
     key: str
     value: str
-    kind: str
-    phase: str
+    kind: RunKind
+    phase: Phase
     started: float
     config_id: str = ""
     policy: Mapping[str, Any] = field(default_factory=dict)
@@ -81,6 +145,7 @@ class Run:
     restored_from: Optional[int] = None
     reached_before: Optional[float] = None
     is_first: bool = False
+    progress: Progress = Progress()
     held_back: Tuple[HeldBack, ...] = ()
     not_restorable: Tuple[str, ...] = ()
     repacked: Tuple[str, ...] = ()
@@ -89,36 +154,27 @@ class Run:
     failure: str = ""
     status: int = 0
     complaints: Tuple[str, ...] = ()
-    begun: bool = False
-    undone: Optional[bool] = None
-    left: bool = False
-    returned: bool = False
     were_active: Tuple[str, ...] = ()
-    reboot_from: str = ""
-    reboots_asked: int = 0
-    rebooted: Tuple[str, ...] = ()
     restarted: Tuple[str, ...] = ()
     restart_last: Tuple[str, ...] = ()
-    reached: bool = False
 
     @property
     def leads_to_value(self) -> bool:
         """Is the run's aim the state of a value? A download, an assessment, a stop or a start has none."""
-        return self.kind in ("update", "restore")
+        return self.kind in (UPDATE, RESTORE)
+
+    @property
+    def switches_services(self) -> bool:
+        return self.kind in (STOP, START)
 
     def goes_on_from(self, other: "Run") -> bool:
         """Is this a run of the kind that takes up what the other has changed?"""
         return self.switches_services if other.switches_services else self.leads_to_value
 
     @property
-    def switches_services(self) -> bool:
-        return self.kind in ("stop", "start")
-
-    @property
-    def result(self) -> str:
-        """The run in one word for tables and for the scripts of an operator."""
+    def result(self) -> Result:
         if self.finished is None:
             return "open"
-        if self.reached:
+        if self.progress.reached:
             return "success"
-        return "undone" if self.undone else "failed"
+        return "undone" if self.progress.impact == UNDONE else "failed"

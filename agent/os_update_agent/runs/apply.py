@@ -3,34 +3,51 @@ ended.
 """
 
 from dataclasses import replace
-from typing import Mapping, Sequence
+from typing import Mapping, Sequence, Tuple
 
 from os_update_agent.model.errors import PackageError
 from os_update_agent.model.packages import Change, diff
-from os_update_agent.model.phases import HEALTH, LEAVE, RECORD, RESTART, RESTORE, RETURN, TRANSACT, UNDO, VERIFY
+from os_update_agent.model.phases import (
+    BACK_IN_SERVICE,
+    CHANGED,
+    HEALTH,
+    IN_SERVICE,
+    LEAVE,
+    NOT_UNDONE,
+    OUT_OF_SERVICE,
+    RESTORE,
+    RETURN,
+    TRANSACT,
+    UNDO,
+    UNDONE,
+    UNTOUCHED,
+    VERIFY,
+    Phase,
+)
 from os_update_agent.model.runs import Run
 from os_update_agent.node.process import uninterrupted
 from os_update_agent.packages.complaints import complaints_in
 from os_update_agent.packages.state import of_marks, sound, unmet
-from os_update_agent.runs.context import Phase, Work, noted
+from os_update_agent.runs.context import Step, Work, moved, noted
+from os_update_agent.runs.transitions import DONE, NOTHING_HAS_CHANGED, UNDO_IS_INCOMPLETE, Event
 from os_update_agent.text.phrases import mismatch, named, other_mark
 
 
-def leave(work: Work) -> Run:
+def leave(work: Work) -> Tuple[Run, Event]:
     """Take the node out of service. That this was begun is written down first: whatever happens, it has to come
     back.
     """
-    work.save(replace(work.run, left=True))
+    work.save(moved(work.run, service=OUT_OF_SERVICE))
     work.operator_steps("pre-update.d")
-    return replace(work.run, phase=TRANSACT)
+    return work.run, DONE
 
 
-def transact(work: Work) -> Run:
-    was_cut_off = work.run.begun
+def transact(work: Work) -> Tuple[Run, Event]:
+    was_cut_off = work.run.progress.has_changed
     if not was_cut_off:
         # Once more: to leave may have taken long, and the machine may have been off meanwhile.
         work.check_deadline()
-    work.run = replace(work.run, begun=True)
+    work.run = moved(work.run, impact=CHANGED)
     work.site.ledger.begin_change(work.run)
     complaints = work.transition.go(work.state(work.run.target), forced=work.run.kind == RESTORE)
     if was_cut_off and not complaints:
@@ -40,16 +57,16 @@ def transact(work: Work) -> Run:
     if complaints and work.policy.on_failure == "keep":
         with uninterrupted():
             complaints = tuple(dict.fromkeys((*complaints, *work.backend.repair(work.output))))
-    return replace(work.run, complaints=complaints, phase=VERIFY)
+    return replace(work.run, complaints=complaints), DONE
 
 
-def verify(work: Work) -> Run:
+def verify(work: Work) -> Tuple[Run, Event]:
     """Law 2: ask the package database what happened, not the exit status."""
     state = work.backend.capture()
     work.save(replace(work.run, after=work.site.ledger.put_state(state)))
     if work.run.failure and not diff(work.state(work.run.before), state) and not work.backend.interrupted():
         # The lock was not free, say: there is nothing to undo.
-        return replace(work.run, begun=False, phase=RETURN)
+        return moved(work.run, impact=UNTOUCHED), NOTHING_HAS_CHANGED
     missed = unmet(state, work.state(work.run.target))
     other_marks = of_marks(missed)
     if len(missed) > len(other_marks):
@@ -57,7 +74,7 @@ def verify(work: Work) -> Run:
         raise PackageError(f"the planned state was not reached: {_why(work.run.complaints)} ({differs})")
     if work.run.complaints or work.run.failure:
         raise PackageError("; ".join(work.run.complaints) or work.run.failure)
-    return replace(_told_of(work.run, other_marks), phase=RESTART)
+    return _told_of(work.run, other_marks), DONE
 
 
 def _told_of(run: Run, other_marks: Sequence[Change]) -> Run:
@@ -69,12 +86,12 @@ def _told_of(run: Run, other_marks: Sequence[Change]) -> Run:
     )
 
 
-def health(work: Work) -> Run:
+def health(work: Work) -> Tuple[Run, Event]:
     work.operator_steps("health.d")
-    return replace(work.run, phase=RETURN)
+    return work.run, DONE
 
 
-def undo(work: Work) -> Run:
+def undo(work: Work) -> Tuple[Run, Event]:
     """Law 6: put back the state that was captured before, by the same kind of transaction, and look whether it is
     there.
     """
@@ -90,19 +107,21 @@ def undo(work: Work) -> Run:
     if len(left_over) > len(other_marks):
         why, differs = _why(complaints), named([mismatch(change) for change in left_over])
         work.say(f"not undone: {why}")
-        return noted(replace(run, undone=False, phase=RETURN), f"the undo is not complete: {why} ({differs})")
-    return replace(_told_of(run, other_marks), undone=True, phase=RESTART)
+        run = noted(moved(run, impact=NOT_UNDONE), f"the undo is not complete: {why} ({differs})")
+        return run, UNDO_IS_INCOMPLETE
+    return moved(_told_of(run, other_marks), impact=UNDONE), DONE
 
 
-def come_back(work: Work) -> Run:
+def come_back(work: Work) -> Tuple[Run, Event]:
     """Law 7: bring the node back into service, however the update ended."""
-    if not (work.run.left or _is_outside(work)):
-        return replace(work.run, phase=RECORD)
-    if not work.run.left:
+    is_in_service = work.run.progress.service == IN_SERVICE
+    if is_in_service and not _is_outside(work):
+        return work.run, DONE
+    if is_in_service:
         # An earlier run has left it outside. Else nothing is written that could fail before the node is back.
-        work.save(replace(work.run, left=True))
+        work.save(moved(work.run, service=OUT_OF_SERVICE))
     work.operator_steps("post-update.d")
-    return replace(work.run, returned=True, phase=RECORD)
+    return moved(work.run, service=BACK_IN_SERVICE), DONE
 
 
 def _why(complaints: Sequence[str]) -> str:
@@ -112,12 +131,12 @@ def _why(complaints: Sequence[str]) -> str:
 def _is_outside(work: Work) -> bool:
     """Did an earlier run take the node out of service and not bring it back?"""
     for run in work.site.ledger.runs():
-        if run.id != work.run.id and run.left:
-            return not run.returned
+        if run.id != work.run.id and run.progress.service != IN_SERVICE:
+            return run.progress.service == OUT_OF_SERVICE
     return False
 
 
-PHASES: Mapping[str, Phase] = {
+PHASES: Mapping[Phase, Step] = {
     LEAVE: leave,
     TRANSACT: transact,
     VERIFY: verify,

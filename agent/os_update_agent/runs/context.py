@@ -4,15 +4,17 @@ import os
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import IO, Callable, Optional
+from typing import IO, Callable, Optional, Tuple
 
 from os_update_agent.config.policy import Policy
 from os_update_agent.model.errors import AgentError
 from os_update_agent.model.packages import PackageState
-from os_update_agent.model.runs import Run
+from os_update_agent.model.phases import UNDONE, Direction, Impact, Phase, Service
+from os_update_agent.model.runs import Progress, Run
 from os_update_agent.node.hook_dirs import run_steps, step_environment
 from os_update_agent.node.reboot import is_booting
 from os_update_agent.packages.transition import Transition
+from os_update_agent.runs.transitions import Event
 from os_update_agent.runtime.context import Site
 from os_update_agent.text.outcomes import when
 
@@ -49,10 +51,10 @@ class Work:
             with open(os.devnull, "wb") as nowhere:
                 os.dup2(nowhere.fileno(), self.output.fileno(), inheritable=False)
 
-    def enter(self, phase: str) -> None:
+    def enter(self, phase: Phase) -> None:
         self.say(f"{when(self.site.clock())} {ENTERED}{phase}")
 
-    def said_in(self, phase: str) -> str:
+    def said_in(self, phase: Phase) -> str:
         """What the run's log holds since the run came to the phase for the first time; nothing where it cannot be
         read.
         """
@@ -98,7 +100,8 @@ class Work:
         self.wait_for_boot()
         outcome = ""
         if directory == "post-update.d":
-            outcome = "success" if not self.run.failure else "undone" if self.run.undone else "failed"
+            undone = self.run.progress.impact == UNDONE
+            outcome = "success" if not self.run.failure else "undone" if undone else "failed"
         run_steps(
             self.site.settings.steps / directory,
             environment=step_environment(self.run.value, self.run.kind, outcome),
@@ -111,5 +114,29 @@ def noted(run: Run, note: str) -> Run:
     return replace(run, notes=(*run.notes, note))
 
 
-# A phase returns the run as it goes on; what it raises is a failure of the run.
-Phase = Callable[[Work], Run]
+def moved(
+    run: Run,
+    *,
+    impact: Optional[Impact] = None,
+    service: Optional[Service] = None,
+    rebooted: Optional[Tuple[Direction, ...]] = None,
+    reboot_from: Optional[str] = None,
+    reboots_asked: Optional[int] = None,
+    reached: Optional[bool] = None,
+) -> Run:
+    """Return the run with these parts of its progress changed."""
+    old = run.progress
+    progress = Progress(
+        old.impact if impact is None else impact,
+        old.service if service is None else service,
+        old.rebooted if rebooted is None else rebooted,
+        old.reboot_from if reboot_from is None else reboot_from,
+        old.reboots_asked if reboots_asked is None else reboots_asked,
+        old.reached if reached is None else reached,
+    )
+    return replace(run, progress=progress)
+
+
+# A phase returns the run as it goes on and what has happened; the table of transitions says which phase follows.
+# An exception is a failure of the run.
+Step = Callable[[Work], Tuple[Run, Event]]

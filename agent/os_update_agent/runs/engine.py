@@ -2,26 +2,44 @@
 
 Each phase is written to the ledger before its step begins, and each step takes all that it needs from the run in the
 ledger, so that any step can be the last one that happened: whoever comes next calls perform() with the same run again.
-
-    check -> capture -> [refresh] -> plan -> fetch -> leave -> transact -> verify -> restart -> [reboot] -> health ->
-    return -> record
-                           any failure from transact on -> undo -> restart -> [reboot] -> return
+The phases are in prepare, apply, restart, services and finish; transitions says which one follows.
 """
 
 import contextlib
 import logging
 import os
 from dataclasses import replace
-from typing import IO, Iterator, Mapping, Optional
+from typing import IO, Iterator, Mapping, Optional, Tuple
 
 from os_update_agent.config.policy import Policy
 from os_update_agent.model.errors import BUG_STATUS, AgentError, LedgerError, bug
-from os_update_agent.model.phases import CHECK, FINISHED, LEAVE, REBOOT, RECORD, RESTART, RETURN, TRANSACT, UNDO, VERIFY
+from os_update_agent.model.phases import (
+    CHECK,
+    FINISHED,
+    LEAVE,
+    NOT_UNDONE,
+    OUT_OF_SERVICE,
+    REBOOT,
+    RECORD,
+    RETURN,
+    UNDO,
+    Phase,
+    RunKind,
+)
 from os_update_agent.model.runs import Run
 from os_update_agent.node.permissions import make_private
 from os_update_agent.runs import apply, finish, prepare, restart, services
 from os_update_agent.runs.changes import facts_of
-from os_update_agent.runs.context import Phase, Work, noted
+from os_update_agent.runs.context import Step, Work, moved, noted
+from os_update_agent.runs.transitions import (
+    BROKE_OFF,
+    CUT_OFF,
+    FAILED_AFTER_CHANGE,
+    FAILED_BACK,
+    Event,
+    after,
+    failure_in,
+)
 from os_update_agent.runtime.context import Site
 from os_update_agent.text.log_lines import logged
 
@@ -29,11 +47,11 @@ log = logging.getLogger(__name__)
 
 CUT_OFF_AT_MOST = 2
 STILL_OUTSIDE = "the node may still be outside; the next run ends with post-update.d again"
-_PHASES: Mapping[str, Phase] = {**prepare.PHASES, **apply.PHASES, **restart.PHASES, **finish.PHASES}
+_PHASES: Mapping[Phase, Step] = {**prepare.PHASES, **apply.PHASES, **restart.PHASES, **finish.PHASES}
 
 
 def begin(
-    site: Site, policy: Policy, kind: str, *, config_id: str, state: Optional[int] = None, is_first: bool = False
+    site: Site, policy: Policy, kind: RunKind, *, config_id: str, state: Optional[int] = None, is_first: bool = False
 ) -> Run:
     """Write a new run down. ``state`` is the one to restore; ``is_first`` keeps the state before as the key's first
     one.
@@ -60,32 +78,37 @@ def begin(
 
 
 def taken_up(run: Run) -> Run:
-    """A run that was cut off, as it goes on: anew where nothing was touched yet, for the node may have changed
-    meanwhile.
+    """Return a run that was cut off as it goes on: anew where nothing was touched yet, for the node may have changed.
 
-    What was cut off again and again is not tried for ever: a transaction is undone, an undo is given up, and so are the
-    operator's steps, for one that boots the machine would boot it without end. Only the record, which changes nothing,
-    is always tried again.
+    A run is not tried for ever: after CUT_OFF_AT_MOST interruptions in one phase a transaction is undone, an undo is
+    given up, and so are the operator's steps, because one that reboots the machine would reboot it without end. Only
+    the record, which changes nothing, is always tried again.
     """
     if run.phase == REBOOT:
-        # That it was cut off is what was asked for.
+        # The reboot that cut it off is the one that the run has asked for.
         return run
     note = f"the run was cut off in phase {run.phase} and taken up again"
     times = run.notes.count(note) + 1
     run = noted(run, note)
-    if times > CUT_OFF_AT_MOST and run.phase == UNDO:
-        return replace(run, phase=RETURN, undone=False)
-    if times > CUT_OFF_AT_MOST and run.phase == RESTART and run.undone:
-        return replace(run, phase=RETURN)
-    failure = run.failure or f"it was cut off {times} times in phase {run.phase}"
-    if times > CUT_OFF_AT_MOST and run.phase == LEAVE:
-        return replace(run, phase=RETURN, failure=failure, status=run.status or 1)
-    if times > CUT_OFF_AT_MOST and run.phase == RETURN:
-        return noted(replace(run, phase=RECORD, failure=failure, status=run.status or 1), STILL_OUTSIDE)
-    if times > CUT_OFF_AT_MOST and run.begun and run.phase != RECORD:
-        back = Policy.from_json(run.policy).on_failure == "restore"
-        return replace(run, phase=UNDO if back else RETURN, failure=failure, status=run.status or 1)
-    return replace(run, phase=run.phase if run.left or run.begun or run.failure else CHECK)
+    if times > CUT_OFF_AT_MOST and (run.phase in (LEAVE, UNDO, RETURN) or _is_changing(run)):
+        return _given_up(run, times)
+    return after(run, CUT_OFF) if run.progress.is_untouched and not run.failure else run
+
+
+def _is_changing(run: Run) -> bool:
+    return run.progress.has_changed and run.phase != RECORD
+
+
+def _given_up(run: Run, times: int) -> Run:
+    why = f"it was cut off {times} times in phase {run.phase}"
+    run = replace(run, failure=run.failure or why, status=run.status or 1)
+    if run.phase == UNDO:
+        run = moved(run, impact=NOT_UNDONE)
+    if run.phase == RETURN:
+        run = noted(run, STILL_OUTSIDE)
+    event = failure_in(run, Policy.from_json(run.policy).on_failure)
+    # A transaction that is cut off again and again is not looked at: it is undone.
+    return after(run, FAILED_AFTER_CHANGE if event == BROKE_OFF else event)
 
 
 def perform(site: Site, run: Run) -> Run:
@@ -116,57 +139,50 @@ def perform(site: Site, run: Run) -> Run:
 
 
 def _return_unrecorded(work: Work, error: LedgerError) -> None:
-    """Law 7 where nothing can be written down any more: whether anybody ever reads where this run stands is not
-    known.
-    """
-    if work.run.left and not work.run.returned:
+    """Bring the node back into service (law 7) when the ledger takes no writes: the run may never be read again."""
+    if work.run.progress.service == OUT_OF_SERVICE:
         work.run = replace(work.run, failure=work.run.failure or str(error))
         with contextlib.suppress(AgentError):
             work.operator_steps("post-update.d")
 
 
 def _step(work: Work) -> None:
-    """Do the phase that the run is in and write down what comes next."""
+    """Do the phase that the run is in, and store the phase that follows."""
     phase = work.run.phase
     log.info(logged(run=work.run.id, phase=phase))
     work.enter(phase)
     try:
-        run = (services.PHASES if work.run.switches_services else _PHASES)[phase](work)
+        run, event = (services.PHASES if work.run.switches_services else _PHASES)[phase](work)
     except AgentError as error:
         if phase == RECORD and isinstance(error, LedgerError):
-            # The packages are where they should be: that this cannot be written down now does not make it untrue.
+            # The packages are where they should be: that this cannot be stored now does not make it untrue.
             raise
-        run = _failed(work, phase, str(error), error.exit_status)
+        run, event = _failed(work, str(error), error.exit_status)
     except Exception as error:
         # A bug must not leave the node half-done, and must still be reported as a failure.
-        run = _failed(work, phase, bug(error), BUG_STATUS)
-    work.save(run)
+        run, event = _failed(work, bug(error), BUG_STATUS)
+    work.save(after(run, event))
 
 
-def _failed(work: Work, phase: str, why: str, status: int) -> Run:
-    """The run after a phase failed: undone where a transaction was begun and the policy asks for it, brought back in
-    any case.
-    """
+def _failed(work: Work, why: str, status: int) -> Tuple[Run, Event]:
+    """Return the run after its phase has failed, and the kind of failure."""
+    phase = work.run.phase
     log.error(logged(run=work.run.id, phase=phase, failed=why, log=work.run.log))
     work.say(f"failed: {why}")
     with contextlib.suppress(AgentError, OSError):
         # What was obtained until then is not fetched again, and may be the last one that there is.
         work.archive.flush()
     run = replace(work.run, failure=work.run.failure or why, status=work.run.status or status)
+    event = failure_in(run, work.policy.on_failure)
     if phase == UNDO:
-        return noted(replace(run, phase=RETURN, undone=False), f"the undo failed: {why}")
-    if phase in (RESTART, REBOOT) and run.undone is not None:
-        return noted(replace(run, phase=RETURN), f"after the undo: {why}")
-    if phase == RETURN:
-        return noted(replace(run, phase=RECORD), STILL_OUTSIDE)
-    if phase == RECORD:
-        return replace(run, phase=FINISHED, finished=work.site.clock(), reached=False)
-    if phase == TRANSACT and run.begun:
-        # It may have ended before, in or behind the transaction: the package database says which.
-        return replace(run, phase=VERIFY)
-    if run.begun and work.policy.on_failure == "restore":
-        return replace(run, phase=UNDO)
-    return replace(run, phase=RETURN)
+        run = noted(moved(run, impact=NOT_UNDONE), f"the undo failed: {why}")
+    elif event == FAILED_BACK:
+        run = noted(run, f"after the undo: {why}")
+    elif phase == RETURN:
+        run = noted(run, STILL_OUTSIDE)
+    elif phase == RECORD:
+        run = replace(moved(run, reached=False), finished=work.site.clock())
+    return run, event
 
 
 @contextlib.contextmanager

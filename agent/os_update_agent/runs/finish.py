@@ -1,17 +1,18 @@
 """The end of a run: the truth goes into the history."""
 
 from dataclasses import replace
-from typing import Mapping
+from typing import Mapping, Tuple
 
 from os_update_agent.model.errors import AgentError
-from os_update_agent.model.phases import FINISHED, RECORD
+from os_update_agent.model.phases import CHANGED, NOT_UNDONE, OUT_OF_SERVICE, RECORD, UNDONE, UNTOUCHED, Phase
 from os_update_agent.model.runs import Run
-from os_update_agent.runs.context import Phase, Work, noted
+from os_update_agent.runs.context import Step, Work, moved, noted
 from os_update_agent.runs.restart import restart_callers
 from os_update_agent.runs.retention import prune
+from os_update_agent.runs.transitions import DONE, Event
 
 
-def record(work: Work) -> Run:
+def record(work: Work) -> Tuple[Run, Event]:
     """The truth goes into the history: reached, unchanged, or somewhere in between."""
     run, ledger = _looked_at(work, restart_callers(work)), work.site.ledger
     now = work.site.clock()
@@ -20,16 +21,16 @@ def record(work: Work) -> Run:
         if reached and run.after is not None:
             ledger.record_reached(run.key, run.value, run.after, run.id, now)
             run = _cleaned_up(work, run)
-        elif (run.begun and not run.undone) or (run.left and not run.returned):
+        elif run.progress.impact in (CHANGED, NOT_UNDONE) or run.progress.service == OUT_OF_SERVICE:
             ledger.record_current(run.key, None)
         else:
             ledger.record_current(run.key, run.departing)
-    return replace(run, reached=reached, finished=now, phase=FINISHED)
+    return replace(moved(run, reached=reached), finished=now), DONE
 
 
 def _looked_at(work: Work, run: Run) -> Run:
     """What a run that failed has left behind: one that gave up, or whose undo failed, has not looked since."""
-    if not run.failure or not run.begun or run.undone:
+    if not run.failure or run.progress.impact in (UNTOUCHED, UNDONE):
         return run
     try:
         return replace(run, after=work.site.ledger.put_state(work.backend.capture()))
@@ -48,4 +49,4 @@ def _cleaned_up(work: Work, run: Run) -> Run:
     return run
 
 
-PHASES: Mapping[str, Phase] = {RECORD: record}
+PHASES: Mapping[Phase, Step] = {RECORD: record}

@@ -7,29 +7,17 @@ from typing import Mapping, Sequence, Tuple
 
 from os_update_agent.model.errors import NotRestorable, PackageError
 from os_update_agent.model.packages import Package, PackageState, diff
-from os_update_agent.model.phases import (
-    ASSESS,
-    CAPTURE,
-    CHECK,
-    DOWNLOAD,
-    FETCH,
-    LEAVE,
-    PLAN,
-    RECORD,
-    REFRESH,
-    RESTORE,
-    RETURN,
-    UPDATE,
-)
+from os_update_agent.model.phases import ASSESS, CAPTURE, CHECK, DOWNLOAD, FETCH, PLAN, REFRESH, RESTORE, UPDATE, Phase
 from os_update_agent.model.runs import Run
 from os_update_agent.packages.progress import TO_REPAIR
 from os_update_agent.packages.state import broken, is_torn, transaction, unmet, visible
 from os_update_agent.runs.aim import aim_of_restore, aim_of_update
-from os_update_agent.runs.context import Phase, Work, noted
+from os_update_agent.runs.context import Step, Work, noted
+from os_update_agent.runs.transitions import DONE, DOWNLOADED, NOTHING_TO_CHANGE, REPORTED, TARGET_IS_RECORDED, Event
 from os_update_agent.text.phrases import described, labels, named, not_there
 
 
-def check(work: Work) -> Run:
+def check(work: Work) -> Tuple[Run, Event]:
     """Is the package database whole? What somebody else's interruption left is mended; a restore needs only unpacking
     for that.
     """
@@ -59,10 +47,10 @@ def check(work: Work) -> Run:
                 f" {named([f'{package.name} {package.status}' for package in left])}: where this update brings no newer"
                 " version, install it again or remove it by hand, or go back with 'os-update-agent rollback VALUE'",
             )
-    return replace(run, phase=CAPTURE)
+    return run, DONE
 
 
-def capture(work: Work) -> Run:
+def capture(work: Work) -> Tuple[Run, Event]:
     ledger, run = work.site.ledger, work.run
     state = work.backend.capture()
     before = ledger.put_state(state)
@@ -71,15 +59,15 @@ def capture(work: Work) -> Run:
             ledger.record_departing(run.key, run.departing, before)
         if run.is_first:
             ledger.record_first_state(run.key, before)
-    return replace(run, before=before, phase=PLAN if run.kind == RESTORE else REFRESH)
+    return replace(run, before=before), TARGET_IS_RECORDED if run.kind == RESTORE else DONE
 
 
-def refresh(work: Work) -> Run:
+def refresh(work: Work) -> Tuple[Run, Event]:
     work.backend.refresh()
-    return replace(work.run, phase=PLAN)
+    return work.run, DONE
 
 
-def plan(work: Work) -> Run:
+def plan(work: Work) -> Tuple[Run, Event]:
     before = work.state(work.run.before)
     if work.run.kind == RESTORE:
         assert work.run.restored_from is not None
@@ -101,14 +89,14 @@ def plan(work: Work) -> Run:
     for change in visible(diff(before, target)):
         work.say(described(change))
     if run.kind == ASSESS:
-        return replace(run, not_restorable=_labels(work.transition.lost_by(before, target)), phase=RECORD)
+        return replace(run, not_restorable=_labels(work.transition.lost_by(before, target))), REPORTED
     if not unmet(before, target):
         # Nothing to do; but a node that an earlier run has left outside still has to be brought back.
-        return replace(run, after=run.before, phase=RETURN)
-    return replace(run, phase=FETCH)
+        return replace(run, after=run.before), NOTHING_TO_CHANGE
+    return run, DONE
 
 
-def fetch(work: Work) -> Run:
+def fetch(work: Work) -> Tuple[Run, Event]:
     """The old files are kept before they are replaced, the new ones are here before anything is touched, and there is
     room.
     """
@@ -121,13 +109,13 @@ def fetch(work: Work) -> Run:
     run = _keep_old(work, before, target)
     if run.kind == DOWNLOAD:
         work.archive.flush()
-        return replace(run, after=run.before, phase=RECORD)
+        return replace(run, after=run.before), DOWNLOADED
     work.transition.check_space(before, target)
     work.transition.rehearse(before, target, forced=run.kind == RESTORE)
     # Only now: the disk was at work all the time.
     work.archive.flush()
     work.check_deadline()
-    return replace(run, phase=LEAVE)
+    return run, DONE
 
 
 def _keep_old(work: Work, before: PackageState, target: PackageState) -> Run:
@@ -155,4 +143,4 @@ def _labels(packages: Sequence[Package]) -> Tuple[str, ...]:
     return tuple(package.label for package in packages)
 
 
-PHASES: Mapping[str, Phase] = {CHECK: check, CAPTURE: capture, REFRESH: refresh, PLAN: plan, FETCH: fetch}
+PHASES: Mapping[Phase, Step] = {CHECK: check, CAPTURE: capture, REFRESH: refresh, PLAN: plan, FETCH: fetch}

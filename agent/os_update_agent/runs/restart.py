@@ -7,16 +7,17 @@ import time
 from dataclasses import replace
 from typing import Dict, List, Mapping, Tuple
 
-from os_update_agent.decision.restarts import IF_NEEDED, Restarts, reboot_is_due, restarts
+from os_update_agent.decision.restarts import Restarts, reboot_is_due, restarts
 from os_update_agent.model.errors import AgentError
-from os_update_agent.model.phases import BACK, FORTH, HEALTH, REBOOT, RESTART, RETURN
+from os_update_agent.model.phases import BACK, FORTH, REBOOT, RESTART, Phase
 from os_update_agent.model.runs import Run
 from os_update_agent.node import systemctl as units
 from os_update_agent.node.permissions import OUR_NAME
 from os_update_agent.node.reboot import ask_for_reboot, stale_services
 from os_update_agent.node.transient_unit import CALLER_UNIT, restart_when_idle
-from os_update_agent.runs.context import Phase, Work, noted
+from os_update_agent.runs.context import Step, Work, moved, noted
 from os_update_agent.runs.services import SETTLE_SECONDS
+from os_update_agent.runs.transitions import DONE, DONE_BACK, REBOOT_IS_DUE, Event
 from os_update_agent.text.phrases import named
 
 REBOOT_TRIES = 2
@@ -25,24 +26,24 @@ REBOOT_SECONDS = 300.0
 POLL_SECONDS = 0.2
 
 
-def restart(work: Work) -> Run:
+def restart(work: Work) -> Tuple[Run, Event]:
     """Decide on the reboot; without one, restart what still runs replaced code where that is asked for.
 
     Raises AgentError when a service does not come up again, CommandFailed.
     """
     run, root = work.run, work.site.settings.root
     rule = work.policy.reboot
-    reasons = work.site.reboot_reasons(work.policy) if rule == IF_NEEDED else ()
-    if reboot_is_due(rule, reasons, direction=_direction(run), rebooted=run.rebooted):
+    reasons = work.site.reboot_reasons(work.policy) if rule == "if-needed" else ()
+    if reboot_is_due(rule, reasons, direction=run.progress.direction, rebooted=run.progress.rebooted):
         if work.systemctl is not None:
-            return replace(run, phase=REBOOT, reboot_from=work.site.boot_id(), reboots_asked=0)
+            return moved(run, reboot_from=work.site.boot_id(), reboots_asked=0), REBOOT_IS_DUE
         run = noted(run, f"no reboot: {root} is not the root of this machine (reboot: {rule})")
     if work.policy.services == "restart" and work.systemctl is not None:
         run = _restarted(work, run, work.systemctl)
-    return replace(run, phase=_onward(run))
+    return run, _done(run)
 
 
-def reboot(work: Work) -> Run:
+def reboot(work: Work) -> Tuple[Run, Event]:
     """Ask for the reboot and wait for the end of this process. After the boot this phase comes again, finds another
     boot, and goes on.
 
@@ -50,18 +51,20 @@ def reboot(work: Work) -> Run:
     """
     complaints: List[str] = []
     while not _has_booted(work):
-        if work.run.reboots_asked == REBOOT_TRIES:
+        asked = work.run.progress.reboots_asked
+        if asked == REBOOT_TRIES:
             raise AgentError(f"the reboot did not happen: {'; then '.join(complaints) or 'it was asked for in vain'}")
         work.backend.wait()
-        work.save(replace(work.run, reboots_asked=work.run.reboots_asked + 1))
+        work.save(moved(work.run, reboots_asked=asked + 1))
         assert work.systemctl is not None
         complaint = ask_for_reboot(work.systemctl)
         work.say(complaint or "the reboot is asked for")
         complaints.append(complaint or _waited_in_vain(work))
-    run = replace(work.run, rebooted=(*work.run.rebooted, _direction(work.run)), phase=_onward(work.run))
+    progress = work.run.progress
+    run = moved(work.run, rebooted=(*progress.rebooted, progress.direction))
     for reason in work.site.reboot_reasons(work.policy):
         run = noted(run, f"the machine came back from its reboot, and still: {reason}")
-    return run
+    return run, _done(run)
 
 
 def restart_callers(work: Work) -> Run:
@@ -92,7 +95,7 @@ def _restarted(work: Work, run: Run, systemctl: str) -> Run:
     # Written ahead: an undo starts them again where they do not run any more.
     work.save(run)
     complaints = _each(work, systemctl, "try-restart", plan.now)
-    if _direction(run) == BACK:
+    if run.progress.direction == BACK:
         stopped = tuple(_not_running(systemctl, run.restarted))
         complaints += (*_each(work, systemctl, "reset-failed", stopped), *_each(work, systemctl, "restart", stopped))
     down = _not_running(systemctl, run.restarted)
@@ -128,7 +131,7 @@ def _not_running(systemctl: str, names: Tuple[str, ...]) -> Dict[str, str]:
 
 
 def _has_booted(work: Work) -> bool:
-    return work.site.boot_id() != work.run.reboot_from
+    return work.site.boot_id() != work.run.progress.reboot_from
 
 
 def _waited_in_vain(work: Work) -> str:
@@ -141,12 +144,8 @@ def _waited_in_vain(work: Work) -> str:
     return ""
 
 
-def _direction(run: Run) -> str:
-    return FORTH if run.undone is None else BACK
+def _done(run: Run) -> Event:
+    return DONE if run.progress.direction == FORTH else DONE_BACK
 
 
-def _onward(run: Run) -> str:
-    return HEALTH if _direction(run) == FORTH else RETURN
-
-
-PHASES: Mapping[str, Phase] = {RESTART: restart, REBOOT: reboot}
+PHASES: Mapping[Phase, Step] = {RESTART: restart, REBOOT: reboot}

@@ -91,7 +91,7 @@ def downloads_ahead(ledger: Ledger, ending: Optional[int] = None) -> Tuple[Run, 
     newest: Dict[str, Run] = {}
     here: Optional[int] = None
     for run in ledger.runs():
-        if (run.reached or run.id == ending) and (run.kind == DOWNLOAD or run.leads_to_value):
+        if (run.progress.reached or run.id == ending) and (run.kind == DOWNLOAD or run.leads_to_value):
             newest.setdefault(run.key, run)
         here = run.after if here is None else here
     found = [run for run in newest.values() if run.kind == DOWNLOAD and run.target is not None]

@@ -7,11 +7,25 @@ from dataclasses import replace
 from typing import Mapping, Sequence, Tuple
 
 from os_update_agent.model.errors import AgentError
-from os_update_agent.model.phases import CHECK, FINISHED, RECORD, RETURN, START, STOP, TRANSACT, UNDO, VERIFY
+from os_update_agent.model.phases import (
+    CHANGED,
+    CHECK,
+    NOT_UNDONE,
+    RECORD,
+    RETURN,
+    START,
+    STOP,
+    TRANSACT,
+    UNDO,
+    UNDONE,
+    VERIFY,
+    Phase,
+)
 from os_update_agent.model.runs import Run
 from os_update_agent.node import systemctl as units
 from os_update_agent.node.systemctl import UnitState
-from os_update_agent.runs.context import Phase, Work, noted
+from os_update_agent.runs.context import Step, Work, moved, noted
+from os_update_agent.runs.transitions import DONE, UNITS_FOUND, UNITS_SWITCHED, Event
 from os_update_agent.runtime.context import Site
 from os_update_agent.text.phrases import named
 
@@ -19,12 +33,11 @@ from os_update_agent.text.phrases import named
 SETTLE_SECONDS = 1.0
 
 
-def look(work: Work) -> Run:
+def look(work: Work) -> Tuple[Run, Event]:
     """Are there such units at all, and which of them run?"""
     states = known_units(work.site, work.policy.units)
-    return replace(
-        work.run, were_active=tuple(unit for unit, state in states.items() if state.is_active), phase=TRANSACT
-    )
+    active = tuple(unit for unit, state in states.items() if state.is_active)
+    return replace(work.run, were_active=active), UNITS_FOUND
 
 
 def known_units(site: Site, names: Sequence[str]) -> Mapping[str, UnitState]:
@@ -40,12 +53,12 @@ def known_units(site: Site, names: Sequence[str]) -> Mapping[str, UnitState]:
     return states
 
 
-def switch(work: Work) -> Run:
-    work.save(replace(work.run, begun=True))
-    return replace(work.run, complaints=_switch(work, work.run.kind, work.policy.units), phase=VERIFY)
+def switch(work: Work) -> Tuple[Run, Event]:
+    work.save(moved(work.run, impact=CHANGED))
+    return replace(work.run, complaints=_switch(work, work.run.kind, work.policy.units)), DONE
 
 
-def verify(work: Work) -> Run:
+def verify(work: Work) -> Tuple[Run, Event]:
     """What systemd says of the units decides; what systemctl complained of is only told."""
     run = work.run
     wrong = _wrong(work, run.kind, work.policy.units)
@@ -54,31 +67,31 @@ def verify(work: Work) -> Run:
         raise AgentError("; ".join([*said, f"{named(wrong)} after the {run.kind}"]))
     for complaint in said:
         run = noted(run, f"{complaint}; but every unit is as it was asked for")
-    return replace(run, failure="", status=0, phase=RETURN)
+    return replace(run, failure="", status=0), UNITS_SWITCHED
 
 
-def undo(work: Work) -> Run:
+def undo(work: Work) -> Tuple[Run, Event]:
     """Start again what was stopped. A failed start has nothing that would have to be put back."""
     run = work.run
     if run.kind == START:
-        return replace(run, phase=RETURN)
+        return run, UNITS_SWITCHED
     complaints = _switch(work, START, run.were_active)
     wrong = _wrong(work, START, run.were_active)
     if wrong:
         run = noted(run, f"the undo is not complete: {named([*complaints, *wrong])}")
-    return replace(run, undone=not wrong, phase=RETURN)
+    return moved(run, impact=NOT_UNDONE if wrong else UNDONE), UNITS_SWITCHED
 
 
-def come_back(work: Work) -> Run:
+def come_back(work: Work) -> Tuple[Run, Event]:
     """The node has not been out of service by this run."""
-    return replace(work.run, phase=RECORD)
+    return work.run, DONE
 
 
-def record(work: Work) -> Run:
+def record(work: Work) -> Tuple[Run, Event]:
     run = work.run
     if not run.failure:
         work.site.ledger.record_current(run.key, run.value)
-    return replace(run, reached=not run.failure, finished=work.site.clock(), phase=FINISHED)
+    return replace(moved(run, reached=not run.failure), finished=work.site.clock()), DONE
 
 
 def _switch(work: Work, verb: str, names: Sequence[str]) -> Tuple[str, ...]:
@@ -111,7 +124,7 @@ def _systemctl(site: Site) -> str:
     return site.settings.services
 
 
-PHASES: Mapping[str, Phase] = {
+PHASES: Mapping[Phase, Step] = {
     CHECK: look,
     TRANSACT: switch,
     VERIFY: verify,

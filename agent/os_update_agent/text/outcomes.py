@@ -7,7 +7,7 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 from os_update_agent.model.deliveries import Outcome
 from os_update_agent.model.errors import AgentError
 from os_update_agent.model.packages import Change
-from os_update_agent.model.phases import BACK, FORTH
+from os_update_agent.model.phases import BACK, CHANGED, FORTH, NOT_UNDONE, UNDONE
 from os_update_agent.model.runs import Run
 from os_update_agent.text.phrases import described, named
 
@@ -53,7 +53,7 @@ class Facts:
 def outcome_of_run(run: Run, facts: Facts) -> Outcome:
     """The result of a finished run: status 0 only when the value was reached."""
     outputs = _outputs(run, facts)
-    if run.reached:
+    if run.progress.reached:
         return Outcome(0, "\n".join(_success(run, facts)) + "\n", _notes(run), outputs)
     return Outcome(run.status or 1, "\n".join(_planned(run, facts)) + "\n", _failure(run, facts), outputs)
 
@@ -62,17 +62,17 @@ def outcome_of_switch(run: Run, log_tail: str) -> Outcome:
     """The result of a finished run that stopped or started services; no package was looked at."""
     units: Sequence[str] = run.policy["units"]
     outputs = no_changes("")
-    if run.reached:
+    if run.progress.reached:
         why = ", because an old value is back" if run.kind != run.policy["operation"] else ""
         before = [unit for unit in units if (unit in run.were_active) == (run.kind == "start")]
         already = f"; so before: {named(before)}" if before else ""
         text = f"{_SWITCHED[run.kind]} for {shown(run.value)}{why}: {named(units)}{already}\n"
         return Outcome(0, f"{text}log on the node: {run.log}\n", _notes(run), outputs)
-    if not run.begun:
+    if not run.progress.has_changed:
         aftermath = NOTHING_CHANGED
-    elif run.undone:
+    elif run.progress.impact == UNDONE:
         aftermath = "what was running before runs again"
-    elif run.undone is None:
+    elif run.progress.impact == CHANGED:
         aftermath = "the services are left as they are"
     else:
         aftermath = "not everything that was running before runs again"
@@ -182,9 +182,9 @@ def _remarks(run: Run) -> List[str]:
         lines.append(f"restarted, because they ran replaced code: {named(run.restarted)}")
     if run.restart_last:
         lines.append(f"restarted as soon as os-refresh-config is at rest: {named(run.restart_last)}")
-    if FORTH in run.rebooted:
+    if FORTH in run.progress.rebooted:
         lines.append(f"the machine was booted again after the {run.kind}")
-    if BACK in run.rebooted:
+    if BACK in run.progress.rebooted:
         lines.append("the machine was booted again after the undo")
     if run.repacked:
         lines.append(f"kept as rebuilt packages, with any local edits in them: {named(run.repacked)}")
@@ -205,23 +205,23 @@ def _complaint(texts: Sequence[str], log_tail: str = "") -> str:
 
 
 def _aftermath(run: Run, facts: Facts) -> str:
-    if not run.begun:
+    if not run.progress.has_changed:
         return NOTHING_CHANGED
-    if run.undone:
+    if run.progress.impact == UNDONE:
         return f"the {run.kind} was undone: the node has the packages that it had before"
-    if run.undone is None:
+    if run.progress.impact == CHANGED:
         return f"the node is left as it is ({_count(facts.changes)} changed)"
     return f"the {run.kind} could not be undone: {_count(facts.changes)} not as before"
 
 
 def _next(run: Run) -> str:
-    if run.undone is False and run.departing is not None:
+    if run.progress.impact == NOT_UNDONE and run.departing is not None:
         value = shown(run.departing)
         return (
             "on the node 'os-update-agent diff now VALUE' shows what differs, and 'rollback VALUE' tries again; VALUE"
             f" is {value}"
         )
-    if run.undone is False:
+    if run.progress.impact == NOT_UNDONE:
         return "on the node 'os-update-agent status' says how it stands"
     return AGAIN
 
