@@ -13,6 +13,7 @@ from typing import Any, Dict, Iterator, List, Sequence
 
 import pytest
 
+from delivery.server import PASSWORD, PROJECT, USER, SignalServer
 from os_update_agent.delivery.execute import CALLER_SECONDS, resume
 from os_update_agent.delivery.outbox import Patience, deliver_signal
 from os_update_agent.ledger import SCHEMA
@@ -20,7 +21,6 @@ from os_update_agent.node.locks import shared_lock
 from os_update_agent.testing.receiver import Request
 from os_update_agent.testing.repository import Deb
 from packages.node import SIGNATURE, VERSIONS_ONE, Node, Result
-from signals.server import PASSWORD, PROJECT, USER, SignalServer
 
 TWO = Deb("tool", "2.0-1")
 

@@ -13,8 +13,8 @@ import pytest
 
 from os_update_agent.ledger import reserve
 from os_update_agent.testing.repository import Deb
+from packages.line.test_locks import block_in, let_go
 from packages.node import PATIENCE, VERSIONS_ONE, Node, Result, wait_until
-from packages.test_faults_locks import block_in, let_go
 
 LIB, TOOL = Deb("libapp1", "1.5-1"), Deb("tool", "2.0-1")
 NEW = {**VERSIONS_ONE, "libapp1": "1.5-1", "tool": "2.0-1"}

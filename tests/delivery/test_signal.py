@@ -13,10 +13,10 @@ import time
 
 import pytest
 
+from delivery.server import PASSWORD, PROJECT, TOKEN, USER, SignalServer
 from os_update_agent.heat import signal
 from os_update_agent.heat.signal import AGAIN, DELIVERED, NEVER, Answer, send
 from os_update_agent.model.deliveries import SignalTarget
-from signals.server import PASSWORD, PROJECT, TOKEN, USER, SignalServer
 
 BODY = '{"deploy_stdout": "gr\\u00fc\\u00dfe", "deploy_stderr": "", "deploy_status_code": 0}'
 SIGNATURE = "bWFkZS11cC1zaWduYXR1cmU%2B%2F%3D"
@@ -202,7 +202,7 @@ def test_an_answer_of_keystone_has_its_verdict_and_heat_is_not_asked(server, sta
 
 
 def test_a_token_that_heat_does_not_know_yet_may_work_later(server, monkeypatch):
-    monkeypatch.setattr("signals.server.TOKEN", "another")
+    monkeypatch.setattr("delivery.server.TOKEN", "another")
     server.behaviour = 401
     assert send(heat(server.url), BODY).verdict == AGAIN
     assert len(server.to("/heat")) == 1

@@ -6,9 +6,9 @@ import stat
 import pytest
 
 from os_update_agent.testing.repository import Deb
+from packages.line.test_cut_off_runs import BACK, LIB, NEW, TOOL, command
+from packages.line.test_locks import held
 from packages.node import VERSIONS_ONE, Node
-from packages.test_faults_locks import held
-from packages.test_found_by_review import BACK, LIB, NEW, TOOL, command
 
 FRONT_LOCK = "var/lib/dpkg/lock-frontend"
 

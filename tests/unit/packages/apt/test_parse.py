@@ -1,4 +1,4 @@
-"""What apt and dpkg print, recorded in captures/apt, as values."""
+"""What apt and dpkg print, recorded in captures, as values."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from os_update_agent.packages.apt.parse import (
     why_impossible,
 )
 
-CAPTURES = Path(__file__).parent / "captures" / "apt"
+CAPTURES = Path(__file__).parents[1] / "captures"
 STABLE, SECURITY = "Debian:12.9/stable", "Debian-Security:12/stable-security"
 
 

@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 from keystoneclient.contrib.ec2.utils import Ec2Signer
 
+from delivery.server import PASSWORD, PROJECT, USER, SignalServer
 from os_update_agent.config.settings import Settings
 from os_update_agent.delivery.outbox import Patience, deliver_signal
 from os_update_agent.ledger import Ledger
@@ -16,7 +17,6 @@ from os_update_agent.model.deliveries import Delivery, SignalTarget
 from os_update_agent.model.deliveries import Request as Asked
 from os_update_agent.runtime.context import Site
 from os_update_agent.testing.receiver import Receiver, Reply, Request
-from signals.server import PASSWORD, PROJECT, USER, SignalServer
 
 ONE_TRY = Patience(0.0)
 

@@ -22,8 +22,8 @@ from os_update_agent.model.packages import PackageState, Selection
 from os_update_agent.packages.dnf.dnf4 import Dnf4
 from os_update_agent.packages.state import expected, unmet
 from os_update_agent.testing.rpm_repository import DATABASE, Rpm, native_architecture
+from packages.dnf.test_dnf4_backend import World, _version, release, two, world
 from packages.hand_rpm import WAITS
-from packages.test_dnf_backend import World, _version, release, two, world
 
 __all__ = ["release", "two", "world"]
 

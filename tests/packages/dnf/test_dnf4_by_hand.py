@@ -7,11 +7,11 @@ import sys
 from pathlib import Path
 from typing import Any, Dict
 
-from packages.test_dnf_backend import VERSIONS_TWO, World, release, two, world
+from packages.dnf.test_dnf4_backend import VERSIONS_TWO, World, release, two, world
 
 __all__ = ["release", "two", "world"]
 
-AGENT = Path(__file__).parents[2] / "agent"
+AGENT = Path(__file__).parents[3] / "agent"
 
 
 def agent(world: World, *arguments: str) -> "subprocess.Popen[str]":

@@ -6,7 +6,7 @@ import pytest
 
 from os_update_agent.packages.progress import Step, counted, last_step
 
-CAPTURES = Path(__file__).parent / "captures" / "apt"
+CAPTURES = Path(__file__).parent / "captures"
 FAILED = (CAPTURES / "status-fd-failed.txt").read_text(encoding="utf-8")
 
 

@@ -14,7 +14,7 @@ from os_update_agent.model.packages import Selection, Transaction
 from os_update_agent.packages.dnf.backend import _asked
 from os_update_agent.packages.rpm.database import native_architecture
 from os_update_agent.packages.transition import Transition
-from packages.test_dnf_backend import World, release, two, world
+from packages.dnf.test_dnf4_backend import World, release, two, world
 
 __all__ = ["release", "two", "world"]
 
