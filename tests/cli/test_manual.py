@@ -6,7 +6,7 @@ from typing import Callable, List, Tuple
 
 import pytest
 
-from os_update_agent.cli import completion, main, manpage
+from os_update_agent.cli import completion_script, manpage, parser
 from os_update_agent.config.options import READERS, WORDS
 from os_update_agent.config.policy import names_by_hand
 from os_update_agent.install.target import SAMPLE
@@ -28,7 +28,7 @@ printf '%s\\n' "${COMPREPLY[@]}"
 
 
 def page() -> str:
-    return manpage.page(main.build_parser(), SAMPLE.read_text(encoding="utf-8"))
+    return manpage.page(parser.build_parser(), SAMPLE.read_text(encoding="utf-8"))
 
 
 def rendered(text: str) -> Tuple[str, str]:
@@ -48,7 +48,7 @@ def test_man_reads_the_page_without_a_complaint() -> None:
 
 def test_everything_that_help_tells_is_in_the_page() -> None:
     text = " ".join(rendered(page())[0].split())
-    known = manpage.verbs(main.build_parser())
+    known = manpage.verbs(parser.build_parser())
     assert {"status", "plan", "update", "rollback", "man", "completion"} <= {verb.name for verb in known}
     for verb in known:
         assert verb.text and manpage._sentence(verb.text) in text, verb.name
@@ -83,7 +83,7 @@ def complete(tmp_path: Path) -> Complete:
     conf = tmp_path / "agent.conf"
     conf.write_text(f"[paths]\nstate = {tmp_path}/state\n", encoding="utf-8")
     script = tmp_path / "completion"
-    script.write_text(completion.script(main.build_parser(), names_by_hand(), WORDS), encoding="utf-8")
+    script.write_text(completion_script.script(parser.build_parser(), names_by_hand(), WORDS), encoding="utf-8")
     command = tmp_path / "os-update-agent"
     command.write_text('#!/bin/sh\nexec python3 -m os_update_agent "$@"\n', encoding="utf-8")
     command.chmod(0o755)
@@ -102,7 +102,7 @@ def complete(tmp_path: Path) -> Complete:
 
 def test_commands_and_options_are_completed(complete: Complete) -> None:
     assert complete(" ro") == ["rollback"]
-    assert set(complete(" ")) == {verb.name for verb in manpage.verbs(main.build_parser())}
+    assert set(complete(" ")) == {verb.name for verb in manpage.verbs(parser.build_parser())}
     assert complete(" plan --det") == ["--detailed-exitcode"]
     assert complete(" plan --select s") == ["security"]
     assert complete(" update v9 --set ke") == ["keep="]
@@ -113,7 +113,9 @@ def test_commands_and_options_are_completed(complete: Complete) -> None:
 
 
 def test_every_option_with_choices_offers_them(complete: Complete) -> None:
-    found = [(verb, option) for verb in manpage.verbs(main.build_parser()) for option in verb.options if option.choices]
+    found = [
+        (verb, option) for verb in manpage.verbs(parser.build_parser()) for option in verb.options if option.choices
+    ]
     assert {("demo", "--backend"), ("plan", "--select")} <= {(verb.name, option.flags[-1]) for verb, option in found}
     for verb, option in found:
         for flag in option.flags:
@@ -142,7 +144,7 @@ def test_files_are_completed_where_files_are_asked_for(complete: Complete) -> No
     assert complete(" --config agent.c") == ["agent.conf"]
     found = [
         (verb.name, option.flags[-1])
-        for verb in manpage.verbs(main.build_parser())
+        for verb in manpage.verbs(parser.build_parser())
         for option in verb.options
         if option.metavar == "DIR"
     ]
@@ -164,5 +166,5 @@ def test_without_a_ledger_nothing_is_offered_and_nothing_is_made(complete: Compl
 
 
 def test_the_script_is_good_bash() -> None:
-    text = completion.script(main.build_parser(), names_by_hand(), WORDS)
+    text = completion_script.script(parser.build_parser(), names_by_hand(), WORDS)
     subprocess.run(["shellcheck", "--shell=bash", "-"], input=text, encoding="utf-8", check=True)

@@ -1,10 +1,11 @@
-"""The verb that says what would be done."""
+"""os-update-agent plan: show what an update, a rollback or another operation would do."""
 
 import argparse
 from typing import Optional, Tuple
 
 from os_update_agent.cli import views
-from os_update_agent.cli.asked import answer, key_of, policy_of, record_of, refuse_now, tell_of_new_key
+from os_update_agent.cli.keys import key_of, policy_of, record_of, refuse_now, warn_of_new_key
+from os_update_agent.cli.output import answer
 from os_update_agent.cli.progress import Doing
 from os_update_agent.cli.views import Planned, called
 from os_update_agent.config.options import is_unset
@@ -29,8 +30,8 @@ from os_update_agent.text.phrases import named
 UPDATES_AVAILABLE = 100
 
 
-def plan(settings: Settings, arguments: argparse.Namespace) -> int:
-    """what an update, or the way to VALUE, or the operation that --set names, would do; changes nothing"""
+def command(settings: Settings, arguments: argparse.Namespace) -> int:
+    """Print the plan; change nothing. Returns the exit status."""
     if arguments.value is not None and is_unset(arguments.value):
         raise UsageError(
             f"VALUE is {arguments.value!r}, which stands for no value; leave it out for the plan of any new one"
@@ -38,7 +39,7 @@ def plan(settings: Settings, arguments: argparse.Namespace) -> int:
     refuse_now(arguments.value)
     site = open_site(settings, reading=True)
     key = key_of(site, arguments.key)
-    tell_of_new_key(site, key)
+    warn_of_new_key(site, key)
     policy = policy_of(site, arguments, key)
     busy = _busy(site, policy)
     doing = Doing(site)

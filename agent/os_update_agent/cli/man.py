@@ -1,0 +1,15 @@
+"""os-update-agent man: print the manual page."""
+
+import argparse
+
+from os_update_agent.cli import manpage
+from os_update_agent.cli.output import write_answer
+from os_update_agent.cli.parser import build_parser
+from os_update_agent.config.settings import Settings
+from os_update_agent.install.target import SAMPLE
+
+
+def command(settings: Settings, arguments: argparse.Namespace) -> int:
+    """Print the page. Returns the exit status."""
+    write_answer(manpage.page(build_parser(), SAMPLE.read_text(encoding="utf-8")))
+    return 0

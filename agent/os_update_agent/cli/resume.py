@@ -1,0 +1,74 @@
+"""os-update-agent resume: finish open runs and send undelivered results."""
+
+import argparse
+from typing import Tuple
+
+from os_update_agent.cli.output import complain
+from os_update_agent.cli.progress import Watcher
+from os_update_agent.cli.signals import line_of, no_longer_sending, refused_signals
+from os_update_agent.config.settings import Settings
+from os_update_agent.delivery.metrics import publish
+from os_update_agent.delivery.outbox import Patience, send_owed
+from os_update_agent.delivery.supervise import finish_open, leave_open
+from os_update_agent.model.deliveries import OwedSignal
+from os_update_agent.runtime.context import Site, open_site
+from os_update_agent.text.outcomes import shown
+
+
+def command(settings: Settings, arguments: argparse.Namespace) -> int:
+    """Finish open runs and send what is owed. Returns the exit status, 1 if a result is still owed or was refused."""
+    site = open_site(settings)
+    if arguments.background or arguments.until_whole:
+        return _in_background(site, until_whole=arguments.until_whole)
+    refused = refused_signals(site)
+    watcher = Watcher(site)
+    try:
+        _finish(site, watcher)
+        owed = _sent(site, arguments.patience, watcher)
+    finally:
+        watcher.close()
+    publish(site)
+    for signal in owed:
+        print(f"still owed: deployment {signal.config_id}: {signal.last_answer}")
+    # The worker may have sent results, too. Signals that were refused before are for "status": resume cannot help them.
+    found = [signal for config_id, signal in refused_signals(site).items() if config_id not in refused]
+    for signal in found:
+        print(line_of(signal))
+    if not owed and not found:
+        print("nothing is owed")
+    if owed:
+        complain(
+            "next: 'os-update-agent resume --patience SECONDS' keeps trying; so does the timer, or the next delivery"
+        )
+    return 1 if owed or found else 0
+
+
+def _in_background(site: Site, *, until_whole: bool) -> int:
+    leave_open(site, until_whole=until_whole)
+    # The timer runs this: publish what a boot has repaired although no worker has anything to do.
+    publish(site)
+    for delivery in site.ledger.unfinished():
+        print(f"at work: deployment {delivery.config_id}")
+    return 0
+
+
+def _finish(site: Site, watcher: Watcher) -> None:
+    """Finish the open runs and print their results."""
+    taken_up = {run.id for run in site.ledger.open_runs()}
+    deliveries = {delivery.config_id for delivery in site.ledger.unfinished()}
+    finish_open(site, watcher)
+    watcher.close()
+    for run in reversed(site.ledger.runs()):
+        if run.id in taken_up or run.config_id in deliveries:
+            why = f": {run.failure}" if run.failure else ""
+            print(
+                f"run {run.id} ({run.kind} {shown(run.value)}) has ended, {run.result}{why}; log: {run.log or 'none'}"
+            )
+
+
+def _sent(site: Site, patience: float, watcher: Watcher) -> Tuple[OwedSignal, ...]:
+    """Send what is owed. Returns what is still owed; raises NoLongerWatched at Ctrl-C."""
+    try:
+        return send_owed(site, Patience(patience), watcher.sending)
+    except KeyboardInterrupt:
+        raise no_longer_sending(site.ledger.owed()) from None

@@ -1,0 +1,66 @@
+"""os-update-agent status: the current state, unfinished runs and undelivered results."""
+
+import argparse
+from typing import List
+
+from os_update_agent.cli import views
+from os_update_agent.cli.keys import HAND_KEY, histories, kept_states
+from os_update_agent.cli.output import answer
+from os_update_agent.config.policy import Policy, by_hand
+from os_update_agent.config.settings import Settings
+from os_update_agent.decision.table import decide
+from os_update_agent.heat.secret_audit import readable_by_all
+from os_update_agent.model.errors import BadOption
+from os_update_agent.model.packages import diff
+from os_update_agent.model.runs import History
+from os_update_agent.node.locks import node_holder
+from os_update_agent.packages.state import visible
+from os_update_agent.runs.changes import changed_by
+from os_update_agent.runtime.context import Site, open_site
+
+SHOWN_AHEAD = 5
+
+
+def command(settings: Settings, arguments: argparse.Namespace) -> int:
+    """Print the status. Returns the exit status."""
+    site = open_site(settings, reading=True)
+    runs = site.ledger.runs(limit=1)
+    document = views.status_document(
+        histories(site, None),
+        {known.key: _ahead(site, known) for known in histories(site, None)},
+        runs[0] if runs else None,
+        len(changed_by(site, runs[0])) if runs else 0,
+        site.ledger.open_runs(),
+        site.ledger.signals(),
+        node_holder(settings.lock),
+        site.reboot_reasons(Policy()),
+        readable_by_all(settings.collect_config),
+        site.ledger.unfinished(),
+        site.lock_holder(Policy()),
+        _refused_defaults(settings),
+    )
+    return answer(arguments, document, views.status_text(document))
+
+
+def _refused_defaults(settings: Settings) -> str:
+    """Return why section [defaults] of agent.conf is refused, '' if it is accepted."""
+    try:
+        by_hand("", HAND_KEY, settings.defaults)
+    except BadOption as error:
+        return str(error)
+    return ""
+
+
+def _ahead(site: Site, known: History) -> List[views.Ahead]:
+    """Return what would happen for each of the values reached last, the current one included, and for a new one."""
+    kept = kept_states(site, known)
+    current = known.record(known.current) if known.current is not None else None
+    found = []
+    for record in [record for record in known.records if record.is_reached][-SHOWN_AHEAD:]:
+        packages = None
+        if current is not None and current.state is not None and record.state is not None:
+            packages = len(visible(diff(site.ledger.state(current.state), site.ledger.state(record.state))))
+        found.append(
+            views.Ahead(record.value, decide(known, "UPDATE", record.value).do, packages, record.state in kept)
+        )
+    return [*found, views.Ahead(None, "update", None)]
