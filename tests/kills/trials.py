@@ -188,7 +188,7 @@ class Trial:
         steps = self.node.steps()
         if not steps:
             return []
-        outcome = "success" if run.reached else "undone" if run.undone else "failed"
+        outcome = "success" if run.progress.reached else "undone" if run.progress.impact == "undone" else "failed"
         return (
             []
             if steps[-1] == f"post-update.d:{outcome}"

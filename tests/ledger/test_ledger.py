@@ -17,7 +17,8 @@ from os_update_agent.ledger import FULL_EVERY, SCHEMA, Ledger
 from os_update_agent.model.deliveries import Delivery, Output, Request, SignalTarget
 from os_update_agent.model.errors import LedgerError
 from os_update_agent.model.packages import ArchiveEntry, HeldBack, Package, PackageState
-from os_update_agent.model.runs import Record, Run
+from os_update_agent.model.phases import BACK, BACK_IN_SERVICE, FORTH, NOT_UNDONE
+from os_update_agent.model.runs import Progress, Record, Run
 
 SECRET = "made-up-signature-0123456789abcdef"
 PASSWORD = "made-up-pass-word-0123456789abcdef"
@@ -353,7 +354,7 @@ def test_a_run_comes_back_with_everything_in_it(path: Path, ledger: Ledger) -> N
         held_back=(HeldBack("a", "on hold"), HeldBack("b", "phased")),
         not_restorable=("x",), repacked=("y",), removes_foreign=("z",), notes=("n", "ü"), complaints=("c",),
         before=1, target=2, after=3, departing="v1", restored_from=4, reached_before=2.5,
-        begun=True, undone=False, left=True, returned=True, reached=True, is_first=True, failure="f", status=75, finished=11.5,
+        progress=Progress(NOT_UNDONE, BACK_IN_SERVICE, (FORTH, BACK), "boot", 2, reached=True), is_first=True, failure="f", status=75, finished=11.5,
     )  # fmt: skip
     ledger.save_run(run)
     fresh = Ledger(path)
@@ -548,7 +549,7 @@ WRITER = """
 import sys
 from pathlib import Path
 from os_update_agent.ledger import Ledger
-from os_update_agent.model import Package, PackageState
+from os_update_agent.model.packages import Package, PackageState
 ledger = Ledger(Path(sys.argv[1]))
 for step in range(40):
     rows = [Package(f"p{n}", "amd64", f"{sys.argv[2]}.{step}" if n == step else "1") for n in range(40)]

@@ -54,12 +54,13 @@ NOT_AT_FIRST = (
 )
 
 PURE = (
-    *("model", "model.deliveries", "model.errors", "model.packages", "model.phases", "model.runs"),
+    *("model", "model.deliveries", "model.errors", "model.options", "model.packages", "model.phases", "model.runs"),
     *("decision.restarts", "decision.table", "decision.timestamps", "text.log_lines", "text.outcomes", "text.phrases"),
     *("config.options", "config.policy"),
     *("packages.complaints", "packages.state", "packages.selection", "packages.reboot_forecast", "packages.apt.parse"),
     *("heat.deployment", "heat.outcome"),
     "install.layout",
+    "runs.transitions",
 )
 EFFECTS = {
     "asyncio", "ctypes", "fcntl", "glob", "http", "io", "multiprocessing", "os", "pathlib", "random", "secrets",

@@ -209,7 +209,7 @@ def test_an_update_of_ours_that_cannot_be_completed_is_undone_exactly(based: Nod
     assert based.text("usr/share/tool-file") == "1.5"
     with based.ledger() as ledger:
         ours = next(run for run in ledger.runs() if run.value == "v2")
-    assert ours.undone and "it cannot be" in ours.failure
+    assert ours.progress.impact == "undone" and "it cannot be" in ours.failure
 
 
 def test_what_rpm_refuses_to_complete_is_no_old_story(based: Node) -> None:

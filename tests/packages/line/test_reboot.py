@@ -14,7 +14,8 @@ from os_update_agent.delivery.result import outcome_of
 from os_update_agent.ledger import Ledger
 from os_update_agent.model import phases
 from os_update_agent.model.deliveries import Outcome
-from os_update_agent.model.runs import Run
+from os_update_agent.model.phases import BACK_IN_SERVICE, CHANGED, UNDONE
+from os_update_agent.model.runs import Progress, Run
 from os_update_agent.runs import engine, restart
 from os_update_agent.runtime.context import Site
 from packages.node import RESOURCE, SERVER, STACK, Node
@@ -94,7 +95,7 @@ def asks_for_a_reboot(node: Node) -> None:
 
 def test_a_machine_is_booted_once_and_health_is_examined_after_that(machine: Machine) -> None:
     run = machine.run("v2", reboot="always")
-    assert run.reached and run.rebooted == ("forth",)
+    assert run.progress.reached and run.progress.rebooted == ("forth",)
     assert machine.ran() == ["pre-update.d", "machine", "health.d", "post-update.d"]
     outcome = machine.outcome(run)
     assert outcome.status_code == 0 and "the machine was booted again after the update" in outcome.stdout
@@ -105,22 +106,22 @@ def test_nothing_to_do_needs_no_reboot(machine: Machine) -> None:
     machine.run("v2", reboot="always")
     machine.ran()
     run = machine.run("v3", reboot="always")
-    assert run.reached and machine.ran() == []
+    assert run.progress.reached and machine.ran() == []
 
 
 def test_a_reboot_if_needed_is_one_that_somebody_has_a_reason_for(machine: Machine) -> None:
     run = machine.run("v2", reboot="if-needed")
-    assert run.reached and "machine" not in machine.ran()
+    assert run.progress.reached and "machine" not in machine.ran()
     asks_for_a_reboot(machine.node)
     back = machine.run("v1", "restore", reboot="if-needed")
-    assert back.reached and back.rebooted == ("forth",)
+    assert back.progress.reached and back.progress.rebooted == ("forth",)
     assert machine.ran() == ["pre-update.d", "machine", "health.d", "post-update.d"]
 
 
 def test_a_machine_that_comes_back_and_still_wants_a_reboot_says_so(machine: Machine) -> None:
     asks_for_a_reboot(machine.node)
     run = machine.run("v2", reboot="if-needed")
-    assert run.reached and machine.ran().count("machine") == 1
+    assert run.progress.reached and machine.ran().count("machine") == 1
     outcome = machine.outcome(run)
     assert "came back from its reboot, and still: /run/reboot-required asks for it" in outcome.stderr
     assert outcome.outputs["reboot_required"] is True
@@ -128,7 +129,7 @@ def test_a_machine_that_comes_back_and_still_wants_a_reboot_says_so(machine: Mac
 
 def test_without_the_option_nothing_is_rebooted(machine: Machine) -> None:
     asks_for_a_reboot(machine.node)
-    assert machine.run("v2").reached and "machine" not in machine.ran()
+    assert machine.run("v2").progress.reached and "machine" not in machine.ran()
 
 
 def test_a_reboot_that_is_refused_twice_is_a_failed_update(machine: Machine) -> None:
@@ -136,7 +137,7 @@ def test_a_reboot_that_is_refused_twice_is_a_failed_update(machine: Machine) -> 
     machine.behave("refuse")
     run = machine.run("v2", reboot="always")
     assert machine.ran() == ["pre-update.d", "machine", "machine", "post-update.d"]
-    assert not run.reached and run.undone and run.rebooted == ()
+    assert run.progress.impact == UNDONE and run.progress.rebooted == ()
     assert machine.node.packages() == before
     said = machine.outcome(run).stderr
     assert "the reboot did not happen" in said and "inhibited by" in said and "was undone" in said
@@ -150,14 +151,14 @@ def test_a_reboot_that_is_promised_and_does_not_come_is_asked_for_once_more(
     run = machine.run("v2", reboot="always", on_failure="keep")
     assert machine.ran() == ["pre-update.d", "machine", "machine", "post-update.d"]
     assert "after the order the machine was still up" in run.failure
-    assert run.undone is None and machine.node.versions()["app"] == "2.0-1"
+    assert run.progress.impact == CHANGED and machine.node.versions()["app"] == "2.0-1"
 
 
 def test_an_update_that_is_not_healthy_after_its_reboot_is_undone_and_the_machine_booted_back(machine: Machine) -> None:
     machine.node.step("health.d/20-sick", "exit 1")
     before = machine.node.packages()
     run = machine.run("v2", reboot="always")
-    assert run.undone and run.rebooted == ("forth", "back")
+    assert run.progress.impact == UNDONE and run.progress.rebooted == ("forth", "back")
     assert machine.node.packages() == before
     assert machine.ran() == ["pre-update.d", "machine", "health.d", "health.d", "machine", "post-update.d"]
     outcome = machine.outcome(run)
@@ -168,7 +169,9 @@ def test_an_update_that_is_not_healthy_after_its_reboot_is_undone_and_the_machin
 def test_a_machine_that_does_not_boot_back_is_brought_in_and_that_is_said(machine: Machine) -> None:
     machine.node.step("health.d/20-sick", f"echo refuse > {machine.directory}/behaviour; exit 1")
     run = machine.run("v2", reboot="always")
-    assert run.undone and run.returned and run.rebooted == ("forth",)
+    assert run.progress == Progress(
+        UNDONE, BACK_IN_SERVICE, ("forth",), run.progress.reboot_from, run.progress.reboots_asked
+    )
     assert machine.ran()[-3:] == ["machine", "machine", "post-update.d"]
     assert any(note.startswith("after the undo: the reboot did not happen") for note in run.notes)
 
@@ -176,7 +179,7 @@ def test_a_machine_that_does_not_boot_back_is_brought_in_and_that_is_said(machin
 def test_a_private_root_without_a_machine_is_not_rebooted(machine: Machine) -> None:
     machine.node.configure()
     run = machine.run("v2", reboot="always")
-    assert run.reached and "machine" not in machine.ran()
+    assert run.progress.reached and "machine" not in machine.ran()
     assert "is not the root of this machine" in machine.outcome(run).stderr
 
 
@@ -208,7 +211,7 @@ def test_after_the_boot_the_run_goes_on_with_health(machine: Machine) -> None:
     cut_off = cut_off_in_reboot(machine, 1)
     (machine.directory / "boot").write_text("boot 2\n", encoding="utf-8")
     run = engine.perform(machine.site, engine.taken_up(cut_off))
-    assert run.reached and run.rebooted == ("forth",)
+    assert run.progress.reached and run.progress.rebooted == ("forth",)
     assert machine.ran() == ["health.d", "post-update.d"]
     assert run.notes == ()
 
@@ -216,14 +219,14 @@ def test_after_the_boot_the_run_goes_on_with_health(machine: Machine) -> None:
 def test_in_the_same_boot_the_reboot_is_asked_for_once_more_and_not_for_ever(machine: Machine) -> None:
     cut_off = cut_off_in_reboot(machine, 1)
     machine.behave("obey")
-    assert engine.perform(machine.site, engine.taken_up(cut_off)).reached
+    assert engine.perform(machine.site, engine.taken_up(cut_off)).progress.reached
     assert machine.ran() == ["machine", "health.d", "post-update.d"]
 
 
 def test_a_worker_that_has_asked_twice_before_its_end_asks_no_third_time(machine: Machine) -> None:
     cut_off = cut_off_in_reboot(machine, 2)
     run = engine.perform(machine.site, engine.taken_up(cut_off))
-    assert run.undone and "the reboot did not happen" in run.failure
+    assert run.progress.impact == UNDONE and "the reboot did not happen" in run.failure
     assert machine.ran() == ["post-update.d"]
 
 
@@ -237,13 +240,13 @@ def test_a_worker_may_end_at_any_of_its_writes_and_the_machine_is_booted_once_in
     save, seen = Ledger.save_run, set()
 
     def cut_off_once_at_each(ledger: Ledger, run: Run) -> None:
-        where = (run.phase, run.reboots_asked, run.rebooted, run.undone, run.left, run.after)
+        where = (run.phase, run.progress, run.after)
         # Who ends twice between writing the order down and giving it has given none, and cannot know that.
-        is_left_out = run.phase in (phases.TRANSACT, phases.VERIFY) or (run.phase, run.reboots_asked) == (
+        is_left_out = run.phase in (phases.TRANSACT, phases.VERIFY) or (run.phase, run.progress.reboots_asked) == (
             phases.REBOOT,
             2,
         )
-        is_new = run.begun and not is_left_out and where not in seen
+        is_new = run.progress.has_changed and not is_left_out and where not in seen
         seen.add(where)
         if is_new and moment == "before":
             raise CutOff
@@ -261,7 +264,7 @@ def test_a_worker_may_end_at_any_of_its_writes_and_the_machine_is_booted_once_in
             run = machine.site.ledger.runs(limit=1)[0]
         assert ends < 40
     assert ends > 8
-    assert run.rebooted == ("forth", "back") and run.undone
+    assert run.progress.rebooted == ("forth", "back") and run.progress.impact == UNDONE
     assert machine.node.packages() == before
     ran = machine.ran()
     assert ran.count("machine") == 2 and ran[-1] == "post-update.d"

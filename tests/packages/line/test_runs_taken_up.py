@@ -11,7 +11,8 @@ from os_update_agent.config.policy import Policy
 from os_update_agent.ledger import Ledger
 from os_update_agent.model import phases
 from os_update_agent.model.deliveries import Delivery, Output, Request, SignalTarget
-from os_update_agent.model.runs import Run
+from os_update_agent.model.phases import BACK_IN_SERVICE, CHANGED, OUT_OF_SERVICE, UNTOUCHED
+from os_update_agent.model.runs import Progress, Run
 from os_update_agent.runs import engine
 from os_update_agent.runs.changes import changed_by
 from os_update_agent.runs.retention import prune
@@ -60,7 +61,7 @@ def cut_off_again(cut_off: Run, times: int) -> Run:
 def test_a_step_of_the_operator_that_boots_the_machine_does_not_boot_it_without_end(
     phase: str, begun: bool, then: str
 ) -> None:
-    left = run(phase=phase, left=True, begun=begun)
+    left = run(phase=phase, progress=Progress(CHANGED if begun else UNTOUCHED, OUT_OF_SERVICE))
     assert cut_off_again(left, 2).phase == phase
     given_up = cut_off_again(left, 3)
     assert (
@@ -71,7 +72,9 @@ def test_a_step_of_the_operator_that_boots_the_machine_does_not_boot_it_without_
 
 
 def test_a_run_whose_record_is_cut_off_changes_no_package_any_more() -> None:
-    assert cut_off_again(run(phase=phases.RECORD, left=True, returned=True, begun=True), 4).phase == phases.RECORD
+    assert (
+        cut_off_again(run(phase=phases.RECORD, progress=Progress(CHANGED, BACK_IN_SERVICE)), 4).phase == phases.RECORD
+    )
 
 
 def test_a_run_that_gives_up_tells_what_is_installed_then(based: Node) -> None:
@@ -82,7 +85,14 @@ def test_a_run_that_gives_up_tells_what_is_installed_then(based: Node) -> None:
     policy = Policy(key="k", value="v2", on_failure="keep").as_json()
     based.succeed("UPDATE", "v2")
     note = f"the run was cut off in phase {phases.TRANSACT} and taken up again"
-    cut_off = run(phase=phases.TRANSACT, begun=True, before=before, target=before, policy=policy, notes=(note, note))
+    cut_off = run(
+        phase=phases.TRANSACT,
+        progress=Progress(CHANGED),
+        before=before,
+        target=before,
+        policy=policy,
+        notes=(note, note),
+    )
     done = engine.perform(site, engine.taken_up(site.ledger.open_run(cut_off)))
     assert [change.name for change in changed_by(site, done)] == ["tool"]
     site.ledger.close()
@@ -97,7 +107,7 @@ def test_a_run_that_is_taken_up_again_tells_of_a_mistyped_name_once(based: Node)
     cut_off = replace(cut_off, phase=phases.FETCH, notes=(told,))
     done = engine.perform(site, engine.taken_up(cut_off))
     site.ledger.close()
-    assert done.reached and done.notes.count(told) == 1 and based.versions()["tool"] == "2.0-1"
+    assert done.progress.reached and done.notes.count(told) == 1 and based.versions()["tool"] == "2.0-1"
 
 
 def test_deployments_outside_of_any_stack_do_not_overtake_each_other(tmp_path: Path) -> None:
@@ -144,7 +154,7 @@ def test_a_run_that_cannot_be_taken_up_undoes_nothing_that_another_key_has_reach
         1.0,
         before=before,
         target=before,
-        begun=True,
+        progress=Progress(CHANGED),
         policy={"of_another_version": 1},
     )
     stuck = site.ledger.open_run(stuck)

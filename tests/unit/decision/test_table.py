@@ -19,7 +19,8 @@ from os_update_agent.decision.table import (
     decide,
     line_of,
 )
-from os_update_agent.model.runs import History, Record, Run
+from os_update_agent.model.phases import CHANGED, UNTOUCHED, RunKind
+from os_update_agent.model.runs import History, Progress, Record, Run
 
 NEW = History("key")
 
@@ -227,11 +228,20 @@ def test_a_moment_before_the_line_is_a_way_back() -> None:
     assert decide(NEW, "UPDATE", "2026-11-25", operation="stop", line=stopped).do == STOP
 
 
-def run(value: str, kind: str = STOP, *, reached: bool = True, begun: bool = True) -> Run:
-    return Run(1, "key", value, kind, "finished", 1.0, finished=2.0, reached=reached, begun=begun)
+def run(value: str, kind: RunKind = STOP, *, reached: bool = True, begun: bool = True) -> Run:
+    return Run(
+        1,
+        "key",
+        value,
+        kind,
+        "finished",
+        1.0,
+        finished=2.0,
+        progress=Progress(CHANGED if begun else UNTOUCHED, reached=reached),
+    )
 
 
-def idle(value: str, kind: str = STOP) -> Run:
+def idle(value: str, kind: RunKind = STOP) -> Run:
     """It has failed before it touched anything."""
     return run(value, kind, reached=False, begun=False)
 

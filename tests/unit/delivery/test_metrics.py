@@ -14,14 +14,14 @@ from os_update_agent.delivery.metrics import Facts, exposition, publish
 from os_update_agent.ledger import Ledger
 from os_update_agent.model.deliveries import OwedSignal
 from os_update_agent.model.packages import HeldBack
-from os_update_agent.model.runs import Run
+from os_update_agent.model.runs import Progress, Run
 from os_update_agent.runtime.context import Site
 from os_update_agent.text.log_lines import logged
 
 RUN = Run(
     *(7, "a-key/secret", "v2", "update", "finished", 1_795_000_000.5),
     finished=1_795_000_031.0,
-    reached=True,
+    progress=Progress(reached=True),
     held_back=(HeldBack("db", "on hold"),),
 )
 FACTS = Facts(

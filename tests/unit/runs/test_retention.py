@@ -7,7 +7,8 @@ import pytest
 
 from os_update_agent.ledger import Ledger
 from os_update_agent.model.packages import Package, PackageState
-from os_update_agent.model.runs import History, Record, Run
+from os_update_agent.model.phases import UNDONE, UNTOUCHED
+from os_update_agent.model.runs import History, Progress, Record, Run
 from os_update_agent.runs.retention import downloads_ahead, kept_states
 
 
@@ -73,8 +74,7 @@ def ran(
         "finished",
         1.0,
         finished=2.0,
-        reached=reached,
-        undone=undone,
+        progress=Progress(UNDONE if undone else UNTOUCHED, reached=reached),
         before=before,
         target=target,
         after=left,

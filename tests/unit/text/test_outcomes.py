@@ -9,7 +9,8 @@ from os_update_agent.heat.outcome import complaint
 from os_update_agent.model.deliveries import Outcome
 from os_update_agent.model.errors import AgentError, BadOption
 from os_update_agent.model.packages import Change, HeldBack, Package
-from os_update_agent.model.runs import Run
+from os_update_agent.model.phases import CHANGED, NOT_UNDONE, OUT_OF_SERVICE, UNDONE
+from os_update_agent.model.runs import Progress, Run
 from os_update_agent.text.outcomes import (
     SHOWN_CHANGES,
     Facts,
@@ -33,7 +34,7 @@ RUN = Run(
     finished=NOON + 60,
     log="/var/log/agent/000007.log",
 )
-REACHED = replace(RUN, reached=True, begun=True)
+REACHED = replace(RUN, progress=Progress(CHANGED, reached=True))
 FAILED = replace(RUN, failure="app: cannot bind to port 80", status=1)
 CHANGES = (
     Change(Package("app", "amd64", "1"), Package("app", "amd64", "2")),
@@ -101,7 +102,7 @@ def test_a_restore_that_could_not_set_a_mark_says_of_which_packages() -> None:
 
 @pytest.mark.parametrize(("kind", "start"), [("assess", "assessed for 'v2'"), ("download", "downloaded for 'v2'")])
 def test_what_only_looks_or_fetches_tells_what_would_change(kind: str, start: str) -> None:
-    outcome = run_outcome(REACHED, replace(FACTS, changes=()), kind=kind, begun=False)
+    outcome = run_outcome(REACHED, replace(FACTS, changes=()), kind=kind, progress=Progress(reached=True))
     assert outcome.stdout.startswith(f"{start}: 3 packages would change\n  app: 1 -> 2\n")
     assert outcome.outputs["changes"]["count"] == 3
 
@@ -148,10 +149,10 @@ def test_what_an_operator_has_to_know_is_told() -> None:
 
 @pytest.mark.parametrize(("changed", "fate"), [
     ({}, "nothing was changed"),
-    ({"left": True}, "nothing was changed"),
-    ({"begun": True, "undone": True}, "the {kind} was undone: the node has the packages that it had before"),
-    ({"begun": True, "undone": None}, "the node is left as it is (3 packages changed)"),
-    ({"begun": True, "undone": False}, "the {kind} could not be undone: 3 packages not as before"),
+    ({"progress": Progress(service=OUT_OF_SERVICE)}, "nothing was changed"),
+    ({"progress": Progress(UNDONE)}, "the {kind} was undone: the node has the packages that it had before"),
+    ({"progress": Progress(CHANGED)}, "the node is left as it is (3 packages changed)"),
+    ({"progress": Progress(NOT_UNDONE)}, "the {kind} could not be undone: 3 packages not as before"),
 ])  # fmt: skip
 @pytest.mark.parametrize("kind", ["update", "restore", "download", "assess"])
 def test_every_failure_says_what_happened_to_the_node(changed: Mapping[str, Any], fate: str, kind: str) -> None:
@@ -169,9 +170,9 @@ def test_every_failure_says_what_happened_to_the_node(changed: Mapping[str, Any]
 
 @pytest.mark.parametrize(("changed", "step"), [
     ({}, "when the cause is mended, the same value is another try"),
-    ({"begun": True, "undone": True}, "when the cause is mended, the same value is another try"),
-    ({"begun": True, "undone": False, "departing": "v1"}, "shows what differs, and 'rollback VALUE' tries again; VALUE is 'v1'"),
-    ({"begun": True, "undone": False}, "'os-update-agent status' says how it stands"),
+    ({"progress": Progress(UNDONE)}, "when the cause is mended, the same value is another try"),
+    ({"progress": Progress(NOT_UNDONE), "departing": "v1"}, "shows what differs, and 'rollback VALUE' tries again; VALUE is 'v1'"),
+    ({"progress": Progress(NOT_UNDONE)}, "'os-update-agent status' says how it stands"),
 ])  # fmt: skip
 def test_every_failure_ends_with_the_next_step_and_the_log(changed: Mapping[str, Any], step: str) -> None:
     *_, advice, log = run_outcome(FAILED, **changed).stderr.splitlines()
@@ -181,7 +182,7 @@ def test_every_failure_ends_with_the_next_step_and_the_log(changed: Mapping[str,
 
 def test_what_a_tool_says_with_an_empty_line_in_it_does_not_end_the_complaint() -> None:
     failed = replace(FAILED, failure="apt-get ended with exit status 100: E: one\n\n \nE: two")
-    said = run_outcome(failed, replace(FACTS, log_tail="dpkg: error"), begun=True, undone=True).stderr
+    said = run_outcome(failed, replace(FACTS, log_tail="dpkg: error"), progress=Progress(UNDONE)).stderr
     assert complaint(said).splitlines()[1] == "E: two" and complaint(said).endswith(
         "full log on the node: /var/log/agent/000007.log"
     )
@@ -190,7 +191,10 @@ def test_what_a_tool_says_with_an_empty_line_in_it_does_not_end_the_complaint() 
 
 def test_a_failure_tells_plan_notes_and_the_end_of_the_log() -> None:
     outcome = run_outcome(
-        FAILED, replace(FACTS, log_tail="dpkg: error"), notes=("the undo failed: no space",), begun=True, undone=False
+        FAILED,
+        replace(FACTS, log_tail="dpkg: error"),
+        notes=("the undo failed: no space",),
+        progress=Progress(NOT_UNDONE),
     )
     assert outcome.stdout.startswith("update to 'v2': 3 packages planned\n  app: 1 -> 2\n")
     assert "\nthe undo failed: no space\n" in outcome.stderr
