@@ -193,7 +193,7 @@ def cut_off_in_reboot(machine: Machine, asked: int) -> Run:
     site = machine.site
 
     def end_of_this_process() -> str:
-        if site.ledger.runs(limit=1)[0].reboots_asked == asked:
+        if site.ledger.runs(limit=1)[0].progress.reboots_asked == asked:
             raise CutOff
         return machine.boot_id()
 
