@@ -120,7 +120,7 @@ def test_a_restore_from_the_archive_needs_no_repository_at_all(based: Node, serv
 
 @pytest.mark.parametrize("template", ["dnf4", "dnf5"], indirect=True, scope="session")
 def test_only_signed_packages_are_taken_where_the_repository_is_to_be_checked(based: Node, keyring: Path) -> None:
-    """apt checks the index (test_faults_repository); rpm checks each package, with a key that lies on the node."""
+    """apt checks the index (line/test_bad_repository.py); rpm checks each package, with a key that lies on the node."""
     one = based.packages()
     based.offer(Pkg("tool", "2.0"))
     key = based.directory / "key.asc"

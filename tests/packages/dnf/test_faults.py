@@ -19,29 +19,10 @@ import pytest
 from os_update_agent.config.policy import Policy
 from os_update_agent.packages.disk_space import free_bytes
 from os_update_agent.testing.rpm_repository import Rpm
-from packages import sid
 from packages.hand_rpm import WAITS
-from packages.node import VERSIONS_ONE, VERSIONS_TWO, Node, Result, Template, wait_until
+from packages.node import VERSIONS_ONE, VERSIONS_TWO, Node, Result, wait_until
 
 CHANGED = {"tool": ("1.0-1", "2.0-1")}
-
-
-@pytest.fixture(scope="session", params=["dnf4", "dnf5"])
-def based_dnf_template(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Template:
-    if request.param == "dnf5":
-        sid.needed()
-    template = Template.made_in(tmp_path_factory.mktemp(request.param), request.param)
-    directory = tmp_path_factory.mktemp(f"based-{request.param}") / "node"
-    with Node(directory, template) as node:
-        node.succeed("CREATE", "v1")
-    return template.advanced(directory)
-
-
-@pytest.fixture
-def based(tmp_path: Path, based_dnf_template: Template) -> Iterator[Node]:
-    """A node that has recorded release one as its baseline "v1"."""
-    with Node(tmp_path / "node", based_dnf_template) as node:
-        yield node
 
 
 def assert_untouched(node: Node, failed: Result) -> None:
@@ -426,4 +407,19 @@ def _is_worker(path: Path, root: Path) -> bool:
         words = path.read_bytes().split(b"\0")
     except OSError:
         return False
-    return any(word.endswith((b"dnf4_worker.py", b"dnf5_worker.py")) for word in words) and str(root).encode() in words
+    return (
+        any(word.endswith((b"/dnf/worker/dnf4/main.py", b"/dnf/worker/dnf5/main.py")) for word in words)
+        and str(root).encode() in words
+    )
+
+
+def test_an_undo_that_is_not_complete_says_why(based: Node) -> None:
+    node = based
+    node.offer(Rpm("tool", "1.5", scripts={"pre": 'if posix.stat("/run/stubborn") then error("never back") end'}))
+    node.succeed("UPDATE", "v1.5")
+    node.step("health.d/10", f"touch {node.root}/run/stubborn; exit 1")
+    node.offer(Rpm("tool", "2.0"), Rpm("epochy", "9.1"))
+    failed = node.fail("UPDATE", "v2")
+    (note,) = [line for line in failed.complaint.splitlines() if line.startswith("the undo is not complete: ")]
+    assert "rpm package tool" in note and "never back" in note
+    assert "tool is 2.0-1 installed in place of 1.5-1 installed" in note
