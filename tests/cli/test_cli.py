@@ -410,7 +410,8 @@ def test_status_tells_that_agent_conf_has_every_value_refused(scene: Scene, comm
     status, out, _ = command("status")
     assert (
         status == 0
-        and "\nevery new value is refused until agent.conf is corrected: [defaults] of agent.conf: option keep is 'many'"
+        and "\nevery new value is refused until agent.conf is corrected: "
+        "[defaults] of agent.conf: option keep is 'many'"
         in out
     )
     assert "option keep" in document(command("status", "--json")[1], "status")["refused"]

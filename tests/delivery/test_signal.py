@@ -415,7 +415,8 @@ def test_a_netrc_file_adds_nothing_to_a_signed_request(server, tmp_path, monkeyp
 
 def test_the_libraries_are_imported_only_to_send():
     code = (
-        "import sys; from os_update_agent.heat import signal; from os_update_agent.model.deliveries import SignalTarget;"
+        "import sys; from os_update_agent.heat import signal;"
+        "from os_update_agent.model.deliveries import SignalTarget;"
         "signal.send(SignalTarget('NO_SIGNAL'), '');"
         "sys.exit(any(name in sys.modules for name in ('requests', 'urllib3', 'keystoneauth1', 'zaqarclient', 'ssl')))"
     )

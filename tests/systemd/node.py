@@ -36,8 +36,10 @@ while True:
         with open("/run/os-refresh-config.lock", "a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             marker.write_text("")
-            with path.open() as deployment, (srv / "results" / path.name).open("w") as result, open("/srv/hook.log", "a") as log:
-                subprocess.run(["/usr/libexec/heat-config/hooks/package-update"], stdin=deployment, stdout=result, stderr=log)
+            hook = ["/usr/libexec/heat-config/hooks/package-update"]
+            result = (srv / "results" / path.name).open("w")
+            with path.open() as deployment, result, open("/srv/hook.log", "a") as log:
+                subprocess.run(hook, stdin=deployment, stdout=result, stderr=log)
     time.sleep(0.1)
 """
 COLLECT_UNIT = """\
