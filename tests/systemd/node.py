@@ -5,7 +5,7 @@ import shutil
 import uuid
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Dict, Iterator, List
+from typing import Any, Dict, Iterator, List, Union
 
 from os_update_agent.testing.repository import Deb, Repository
 from systemd.machine import Machine, wait_for
@@ -79,7 +79,7 @@ def collect_config(version: str, postinst: str, **fields: str) -> Deb:
 
 def daemon(version: str, program: bytes) -> Deb:
     """A service whose program is another file in each version. Its package restarts nothing."""
-    files = {
+    files: Dict[str, Union[str, bytes]] = {
         "usr/sbin/lab-daemon": program + version.encode(),
         "usr/lib/systemd/system/lab-daemon.service": DAEMON_UNIT,
     }

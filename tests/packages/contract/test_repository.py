@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
-from typing import Callable, Iterator
+from typing import Callable, Dict, Iterator
 
 import pytest
 
@@ -43,7 +43,7 @@ def test_an_index_that_cannot_be_had_stops_the_update(based: Node, server: Fault
 
 
 @pytest.mark.parametrize("options", [{}, {"skip_if_unavailable": "1"}])
-def test_a_repository_that_is_down_stops_the_update(based: Node, options: dict) -> None:
+def test_a_repository_that_is_down_stops_the_update(based: Node, options: Dict[str, str]) -> None:
     based.hand.use("http://127.0.0.1:9/", retries="1", **options)
     failed = based.fail("UPDATE", "v2")
     assert "the package index cannot be refreshed: " in failed.complaint

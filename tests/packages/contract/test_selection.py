@@ -1,6 +1,6 @@
 """Which updates are asked for, and what two deployments on one node do to each other."""
 
-from typing import Tuple
+from typing import Any, Dict, Set, Tuple
 
 import pytest
 
@@ -26,7 +26,7 @@ def test_security_takes_the_security_version_with_what_it_needs_and_nothing_else
         ({"packages": "*", "exclude": "lib*, tool"}, {"epochy"}),
     ],
 )
-def test_globs_select(based: Node, options: dict, changed: set) -> None:
+def test_globs_select(based: Node, options: Dict[str, Any], changed: Set[str]) -> None:
     assert_selects(based, options, changed)
 
 
@@ -48,7 +48,7 @@ def test_a_mistyped_name_is_told_and_the_others_are_updated(based: Node) -> None
         ({"packages": "tool:nosuch"}, set()),
     ],
 )
-def test_a_glob_may_name_the_architecture(based: Node, options: dict, changed: set) -> None:
+def test_a_glob_may_name_the_architecture(based: Node, options: Dict[str, Any], changed: Set[str]) -> None:
     native = based.recorded("v1").native
     assert_selects(based, {name: glob.format(native=native) for name, glob in options.items()}, changed)
 

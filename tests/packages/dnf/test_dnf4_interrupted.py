@@ -221,7 +221,12 @@ def test_a_lock_of_dnf_is_waited_for_and_its_holder_named(two: World) -> None:
         # rpm itself can be asked meanwhile.
         assert impatient.capture().packages
         done: List[int] = []
-        thread = threading.Thread(target=lambda: done.append(two.backend().refresh() or 1))
+
+        def refresh() -> None:
+            two.backend().refresh()
+            done.append(1)
+
+        thread = threading.Thread(target=refresh)
         thread.start()
         time.sleep(0.5)
         assert not done

@@ -159,7 +159,7 @@ def test_an_interruption_that_cannot_be_completed_stops_an_update(stubborn: Node
     assert "tool (1.5-1 and 2.0-1)" in failed.complaint and "rpm -e --noscripts" in failed.complaint
     assert "nothing was changed" in failed.complaint and stubborn.packages() == before
     # What it says can be done by hand.
-    stubborn.hand.rpm("-e", "--noscripts", "tool-1.5-1").check_returncode()
+    stubborn.dnf.rpm("-e", "--noscripts", "tool-1.5-1").check_returncode()
     assert stubborn.succeed("UPDATE", "v2").changes == {"epochy": ("9.0-1", "9.1-1")}
     assert stubborn.hand.faults() == ""
 
@@ -295,10 +295,10 @@ def test_another_dnf_that_takes_too_long_is_named_and_left_alone(based: Node) ->
     based.offer(Rpm("tool", "2.0", scripts={"post": WAITS}), Rpm("epochy", "9.1"))
     with another_dnf(based, "tool") as other:
         failed = based.fail("UPDATE", "v2", lock_timeout=1)
-        assert f"is held by {based.hand.program} (process {other.pid}); waited 1 s" in failed.complaint
+        assert f"is held by {based.dnf.program} (process {other.pid}); waited 1 s" in failed.complaint
         holder = based.site().lock_holder(Policy())
         assert holder is not None and holder.startswith(
-            f"{based.hand.program} (process {other.pid}) holds {based.root}/"
+            f"{based.dnf.program} (process {other.pid}) holds {based.root}/"
         )
         assert "nothing was changed" in failed.complaint
         assert other.poll() is None
@@ -327,7 +327,7 @@ def test_another_dnf_that_was_ended_in_the_middle_is_completed(
     based.succeed("UPDATE", "v2")
     based.offer_two()
     based.offer(Rpm("tool", "2.0", scripts=new))
-    process = based.hand.start_upgrading()
+    process = based.dnf.start_upgrading()
     try:
         wait_until(based.hand.is_waiting, "the other dnf's scriptlet")
         process.send_signal(number)

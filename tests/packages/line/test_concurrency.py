@@ -3,6 +3,7 @@
 import sqlite3
 import subprocess
 from collections import Counter
+from typing import Any, Dict
 
 import pytest
 
@@ -78,7 +79,7 @@ def is_received(node: Node, config_id: str) -> bool:
 
 @pytest.mark.parametrize("wrong", [{"keep": "lots"}, {"colour": "red"}])
 def test_a_delivery_that_comes_again_gets_its_run_s_result_though_agent_conf_is_wrong_by_now(
-    based: Node, wrong: dict
+    based: Node, wrong: Dict[str, Any]
 ) -> None:
     based.offer(Deb("tool", "2.0-1"))
     block_in(based, "pre-update.d/10-wait")

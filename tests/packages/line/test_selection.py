@@ -1,6 +1,7 @@
 """Which updates are asked for: what is apt's own, and what the front door alone decides. The rest is in contract/."""
 
 from pathlib import Path
+from typing import Any, Dict, Set
 
 import pytest
 
@@ -50,7 +51,7 @@ def test_without_select_the_newest_version_comes(based: Node, security: Reposito
         ({"packages": "*", "exclude": "tool"}, {"libapp1", "epochy"}),
     ],
 )
-def test_globs_select(based: Node, options: dict, changed: set) -> None:
+def test_globs_select(based: Node, options: Dict[str, Any], changed: Set[str]) -> None:
     assert_selects(based, options, changed)
 
 
