@@ -13,8 +13,9 @@ import sys
 import tempfile
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Optional, Sequence, Set, Tuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "agent"))
 
@@ -78,7 +79,7 @@ def make_state(chance: random.Random) -> PackageState:
     """A node as Debian's are: mostly native packages, a third neutral ones, half of them automatic, some held, some
     left over.
     """
-    names = set()
+    names: Set[str] = set()
     while len(names) < PACKAGES:
         word = "".join(chance.choice("abcdefghijklmnopqrstuvwxyz") for _ in range(chance.randint(3, 9)))
         parts = [chance.choice(_STEMS), word, *([chance.choice(_TAILS)] if chance.random() < 0.5 else [])]
@@ -141,12 +142,12 @@ def measure(directory: Path) -> Dict[str, float]:
     cold_writes = []
     for _ in range(COLD_WRITES):
         state = next_state(state, chance)
-        cold_writes.append(timed(lambda state=state: put_cold(path, state)))
+        cold_writes.append(timed(partial(put_cold, path, state)))
     order = chance.sample(digests, READS)
     ledger = Ledger(path)
-    reads = [timed(lambda number=number, digest=digest: check(ledger, number, digest)) for number, digest in order]
+    reads = [timed(partial(check, ledger, number, digest)) for number, digest in order]
     ledger.close()
-    cold = [timed(lambda number=number, digest=digest: check_cold(path, number, digest)) for number, digest in order]
+    cold = [timed(partial(check_cold, path, number, digest)) for number, digest in order]
     figures = (
         size,
         statistics.median(writes),

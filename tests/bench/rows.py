@@ -8,9 +8,10 @@ from bench.measuring import Figures
 LEGEND = """\
 wall    until the command has ended; medians
 cpu     processor time of all processes, also of those that the command leaves running
-memory  the largest single process: at least the 13 MB of the measuring itself. With dnf 4 and 5 the agent's largest is the child process
-        that has loaded dnf; the hook and the worker, which wait for it, are smaller and not added. What grows runs in a process of its own
-        for each figure, with the agent's modules and what the work is given, and counts the programs that it starts.
+memory  the largest single process: at least the 13 MB of the measuring itself. With dnf 4 and 5 the agent's largest
+        is the child process that has loaded dnf; the hook and the worker, which wait for it, are smaller and not
+        added. What grows runs in a process of its own for each figure, with the agent's modules and what the work
+        is given, and counts the programs that it starts.
 ratio   of the times on the wall, to the command that the goal names"""
 
 # Times a peer, and seconds besides.

@@ -29,7 +29,8 @@ def test_a_section_gives_a_table_and_a_file(tmp_path: Path, section: str, rows: 
     result = tmp_path / "bench.json"
     done = subprocess.run(
         [sys.executable, "-m", "bench", str(result), "--quick", "--only", section],
-        env={**os.environ, "PYTHONPATH": f"{TESTS}:{TESTS.parent / 'agent'}"}, capture_output=True, text=True, check=False,
+        env={**os.environ, "PYTHONPATH": f"{TESTS}:{TESTS.parent / 'agent'}"},
+        capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     found = json.loads(result.read_text(encoding="utf-8"))

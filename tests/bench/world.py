@@ -116,7 +116,8 @@ class World:
             **(signal or {}),
         }
         return {
-            "id": config_id or f"config-{self.count}", "name": "bench", "group": "package-update", "config": "", "options": {},
+            "id": config_id or f"config-{self.count}", "name": "bench", "group": "package-update", "config": "",
+            "options": {},
             "inputs": [{"name": name, "type": "String", "value": given} for name, given in told.items()],
             "outputs": [{"name": name} for name in ("changes", "held_back", "state_digest", "restored_from")],
         }  # fmt: skip

@@ -12,10 +12,8 @@ import pytest
 from chain import install
 from chain.chain import SECRET, DeploymentJson
 from chain.guest import write
-from chain.test_chain import V1, V2, World, world
+from chain.world import V1, V2, World
 from os_update_agent.testing.receiver import Reply, Request
-
-__all__ = ["world"]
 
 OTHER_HOOK = """\
 #!/bin/sh

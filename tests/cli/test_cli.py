@@ -331,7 +331,7 @@ def test_what_is_not_recorded_is_looked_for_in_the_history(command: Command) -> 
 
 
 def test_who_is_in_the_way_is_said_once(scene: Scene) -> None:
-    settings = load(scene.agent_conf)
+    settings = load(str(scene.agent_conf))
     with try_lock(settings.worker_lock), node_lock(settings.lock, doing="prune by hand", timeout=0.0):
         status, said = run_with(scene, subprocess.DEVNULL, "update", "v2", "--set", "lock_timeout=0.1")
         loud = run_with(scene, subprocess.DEVNULL, "--verbose", "update", "v2", "--set", "lock_timeout=0.1")[1]
@@ -410,7 +410,8 @@ def test_status_tells_that_agent_conf_has_every_value_refused(scene: Scene, comm
     status, out, _ = command("status")
     assert (
         status == 0
-        and "\nevery new value is refused until agent.conf is corrected: [defaults] of agent.conf: option keep is 'many'"
+        and "\nevery new value is refused until agent.conf is corrected: "
+        "[defaults] of agent.conf: option keep is 'many'"
         in out
     )
     assert "option keep" in document(command("status", "--json")[1], "status")["refused"]
@@ -662,7 +663,7 @@ def test_a_delivery_that_waits_is_told(scene: Scene, command: Command) -> None:
     ledger.open_run(Run(0, "k", "v1", "update", "plan", 1.0, config_id="c1"))
     ledger.finish("c3", "{}", None, 2.0)
     ledger.close()
-    settings = load(scene.agent_conf)
+    settings = load(str(scene.agent_conf))
     waiting = "\nwaiting: 'v2' for key k, received 1970-01-01T00:00:01Z\n"
     with try_lock(settings.worker_lock), node_lock(settings.lock, doing="deployment c1 (UPDATE)", timeout=0.0):
         out = command("status")[1]

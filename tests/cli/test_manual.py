@@ -35,7 +35,8 @@ def rendered(text: str) -> Tuple[str, str]:
     done = subprocess.run(
         ["man", "--warnings", "--local-file", "-"],
         input=text, capture_output=True, encoding="utf-8", check=True,
-        env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "MANWIDTH": "200", "MANROFFSEQ": "", "MAN_KEEP_FORMATTING": ""},
+        env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "MANWIDTH": "200", "MANROFFSEQ": "",
+             "MAN_KEEP_FORMATTING": ""},
     )  # fmt: skip
     return done.stdout, done.stderr
 

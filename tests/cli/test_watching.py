@@ -346,7 +346,7 @@ def wait_until(is_so: Callable[[], bool]) -> None:
 
 
 def test_who_waits_for_the_node_is_shown_who_is_at_work(scene: Scene) -> None:
-    settings = load(scene.agent_conf)
+    settings = load(str(scene.agent_conf))
     with try_lock(settings.worker_lock), node_lock(settings.lock, doing="prune by hand", timeout=0.0):
         terminal = Terminal(scene, "update", "v1")
         terminal.wait_for(

@@ -23,7 +23,10 @@ ONE_TRY = Patience(0.0)
 ACCESS, KEY = "d4f120799b8a43b2887dc9ad082ddbf2", "own/secret+key"
 BODY = '{"deploy_status_code": 0}'
 PATH = "/v1/signal/arn%3Aopenstack%3Aheat%3A%3Ap%3Astacks/web/1/resources/node"
-OLD = "Timestamp=2026-11-22T09%3A56%3A42Z&SignatureMethod=HmacSHA256&AWSAccessKeyId=other&SignatureVersion=2&Signature=b2xk"
+OLD = (
+    "Timestamp=2026-11-22T09%3A56%3A42Z&SignatureMethod=HmacSHA256&AWSAccessKeyId=other"
+    "&SignatureVersion=2&Signature=b2xk"
+)
 
 
 @pytest.fixture

@@ -10,10 +10,12 @@ import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
+from typing import Callable, Iterator, Tuple
 
 import pytest
 
-from delivery.server import PASSWORD, PROJECT, TOKEN, USER, SignalServer
+from delivery.server import PASSWORD, PROJECT, TOKEN, USER, Behaviour, SignalServer
 from os_update_agent.heat import signal
 from os_update_agent.heat.signal import AGAIN, DELIVERED, NEVER, Answer, send
 from os_update_agent.model.deliveries import SignalTarget
@@ -25,18 +27,19 @@ TARGET = (
     "/v1/signal/arn%3Aopenstack%3Aheat%3A%3A0123%3Astacks/s~1/68c97fbe-e752/resources/it's(1)!*,;:@$"
     f"?SignatureMethod=HmacSHA256&AWSAccessKeyId=4567&Timestamp=2026-11-22T09%3A56%3A30Z&x=a+b&Signature={SIGNATURE}"
 )
+Make = Callable[[str], SignalTarget]
 STACK, RESOURCE = "my stack/68c97fbe-e752", "the server & ü/1"
 SIGNAL_PATH = f"/heat/v1/{PROJECT}/stacks/my%20stack/68c97fbe-e752/resources/the%20server%20%26%20%C3%BC%2F1/signal"
 
 
 @pytest.fixture
-def server():
+def server() -> Iterator[SignalServer]:
     with SignalServer() as running:
         yield running
 
 
 @pytest.fixture
-def closed_port():
+def closed_port() -> Iterator[str]:
     """The URL of a port where nobody listens: bound by us, so nobody else takes it."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -44,7 +47,7 @@ def closed_port():
 
 
 @pytest.fixture(autouse=True)
-def no_proxy(monkeypatch):
+def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in (
         "http_proxy",
         "https_proxy",
@@ -58,24 +61,24 @@ def no_proxy(monkeypatch):
         monkeypatch.delenv(name, raising=False)
 
 
-def cfn(root):
+def cfn(root: str) -> SignalTarget:
     return SignalTarget("CFN_SIGNAL", "stack/1", "node", "POST", {"url": root + TARGET})
 
 
-def temp_url(root):
+def temp_url(root: str) -> SignalTarget:
     return SignalTarget("TEMP_URL_SIGNAL", "stack/1", "node", "PUT", {"url": root + TARGET})
 
 
-def heat(root, **changes):
+def heat(root: str, **changes: str) -> SignalTarget:
     secret = {"auth_url": f"{root}/v3", "username": "u", "user_id": USER, "password": PASSWORD, "project_id": PROJECT}
     return SignalTarget("HEAT_SIGNAL", STACK, RESOURCE, "POST", {**secret, "region_name": "RegionOne", **changes})
 
 
-def zaqar(root):
+def zaqar(root: str) -> SignalTarget:
     return SignalTarget("ZAQAR_SIGNAL", STACK, RESOURCE, "POST", {**heat(root).secret, "queue_id": "queue-1"})
 
 
-def holds_a_secret(text):
+def holds_a_secret(text: str) -> bool:
     return any(secret in text for secret in (SIGNATURE, "bWFkZS", PASSWORD, TOKEN, "AWSAccessKeyId", "made%5Eup"))
 
 
@@ -83,7 +86,7 @@ def holds_a_secret(text):
 
 
 @pytest.mark.parametrize(("make", "method"), [(cfn, "POST"), (temp_url, "PUT")])
-def test_the_url_and_the_body_arrive_byte_for_byte(server, make, method):
+def test_the_url_and_the_body_arrive_byte_for_byte(server: SignalServer, make: Make, method: str) -> None:
     assert send(make(server.url), BODY) == Answer(DELIVERED, "the server answered 200")
     (request,) = server.requests
     assert (request.method, request.target, request.body) == (method, TARGET, BODY.encode())
@@ -92,13 +95,13 @@ def test_the_url_and_the_body_arrive_byte_for_byte(server, make, method):
 
 
 @pytest.mark.parametrize(("make", "verb"), [(cfn, "PUT"), (temp_url, "POST")])
-def test_the_verb_of_the_delivery_counts(server, make, verb):
+def test_the_verb_of_the_delivery_counts(server: SignalServer, make: Make, verb: str) -> None:
     target = make(server.url)
     send(SignalTarget(target.transport, verb=verb, secret=target.secret), BODY)
     assert server.requests[0].method == verb
 
 
-def test_a_heat_signal_logs_in_and_posts_the_same_bytes_to_heat(server):
+def test_a_heat_signal_logs_in_and_posts_the_same_bytes_to_heat(server: SignalServer) -> None:
     assert send(heat(server.url), BODY) == Answer(DELIVERED, "the server answered 200")
     login, request = server.requests
     assert (login.method, login.target) == ("POST", "/v3/auth/tokens")
@@ -106,13 +109,13 @@ def test_a_heat_signal_logs_in_and_posts_the_same_bytes_to_heat(server):
     assert request.headers["content-type"] == "application/json"
 
 
-def test_without_a_region_any_public_endpoint_is_taken(server):
+def test_without_a_region_any_public_endpoint_is_taken(server: SignalServer) -> None:
     target = heat(server.url)
     secret = {name: value for name, value in target.secret.items() if name != "region_name"}
     assert send(SignalTarget("HEAT_SIGNAL", STACK, RESOURCE, secret=secret), BODY).verdict == DELIVERED
 
 
-def test_the_endpoint_of_the_named_region_is_taken(server):
+def test_the_endpoint_of_the_named_region_is_taken(server: SignalServer) -> None:
     server.regions = ("Elsewhere", "RegionOne")
     assert send(heat(server.url), BODY).verdict == DELIVERED
     server.regions = ("Elsewhere",)
@@ -120,7 +123,7 @@ def test_the_endpoint_of_the_named_region_is_taken(server):
     assert answer == Answer(NEVER, "keystone lists no public endpoint of the service that takes the signal")
 
 
-def test_an_auth_url_without_a_version_works_too(server):
+def test_an_auth_url_without_a_version_works_too(server: SignalServer) -> None:
     assert send(heat(server.url, auth_url=server.url), BODY).verdict == DELIVERED
 
 
@@ -153,7 +156,9 @@ STATUSES = {
 
 @pytest.mark.parametrize(("status", "verdict"), STATUSES.items())
 @pytest.mark.parametrize("make", [cfn, temp_url, heat])
-def test_each_status_has_its_verdict_after_exactly_one_request(server, make, status, verdict):
+def test_each_status_has_its_verdict_after_exactly_one_request(
+    server: SignalServer, make: Make, status: int, verdict: str
+) -> None:
     server.behaviour = status
     answer = send(make(server.url), BODY)
     assert answer.verdict == verdict
@@ -163,12 +168,12 @@ def test_each_status_has_its_verdict_after_exactly_one_request(server, make, sta
 
 
 @pytest.mark.parametrize("make", [cfn, temp_url])
-def test_a_signed_url_that_is_not_accepted_never_will_be(server, make):
+def test_a_signed_url_that_is_not_accepted_never_will_be(server: SignalServer, make: Make) -> None:
     server.behaviour = 401
     assert send(make(server.url), BODY).verdict == NEVER
 
 
-def test_an_expired_cfn_url_is_explained(server):
+def test_an_expired_cfn_url_is_explained(server: SignalServer) -> None:
     server.behaviour = 403
     assert (
         send(cfn(server.url), BODY).reason
@@ -176,7 +181,7 @@ def test_an_expired_cfn_url_is_explained(server):
     )
 
 
-def test_a_wrong_password_never_works(server):
+def test_a_wrong_password_never_works(server: SignalServer) -> None:
     answer = send(heat(server.url, password="another-made-up-one"), BODY)
     assert answer == Answer(NEVER, "keystone answered 401: the deployment's user or password is not accepted")
     assert len(server.requests) == 1
@@ -195,13 +200,17 @@ def test_a_wrong_password_never_works(server):
         ("drop", AGAIN),
     ],
 )
-def test_an_answer_of_keystone_has_its_verdict_and_heat_is_not_asked(server, status, verdict):
+def test_an_answer_of_keystone_has_its_verdict_and_heat_is_not_asked(
+    server: SignalServer, status: int, verdict: str
+) -> None:
     server.keystone = status
     assert send(heat(server.url), BODY).verdict == verdict
     assert len(server.requests) == 1
 
 
-def test_a_token_that_heat_does_not_know_yet_may_work_later(server, monkeypatch):
+def test_a_token_that_heat_does_not_know_yet_may_work_later(
+    server: SignalServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("delivery.server.TOKEN", "another")
     server.behaviour = 401
     assert send(heat(server.url), BODY).verdict == AGAIN
@@ -209,14 +218,14 @@ def test_a_token_that_heat_does_not_know_yet_may_work_later(server, monkeypatch)
 
 
 @pytest.mark.parametrize("make", [cfn, temp_url, heat])
-def test_a_closed_port_may_open(closed_port, make):
+def test_a_closed_port_may_open(closed_port: str, make: Make) -> None:
     answer = send(make(closed_port), BODY)
     assert answer.verdict == AGAIN
     assert answer.reason in ("no answer: ConnectionError", "no answer: ConnectFailure")
 
 
 @pytest.mark.parametrize("make", [cfn, temp_url, heat])
-def test_a_connection_that_is_dropped_may_hold_next_time(server, make):
+def test_a_connection_that_is_dropped_may_hold_next_time(server: SignalServer, make: Make) -> None:
     server.behaviour = "drop"
     assert send(make(server.url), BODY).verdict == AGAIN
     assert len(server.to("/v1") + server.to("/heat")) == 1
@@ -224,7 +233,9 @@ def test_a_connection_that_is_dropped_may_hold_next_time(server, make):
 
 @pytest.mark.parametrize("make", [cfn, heat])
 @pytest.mark.parametrize("behaviour", ["hang", "trickle"])
-def test_a_server_that_does_not_answer_is_left_in_time(server, make, behaviour, monkeypatch):
+def test_a_server_that_does_not_answer_is_left_in_time(
+    server: SignalServer, make: Make, behaviour: Behaviour, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(signal, "GRACE", 0.5)
     server.behaviour = behaviour
     start = time.monotonic()
@@ -233,7 +244,9 @@ def test_a_server_that_does_not_answer_is_left_in_time(server, make, behaviour, 
 
 
 @pytest.mark.parametrize("behaviour", ["hang", "trickle"])
-def test_a_keystone_that_does_not_answer_is_left_in_time(server, behaviour, monkeypatch):
+def test_a_keystone_that_does_not_answer_is_left_in_time(
+    server: SignalServer, behaviour: Behaviour, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(signal, "GRACE", 0.5)
     server.keystone = behaviour
     start = time.monotonic()
@@ -242,7 +255,7 @@ def test_a_keystone_that_does_not_answer_is_left_in_time(server, behaviour, monk
 
 
 @pytest.mark.parametrize("make", [cfn, heat])
-def test_an_answer_without_an_end_is_not_read(server, make):
+def test_an_answer_without_an_end_is_not_read(server: SignalServer, make: Make) -> None:
     server.behaviour = "endless"
     start = time.monotonic()
     assert send(make(server.url), BODY, connect=5, read=5).verdict == DELIVERED
@@ -253,25 +266,25 @@ def test_an_answer_without_an_end_is_not_read(server, make):
 
 
 @pytest.mark.parametrize(("size", "verdict", "arrived"), [(1024 * 1024, DELIVERED, 1), (1024 * 1024 + 1, NEVER, 0)])
-def test_a_body_is_at_most_what_heat_accepts(server, size, verdict, arrived):
+def test_a_body_is_at_most_what_heat_accepts(server: SignalServer, size: int, verdict: str, arrived: int) -> None:
     assert send(cfn(server.url), "x" * size).verdict == verdict
     assert len(server.requests) == arrived
 
 
-def test_without_a_transport_nobody_waits():
+def test_without_a_transport_nobody_waits() -> None:
     assert send(SignalTarget("NO_SIGNAL"), BODY) == Answer(DELIVERED, "nobody waits for a signal")
 
 
-def test_an_unknown_transport_never_works():
+def test_an_unknown_transport_never_works() -> None:
     assert send(SignalTarget("PIGEON_SIGNAL"), BODY) == Answer(NEVER, "the transport 'PIGEON_SIGNAL' is unknown")
 
 
-def test_a_target_whose_secret_was_wiped_never_works():
+def test_a_target_whose_secret_was_wiped_never_works() -> None:
     assert send(SignalTarget("CFN_SIGNAL"), BODY).verdict == NEVER
 
 
 @pytest.mark.parametrize("url", ["http://", "no url", "ftp://127.0.0.1/x", "http://[::1", "http://127.0.0.1:99999/"])
-def test_a_url_that_is_none_is_answered_too(url):
+def test_a_url_that_is_none_is_answered_too(url: str) -> None:
     assert send(SignalTarget("CFN_SIGNAL", secret={"url": url}), BODY).verdict in (NEVER, AGAIN)
 
 
@@ -283,12 +296,14 @@ def test_a_url_that_is_none_is_answered_too(url):
         ("zaqarclient.queues.v2", zaqar, "python-zaqarclient is not installed"),
     ],
 )
-def test_a_library_that_is_missing_is_named(module, make, reason, monkeypatch):
+def test_a_library_that_is_missing_is_named(
+    module: str, make: Make, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, module, None)
     assert send(make("http://127.0.0.1:9"), BODY) == Answer(NEVER, reason)
 
 
-def test_a_queue_takes_the_message(server):
+def test_a_queue_takes_the_message(server: SignalServer) -> None:
     assert importlib.util.find_spec("zaqarclient"), "python-zaqarclient is missing: tests/run installs it"
     server.behaviour = 201
     assert send(zaqar(server.url), BODY) == Answer(DELIVERED, "the queue took the message")
@@ -300,7 +315,7 @@ def test_a_queue_takes_the_message(server):
 @pytest.mark.parametrize(
     ("status", "verdict"), [(200, AGAIN), (400, NEVER), (404, NEVER), (500, AGAIN), (502, AGAIN), (503, AGAIN)]
 )
-def test_a_queue_that_does_not_take_it_has_its_verdict(server, status, verdict):
+def test_a_queue_that_does_not_take_it_has_its_verdict(server: SignalServer, status: int, verdict: str) -> None:
     assert importlib.util.find_spec("zaqarclient"), "python-zaqarclient is missing: tests/run installs it"
     server.behaviour = status
     assert send(zaqar(server.url), BODY).verdict == verdict
@@ -310,7 +325,7 @@ def test_a_queue_that_does_not_take_it_has_its_verdict(server, status, verdict):
 
 
 @pytest.fixture(scope="session")
-def certificate(tmp_path_factory):
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Tuple[str, str]:
     """A certificate that nobody has signed but itself, for 127.0.0.1, and its key."""
     assert shutil.which("openssl"), "openssl is missing: tests/run installs it"
     folder = tmp_path_factory.mktemp("tls")
@@ -333,7 +348,7 @@ def certificate(tmp_path_factory):
 
 
 @pytest.mark.parametrize("make", [cfn, temp_url, heat])
-def test_a_private_authority_is_trusted_only_when_it_is_named(certificate, make):
+def test_a_private_authority_is_trusted_only_when_it_is_named(certificate: Tuple[str, str], make: Make) -> None:
     with SignalServer(certificate) as server:
         refused = send(make(server.url), BODY)
         assert refused.verdict == AGAIN
@@ -342,7 +357,7 @@ def test_a_private_authority_is_trusted_only_when_it_is_named(certificate, make)
         assert send(make(server.url), BODY, ca_certificate=certificate[0]).verdict == DELIVERED
 
 
-def test_a_private_authority_is_trusted_for_the_queue_too(certificate):
+def test_a_private_authority_is_trusted_for_the_queue_too(certificate: Tuple[str, str]) -> None:
     assert importlib.util.find_spec("zaqarclient"), "python-zaqarclient is missing: tests/run installs it"
     with SignalServer(certificate, behaviour=201) as server:
         assert send(zaqar(server.url), BODY).verdict == AGAIN
@@ -350,7 +365,9 @@ def test_a_private_authority_is_trusted_for_the_queue_too(certificate):
 
 
 @pytest.mark.parametrize("make", [cfn, heat])
-def test_a_file_of_certificates_that_is_missing_is_named_as_the_reason(certificate, make, tmp_path):
+def test_a_file_of_certificates_that_is_missing_is_named_as_the_reason(
+    certificate: Tuple[str, str], make: Make, tmp_path: Path
+) -> None:
     with SignalServer(certificate) as server:
         answer = send(make(server.url), BODY, ca_certificate=str(tmp_path / "none.pem"))
     assert answer.verdict == AGAIN
@@ -362,7 +379,14 @@ def test_a_file_of_certificates_that_is_missing_is_named_as_the_reason(certifica
 
 @pytest.mark.parametrize("make", [cfn, temp_url, heat, zaqar])
 @pytest.mark.parametrize("behaviour", [200, 302, 401, 403, 500, "drop", "garble", "text", "hang"])
-def test_no_secret_is_in_a_log_an_answer_or_on_the_terminal(server, make, behaviour, caplog, capfd, monkeypatch):
+def test_no_secret_is_in_a_log_an_answer_or_on_the_terminal(
+    server: SignalServer,
+    make: Make,
+    behaviour: Behaviour,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(signal, "GRACE", 0.5)
     for name in (
         "",
@@ -388,14 +412,18 @@ def test_no_secret_is_in_a_log_an_answer_or_on_the_terminal(server, make, behavi
 
 
 @pytest.mark.parametrize("make", [cfn, heat])
-def test_no_secret_shows_when_nobody_listens(closed_port, make, caplog, capfd):
+def test_no_secret_shows_when_nobody_listens(
+    closed_port: str, make: Make, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
     with caplog.at_level(logging.DEBUG):
         answer = send(make(closed_port), BODY)
     assert not holds_a_secret(caplog.text + "".join(capfd.readouterr()) + repr(answer))
 
 
-def test_a_bug_in_a_library_is_an_answer_and_shows_no_secret(monkeypatch, caplog, capfd):
-    def broken(*_):
+def test_a_bug_in_a_library_is_an_answer_and_shows_no_secret(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def broken(*_: object) -> None:
         raise TypeError(f"what is {SIGNATURE}?")
 
     monkeypatch.setitem(signal._WAYS, "CFN_SIGNAL", broken)
@@ -404,7 +432,9 @@ def test_a_bug_in_a_library_is_an_answer_and_shows_no_secret(monkeypatch, caplog
     assert not holds_a_secret(caplog.text + "".join(capfd.readouterr()))
 
 
-def test_a_netrc_file_adds_nothing_to_a_signed_request(server, tmp_path, monkeypatch):
+def test_a_netrc_file_adds_nothing_to_a_signed_request(
+    server: SignalServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     netrc = tmp_path / "netrc"
     netrc.write_text("machine 127.0.0.1 login u password p\n")
     netrc.chmod(0o600)
@@ -413,9 +443,10 @@ def test_a_netrc_file_adds_nothing_to_a_signed_request(server, tmp_path, monkeyp
     assert "authorization" not in server.requests[0].headers
 
 
-def test_the_libraries_are_imported_only_to_send():
+def test_the_libraries_are_imported_only_to_send() -> None:
     code = (
-        "import sys; from os_update_agent.heat import signal; from os_update_agent.model.deliveries import SignalTarget;"
+        "import sys; from os_update_agent.heat import signal;"
+        "from os_update_agent.model.deliveries import SignalTarget;"
         "signal.send(SignalTarget('NO_SIGNAL'), '');"
         "sys.exit(any(name in sys.modules for name in ('requests', 'urllib3', 'keystoneauth1', 'zaqarclient', 'ssl')))"
     )

@@ -16,7 +16,8 @@ A real Heat is up, with the stack "play" of one server, which polls it.
 
     . {lab}/openrc
     openstack stack show play
-    openstack stack update --existing --parameter update_after_time="$(date -u +%FT%TZ)" play     # the second release is offered
+    # the second release is offered:
+    openstack stack update --existing --parameter update_after_time="$(date -u +%FT%TZ)" play
     openstack stack output show --all play
     openstack stack update --existing --parameter update_after_time=first play                    # and back
 

@@ -210,5 +210,11 @@ def _has_come_to_wait(log: str, stack: str) -> bool:
 
 
 def _login(lab: Lab) -> Any:
-    names = {"username": "demo", "password": "secret", "project_name": "demo"}
-    return v3.Password(auth_url=lab.keystone_url, user_domain_id="default", project_domain_id="default", **names)
+    return v3.Password(
+        lab.keystone_url,
+        username="demo",
+        password="secret",
+        project_name="demo",
+        user_domain_id="default",
+        project_domain_id="default",
+    )

@@ -90,7 +90,8 @@ user_domain_name = Default"""
 
 OPENRC = """\
 export OS_AUTH_URL={keystone_url} OS_IDENTITY_API_VERSION=3 OS_REGION_NAME=RegionOne OS_AUTH_TYPE=password
-export OS_USERNAME=demo OS_PASSWORD=secret OS_PROJECT_NAME=demo OS_USER_DOMAIN_NAME=Default OS_PROJECT_DOMAIN_NAME=Default
+export OS_USERNAME=demo OS_PASSWORD=secret OS_PROJECT_NAME=demo
+export OS_USER_DOMAIN_NAME=Default OS_PROJECT_DOMAIN_NAME=Default
 export PATH={bin}:$PATH
 """
 

@@ -30,6 +30,7 @@ class Scene:
 
     def __init__(self, lab: Lab, directory: Path, release: Release, name: str) -> None:
         self.heat = Heat(lab)
+        self.release = release
         self.fleet = Fleet(lab, directory, release)
         self.name = f"{name}-{uuid.uuid4().hex[:6]}"
         self.stacks: List[Stack] = []
@@ -198,9 +199,8 @@ def one_by_one(scene: Scene) -> None:
 def roles_in_order(scene: Scene) -> None:
     ids = scene.servers(4)
     roles = {"first": ["server0", "server1"], "second": ["server2"], "third": ["server3"]}
-    scene.create(
-        "roles-in-order.yaml", batch=2, **{role: {name: ids[name] for name in those} for role, those in roles.items()}
-    )
+    servers: Dict[str, Any] = {role: {name: ids[name] for name in those} for role, those in roles.items()}
+    scene.create("roles-in-order.yaml", batch=2, **servers)
     role_of = {name: role for role, those in roles.items() for name in those}
 
     def order(heard: List[Heard]) -> List[str]:
@@ -298,7 +298,7 @@ def prefetch_then_roll(scene: Scene) -> None:
     """In the serial phase no package file is asked for, and in no rollback: in a try that fails in the middle, and in
     the next one.
     """
-    with FileServer(scene.fleet.release) as served:
+    with FileServer(scene.release) as served:
         scene.create("prefetch-then-roll.yaml", servers=scene.servers(4))
         members = scene.fleet.members
         for member in members.values():
@@ -423,15 +423,20 @@ SCENES: Sequence[Callable[[Scene], None]] = (
 )
 
 
+def scene_of(item: pytest.Function) -> str:
+    scene: Any = item.callspec.params["scene"]
+    return str(scene.__name__)
+
+
 @pytest.fixture(scope="session")
 def played(
     request: pytest.FixtureRequest, lab: Lab, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Dict[str, Future[None]]]:
     """The scenes that this run of the tests asks for, at the same time."""
     wanted = {
-        item.callspec.params["scene"].__name__
+        scene_of(item)
         for item in request.session.items
-        if "played" in getattr(item, "fixturenames", ())
+        if isinstance(item, pytest.Function) and "played" in item.fixturenames
     }
     release = Release(tmp_path_factory.mktemp("release"))
 

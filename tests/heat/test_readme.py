@@ -28,7 +28,7 @@ def template() -> Dict[str, Any]:
     """The README's, with the server and what the test needs."""
     found = re.search(r"^    parameters:\n(?:    .*\n|\n)+", section(), re.MULTILINE)
     assert found, "no template"
-    given = yaml.safe_load(found.group())
+    given: Dict[str, Any] = yaml.safe_load(found.group())
     given["heat_template_version"] = "2018-08-31"
     given["resources"]["server"] = {"type": "OS::Heat::DeployedServer", "properties": {"name": "one"}}
     given["outputs"]["os_collect_config"] = {"value": {"get_attr": ["server", "os_collect_config"]}}

@@ -29,9 +29,15 @@ def nova(lab: Lab) -> Iterator[None]:
     """An entry in the catalogue, for without one Heat does not know OS::Nova::Server at all. Nothing answers there, and
     nobody asks.
     """
-    names = {"username": "admin", "password": "secret", "project_name": "admin"}
     admin = session.Session(
-        auth=v3.Password(auth_url=lab.keystone_url, user_domain_id="default", project_domain_id="default", **names)
+        auth=v3.Password(
+            lab.keystone_url,
+            username="admin",
+            password="secret",
+            project_name="admin",
+            user_domain_id="default",
+            project_domain_id="default",
+        )
     )
     service = admin.post(f"{lab.keystone_url}/services", json={"service": {"type": "compute", "name": "nova"}}).json()[
         "service"

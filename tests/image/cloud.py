@@ -32,7 +32,9 @@ facts = {{
     "kernel": os.uname().release,
     "uptime": float(open("/proc/uptime").read().split()[0]),
     "addresses": said("ip", "-4", "-o", "addr", "show", "scope", "global"),
-    "dhcp": said("systemctl", "list-units", "--plain", "--no-legend", "--all", "dhcp-interface@*", "networking.service"),
+    "dhcp": said(
+        "systemctl", "list-units", "--plain", "--no-legend", "--all", "dhcp-interface@*", "networking.service"
+    ),
     "failed": said("systemctl", "list-units", "--plain", "--no-legend", "--failed"),
     "root_mb": os.statvfs("/").f_blocks * os.statvfs("/").f_frsize // 2**20,
     "free_mb": os.statvfs("/").f_bavail * os.statvfs("/").f_frsize // 2**20,

@@ -83,9 +83,11 @@ class Doom:
             with self.around(f"fsync {Path(os.readlink(f'/proc/self/fd/{descriptor}')).name}", None):
                 fsync(descriptor)
 
-        Database._transaction = watched_transaction  # type: ignore[method-assign]
+        database: Any = Database
+        database._transaction = watched_transaction
         engine._step = watched_step
-        os.fsync = watched_fsync  # type: ignore[assignment]
+        system: Any = os
+        system.fsync = watched_fsync
         if self.death.delay is not None:
             self.die_in(self.death.delay)
 

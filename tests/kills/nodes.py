@@ -105,9 +105,13 @@ class Kind:
     """
 
     name: str
-    # Put before a command that has to run where the package manager is, and the Python that the agent runs under there.
-    wrapper: Tuple[str, ...] = ()
+    # The Python that the agent runs under where the package manager is.
     python: str = sys.executable
+
+    @property
+    def wrapper(self) -> Tuple[str, ...]:
+        """The words before a command that has to run where the package manager is."""
+        return ()
 
     def prepare(self, directory: Path, root: Path) -> None:
         """Make a root that has the old packages, and in ``directory`` the repositories of all scenarios."""
@@ -198,14 +202,11 @@ class Dnf5Kind(DnfKind):
     name = "dnf5"
     backend_type = Dnf5
     hand_type = Dnf5Hand
+    python = Dnf5Hand.python
 
     @property
     def wrapper(self) -> Tuple[str, ...]:
         return sid.enter()
-
-    @property
-    def python(self) -> str:
-        return Dnf5Hand.python
 
 
 KINDS = {kind.name: kind for kind in (AptKind(), DnfKind(), Dnf5Kind())}
@@ -221,6 +222,12 @@ class Node:
     nursery: Nursery
     disk: Optional[Union[Disk, SmallDisk]] = None
     deliveries: int = 0
+
+    @property
+    def small_disk(self) -> SmallDisk:
+        """The file system of a node that was made with ``small``."""
+        assert isinstance(self.disk, SmallDisk)
+        return self.disk
 
     def configure(self) -> None:
         place = self.disk.mount_point if self.disk else self.directory

@@ -51,9 +51,8 @@ def test_a_disk_that_fills_up_at_any_write_changes_nothing(world: World, scenari
         trial = trial_on_a_small_disk(world, scenario)
         try:
             config_id = trial.node.put("UPDATE", VALUES[scenario])
-            assert trial.node.run_worker(Death(writes=((name, AHEAD),), fill=str(trial.node.disk.mount_point))) == 0, (
-                name
-            )
+            death = Death(writes=((name, AHEAD),), fill=str(trial.node.small_disk.mount_point))
+            assert trial.node.run_worker(death) == 0, name
             assert f"filled {AHEAD} {name}" in trial.node.writes()
             assert not (trial.node.settings.state / NAME).exists()
             assert trial.end(config_id) == [], name
@@ -71,12 +70,12 @@ def test_a_write_that_fails_stops_the_worker_and_nothing_else(world: World, scen
         node = trial.node
         try:
             config_id = node.put("UPDATE", VALUES[scenario])
-            status = node.run_worker(Death(writes=((name, BEFORE),), fill=str(node.disk.mount_point)))
+            status = node.run_worker(Death(writes=((name, BEFORE),), fill=str(node.small_disk.mount_point)))
             assert f"filled {BEFORE} {name}" in node.writes()
             assert_not_outside(node)
             if status:
                 assert "full" in node.output.read_text(encoding="utf-8")
-            node.disk.free()
+            node.small_disk.free()
             trial.died_at.append((name, BEFORE))
             assert trial.end(config_id) == [], name
         finally:
@@ -97,7 +96,7 @@ def test_heat_is_told_once_although_nothing_can_be_stored(world: World, place: s
         step = node.directory / "steps" / place / "50-fill"
         step.parent.mkdir(parents=True, exist_ok=True)
         step.write_text(
-            FILL.format(state=node.settings.state, reserve=NAME, disk=node.disk.mount_point), encoding="utf-8"
+            FILL.format(state=node.settings.state, reserve=NAME, disk=node.small_disk.mount_point), encoding="utf-8"
         )
         step.chmod(0o755)
         config_id, hook = node.call_hook("UPDATE", VALUES[UPDATE])
@@ -112,7 +111,7 @@ def test_heat_is_told_once_although_nothing_can_be_stored(world: World, place: s
         )
         assert_not_outside(node)
         step.unlink()
-        node.disk.free()
+        node.small_disk.free()
         assert node.run_worker() == 0
         # The run that was cut off has come to its end, and Heat, which no longer waits, is not told a second time.
         assert node.state().digest in (before.digest, world.reached[UPDATE].digest)

@@ -8,7 +8,7 @@ import os
 import random
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Mapping, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Mapping, Sequence, Set, Tuple
 
 import pytest
 
@@ -73,7 +73,7 @@ def world(request: pytest.FixtureRequest, worlds: Dict[str, World]) -> World:
 def test_every_durable_write_can_be_the_last_one(world: World, scenario: str, when: str, victim: str) -> None:
     way = world.way[scenario]
     assert len(way) > 15
-    died_at = set()
+    died_at: Set[str] = set()
     for writes in rounds(way, when):
         trial = Trial(world, scenario, random.Random(SEED), limit=len(way), victim=victim)
         try:

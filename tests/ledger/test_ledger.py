@@ -354,7 +354,8 @@ def test_a_run_comes_back_with_everything_in_it(path: Path, ledger: Ledger) -> N
         held_back=(HeldBack("a", "on hold"), HeldBack("b", "phased")),
         not_restorable=("x",), repacked=("y",), removes_foreign=("z",), notes=("n", "ü"), complaints=("c",),
         before=1, target=2, after=3, departing="v1", restored_from=4, reached_before=2.5,
-        progress=Progress(NOT_UNDONE, BACK_IN_SERVICE, (FORTH, BACK), "boot", 2, reached=True), is_first=True, failure="f", status=75, finished=11.5,
+        progress=Progress(NOT_UNDONE, BACK_IN_SERVICE, (FORTH, BACK), "boot", 2, reached=True),
+        is_first=True, failure="f", status=75, finished=11.5,
     )  # fmt: skip
     ledger.save_run(run)
     fresh = Ledger(path)
@@ -381,7 +382,8 @@ def test_a_run_of_an_agent_that_knew_more_or_less_can_be_read(path: Path, ledger
     run = ledger.open_run(RUN)
     damage(
         path,
-        """UPDATE runs SET document = '{"key":"k","value":"v","kind":"update","phase":"check","started":1.0,"future":[1]}'""",
+        """UPDATE runs SET document =
+            '{"key":"k","value":"v","kind":"update","phase":"check","started":1.0,"future":[1]}'""",
     )
     assert ledger.run(run.id) == Run(1, "k", "v", "update", "check", 1.0)
 

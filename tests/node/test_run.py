@@ -51,7 +51,8 @@ def test_a_process_that_a_signal_ended_has_a_negative_status() -> None:
 
 
 @pytest.mark.parametrize(("stdout", "stderr", "tail"), [
-    ("", "", "no output"), ("out\n", "\n", "out"), ("out\n", "err\n", "err"), ("1\n2\n3\n4\n5\n6\n", "", "2\n3\n4\n5\n6"),
+    ("", "", "no output"), ("out\n", "\n", "out"), ("out\n", "err\n", "err"),
+    ("1\n2\n3\n4\n5\n6\n", "", "2\n3\n4\n5\n6"),
 ])  # fmt: skip
 def test_the_tail_is_what_a_person_wants_to_read(stdout: str, stderr: str, tail: str) -> None:
     assert Completed(("x",), 1, stdout, stderr).tail == tail

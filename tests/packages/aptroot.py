@@ -13,7 +13,10 @@ Dir::State::status "{root}/var/lib/dpkg/status";
 Dir::Bin::dpkg "dpkg";
 Dir::Log "{root}/var/log/apt";
 Dir::Etc::trustedparts "{root}/etc/apt/trusted.gpg.d";
-DPkg::Options {{ "--root={root}"; "--force-not-root"; "--force-script-chrootless"; "--force-bad-path"; "--log={root}/var/log/dpkg.log"; }};
+DPkg::Options {{
+    "--root={root}"; "--force-not-root"; "--force-script-chrootless"; "--force-bad-path";
+    "--log={root}/var/log/dpkg.log";
+}};
 DPkg::Run-Directory "/";
 DPkg::Use-Pty "false";
 DPkg::Chroot-Directory "/";

@@ -20,13 +20,24 @@ class Hand:
     held = ""
     # What the repository asks for the index, for a server that is to fail.
     index: str
-    # Put before a command that has to run where the package manager is, and the Python that the hook runs under there.
-    wrapper: Tuple[str, ...] = ()
+    # The Python that the hook runs under where the package manager is.
     python: str
+    # The repository's own class, which knows its package manager's files.
+    repository: Any
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.root = directory / "root"
+
+    @staticmethod
+    def missing_tools() -> List[str]:
+        """The programs that this hand needs and this machine does not have."""
+        raise NotImplementedError
+
+    @property
+    def wrapper(self) -> Tuple[str, ...]:
+        """The words before a command that has to run where the package manager is."""
+        return ()
 
     # --- the repository
 

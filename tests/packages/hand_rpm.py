@@ -256,7 +256,7 @@ class Dnf5Hand(DnfHand):
     _NO_BEST = "--no-best"
 
     @property
-    def wrapper(self) -> Tuple[str, ...]:  # type: ignore[override]
+    def wrapper(self) -> Tuple[str, ...]:
         return sid.enter()
 
     def dnf_argv(self, *arguments: str) -> List[str]:

@@ -193,6 +193,12 @@ class Node:
         return self.hand.apt
 
     @property
+    def dnf(self) -> DnfHand:
+        """For tests of what only a node with dnf has."""
+        assert isinstance(self.hand, DnfHand)
+        return self.hand
+
+    @property
     def repository(self) -> Any:
         return self.hand.repository
 

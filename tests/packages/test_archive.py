@@ -67,9 +67,12 @@ def test_the_ledger_has_a_file_when_the_disk_has_it(
 ) -> None:
     synced: List[str] = []
     sync = os.fsync
-    monkeypatch.setattr(
-        os, "fsync", lambda descriptor: (synced.append(os.readlink(f"/proc/self/fd/{descriptor}")), sync(descriptor))
-    )
+
+    def watched(descriptor: int) -> None:
+        synced.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", watched)
     archive = opened()
     archive.obtain([APP, LIB])
     # For the run itself it is there at once, for everybody else not yet.

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Callable, Dict, List, Optional, Sequence, Type, TypeVar, Union
@@ -124,7 +125,7 @@ class Machine:
     def wait_until_booted(self) -> str:
         """Wait until all that starts at boot is started. Returns systemd's word for it: running or degraded."""
         return wait_for(
-            lambda: self._system_state() in ("running", "degraded") and self._system_state(), self._what_hangs
+            lambda: state if (state := self._system_state()) in ("running", "degraded") else "", self._what_hangs
         )
 
     def _what_hangs(self) -> str:
@@ -251,7 +252,7 @@ class Machine:
             for directory in sorted(
                 (path.parent for path in self._cgroup.rglob("cgroup.procs")), key=lambda path: -len(path.parts)
             ):
-                wait_for(lambda directory=directory: _removed(directory), f"an empty control group {directory.name}")
+                wait_for(partial(_removed, directory), f"an empty control group {directory.name}")
 
 
 def _children(pid: int) -> List[int]:

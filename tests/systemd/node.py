@@ -5,7 +5,7 @@ import shutil
 import uuid
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Dict, Iterator, List
+from typing import Any, Dict, Iterator, List, Union
 
 from os_update_agent.testing.repository import Deb, Repository
 from systemd.machine import Machine, wait_for
@@ -36,8 +36,10 @@ while True:
         with open("/run/os-refresh-config.lock", "a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             marker.write_text("")
-            with path.open() as deployment, (srv / "results" / path.name).open("w") as result, open("/srv/hook.log", "a") as log:
-                subprocess.run(["/usr/libexec/heat-config/hooks/package-update"], stdin=deployment, stdout=result, stderr=log)
+            hook = ["/usr/libexec/heat-config/hooks/package-update"]
+            result = (srv / "results" / path.name).open("w")
+            with path.open() as deployment, result, open("/srv/hook.log", "a") as log:
+                subprocess.run(hook, stdin=deployment, stdout=result, stderr=log)
     time.sleep(0.1)
 """
 COLLECT_UNIT = """\
@@ -77,7 +79,7 @@ def collect_config(version: str, postinst: str, **fields: str) -> Deb:
 
 def daemon(version: str, program: bytes) -> Deb:
     """A service whose program is another file in each version. Its package restarts nothing."""
-    files = {
+    files: Dict[str, Union[str, bytes]] = {
         "usr/sbin/lab-daemon": program + version.encode(),
         "usr/lib/systemd/system/lab-daemon.service": DAEMON_UNIT,
     }

@@ -17,13 +17,13 @@ GROUPS = "usr/lib/sysimage/libdnf5/groups.toml"
 @pytest.fixture
 def grouped(based: Node) -> Node:
     """A group brought "member" and "old-member"; this and what rpm brought, "byhand", is recorded under "v1.5"."""
-    based.hand.add_group("team", "member", "old-member")
+    based.dnf.add_group("team", "member", "old-member")
     based.offer(Rpm("member", "1.0"), Rpm("old-member", "1.0"), Rpm("byhand", "1.0"))
-    based.hand.dnf(*based.hand.REFRESHED, "group", "install", "team")
+    based.dnf.dnf(*based.dnf.REFRESHED, "group", "install", "team")
     (path,) = based.repository.directory.glob("byhand-1.0-*")
-    based.hand.rpm("-i", str(path)).check_returncode()
+    based.dnf.rpm("-i", str(path)).check_returncode()
     based.succeed("UPDATE", "v1.5", packages="nothing-yet")
-    assert based.hand.reasons()["old-member"] == "group"
+    assert based.dnf.reasons()["old-member"] == "group"
     return based
 
 
@@ -34,7 +34,7 @@ def offer_more(node: Node) -> None:
 
 @each_dnf
 def test_a_package_of_a_group_is_renamed_and_gets_the_reason_that_dnf_itself_gives(grouped: Node) -> None:
-    hand = grouped.hand
+    hand = grouped.dnf
     one = (grouped.packages(), hand.reasons())
     offer_more(grouped)
     there = grouped.succeed("UPDATE", "v2")
@@ -53,7 +53,7 @@ def test_a_package_of_a_group_is_renamed_and_gets_the_reason_that_dnf_itself_giv
 
 @each_dnf
 def test_what_a_group_has_brought_comes_back_when_the_group_is_gone(grouped: Node) -> None:
-    hand = grouped.hand
+    hand = grouped.dnf
     one = (hand.rows(), hand.reasons())
     grouped.offer(Rpm("member", "2.0"))
     grouped.succeed("UPDATE", "v2")
@@ -81,7 +81,7 @@ def test_what_a_group_has_brought_comes_back_when_the_group_is_gone(grouped: Nod
 @only_dnf5
 def test_no_clean_up_removes_what_came_by_a_group_that_is_gone(grouped: Node) -> None:
     """The operator has it marked as needed by others since, and nobody needs it."""
-    hand = grouped.hand
+    hand = grouped.dnf
     grouped.offer(Rpm("tool", "2.0"))
     grouped.succeed("UPDATE", "v2")
     hand.dnf("group", "remove", "--no-packages", "team")
@@ -96,7 +96,7 @@ def test_no_clean_up_removes_what_came_by_a_group_that_is_gone(grouped: Node) ->
 @pytest.mark.parametrize("then", ["group", "user"])
 def test_what_was_nobodys_is_nobodys_again_after_a_group_had_it(grouped: Node, then: str) -> None:
     """dnf 5 keeps the name in the group's record, also behind the operator's wish for it."""
-    hand = grouped.hand
+    hand = grouped.dnf
     one = (hand.rows(), hand.reasons())
     grouped.offer(Rpm("tool", "2.0"))
     grouped.succeed("UPDATE", "v2")
@@ -110,13 +110,13 @@ def test_what_was_nobodys_is_nobodys_again_after_a_group_had_it(grouped: Node, t
 
 @only_dnf5
 def test_a_mark_alone_does_not_spoil_an_undo(grouped: Node) -> None:
-    one = grouped.hand.rows()
+    one = grouped.dnf.rows()
     offer_more(grouped)
     grouped.step(
         "health.d/10-loses-the-group", f"printf 'version = \"1.0\"\n[groups]\n' > {grouped.root}/{GROUPS}; exit 1"
     )
     failed = grouped.fail("UPDATE", "v2")
-    assert grouped.hand.rows() == one
+    assert grouped.dnf.rows() == one
     assert "the update was undone: the node has the packages that it had before" in failed.complaint
     assert "old-member is marked unknown in place of group" in failed.complaint
     assert grouped.last_run().result == "undone"
@@ -130,9 +130,9 @@ def test_what_came_by_a_weak_dependency_comes_back_as_that(based: Node) -> None:
     )
     based.offer(Rpm("tool", "2.0", provides=("tool-with-more\nRecommends: more",)), Rpm("more", "1.0"))
     based.succeed("UPDATE", "v2")
-    two = (based.packages(), based.hand.reasons())
-    assert two[1]["more"] == ("weak dependency" if based.hand.kind == "dnf5" else "weak-dependency")
+    two = (based.packages(), based.dnf.reasons())
+    assert two[1]["more"] == ("weak dependency" if based.dnf.kind == "dnf5" else "weak-dependency")
     based.succeed("UPDATE", "v1")
     assert "more" not in based.versions()
     based.succeed("UPDATE", "v2")
-    assert (based.packages(), based.hand.reasons()) == two
+    assert (based.packages(), based.dnf.reasons()) == two

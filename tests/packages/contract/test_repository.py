@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
-from typing import Callable, Iterator
+from typing import Callable, Dict, Iterator
 
 import pytest
 
@@ -43,7 +43,7 @@ def test_an_index_that_cannot_be_had_stops_the_update(based: Node, server: Fault
 
 
 @pytest.mark.parametrize("options", [{}, {"skip_if_unavailable": "1"}])
-def test_a_repository_that_is_down_stops_the_update(based: Node, options: dict) -> None:
+def test_a_repository_that_is_down_stops_the_update(based: Node, options: Dict[str, str]) -> None:
     based.hand.use("http://127.0.0.1:9/", retries="1", **options)
     failed = based.fail("UPDATE", "v2")
     assert "the package index cannot be refreshed: " in failed.complaint
@@ -120,7 +120,7 @@ def test_a_restore_from_the_archive_needs_no_repository_at_all(based: Node, serv
 
 @pytest.mark.parametrize("template", ["dnf4", "dnf5"], indirect=True, scope="session")
 def test_only_signed_packages_are_taken_where_the_repository_is_to_be_checked(based: Node, keyring: Path) -> None:
-    """apt checks the index (test_faults_repository); rpm checks each package, with a key that lies on the node."""
+    """apt checks the index (line/test_bad_repository.py); rpm checks each package, with a key that lies on the node."""
     one = based.packages()
     based.offer(Pkg("tool", "2.0"))
     key = based.directory / "key.asc"

@@ -1,7 +1,7 @@
 """The large way back: thirty packages, of every kind of change that there is, exact in every package manager."""
 
 from pathlib import Path
-from typing import Iterator
+from typing import Iterator, Tuple
 
 import pytest
 
@@ -12,7 +12,7 @@ MANY = tuple(f"many{number:02}" for number in range(1, 23))
 NOWHERE = "http://127.0.0.1:9/"
 
 
-def release(version: str) -> tuple:
+def release(version: str) -> Tuple[Pkg, ...]:
     """Packages that only get a new version; every third one has a library of its own that comes with it."""
     needs = {name: (f"lib{name} >= {version}",) for name in MANY[::6]}
     return tuple(
@@ -116,7 +116,7 @@ def test_the_same_version_in_other_bytes_is_another_state(based: Node) -> None:
     based.succeed("UPDATE", "v2")
     based.hand.build([Pkg("tool", "1.0", files=version_file("tool", "rebuilt"))], based.directory / "elsewhere")
     (path,) = (based.directory / "elsewhere").iterdir()
-    based.hand.rpm("-U", "--replacepkgs", str(path)).check_returncode()
+    based.dnf.rpm("-U", "--replacepkgs", str(path)).check_returncode()
     assert based.text("usr/share/tool") == "rebuilt\n"
     based.succeed("UPDATE", "v1")
     assert based.packages() == one

@@ -1,13 +1,12 @@
 """Which updates are asked for, and what two deployments on one node do to each other."""
 
-from typing import Tuple
+from typing import Any, Dict, Set, Tuple
 
 import pytest
 
 from packages.node import RESOURCE, Node
 from packages.scene import VERSIONS_ONE, Pkg
-
-TOOL, LIB, EPOCHY = Pkg("tool", "2.0"), Pkg("libapp1", "1.5"), Pkg("epochy", "10.0")
+from packages.selecting import LIB, TOOL, assert_selects
 
 
 def test_security_takes_the_security_version_with_what_it_needs_and_nothing_else(based: Node) -> None:
@@ -27,8 +26,8 @@ def test_security_takes_the_security_version_with_what_it_needs_and_nothing_else
         ({"packages": "*", "exclude": "lib*, tool"}, {"epochy"}),
     ],
 )
-def test_globs_select(based: Node, options: dict, changed: set) -> None:
-    selects(based, options, changed)
+def test_globs_select(based: Node, options: Dict[str, Any], changed: Set[str]) -> None:
+    assert_selects(based, options, changed)
 
 
 def test_a_mistyped_name_is_told_and_the_others_are_updated(based: Node) -> None:
@@ -36,15 +35,6 @@ def test_a_mistyped_name_is_told_and_the_others_are_updated(based: Node) -> None
     done = based.succeed("UPDATE", "v2", packages="toool, libapp1, zzz*")
     assert set(done.changes) == {"libapp1"} and not {"toool", "zzz*"} & set(done.held_back)
     assert done.complaint == "no installed package matches 'toool', 'zzz*' (packages)\n"
-
-
-def selects(based: Node, options: dict, changed: set) -> None:
-    """Of three updates these are taken, and the others held back for a reason."""
-    based.offer(TOOL, LIB, EPOCHY)
-    done = based.succeed("UPDATE", "v2", **options)
-    assert set(done.changes) == changed
-    assert {"tool", "libapp1", "epochy"} - changed <= set(done.held_back)
-    assert all(reason for reason in done.held_back.values())
 
 
 @pytest.mark.parametrize(
@@ -58,9 +48,9 @@ def selects(based: Node, options: dict, changed: set) -> None:
         ({"packages": "tool:nosuch"}, set()),
     ],
 )
-def test_a_glob_may_name_the_architecture(based: Node, options: dict, changed: set) -> None:
+def test_a_glob_may_name_the_architecture(based: Node, options: Dict[str, Any], changed: Set[str]) -> None:
     native = based.recorded("v1").native
-    selects(based, {name: glob.format(native=native) for name, glob in options.items()}, changed)
+    assert_selects(based, {name: glob.format(native=native) for name, glob in options.items()}, changed)
 
 
 def test_an_exclusion_holds_for_dependencies_and_holds_back_what_needs_them(based: Node) -> None:

@@ -5,202 +5,19 @@ import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
-from typing import Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
+from typing import Callable, Iterator
 
 import pytest
 
-from os_update_agent.ledger import Ledger
 from os_update_agent.model.errors import NotRestorable, PackageError
-from os_update_agent.model.packages import Change, Package, PackageState, Selection, diff
-from os_update_agent.packages.archive import Archive
+from os_update_agent.model.packages import Selection, diff
 from os_update_agent.packages.disk_space import NewKernels
 from os_update_agent.packages.dnf.dnf4 import Dnf4
 from os_update_agent.packages.state import expected, unmet, visible
 from os_update_agent.packages.transition import Transition
-from os_update_agent.testing.rpm_repository import DATABASE, Advisory, Repository, Rpm, build, make_root, missing_tools
+from os_update_agent.testing.rpm_repository import DATABASE, Advisory, Rpm, build, make_root
+from packages.dnf.world import CONF, ONE, TWO, VERSIONS_ONE, VERSIONS_TWO, World, kernel, version_file
 from packages.faulty import FaultyServer
-
-
-def _version(name: str, version: str) -> Dict[str, str]:
-    return {f"/usr/share/{name}/version": f"{version}\n"}
-
-
-def _kernel(version: str) -> Rpm:
-    return Rpm(
-        "kernel", version, provides=["installonlypkg(kernel)"], files={f"/boot/vmlinuz-{version}": version * 100}
-    )
-
-
-CONF = "/etc/app.conf"
-ONE = (
-    Rpm("app", "1.0", requires=["libapp1 >= 1.0"], files={CONF: "a=1\n", **_version("app", "1")}, configs=[CONF]),
-    Rpm("libapp1", "1.0", files=_version("libapp1", "1")),
-    Rpm("oldname", "1.0"),
-    Rpm("useold", "1.0", requires=["oldname"]),
-    Rpm("epochy", "9.0", files=_version("epochy", "9")),
-    Rpm("tool", "1.0", files=_version("tool", "1")),
-    Rpm("dropped", "1.0"),
-    Rpm("dropper", "1.0", requires=["dropped"]),
-    _kernel("6.1.1"),
-)
-TWO = (
-    Rpm(
-        "app",
-        "2.0",
-        requires=["libapp1 >= 2.0", "extra"],
-        files={CONF: "a=2\n", **_version("app", "2")},
-        configs=[CONF],
-    ),
-    Rpm("libapp1", "2.0", conflicts=["app < 2.0"], files=_version("libapp1", "2")),
-    Rpm("extra", "2.0", arch="noarch"),
-    Rpm("newname", "2.0", obsoletes=["oldname < 2.0"], provides=["oldname = 2.0"]),
-    Rpm("useold", "2.0", requires=["newname"]),
-    Rpm("epochy", "1.0", epoch="1", files=_version("epochy", "1:1")),
-    Rpm("dropper", "2.0", obsoletes=["dropped"]),
-    _kernel("6.1.2"),
-)
-INSTALLED = ("app", "useold", "epochy", "tool", "dropper", "kernel")
-VERSIONS_ONE = {
-    **dict.fromkeys(("app", "libapp1", "oldname", "useold", "tool", "dropped", "dropper"), "1.0-1"),
-    "epochy": "9.0-1",
-}
-VERSIONS_TWO = {
-    **dict.fromkeys(("app", "libapp1", "extra", "newname", "useold", "dropper"), "2.0-1"),
-    "tool": "1.0-1",
-    "epochy": "1:1.0-1",
-}
-
-
-class World:
-    """A private root with release one, its repository, and the agent's rooms around it."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self.root = directory / "root"
-        self.repository = Repository(directory / "repository")
-        for name in ("work", "archive", "home"):
-            (directory / name).mkdir(exist_ok=True)
-        # So that the operator's dnf finds the database where the agent's does.
-        (directory / "home/.rpmmacros").write_text(f"%_dbpath {DATABASE}\n", encoding="utf-8")
-        self.log = directory / "log"
-        self.ledger = Ledger(directory / "ledger.sqlite")
-
-    def backend(self) -> Dnf4:
-        return Dnf4(self.root, self.directory / "archive", self.directory / "work", 60.0, value="2026-11-08")
-
-    @property
-    def archive(self) -> Archive:
-        return Archive(self.directory / "archive", self.ledger, self.backend())
-
-    def state(self) -> PackageState:
-        return self.backend().capture()
-
-    def versions(self) -> Dict[str, str]:
-        """All but the kernels, of which there are several."""
-        return {package.name: package.version for package in self.state().packages if package.name != "kernel"}
-
-    def kernels(self) -> List[str]:
-        return [package.version for package in self.state().packages if package.name == "kernel"]
-
-    def marks(self) -> Dict[str, str]:
-        return {package.name: package.mark for package in self.state().packages}
-
-    def serve(self, section: str) -> None:
-        (self.root / "etc/yum.repos.d/demo.repo").write_text(section, encoding="utf-8")
-
-    def offer(self, *rpms: Rpm, advisories: Sequence[Advisory] = ()) -> None:
-        self.repository.add(*rpms)
-        self.repository.publish(*advisories)
-
-    def plan(self, selection: Optional[Selection] = None) -> Tuple[Tuple[Change, ...], Dict[str, str]]:
-        backend = self.backend()
-        backend.refresh()
-        changes, held = backend.candidates(backend.capture(), selection or Selection())
-        return changes, {item.name: item.reason for item in held}
-
-    def update(self, selection: Optional[Selection] = None) -> Tuple[str, ...]:
-        """From plan to transaction, as a run does it. Returns what dnf complained about."""
-        before = self.state()
-        return self.reach(expected(before, self.plan(selection)[0]), forced=False)
-
-    def reach(self, target: PackageState, *, forced: bool = True) -> Tuple[str, ...]:
-        before = self.state()
-        with self.log.open("ab", buffering=0) as output:
-            transition = Transition(self.backend(), self.archive, self.root, output)
-            transition.keep_old(before, target)
-            transition.fetch(before, target)
-            transition.check_space(before, target)
-            transition.rehearse(before, target, forced=forced)
-            return transition.go(target, forced=forced)
-
-    def obtain(self, packages: Sequence[Package]) -> Tuple[Package, ...]:
-        """See that their files are in the archive, for good. Returns those that nobody has."""
-        archive = self.archive
-        nowhere = archive.obtain(packages)
-        archive.flush()
-        return nowhere
-
-    def go(self, target: PackageState) -> Tuple[str, ...]:
-        """The transaction alone."""
-        with self.log.open("ab", buffering=0) as output:
-            return Transition(self.backend(), self.archive, self.root, output).go(target, forced=True)
-
-    def dnf(self, *arguments: str, ok: bool = True) -> str:
-        """dnf as the operator calls it."""
-        done = subprocess.run(self.dnf_argv(*arguments), env=self.environment(), text=True, capture_output=True)
-        assert (done.returncode == 0) == ok, done.stdout + done.stderr
-        return done.stdout + done.stderr
-
-    def dnf_argv(self, *arguments: str) -> List[str]:
-        own = ["-c", f"{self.root}/etc/dnf/dnf.conf", f"--installroot={self.root}", "--noplugins"]
-        return ["dnf", "-q", "-y", "--releasever=1", *own, *arguments]
-
-    def environment(self) -> Mapping[str, str]:
-        return {**os.environ, "HOME": str(self.directory / "home"), "LC_ALL": "C.UTF-8"}
-
-    def rpm(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(
-            ["rpm", "--root", str(self.root), "--dbpath", DATABASE, *arguments], text=True, capture_output=True
-        )
-
-    def is_sound(self) -> bool:
-        """Do the files on the disk agree with the database? Configuration may differ."""
-        done = self.rpm("-Va", "--noconfig")
-        print(done.stdout, done.stderr)
-        return not done.stdout and not done.stderr
-
-
-@pytest.fixture(scope="session")
-def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A world at release one, with the packages of release two beside it."""
-    assert missing_tools() == []
-    directory = tmp_path_factory.mktemp("dnf")
-    build(TWO, directory / "two")
-    world = World(directory)
-    world.offer(*ONE)
-    make_root(world.root, repositories=[world.repository.section()])
-    world.dnf("install", *INSTALLED)
-    return directory
-
-
-@pytest.fixture
-def world(release: Path, tmp_path: Path) -> Iterator[World]:
-    directory = tmp_path / "world"
-    shutil.copytree(release, directory, symlinks=True)
-    world = World(directory)
-    world.serve(world.repository.section())
-    yield world
-    world.ledger.close()
-
-
-@pytest.fixture
-def two(world: World) -> World:
-    """A world at release one to which release two is offered."""
-    for path in (world.directory / "two").iterdir():
-        shutil.copy(path, world.repository.directory)
-    world.repository.publish()
-    return world
-
 
 # --- there and back
 
@@ -287,7 +104,7 @@ def test_kernels_over_the_limit_stay(two: World) -> None:
     conf = two.root / "etc/dnf/dnf.conf"
     conf.write_text(conf.read_text(encoding="utf-8") + "installonly_limit=2\n", encoding="utf-8")
     assert two.update() == ()
-    two.offer(_kernel("6.1.3"), _kernel("6.1.4"))
+    two.offer(kernel("6.1.3"), kernel("6.1.4"))
     before = two.state()
     assert two.update() == ()
     assert two.kernels() == ["6.1.1-1", "6.1.2-1", "6.1.4-1"]
@@ -296,8 +113,8 @@ def test_kernels_over_the_limit_stay(two: World) -> None:
 
 
 def test_a_name_that_is_install_only_from_now_on_is_met(world: World) -> None:
-    module = replace(_kernel("6.1.2"), name="kernel-modules-core", files={}, provides=["installonlypkg(kernel-module)"])
-    world.offer(replace(_kernel("6.1.2"), requires=["kernel-modules-core"]), module)
+    module = replace(kernel("6.1.2"), name="kernel-modules-core", files={}, provides=["installonlypkg(kernel-module)"])
+    world.offer(replace(kernel("6.1.2"), requires=["kernel-modules-core"]), module)
     one = world.state()
     target = expected(one, world.plan()[0])
     assert world.reach(target, forced=False) == ()
@@ -311,7 +128,7 @@ def test_the_same_version_in_other_bytes_is_another_state(world: World) -> None:
     one = world.state()
     assert world.update() == ()
     world.obtain([package for package in one.packages if package.name == "tool"])
-    build([replace(ONE[5], files=_version("tool", "rebuilt"))], world.directory / "elsewhere")
+    build([replace(ONE[5], files=version_file("tool", "rebuilt"))], world.directory / "elsewhere")
     (path,) = (world.directory / "elsewhere").iterdir()
     world.rpm("-U", "--replacepkgs", str(path)).check_returncode()
     assert world.state().digest != one.digest

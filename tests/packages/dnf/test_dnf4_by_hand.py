@@ -7,9 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any, Dict
 
-from packages.dnf.test_dnf4_backend import VERSIONS_TWO, World, release, two, world
-
-__all__ = ["release", "two", "world"]
+from packages.dnf.world import VERSIONS_TWO, World
 
 AGENT = Path(__file__).parents[3] / "agent"
 

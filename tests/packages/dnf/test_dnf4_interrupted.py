@@ -22,10 +22,8 @@ from os_update_agent.model.packages import PackageState, Selection
 from os_update_agent.packages.dnf.dnf4 import Dnf4
 from os_update_agent.packages.state import expected, unmet
 from os_update_agent.testing.rpm_repository import DATABASE, Rpm, native_architecture
-from packages.dnf.test_dnf4_backend import World, _version, release, two, world
+from packages.dnf.world import World, version_file
 from packages.hand_rpm import WAITS
-
-__all__ = ["release", "two", "world"]
 
 PATIENCE = 60.0
 
@@ -45,7 +43,7 @@ def workers(world: World) -> List[int]:
             words = entry.read_bytes().split(b"\0")
         except OSError:
             continue
-        if any(word.endswith(b"dnf4_worker.py") for word in words) and any(
+        if any(word.endswith(b"/dnf/worker/dnf4/main.py") for word in words) and any(
             str(world.directory).encode() in word for word in words
         ):
             found.append(int(entry.parent.name))
@@ -57,11 +55,11 @@ def stuck(request: pytest.FixtureRequest, two: World) -> Iterator[World]:
     """A world whose update to release two stops in a scriptlet of the tool, in the middle of the others."""
     script = request.param
     if script == "preun":
-        two.offer(Rpm("tool", "1.5", files=_version("tool", "1.5"), scripts={script: WAITS}))
+        two.offer(Rpm("tool", "1.5", files=version_file("tool", "1.5"), scripts={script: WAITS}))
         assert two.update(Selection(packages=("tool",))) == ()
-        two.offer(Rpm("tool", "2.0", files=_version("tool", "2")))
+        two.offer(Rpm("tool", "2.0", files=version_file("tool", "2")))
     else:
-        two.offer(Rpm("tool", "2.0", files=_version("tool", "2"), scripts={script: WAITS}))
+        two.offer(Rpm("tool", "2.0", files=version_file("tool", "2"), scripts={script: WAITS}))
     yield two
 
 
@@ -223,7 +221,12 @@ def test_a_lock_of_dnf_is_waited_for_and_its_holder_named(two: World) -> None:
         # rpm itself can be asked meanwhile.
         assert impatient.capture().packages
         done: List[int] = []
-        thread = threading.Thread(target=lambda: done.append(two.backend().refresh() or 1))
+
+        def refresh() -> None:
+            two.backend().refresh()
+            done.append(1)
+
+        thread = threading.Thread(target=refresh)
         thread.start()
         time.sleep(0.5)
         assert not done

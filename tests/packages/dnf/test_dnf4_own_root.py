@@ -10,9 +10,7 @@ from pathlib import Path
 from typing import List
 
 from os_update_agent.testing.rpm_repository import Rpm
-from packages.dnf.test_dnf4_backend import World, release, two, world
-
-__all__ = ["release", "two", "world"]
+from packages.dnf.world import World
 
 CHECKOUT = Path(__file__).parents[3]
 # The upper layer is in memory: nothing of it is left. $1 is the root to lay over, $2 an empty directory; the others

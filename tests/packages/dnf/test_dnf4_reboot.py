@@ -11,9 +11,7 @@ from os_update_agent.model.packages import Change, Package
 from os_update_agent.node.reboot import boot_time, has_replaced_code
 from os_update_agent.packages.reboot_forecast import asking_for_a_boot
 from os_update_agent.testing.rpm_repository import Rpm
-from packages.dnf.test_dnf4_backend import World, release, two, world
-
-__all__ = ["release", "two", "world"]
+from packages.dnf.world import World
 
 # What the plugin prints: "  * glibc".
 _NAMED = re.compile(r"^  \* (\S+)$", re.MULTILINE)

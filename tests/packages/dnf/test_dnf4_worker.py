@@ -14,9 +14,7 @@ from os_update_agent.model.packages import Selection, Transaction
 from os_update_agent.packages.dnf.backend import _asked
 from os_update_agent.packages.rpm.database import native_architecture
 from os_update_agent.packages.transition import Transition
-from packages.dnf.test_dnf4_backend import World, release, two, world
-
-__all__ = ["release", "two", "world"]
+from packages.dnf.world import World
 
 
 def test_a_child_that_was_killed_is_told_with_its_status_and_another_one_answers(world: World) -> None:

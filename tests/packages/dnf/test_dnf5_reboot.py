@@ -26,9 +26,9 @@ def dnf5_template(tmp_path_factory: pytest.TempPathFactory) -> Template:
 
 
 def told_by_dnf(node: Node) -> Set[str]:
-    hand = node.hand
-    argv = hand.dnf_argv(*hand.REFRESHED, "needs-restarting")  # type: ignore[attr-defined]
-    done = subprocess.run(argv, env=hand.environment(), text=True, capture_output=True)  # type: ignore[attr-defined]
+    hand = node.dnf
+    argv = hand.dnf_argv(*hand.REFRESHED, "needs-restarting")
+    done = subprocess.run(argv, env=hand.environment(), text=True, capture_output=True)
     names = set(_NAMED.findall(done.stdout))
     assert done.returncode == (1 if names else 0) and "eboot" in done.stdout, done.stdout + done.stderr
     return names

@@ -31,7 +31,8 @@ from os_update_agent.packages.dnf.settings import read_settings
 root, archive = sys.argv[1:3]
 link, theirs = socket.socketpair()
 def answer(action, **details):
-    request = {"action": action, "root": root, "comment": "by a test", "link": link, "archive": archive, "native": "%s", **details}
+    request = {"action": action, "root": root, "comment": "by a test", "link": link}
+    request.update({"archive": archive, "native": "%s", **details})
     return dnf5_worker.Desk().answer(request)
 """
 # Whether the locks are held is asked by another process: a process does not see its own.
@@ -106,7 +107,8 @@ def never(*arguments):
 libdnf5.repo.PackageDownloader.add = never
 identity = ["tool", "%s", "2.0-1"]
 answer("refresh")
-print(answer("fetch", wanted=[identity], digests=[""], files=[archive + "/tool.rpm"], staging=archive, progress=archive + "/progress"))
+files = [archive + "/tool.rpm"]
+print(answer("fetch", wanted=[identity], digests=[""], files=files, staging=archive, progress=archive + "/progress"))
 """
 # Dies before the given call, counted from 0.
 COMPLETE = """

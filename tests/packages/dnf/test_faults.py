@@ -19,29 +19,10 @@ import pytest
 from os_update_agent.config.policy import Policy
 from os_update_agent.packages.disk_space import free_bytes
 from os_update_agent.testing.rpm_repository import Rpm
-from packages import sid
 from packages.hand_rpm import WAITS
-from packages.node import VERSIONS_ONE, VERSIONS_TWO, Node, Result, Template, wait_until
+from packages.node import VERSIONS_ONE, VERSIONS_TWO, Node, Result, wait_until
 
 CHANGED = {"tool": ("1.0-1", "2.0-1")}
-
-
-@pytest.fixture(scope="session", params=["dnf4", "dnf5"])
-def based_dnf_template(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Template:
-    if request.param == "dnf5":
-        sid.needed()
-    template = Template.made_in(tmp_path_factory.mktemp(request.param), request.param)
-    directory = tmp_path_factory.mktemp(f"based-{request.param}") / "node"
-    with Node(directory, template) as node:
-        node.succeed("CREATE", "v1")
-    return template.advanced(directory)
-
-
-@pytest.fixture
-def based(tmp_path: Path, based_dnf_template: Template) -> Iterator[Node]:
-    """A node that has recorded release one as its baseline "v1"."""
-    with Node(tmp_path / "node", based_dnf_template) as node:
-        yield node
 
 
 def assert_untouched(node: Node, failed: Result) -> None:
@@ -178,7 +159,7 @@ def test_an_interruption_that_cannot_be_completed_stops_an_update(stubborn: Node
     assert "tool (1.5-1 and 2.0-1)" in failed.complaint and "rpm -e --noscripts" in failed.complaint
     assert "nothing was changed" in failed.complaint and stubborn.packages() == before
     # What it says can be done by hand.
-    stubborn.hand.rpm("-e", "--noscripts", "tool-1.5-1").check_returncode()
+    stubborn.dnf.rpm("-e", "--noscripts", "tool-1.5-1").check_returncode()
     assert stubborn.succeed("UPDATE", "v2").changes == {"epochy": ("9.0-1", "9.1-1")}
     assert stubborn.hand.faults() == ""
 
@@ -314,10 +295,10 @@ def test_another_dnf_that_takes_too_long_is_named_and_left_alone(based: Node) ->
     based.offer(Rpm("tool", "2.0", scripts={"post": WAITS}), Rpm("epochy", "9.1"))
     with another_dnf(based, "tool") as other:
         failed = based.fail("UPDATE", "v2", lock_timeout=1)
-        assert f"is held by {based.hand.program} (process {other.pid}); waited 1 s" in failed.complaint
+        assert f"is held by {based.dnf.program} (process {other.pid}); waited 1 s" in failed.complaint
         holder = based.site().lock_holder(Policy())
         assert holder is not None and holder.startswith(
-            f"{based.hand.program} (process {other.pid}) holds {based.root}/"
+            f"{based.dnf.program} (process {other.pid}) holds {based.root}/"
         )
         assert "nothing was changed" in failed.complaint
         assert other.poll() is None
@@ -346,7 +327,7 @@ def test_another_dnf_that_was_ended_in_the_middle_is_completed(
     based.succeed("UPDATE", "v2")
     based.offer_two()
     based.offer(Rpm("tool", "2.0", scripts=new))
-    process = based.hand.start_upgrading()
+    process = based.dnf.start_upgrading()
     try:
         wait_until(based.hand.is_waiting, "the other dnf's scriptlet")
         process.send_signal(number)
@@ -426,4 +407,19 @@ def _is_worker(path: Path, root: Path) -> bool:
         words = path.read_bytes().split(b"\0")
     except OSError:
         return False
-    return any(word.endswith((b"dnf4_worker.py", b"dnf5_worker.py")) for word in words) and str(root).encode() in words
+    return (
+        any(word.endswith((b"/dnf/worker/dnf4/main.py", b"/dnf/worker/dnf5/main.py")) for word in words)
+        and str(root).encode() in words
+    )
+
+
+def test_an_undo_that_is_not_complete_says_why(based: Node) -> None:
+    node = based
+    node.offer(Rpm("tool", "1.5", scripts={"pre": 'if posix.stat("/run/stubborn") then error("never back") end'}))
+    node.succeed("UPDATE", "v1.5")
+    node.step("health.d/10", f"touch {node.root}/run/stubborn; exit 1")
+    node.offer(Rpm("tool", "2.0"), Rpm("epochy", "9.1"))
+    failed = node.fail("UPDATE", "v2")
+    (note,) = [line for line in failed.complaint.splitlines() if line.startswith("the undo is not complete: ")]
+    assert "rpm package tool" in note and "never back" in note
+    assert "tool is 2.0-1 installed in place of 1.5-1 installed" in note

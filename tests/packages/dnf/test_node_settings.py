@@ -1,41 +1,20 @@
-"""What a review has found with both dnfs: what the node forbids its dnf, which architecture is meant, why an undo is
-not complete.
-"""
+"""What the node forbids its dnf, and which architecture is meant; with both dnfs."""
 
 import os
 import shutil
 import subprocess
 from pathlib import Path
-from typing import Callable, Dict, Iterator, Optional
+from typing import Callable, Dict, Optional
 
 import pytest
 
 from os_update_agent.testing.rpm_repository import Rpm, native_architecture
 from packages import sid
 from packages.hand_rpm import WAITS
-from packages.node import VERSIONS_ONE, VERSIONS_TWO, Node, Template, wait_until
+from packages.node import VERSIONS_ONE, VERSIONS_TWO, Node, wait_until
 
 # The machine in whose root dnf looks has booted into the kernel of this file: $1 is that root.
 _BOOTED = 'mount -t tmpfs boot "$1/boot" && touch "$1/boot/vmlinuz-$(uname -r)" && shift && exec "$@"'
-
-
-@pytest.fixture(scope="module", params=["dnf4", "dnf5"])
-def standing(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Template:
-    """A node that has recorded release one as its baseline "v1"."""
-    kind = request.param
-    if kind == "dnf5":
-        sid.needed()
-    template = Template.made_in(tmp_path_factory.mktemp(kind), kind)
-    directory = tmp_path_factory.mktemp(f"standing-{kind}") / "node"
-    with Node(directory, template) as node:
-        node.succeed("CREATE", "v1")
-    return template.advanced(directory)
-
-
-@pytest.fixture
-def standing_node(tmp_path: Path, standing: Template) -> Iterator[Node]:
-    with Node(tmp_path / "node", standing) as node:
-        yield node
 
 
 def set_in_main(node: Node, **setting: str) -> None:
@@ -57,10 +36,10 @@ def reset(node: Node) -> None:
 # --- the kernel that runs
 
 
-@pytest.mark.parametrize("standing", ["dnf5"], indirect=True)
-def test_a_kernel_that_the_machine_has_booted_into_is_taken_back(standing_node: Node) -> None:
-    """dnf 4 knows of no running kernel in a root that is not this machine's: see test_dnf_own_root."""
-    node = standing_node
+@pytest.mark.parametrize("based_dnf_template", ["dnf5"], indirect=True)
+def test_a_kernel_that_the_machine_has_booted_into_is_taken_back(based: Node) -> None:
+    """dnf 4 knows of no running kernel in a root that is not this machine's: see test_dnf4_own_root."""
+    node = based
     node.offer(kernel("6.1.1", "6.1.1"))
     node.install_by_hand("kernel")
     one = node.packages()
@@ -91,9 +70,9 @@ def kernel(version: str, release: str) -> Rpm:
     ids=["excluded", "not included", "excluded from the repository"],
 )
 def test_what_the_node_excludes_is_put_back_all_the_same(
-    standing_node: Node, set_in: Callable[..., None], setting: Dict[str, str]
+    based: Node, set_in: Callable[..., None], setting: Dict[str, str]
 ) -> None:
-    node = standing_node
+    node = based
     one = node.packages()
     node.offer_two()
     node.succeed("UPDATE", "v2")
@@ -105,9 +84,9 @@ def test_what_the_node_excludes_is_put_back_all_the_same(
         assert node.packages() == state
 
 
-def test_an_old_version_that_the_node_leaves_out_is_kept_for_the_way_back(standing_node: Node) -> None:
+def test_an_old_version_that_the_node_leaves_out_is_kept_for_the_way_back(based: Node) -> None:
     """What is hidden while an update is planned has to be seen again when its files are fetched."""
-    node = standing_node
+    node = based
     one = node.packages()
     node.offer(Rpm("tool", "2.0"))
     set_in_repository(node, excludepkgs="tool-1.0*")
@@ -117,8 +96,8 @@ def test_an_old_version_that_the_node_leaves_out_is_kept_for_the_way_back(standi
     assert node.packages() == one
 
 
-def test_what_the_node_excludes_is_not_updated_and_named(standing_node: Node) -> None:
-    node = standing_node
+def test_what_the_node_excludes_is_not_updated_and_named(based: Node) -> None:
+    node = based
     set_in_main(node, excludepkgs="epochy")
     node.offer_two()
     done = node.succeed("UPDATE", "v2")
@@ -126,8 +105,8 @@ def test_what_the_node_excludes_is_not_updated_and_named(standing_node: Node) ->
     assert done.held_back["epochy"] == "excluded by the configuration of dnf (excludepkgs)"
 
 
-def test_what_the_node_does_not_include_is_not_updated_and_named(standing_node: Node) -> None:
-    node = standing_node
+def test_what_the_node_does_not_include_is_not_updated_and_named(based: Node) -> None:
+    node = based
     set_in_main(node, includepkgs="epochy")
     node.offer_two()
     done = node.succeed("UPDATE", "v2")
@@ -135,9 +114,9 @@ def test_what_the_node_does_not_include_is_not_updated_and_named(standing_node: 
     assert done.held_back["app"] == "excluded by the configuration of dnf (excludepkgs)"
 
 
-def test_an_excluded_package_that_was_cut_off_is_completed(standing_node: Node) -> None:
+def test_an_excluded_package_that_was_cut_off_is_completed(based: Node) -> None:
     """Somebody's own dnf, with --disableexcludes, say; both versions of the package are there."""
-    node = standing_node
+    node = based
     node.offer(Rpm("tool", "2.0", files={"/usr/share/tool": "2\n"}, scripts={"post": WAITS}))
     running = node.hand.start_installing("tool")
     wait_until(node.hand.is_waiting, "the script")
@@ -155,8 +134,8 @@ def test_an_excluded_package_that_was_cut_off_is_completed(standing_node: Node) 
 # --- what is checked
 
 
-def test_a_file_is_checked_as_its_repository_asks_and_not_as_a_stranger(standing_node: Node) -> None:
-    node = standing_node
+def test_a_file_is_checked_as_its_repository_asks_and_not_as_a_stranger(based: Node) -> None:
+    node = based
     set_in_main(node, localpkg_gpgcheck="1")
     one = node.packages()
     node.offer_two()
@@ -181,10 +160,10 @@ def test_a_file_is_checked_as_its_repository_asks_and_not_as_a_stranger(standing
     ],
 )
 def test_a_name_in_two_architectures_has_one_version(
-    standing_node: Node, tmp_path: Path, options: Dict[str, str], version: str, reason: Optional[str]
+    based: Node, tmp_path: Path, options: Dict[str, str], version: str, reason: Optional[str]
 ) -> None:
     """dnf has it so: who asks for one of them, or leaves it out, means both."""
-    node = standing_node
+    node = based
     offer_both(node, "1.0", tmp_path)
     node.install_by_hand("both.x86_64", "both.i686")
     offer_both(node, "2.0", tmp_path)
@@ -214,18 +193,3 @@ def offer_both(node: Node, version: str, scratch: Path) -> None:
             ["rpmbuild", "-bb", "--quiet", "--target", arch, *defines, str(spec)], check=True, capture_output=True
         )
     node.hand.publish()
-
-
-# --- what stands in the way
-
-
-def test_an_undo_that_is_not_complete_says_why(standing_node: Node) -> None:
-    node = standing_node
-    node.offer(Rpm("tool", "1.5", scripts={"pre": 'if posix.stat("/run/stubborn") then error("never back") end'}))
-    node.succeed("UPDATE", "v1.5")
-    node.step("health.d/10", f"touch {node.root}/run/stubborn; exit 1")
-    node.offer(Rpm("tool", "2.0"), Rpm("epochy", "9.1"))
-    failed = node.fail("UPDATE", "v2")
-    (note,) = [line for line in failed.complaint.splitlines() if line.startswith("the undo is not complete: ")]
-    assert "rpm package tool" in note and "never back" in note
-    assert "tool is 2.0-1 installed in place of 1.5-1 installed" in note

@@ -1,9 +1,14 @@
 """Law 3: the old package files are kept before they are replaced, and no restore begins without all that it needs."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from os_update_agent.config.policy import Policy
+from os_update_agent.model import phases
+from os_update_agent.model.runs import Run
+from os_update_agent.runs.retention import prune
 from os_update_agent.testing.repository import Deb
 from packages.node import VERSIONS_ONE, VERSIONS_TWO, Node
 
@@ -159,3 +164,38 @@ def test_archive_off_says_what_cannot_be_undone(based: Node) -> None:
     done = based.succeed("UPDATE", "v2", archive="off")
     assert done.body["restorable"] is False
     assert "cannot be undone for: tool:" in done.told
+
+
+def test_an_archive_that_cannot_be_cleaned_up_takes_nothing_from_an_update(based: Node) -> None:
+    based.offer(Deb("tool", "2.0-1"))
+    based.archive.mkdir(mode=0o700)
+    stray = based.archive / "stray.deb"
+    stray.write_text("x")
+    # What something is mounted on cannot be removed, by root neither.
+    based.wrapper = ("unshare", "--mount", "sh", "-c", f'set -e; mount --bind {stray} {stray}; exec "$@"', "sh")
+    done = based.succeed("UPDATE", "v2")
+    assert stray.exists()
+    assert "the archive could not be cleaned up" in done.complaint
+    assert done.changes == {"tool": ("1.0-1", "2.0-1")}
+    assert based.history().current == "v2"
+    based.wrapper = ()
+    based.succeed("UPDATE", "v1")
+    assert not stray.exists()
+    assert based.versions() == VERSIONS_ONE
+
+
+def test_the_files_of_a_run_that_is_cut_off_are_not_pruned(based: Node) -> None:
+    based.offer_two()
+    based.succeed("UPDATE", "v2")
+    kept = set(based.kept())
+    site = based.site()
+    archive = site.archive(site.backend(Policy()))
+    number = {record.value: record.state for record in based.history().records}
+    cut_off = site.ledger.open_run(
+        Run(0, "other", "w", "update", phases.TRANSACT, 1.0, before=number["v1"], target=number["v2"])
+    )
+    prune(site.ledger, archive, Policy(), keep=0)
+    assert set(based.kept()) == kept
+    site.ledger.save_run(replace(cut_off, finished=2.0))
+    prune(site.ledger, archive, Policy(), keep=0)
+    assert based.kept() == {}

@@ -3,11 +3,14 @@ words.
 """
 
 import json
+import os
+import stat
 from typing import Any
 
 import pytest
 
 from os_update_agent.testing.repository import Deb
+from packages.line.others import command
 from packages.node import OUTPUTS, VERSIONS_ONE, Node, Running
 
 ODD_VALUES = [
@@ -162,3 +165,38 @@ def test_a_broken_agent_conf_is_named_and_signalled(node: Node) -> None:
     assert "colour" in failed.complaint and "[defaults]" in failed.complaint
     assert json.loads(failed.received[0].body)["deploy_status_code"] == 2
     assert node.versions() == VERSIONS_ONE
+
+
+@pytest.mark.parametrize("name", ["log", "run"])
+def test_an_open_directory_of_somebody_else_is_refused_and_left_as_it_is(based: Node, name: str) -> None:
+    based.offer(Deb("tool", "2.0-1"))
+    somebody_s = based.directory / "somebody"
+    somebody_s.mkdir()
+    somebody_s.chmod(0o755)
+    conf = based.conf.read_text()
+    based.conf.write_text(conf.replace(f"{name} = {getattr(based, name)}\n", f"{name} = {somebody_s}\n"))
+    failed = based.fail("UPDATE", "v2")
+    assert str(somebody_s) in failed.complaint and "open to others" in failed.complaint
+    assert "nothing was changed" in failed.complaint
+    assert stat.S_IMODE(os.stat(somebody_s).st_mode) == 0o755
+    assert based.versions() == VERSIONS_ONE
+    assert [request.body.decode() for request in failed.received] == [failed.stdout]
+
+    # The failure was told: nothing of it is done later.
+    based.conf.write_text(conf)
+    based.succeed("CREATE", "v1")
+    done = command(based, "resume")
+    assert done.returncode == 0, done.stderr
+    assert based.versions() == VERSIONS_ONE
+    assert based.history().current == "v1"
+    with based.ledger() as ledger:
+        assert ledger.open_runs() == ()
+
+
+@pytest.mark.parametrize("action", ["DELETE", "SUSPEND", "RESUME"])
+def test_a_wrong_option_matters_to_nobody_where_nothing_is_done(based: Node, action: str) -> None:
+    based.offer(Deb("tool", "2.0-1"))
+    done = based.succeed(action, "v2", exlude="x")
+    assert len(done.received) == 1
+    assert based.versions() == VERSIONS_ONE
+    assert based.history().current == "v1"

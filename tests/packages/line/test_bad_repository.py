@@ -126,7 +126,8 @@ def test_an_index_of_the_future_is_refused(based: Node, server: FaultyServer) ->
 
 
 def signed_source(node: Node, server: FaultyServer) -> str:
-    return node.repository.source_line(server.url).replace("[trusted=yes] ", "")
+    line: str = node.repository.source_line(server.url)
+    return line.replace("[trusted=yes] ", "")
 
 
 def test_an_unsigned_repository_is_refused(based: Node, server: FaultyServer) -> None:

@@ -1,9 +1,15 @@
-"""Many callers at once: each delivery is run once, and every caller gets its result."""
+"""Several deliveries, or several callers of one, at once: each delivery runs once, and every caller gets its result."""
 
+import sqlite3
+import subprocess
 from collections import Counter
+from typing import Any, Dict
+
+import pytest
 
 from os_update_agent.testing.repository import Deb
-from packages.node import Node
+from packages.line.others import block_in, let_go
+from packages.node import VERSIONS_ONE, Node, wait_until
 
 CALLERS, DELIVERIES = 200, 5
 # Seconds. Far more than it takes anywhere: who waits longer waits for ever.
@@ -36,3 +42,57 @@ def test_two_hundred_callers_for_five_deliveries_are_five_runs(based: Node) -> N
         body for told in bodies.values() for body in told
     }
     assert based.versions()["tool"] == "2.0-1"
+
+
+def test_a_clock_that_steps_back_overtakes_nobody(based: Node) -> None:
+    with sqlite3.connect(based.state / "ledger.sqlite") as db:
+        db.execute("UPDATE deliveries SET received = received + 5 * 3600")
+    db.close()
+    based.offer(Deb("tool", "2.0-1"))
+    done = based.succeed("UPDATE", "v2")
+    assert based.versions()["tool"] == "2.0-1"
+    assert based.signals()[done.id].standing == "delivered"
+
+
+def test_a_newer_delivery_of_the_same_resource_overtakes_the_signal_of_an_unfinished_one(based: Node) -> None:
+    based.offer(Deb("tool", "2.0-1"))
+    block_in(based, "pre-update.d/10-wait")
+    first = based.start("UPDATE", "v2")
+    wait_until(lambda: based.directory.joinpath("ran").exists(), "the first update to begin")
+    second = based.start("UPDATE", "v1")
+    wait_until(lambda: is_received(based, second.id), "the second delivery to be written down")
+    let_go(based)
+    old, new = first.wait(), second.wait()
+    assert (old.status, new.status) == (0, 0)
+    assert [request.body.decode() for request in based.receiver.received] == [new.stdout]
+    assert based.signals()[old.id].standing == "superseded"
+    assert based.signals()[old.id].target is None
+    assert based.signals()[new.id].standing == "delivered"
+    assert based.versions() == VERSIONS_ONE
+    assert based.history().current == "v1"
+
+
+def is_received(node: Node, config_id: str) -> bool:
+    with node.ledger() as ledger:
+        return ledger.delivery(config_id) is not None
+
+
+@pytest.mark.parametrize("wrong", [{"keep": "lots"}, {"colour": "red"}])
+def test_a_delivery_that_comes_again_gets_its_run_s_result_though_agent_conf_is_wrong_by_now(
+    based: Node, wrong: Dict[str, Any]
+) -> None:
+    based.offer(Deb("tool", "2.0-1"))
+    block_in(based, "pre-update.d/10-wait")
+    first = based.start("UPDATE", "v2", config_id="the-one")
+    wait_until(lambda: based.directory.joinpath("ran").exists(), "the update to begin")
+    based.configure(**wrong)
+    second = based.start("UPDATE", "v2", config_id="the-one")
+    with pytest.raises(subprocess.TimeoutExpired):
+        second.process.wait(1)
+    let_go(based)
+    one, two = first.wait(), second.wait()
+    assert one.status == 0, one.complaint
+    assert one.stdout == two.stdout
+    assert {request.body.decode() for request in based.receiver.received} == {one.stdout}
+    assert based.versions()["tool"] == "2.0-1"
+    assert based.history().current == "v2"

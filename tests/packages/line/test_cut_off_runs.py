@@ -1,10 +1,6 @@
-"""What a review has found: a run that is cut off or cannot write, a clock that steps back, a step that fails, files
-that stay.
-"""
+"""A run that cannot write any more, or whose worker is killed each time it is started."""
 
 import json
-import sqlite3
-import subprocess
 import sys
 from pathlib import Path
 from typing import Tuple
@@ -13,18 +9,11 @@ import pytest
 
 from os_update_agent.ledger import reserve
 from os_update_agent.testing.repository import Deb
-from packages.line.test_locks import block_in, let_go
 from packages.node import PATIENCE, VERSIONS_ONE, Node, Result, wait_until
 
-LIB, TOOL = Deb("libapp1", "1.5-1"), Deb("tool", "2.0-1")
+LIB = Deb("libapp1", "1.5-1")
 NEW = {**VERSIONS_ONE, "libapp1": "1.5-1", "tool": "2.0-1"}
 BACK = "post-update.d/10-back"
-
-
-def command(node: Node, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    """The command line on the node, as an operator calls it."""
-    argv = [sys.executable, "-m", "os_update_agent", *arguments]
-    return subprocess.run(argv, env=node.environment(), capture_output=True, text=True, timeout=PATIENCE, check=False)
 
 
 def mounted(node: Node, directory: Path, size: str, afterwards: str = "true") -> Tuple[str, ...]:
@@ -145,60 +134,3 @@ def test_a_run_whose_worker_is_killed_each_time_is_undone_and_heat_is_told_so(ba
     again = based.succeed("CREATE", "v1")
     assert "stands at this value" in again.told
     assert based.packages() == one
-
-
-# --- the order of deliveries
-
-
-def test_a_clock_that_steps_back_overtakes_nobody(based: Node) -> None:
-    with sqlite3.connect(based.state / "ledger.sqlite") as db:
-        db.execute("UPDATE deliveries SET received = received + 5 * 3600")
-    db.close()
-    based.offer(TOOL)
-    done = based.succeed("UPDATE", "v2")
-    assert based.versions()["tool"] == "2.0-1"
-    assert based.signals()[done.id].standing == "delivered"
-
-
-def test_a_newer_delivery_of_the_same_resource_overtakes_the_signal_of_an_unfinished_one(based: Node) -> None:
-    based.offer(TOOL)
-    block_in(based, "pre-update.d/10-wait")
-    first = based.start("UPDATE", "v2")
-    wait_until(lambda: based.directory.joinpath("ran").exists(), "the first update to begin")
-    second = based.start("UPDATE", "v1")
-    wait_until(lambda: is_received(based, second.id), "the second delivery to be written down")
-    let_go(based)
-    old, new = first.wait(), second.wait()
-    assert (old.status, new.status) == (0, 0)
-    assert [request.body.decode() for request in based.receiver.received] == [new.stdout]
-    assert based.signals()[old.id].standing == "superseded"
-    assert based.signals()[old.id].target is None
-    assert based.signals()[new.id].standing == "delivered"
-    assert based.versions() == VERSIONS_ONE
-    assert based.history().current == "v1"
-
-
-def is_received(node: Node, config_id: str) -> bool:
-    with node.ledger() as ledger:
-        return ledger.delivery(config_id) is not None
-
-
-@pytest.mark.parametrize("wrong", [{"keep": "lots"}, {"colour": "red"}])
-def test_a_delivery_that_comes_again_gets_its_run_s_result_though_agent_conf_is_wrong_by_now(
-    based: Node, wrong: dict
-) -> None:
-    based.offer(TOOL)
-    block_in(based, "pre-update.d/10-wait")
-    first = based.start("UPDATE", "v2", config_id="the-one")
-    wait_until(lambda: based.directory.joinpath("ran").exists(), "the update to begin")
-    based.configure(**wrong)
-    second = based.start("UPDATE", "v2", config_id="the-one")
-    with pytest.raises(subprocess.TimeoutExpired):
-        second.process.wait(1)
-    let_go(based)
-    one, two = first.wait(), second.wait()
-    assert one.status == 0, one.complaint
-    assert one.stdout == two.stdout
-    assert {request.body.decode() for request in based.receiver.received} == {one.stdout}
-    assert based.versions()["tool"] == "2.0-1"
-    assert based.history().current == "v2"

@@ -1,40 +1,15 @@
 """Somebody else is at work: their locks are waited for, named and never broken."""
 
 import subprocess
-import sys
-from contextlib import contextmanager
-from typing import Iterator
 
 import pytest
 
 from os_update_agent.testing.repository import Deb
+from packages.line.others import block_in, held, let_go
 from packages.node import VERSIONS_ONE, Node, wait_until
 
 TWO = Deb("tool", "2.0-1")
 LOCKS = ["var/lib/dpkg/lock-frontend", "var/lib/dpkg/lock", "var/lib/apt/lists/lock"]
-
-HOLD = """
-import fcntl, sys
-file = open(sys.argv[1], "a+")
-fcntl.lockf(file, fcntl.LOCK_EX)
-print("held", flush=True)
-sys.stdin.read()
-"""
-
-
-@contextmanager
-def held(node: Node, path: str) -> Iterator["subprocess.Popen[str]"]:
-    """Another process holds the lock until its standard input ends."""
-    file = node.root / path
-    file.parent.mkdir(parents=True, exist_ok=True)
-    holder = subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(file)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    try:
-        assert holder.stdout is not None and holder.stdout.readline() == "held\n"
-        yield holder
-    finally:
-        holder.communicate()
 
 
 @pytest.mark.parametrize("lock", LOCKS)
@@ -93,15 +68,6 @@ def test_the_lock_of_apt_s_own_download_directory_is_none_of_ours(based: Node) -
     with held(based, "var/cache/apt/archives/lock"):
         based.succeed("UPDATE", "v2", lock_timeout=1)
     assert based.versions()["tool"] == "2.0-1"
-
-
-def block_in(node: Node, place: str) -> None:
-    """A step that waits until the test lets it go on."""
-    node.step(place, f"while [ ! -e {node.directory}/go ]; do sleep 0.05; done")
-
-
-def let_go(node: Node) -> None:
-    (node.directory / "go").touch()
 
 
 def test_two_deliveries_run_one_after_the_other(based: Node) -> None:

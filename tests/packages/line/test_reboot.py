@@ -14,7 +14,7 @@ from os_update_agent.delivery.result import outcome_of
 from os_update_agent.ledger import Ledger
 from os_update_agent.model import phases
 from os_update_agent.model.deliveries import Outcome
-from os_update_agent.model.phases import BACK_IN_SERVICE, CHANGED, UNDONE
+from os_update_agent.model.phases import BACK_IN_SERVICE, CHANGED, UNDONE, RunKind
 from os_update_agent.model.runs import Progress, Run
 from os_update_agent.runs import engine, restart
 from os_update_agent.runtime.context import Site
@@ -63,7 +63,7 @@ class Machine:
     def site(self) -> Site:
         return replace(self.node.site(), boot_id=self.boot_id)
 
-    def begin(self, value: str, kind: str = "update", **options: Any) -> Run:
+    def begin(self, value: str, kind: RunKind = "update", **options: Any) -> Run:
         site = self.site
         policy = Policy(value=value, key=KEY, **options)
         record = site.ledger.history(KEY).record(value)
@@ -71,7 +71,7 @@ class Machine:
             site, policy, kind, config_id="by-test", state=record.state if record and kind == "restore" else None
         )
 
-    def run(self, value: str, kind: str = "update", **options: Any) -> Run:
+    def run(self, value: str, kind: RunKind = "update", **options: Any) -> Run:
         return engine.perform(self.site, self.begin(value, kind, **options))
 
     def outcome(self, run: Run) -> Outcome:
@@ -202,7 +202,7 @@ def cut_off_in_reboot(machine: Machine, asked: int) -> Run:
     with pytest.raises(CutOff):
         engine.perform(replace(site, boot_id=end_of_this_process), run)
     cut_off = site.ledger.runs(limit=1)[0]
-    assert (cut_off.phase, cut_off.reboots_asked) == (phases.REBOOT, asked)
+    assert (cut_off.phase, cut_off.progress.reboots_asked) == (phases.REBOOT, asked)
     machine.ran()
     return cut_off
 

@@ -1,42 +1,22 @@
-"""What a second review has found: cut-off runs, answers that come with their delivery, and what --no-signal may not
-do.
-"""
+"""A run that was cut off and is taken up again: where it goes on, what it reports, and what it leaves alone."""
 
 from dataclasses import replace
-from pathlib import Path
+from typing import Any
 
 import pytest
 
 from os_update_agent.config.policy import Policy
-from os_update_agent.ledger import Ledger
 from os_update_agent.model import phases
-from os_update_agent.model.deliveries import Delivery, Output, Request, SignalTarget
 from os_update_agent.model.phases import BACK_IN_SERVICE, CHANGED, OUT_OF_SERVICE, UNTOUCHED
 from os_update_agent.model.runs import Progress, Run
 from os_update_agent.runs import engine
 from os_update_agent.runs.changes import changed_by
-from os_update_agent.runs.retention import prune
 from os_update_agent.testing.repository import Deb
 from packages.node import VERSIONS_TWO, Node
 
-TARGET = SignalTarget("CFN_SIGNAL", "stack/1", "update", "POST", {"url": "http://heat.example/?Signature=s"})
 
-
-def delivery(config_id: str) -> Delivery:
-    return Delivery(config_id, "key", "v", "UPDATE", 1.0, request=Request(TARGET, (Output("changes"),)))
-
-
-def test_a_delivery_that_comes_with_its_answer_is_never_seen_without(tmp_path: Path) -> None:
-    ledger = Ledger(tmp_path / "state/ledger.sqlite")
-    assert ledger.receive_answered(delivery("a"), "{}", TARGET)
-    assert ledger.unfinished() == ()
-    assert [signal.standing for signal in ledger.signals("a")] == ["owed"]
-    assert not ledger.receive_answered(delivery("a"), '{"other": 1}', TARGET)
-    assert ledger.signals("a")[0].body == "{}"
-
-
-def run(**changed: object) -> Run:
-    return Run(1, "key", "v", "update", **{"phase": phases.PLAN, "started": 1.0, "policy": {}, **changed})  # type: ignore[arg-type]
+def run(**changed: Any) -> Run:
+    return Run(1, "key", "v", "update", **{"phase": phases.PLAN, "started": 1.0, "policy": {}, **changed})
 
 
 def test_a_run_that_was_cut_off_before_anything_was_touched_begins_anew() -> None:
@@ -110,34 +90,6 @@ def test_a_run_that_is_taken_up_again_tells_of_a_mistyped_name_once(based: Node)
     assert done.progress.reached and done.notes.count(told) == 1 and based.versions()["tool"] == "2.0-1"
 
 
-def test_deployments_outside_of_any_stack_do_not_overtake_each_other(tmp_path: Path) -> None:
-    """`openstack software deployment create` names neither stack nor resource; each has a URL of its own."""
-    ledger = Ledger(tmp_path / "state/ledger.sqlite")
-    target = SignalTarget("TEMP_URL_SIGNAL", verb="PUT", secret={"url": "http://127.0.0.1/x"})
-    for config_id in ("a", "b"):
-        ledger.receive_answered(Delivery(config_id, "k", "v", "CREATE", 1.0, request=Request(target)), "{}", target)
-    assert not ledger.is_overtaken("a")
-    assert [signal.standing for signal in ledger.signals()] == ["owed", "owed"]
-    ledger.close()
-
-
-def test_the_files_of_a_run_that_is_cut_off_are_not_pruned(based: Node) -> None:
-    based.offer_two()
-    based.succeed("UPDATE", "v2")
-    kept = set(based.kept())
-    site = based.site()
-    archive = site.archive(site.backend(Policy()))
-    number = {record.value: record.state for record in based.history().records}
-    cut_off = site.ledger.open_run(
-        Run(0, "other", "w", "update", phases.TRANSACT, 1.0, before=number["v1"], target=number["v2"])
-    )
-    prune(site.ledger, archive, Policy(), keep=0)
-    assert set(based.kept()) == kept
-    site.ledger.save_run(replace(cut_off, finished=2.0))
-    prune(site.ledger, archive, Policy(), keep=0)
-    assert based.kept() == {}
-
-
 def test_a_run_that_cannot_be_taken_up_undoes_nothing_that_another_key_has_reached_since(based: Node) -> None:
     """Heat has its answer already; what stands in the run's way, here options of another version, may go away when it
     is too late.
@@ -168,12 +120,3 @@ def test_a_run_that_cannot_be_taken_up_undoes_nothing_that_another_key_has_reach
     # And no longer at the value that it had before: the next one of its own makes up its mind anew.
     assert site.ledger.history("other").current is None
     site.ledger.close()
-
-
-def test_deliveries_that_nobody_waits_for_do_not_overtake_each_other(tmp_path: Path) -> None:
-    ledger = Ledger(tmp_path / "state/ledger.sqlite")
-    for config_id in ("a", "b"):
-        silent = Request(SignalTarget("NO_SIGNAL", resource_name=config_id))
-        ledger.receive(Delivery(config_id, "key", "v", "UPDATE", 1.0, request=silent))
-    assert not ledger.is_overtaken("a")
-    assert [signal for signal in ledger.signals() if signal.standing == "superseded"] == []

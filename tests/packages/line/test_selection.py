@@ -1,12 +1,13 @@
 """Which updates are asked for: what is apt's own, and what the front door alone decides. The rest is in contract/."""
 
 from pathlib import Path
+from typing import Any, Dict, Set
 
 import pytest
 
 from os_update_agent.testing.repository import Deb, Repository
-from packages.contract.test_selection import selects
 from packages.node import VERSIONS_ONE, Node
+from packages.selecting import assert_selects
 
 TOOL, LIB = Deb("tool", "2.0-1"), Deb("libapp1", "1.5-1")
 
@@ -50,8 +51,8 @@ def test_without_select_the_newest_version_comes(based: Node, security: Reposito
         ({"packages": "*", "exclude": "tool"}, {"libapp1", "epochy"}),
     ],
 )
-def test_globs_select(based: Node, options: dict, changed: set) -> None:
-    selects(based, options, changed)
+def test_globs_select(based: Node, options: Dict[str, Any], changed: Set[str]) -> None:
+    assert_selects(based, options, changed)
 
 
 def test_a_held_package_that_is_selected_is_held_back_and_stays_held(based: Node) -> None:
@@ -79,3 +80,13 @@ def test_a_changes_restore_after_an_undone_failure_is_still_right(based: Node) -
     based.succeed("CREATE", "2", packages="tool")
     based.succeed("UPDATE", "v1", packages="tool")
     assert based.versions() == VERSIONS_ONE
+
+
+def test_an_excluded_package_is_not_removed_for_another_one(based: Node) -> None:
+    based.offer_two()
+    done = based.succeed("UPDATE", "v2", exclude="oldname")
+    versions = based.versions()
+    assert versions["oldname"] == "1.0-1" and versions["useold"] == "1.0-1"
+    assert "newname" not in versions
+    assert "oldname" in done.held_back["useold"]
+    assert versions["app"] == "2.0-1"

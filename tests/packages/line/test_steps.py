@@ -6,6 +6,8 @@ import hashlib
 import time
 from dataclasses import replace
 
+import pytest
+
 from os_update_agent.config.policy import Policy
 from os_update_agent.model import phases
 from os_update_agent.runs import engine
@@ -13,6 +15,7 @@ from os_update_agent.testing.repository import Deb
 from packages.node import VERSIONS_ONE, Node
 
 TWO = Deb("tool", "2.0-1")
+BACK = "post-update.d/10-back"
 
 
 def test_a_step_sees_the_packages_of_its_moment(based: Node) -> None:
@@ -156,3 +159,21 @@ def test_a_transaction_that_was_begun_is_not_cut_by_its_deadline(based: Node) ->
     assert done.finished is not None and done.finished - done.started > 5000.0
     assert done.progress.reached and not done.failure
     assert based.versions()["tool"] == "2.0-1"
+
+
+@pytest.mark.parametrize("value", ["v2", "v3"])
+def test_a_node_that_was_left_outside_is_brought_back_by_a_run_that_fails_before_its_plan(
+    based: Node, value: str
+) -> None:
+    step = based.step(BACK, "exit 9")
+    based.offer(TWO)
+    based.fail("UPDATE", "v2")
+    step.write_text(step.read_text().replace("exit 9", ""))
+    based.ran()
+    based.use_sources(f"deb [trusted=yes] file:{based.directory}/nowhere ./")
+    failed = based.fail("CREATE", value)
+    assert "nothing was changed" in failed.complaint
+    assert based.ran() == [f"{BACK} {value} update [failed]"]
+    # Once is enough.
+    based.fail("CREATE", value)
+    assert based.ran() == []

@@ -9,6 +9,8 @@ from typing import Callable
 import pytest
 
 from os_update_agent.config.policy import Policy
+from os_update_agent.testing.repository import Deb
+from packages.line.others import held
 from packages.node import Node
 from packages.scene import VERSIONS_TWO, Pkg
 
@@ -105,3 +107,18 @@ def test_what_somebody_changes_behind_the_back_of_a_backend_is_captured(
     assert backend.capture() is one
     hand(based)
     assert backend.capture() != one
+
+
+def test_a_first_update_that_could_not_begin_is_no_baseline_when_heat_replaces_it(node: Node) -> None:
+    one = node.packages()
+    node.offer(Deb("tool", "2.0-1"))
+    with held(node, "var/lib/dpkg/lock-frontend"):
+        failed = node.fail("UPDATE", "2026-02-01", lock_timeout=1)
+    assert "nothing was changed" in failed.complaint
+    done = node.succeed("CREATE", "2026-02-01")
+    assert "baseline" not in done.told
+    assert done.changes == {"tool": ("1.0-1", "2.0-1")}
+    assert node.history().first_state is not None
+    # The one before the first update: what it was is told by no value of Heat's.
+    node.succeed("UPDATE", "2026-01-01")
+    assert node.packages() == one

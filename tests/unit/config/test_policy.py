@@ -4,6 +4,7 @@ from typing import Any, Dict, List, Mapping, Optional
 import pytest
 
 from os_update_agent.config import policy
+from os_update_agent.config.options import READERS
 from os_update_agent.config.policy import Policy
 from os_update_agent.model.deliveries import Deployment
 from os_update_agent.model.errors import BadOption
@@ -388,4 +389,4 @@ def test_a_key_by_hand_is_stronger_than_the_state_key_of_the_file() -> None:
 
 def test_every_field_of_a_policy_is_an_option_or_the_value_or_the_key() -> None:
     fields = set(Policy().as_json())
-    assert set(policy.READERS) == fields - {"value", "key"} | {"trigger", "state_key"}
+    assert set(READERS) == fields - {"value", "key"} | {"trigger", "state_key"}

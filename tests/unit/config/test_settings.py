@@ -34,7 +34,8 @@ def test_everything_that_can_be_said() -> None:
         "agent.conf",
     )
     assert found == Settings(
-        root=Path("/srv/root"), backend="apt", state=Path("/s/state"), log=Path("/s/log"), run=Path("/s/run"), steps=Path("/s/steps"),
+        root=Path("/srv/root"), backend="apt", state=Path("/s/state"),
+        log=Path("/s/log"), run=Path("/s/run"), steps=Path("/s/steps"),
         ca_certificate="/etc/ssl/heat.pem", defaults={"keep": "7", "select": "security"},
     )  # fmt: skip
     assert (found.ledger, found.archive, found.lock) == (
@@ -50,7 +51,8 @@ def test_a_percent_sign_is_a_percent_sign() -> None:
 
 @pytest.mark.parametrize(("text", "said"), [
     ("[nodes]\nroot = /\n", "agent.conf: unknown section [nodes]; there are [node], [paths], [signal] and [defaults]"),
-    ("[DEFAULT]\nroot = /\n", "agent.conf: unknown section [DEFAULT]; there are [node], [paths], [signal] and [defaults]"),
+    ("[DEFAULT]\nroot = /\n",
+     "agent.conf: unknown section [DEFAULT]; there are [node], [paths], [signal] and [defaults]"),
     ("[node]\nbackand = apt\n", "agent.conf: unknown key 'backand' in [node]; do you mean 'backend'?"),
     ("[paths]\nzzz = /\n", "agent.conf: unknown key 'zzz' in [paths]; there are state, log, run, steps"),
     ("[node]\nstate = /\n", "agent.conf: unknown key 'state' in [node]; there are root, backend"),

@@ -2,7 +2,9 @@ from typing import Collection, Sequence
 
 import pytest
 
-from os_update_agent.decision.restarts import BACK, FORTH, reboot_is_due, restarts
+from os_update_agent.decision.restarts import reboot_is_due, restarts
+from os_update_agent.model.options import RebootRule
+from os_update_agent.model.phases import BACK, FORTH, Direction
 
 
 @pytest.mark.parametrize(
@@ -24,7 +26,7 @@ from os_update_agent.decision.restarts import BACK, FORTH, reboot_is_due, restar
     ],
 )
 def test_a_reboot_is_due_once_in_each_direction_and_back_only_after_one_forth(
-    rule: str, reasons: Sequence[str], direction: str, rebooted: Collection[str], due: bool
+    rule: RebootRule, reasons: Sequence[str], direction: Direction, rebooted: Collection[Direction], due: bool
 ) -> None:
     assert reboot_is_due(rule, reasons, direction=direction, rebooted=rebooted) is due
 

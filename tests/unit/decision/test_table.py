@@ -12,14 +12,12 @@ from os_update_agent.decision.table import (
     NOTHING,
     REPEAT,
     RESTORE,
-    START,
-    STOP,
     UPDATE,
     Line,
     decide,
     line_of,
 )
-from os_update_agent.model.phases import CHANGED, UNTOUCHED, RunKind
+from os_update_agent.model.phases import CHANGED, START, STOP, UNTOUCHED, RunKind
 from os_update_agent.model.runs import History, Progress, Record, Run
 
 NEW = History("key")

@@ -56,7 +56,7 @@ def test_who_waits_long_looks_seldom(site: Site, clock: Clock, passed: float, lo
 def test_a_change_of_the_ledger_ends_the_pause(site: Site, clock: Clock) -> None:
     os.utime(site.settings.ledger, (1, 1))
     seen = supervise._ledger_mark(site)
-    site.ledger.receive(Delivery("config-1", "key", "v1", "UPDATE", 1.0, "{}"))
+    site.ledger.receive(Delivery("config-1", "key", "v1", "UPDATE", 1.0))
     supervise._pause(site, seen, clock.now - 3600, None)
     assert clock.slept == []
 

@@ -114,8 +114,8 @@ def test_only_the_collectors_that_have_credentials_are_asked(
 def test_an_entry_that_is_malformed_is_left_out_of_the_list() -> None:
     broken: Iterable[Any] = [None, 5, "x", [], {}, {"id": "a"}, {"id": "a", "inputs": [5]}, listed("a", None)]
     assert parse_list([*broken, OURS]) == (Listed("ours", STACK, RESOURCE, "2026-11-23T06:44:36Z"),)
-    for nothing in (None, {}, "text", 5):
-        assert parse_list(nothing) == ()
+    no_lists: Iterable[Any] = (None, {}, "text", 5)
+    assert [parse_list(nothing) for nothing in no_lists] == [()] * 4
 
 
 def test_the_newest_of_the_newer_ones_overtakes() -> None:

@@ -7,7 +7,8 @@ from os_update_agent.packages.dnf.answers import parse_new_kernels
 
 
 def test_a_kernel_counts_once_wherever_its_packages_have_it() -> None:
-    core = "/boot/vmlinuz-6.1.2\t0\n/boot/System.map-6.1.2\t7\n/boot/initramfs-6.1.2.img\t50\n/lib/modules/6.1.2/vmlinuz\t10\n"
+    core = "/boot/vmlinuz-6.1.2\t0\n/boot/System.map-6.1.2\t7\n"
+    core += "/boot/initramfs-6.1.2.img\t50\n/lib/modules/6.1.2/vmlinuz\t10\n"
     modules = "/lib/modules/6.1.2/kernel/fs/ext4.ko\t99\n/usr/bin/turbostat\t99\n"
     # The one goes to /boot and says so, the other one is copied there behind its package's back.
     assert parse_new_kernels(core + modules) == NewKernels(1, 17, 50)

@@ -21,7 +21,8 @@ def test_the_newest_step_of_apt_counts() -> None:
 
 
 @pytest.mark.parametrize(("coming", "shown"), [
-    ("http://deb.debian.org/debian bookworm/main amd64 curl amd64 7.88.1-10+deb12u5 [315 kB]", "curl 7.88.1-10+deb12u5"),
+    ("http://deb.debian.org/debian bookworm/main amd64 curl amd64 7.88.1-10+deb12u5 [315 kB]",
+     "curl 7.88.1-10+deb12u5"),
     ("http://deb.debian.org/debian bookworm/main amd64 tzdata all 2024a-0+deb12u1 [296 kB]", "tzdata 2024a-0+deb12u1"),
     ("http://127.0.0.1:36379 ./ clock 1:1.0-1 [20.7 kB]", "clock 1:1.0-1"),
     ("file:/srv/repository ./ webapp 2.0-1", "webapp 2.0-1"),

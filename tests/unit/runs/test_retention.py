@@ -7,7 +7,7 @@ import pytest
 
 from os_update_agent.ledger import Ledger
 from os_update_agent.model.packages import Package, PackageState
-from os_update_agent.model.phases import UNDONE, UNTOUCHED
+from os_update_agent.model.phases import UNDONE, UNTOUCHED, RunKind
 from os_update_agent.model.runs import History, Progress, Record, Run
 from os_update_agent.runs.retention import downloads_ahead, kept_states
 
@@ -57,7 +57,7 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 
 def ran(
     ledger: Ledger,
-    kind: str,
+    kind: RunKind,
     after: PackageState,
     *,
     reached: bool = True,
@@ -85,7 +85,7 @@ def ran(
 
 
 @pytest.mark.parametrize("kind", ["assess", "stop", "start"])
-def test_what_touches_no_package_leaves_a_download_ahead(ledger: Ledger, kind: str) -> None:
+def test_what_touches_no_package_leaves_a_download_ahead(ledger: Ledger, kind: RunKind) -> None:
     download = ran(ledger, "download", OLD)
     ran(ledger, kind, OLD)
     assert downloads_ahead(ledger) == (download,)
@@ -93,7 +93,9 @@ def test_what_touches_no_package_leaves_a_download_ahead(ledger: Ledger, kind: s
 
 @pytest.mark.parametrize("kind", ["update", "restore", "download"])
 @pytest.mark.parametrize("undone", [None, True])
-def test_what_did_not_reach_its_aim_leaves_a_download_ahead(ledger: Ledger, kind: str, undone: Optional[bool]) -> None:
+def test_what_did_not_reach_its_aim_leaves_a_download_ahead(
+    ledger: Ledger, kind: RunKind, undone: Optional[bool]
+) -> None:
     download = ran(ledger, "download", OLD)
     ran(ledger, kind, OLD, reached=False, undone=undone)
     assert downloads_ahead(ledger) == (download,)

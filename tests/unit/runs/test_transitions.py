@@ -47,12 +47,15 @@ def test_every_event_has_a_place_in_the_table() -> None:
 
 
 # How far a run can have come in each phase.
-BEFORE, DURING, BACK = (UNTOUCHED,), (UNTOUCHED, CHANGED), (UNDONE,)
+BEFORE: Tuple[Impact, ...] = (UNTOUCHED,)
+DURING: Tuple[Impact, ...] = (UNTOUCHED, CHANGED)
+AFTER: Tuple[Impact, ...] = (CHANGED,)
+AFTER_AN_UNDO: Tuple[Impact, ...] = (CHANGED, UNDONE)
 IMPACTS: Dict[Phase, Tuple[Impact, ...]] = {
     **dict.fromkeys(("check", "capture", "refresh", "plan", "fetch", "leave"), BEFORE),
     "transact": DURING,
-    **dict.fromkeys(("verify", "health", "undo"), (CHANGED,)),
-    **dict.fromkeys(("restart", "reboot"), (CHANGED, *BACK)),
+    **dict.fromkeys(("verify", "health", "undo"), AFTER),
+    **dict.fromkeys(("restart", "reboot"), AFTER_AN_UNDO),
     **dict.fromkeys(("return", "record"), get_args(Impact)),
 }
 

@@ -171,7 +171,8 @@ def test_every_failure_says_what_happened_to_the_node(changed: Mapping[str, Any]
 @pytest.mark.parametrize(("changed", "step"), [
     ({}, "when the cause is mended, the same value is another try"),
     ({"progress": Progress(UNDONE)}, "when the cause is mended, the same value is another try"),
-    ({"progress": Progress(NOT_UNDONE), "departing": "v1"}, "shows what differs, and 'rollback VALUE' tries again; VALUE is 'v1'"),
+    ({"progress": Progress(NOT_UNDONE), "departing": "v1"},
+     "shows what differs, and 'rollback VALUE' tries again; VALUE is 'v1'"),
     ({"progress": Progress(NOT_UNDONE)}, "'os-update-agent status' says how it stands"),
 ])  # fmt: skip
 def test_every_failure_ends_with_the_next_step_and_the_log(changed: Mapping[str, Any], step: str) -> None:

@@ -15,7 +15,8 @@ def test_bytes_are_told_in_the_unit_that_fits(count: int, told: str) -> None:
 
 
 @pytest.mark.parametrize(("value", "told"), [
-    ("v2", "v2"), ("", '""'), ("two words", '"two words"'), ('a"b', r'"a\"b"'), ("a=b", '"a=b"'), ("one\ntwo", r'"one\ntwo"'),
+    ("v2", "v2"), ("", '""'), ("two words", '"two words"'), ('a"b', r'"a\"b"'), ("a=b", '"a=b"'),
+    ("one\ntwo", r'"one\ntwo"'),
     ("\x1b[31m", r'"\u001b[31m"'),
     ("x" * 5000, "x" * 1000 + "..."),
 ])  # fmt: skip

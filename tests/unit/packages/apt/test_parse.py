@@ -150,10 +150,13 @@ def test_upgrades_of_a_real_node() -> None:
         "Inst libssl3 [3.0.11-1] (3.0.15-1~deb12u1 Debian-Security:12/stable-security, Debian:12.9/stable [amd64])",
         Simulated("libssl3", "", "3.0.15-1~deb12u1", "amd64", (SECURITY, STABLE)),
     ),
-    ("Inst g++-12 [12.2.0-14] (12.2.0-15 Debian:12.9/stable [amd64]) []", Simulated("g++-12", "", "12.2.0-15", "amd64", (STABLE,))),
-    ("Inst libc6:i386 (2.36-9 Debian:12.9/stable [i386]) [a:amd64 b:i386 ]", Simulated("libc6", "i386", "2.36-9", "i386", (STABLE,))),
+    ("Inst g++-12 [12.2.0-14] (12.2.0-15 Debian:12.9/stable [amd64]) []",
+     Simulated("g++-12", "", "12.2.0-15", "amd64", (STABLE,))),
+    ("Inst libc6:i386 (2.36-9 Debian:12.9/stable [i386]) [a:amd64 b:i386 ]",
+     Simulated("libc6", "i386", "2.36-9", "i386", (STABLE,))),
     ("Inst own (1.0  [all])", Simulated("own", "", "1.0", "all", ("",))),
-    ("Inst own (1.0 My Company Ltd.:1/stable [all])", Simulated("own", "", "1.0", "all", ("My Company Ltd.:1/stable",))),
+    ("Inst own (1.0 My Company Ltd.:1/stable [all])",
+     Simulated("own", "", "1.0", "all", ("My Company Ltd.:1/stable",))),
     ("Remv libgone:i386 [1.0] [a:amd64 ]", Simulated("libgone", "i386", None)),
     ("Purg oldname [1.0-1]", Simulated("oldname", "", None)),
     ("Purg leftover", Simulated("leftover", "", None)),
@@ -299,10 +302,10 @@ def test_the_first_error_of_a_refresh() -> None:
 @pytest.mark.parametrize(("text", "error"), [
     ("", "no output"),
     ("something\nlast\n", "last"),
-    ("E: Could not get lock /var/lib/dpkg/lock-frontend. It is held by process 1 (apt)\nE: Unable to acquire", "Could not get lock "
-     "/var/lib/dpkg/lock-frontend. It is held by process 1 (apt)"),
-    ("dpkg: error: dpkg frontend lock was locked by another process with pid 1", "dpkg: error: dpkg frontend lock was locked by another "
-     "process with pid 1"),
+    ("E: Could not get lock /var/lib/dpkg/lock-frontend. It is held by process 1 (apt)\nE: Unable to acquire",
+     "Could not get lock /var/lib/dpkg/lock-frontend. It is held by process 1 (apt)"),
+    ("dpkg: error: dpkg frontend lock was locked by another process with pid 1",
+     "dpkg: error: dpkg frontend lock was locked by another process with pid 1"),
 ])  # fmt: skip
 def test_an_error_is_one_line(text: str, error: str) -> None:
     assert first_error(text) == error
