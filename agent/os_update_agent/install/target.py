@@ -20,6 +20,9 @@ from os_update_agent.node.transient_unit import SYSTEMD
 FILES = Path(__file__).parent / "files"
 UNITS = Path(__file__).parent / "units"
 SAMPLE = Path(__file__).parents[1] / "config/agent.conf.sample"
+# Generated from the command line's parser.
+MANUAL = FILES / "os-update-agent.8"
+COMPLETION = FILES / "completion.bash"
 HOST = Path("/")
 # What means something else in a unit file or a shell script.
 _SPECIAL = set(" \t\n\"'\\$%`;&|<>()*?[]#~")
@@ -47,9 +50,8 @@ class Target:
         )
 
 
-def target(root: Path, made: Mapping[str, str], *, hooks: str = "", refresh: str = "", templates: str = "") -> Target:
-    """The target that the command line names; an empty directory is the usual one. ``made`` are texts that are made
-    from the command line, by their names. Raises UsageError."""
+def target(root: Path, *, hooks: str = "", refresh: str = "", templates: str = "") -> Target:
+    """Return the target that the command line names; '' stands for the usual directory. Raises UsageError."""
     if not root.is_absolute() or not root.is_dir():
         raise UsageError(f"--root is {str(root)!r}; it must be the absolute path of a directory")
     root = root.resolve()
@@ -63,7 +65,7 @@ def target(root: Path, made: Mapping[str, str], *, hooks: str = "", refresh: str
         refresh=refresh.rstrip("/") or _usual(root, places.refresh, OLD_REFRESH),
         templates=templates.rstrip("/") or _usual(root, places.templates, OLD_TEMPLATES),
     )
-    return Target(root, layout(places, _programs(root), {**files(), **made}))
+    return Target(root, layout(places, _programs(root), files()))
 
 
 def install(target: Target, say: Say, *, dry_run: bool = False) -> None:
