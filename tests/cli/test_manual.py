@@ -1,15 +1,19 @@
 """The manual page and the completion, read by the programs that they are for: man and bash."""
 
+import os
+import pty
+import re
+import select
 import subprocess
 from pathlib import Path
-from typing import Callable, List, Tuple
+from typing import Callable, Iterator, List, Tuple
 
 import pytest
 
-from os_update_agent.cli import completion_script, manpage, parser
+import docs
+from os_update_agent.cli import main, parser
 from os_update_agent.config.options import READERS, WORDS
-from os_update_agent.config.policy import names_by_hand
-from os_update_agent.install.target import SAMPLE
+from os_update_agent.install.target import COMPLETION, MANUAL, SAMPLE
 from os_update_agent.ledger import Ledger
 from os_update_agent.model.packages import PackageState
 
@@ -27,10 +31,6 @@ printf '%s\\n' "${COMPREPLY[@]}"
 """
 
 
-def page() -> str:
-    return manpage.page(parser.build_parser(), SAMPLE.read_text(encoding="utf-8"))
-
-
 def rendered(text: str) -> Tuple[str, str]:
     done = subprocess.run(
         ["man", "--warnings", "--local-file", "-"],
@@ -41,35 +41,78 @@ def rendered(text: str) -> Tuple[str, str]:
     return done.stdout, done.stderr
 
 
+@pytest.fixture
+def text() -> str:
+    """The shipped page as man shows it, in one line."""
+    return " ".join(rendered(MANUAL.read_text(encoding="utf-8"))[0].split())
+
+
+def helped(verb: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> str:
+    monkeypatch.setenv("COLUMNS", "100000")
+    with pytest.raises(SystemExit):
+        main.main([verb, "--help"])
+    return capsys.readouterr().out
+
+
+def flags_of(found: str) -> Iterator[Tuple[str, str]]:
+    """The options of a help text with the names of their values."""
+    yield from re.findall(r"(?m)^ +(?:-\w, )?(--[a-z-]+) (\S+)(?:  |$)", found)
+
+
+def test_the_shipped_files_are_those_that_the_parser_makes() -> None:
+    stale = [path.name for path, made in docs.generated().items() if path.read_text(encoding="utf-8") != made]
+    assert stale == [], "run 'tests/run generate' and commit the files"
+
+
 def test_man_reads_the_page_without_a_complaint() -> None:
-    text, complaints = rendered(page())
+    shown, complaints = rendered(MANUAL.read_text(encoding="utf-8"))
     assert complaints == ""
-    assert text.startswith("OS-UPDATE-AGENT(8)")
+    assert shown.startswith("OS-UPDATE-AGENT(8)")
 
 
-def test_everything_that_help_tells_is_in_the_page() -> None:
-    text = " ".join(rendered(page())[0].split())
-    known = manpage.verbs(parser.build_parser())
-    assert {"status", "plan", "update", "rollback", "man", "completion"} <= {verb.name for verb in known}
-    for verb in known:
-        assert verb.text and manpage._sentence(verb.text) in text, verb.name
-        for argument in (*verb.options, *verb.positional):
-            assert argument.text and argument.text in text, (verb.name, argument)
-            assert all(flag in text for flag in argument.flags)
-    for status, meaning in manpage.EXIT_STATUS:
+def test_the_page_has_the_sections_of_a_manual() -> None:
+    shown = rendered(MANUAL.read_text(encoding="utf-8"))[0]
+    assert re.findall(r"(?m)^[A-Z].*", shown)[1:] == [
+        *("NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "COMMANDS", "CONFIGURATION", "EXIT STATUS", "FILES"),
+        "ENVIRONMENT",
+    ]
+
+
+@pytest.mark.parametrize("verb", main.COMMANDS)
+def test_everything_that_help_tells_is_in_the_page(
+    verb: str, text: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = [line for line in helped(verb, monkeypatch, capsys).splitlines() if "--help" not in line or "usage" in line]
+    pieces = [piece for line in lines for piece in re.split("  +", line) if piece and not piece.endswith(":")]
+    assert len(pieces) >= 2
+    for piece in pieces:
+        assert piece.replace("usage: ", "") in text, piece
+
+
+def test_every_exit_status_is_in_the_page_with_its_meaning(text: str) -> None:
+    assert parser.EXIT_STATUS
+    for status, meaning in parser.EXIT_STATUS:
         assert f"{status} {meaning}" in text
 
 
-def test_every_option_is_in_the_page_with_its_meaning() -> None:
-    text = " ".join(rendered(page())[0].split())
-    found = manpage.settings_in(SAMPLE.read_text(encoding="utf-8"))
+def test_every_option_is_in_the_page_with_its_meaning(text: str) -> None:
+    found = docs.settings_in(SAMPLE.read_text(encoding="utf-8"))
     assert [name.partition(" ")[0] for name, _ in found["[defaults]"]] == list(READERS)
     for setting, meaning in (row for rows in found.values() for row in rows):
         assert meaning and f"{setting} {meaning}" in text, setting
 
 
+def test_hyphens_of_the_page_can_be_pasted_into_a_terminal() -> None:
+    plain = [
+        line
+        for line in MANUAL.read_text(encoding="utf-8").splitlines()
+        if re.search(r"(?<!\\)-", line) and not line.startswith('.\\"')
+    ]
+    assert plain == []
+
+
 def test_text_that_looks_like_roff_stays_text() -> None:
-    assert manpage._roff(".so /etc/passwd\n'x \\fB -") == "\\&.so /etc/passwd\n\\&'x \\(rsfB \\-"
+    assert docs.roff(".so /etc/passwd\n'x \\fB -") == "\\&.so /etc/passwd\n\\&'x \\(rsfB \\-"
 
 
 @pytest.fixture
@@ -83,15 +126,13 @@ def complete(tmp_path: Path) -> Complete:
     ledger.close()
     conf = tmp_path / "agent.conf"
     conf.write_text(f"[paths]\nstate = {tmp_path}/state\n", encoding="utf-8")
-    script = tmp_path / "completion"
-    script.write_text(completion_script.script(parser.build_parser(), names_by_hand(), WORDS), encoding="utf-8")
     command = tmp_path / "os-update-agent"
     command.write_text('#!/bin/sh\nexec python3 -m os_update_agent "$@"\n', encoding="utf-8")
     command.chmod(0o755)
 
     def offers(line: str, conf: Path = conf) -> List[str]:
         done = subprocess.run(
-            ["bash", "--norc", "-c", ASK, "bash", str(script), f"{command}{line}"],
+            ["bash", "--norc", "-c", ASK, "bash", str(COMPLETION), f"{command}{line}"],
             capture_output=True, encoding="utf-8", check=True, cwd=tmp_path,
             env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(AGENT), "OS_UPDATE_AGENT_CONFIG": str(conf)},
         )  # fmt: skip
@@ -103,7 +144,7 @@ def complete(tmp_path: Path) -> Complete:
 
 def test_commands_and_options_are_completed(complete: Complete) -> None:
     assert complete(" ro") == ["rollback"]
-    assert set(complete(" ")) == {verb.name for verb in manpage.verbs(parser.build_parser())}
+    assert set(complete(" ")) == set(main.COMMANDS)
     assert complete(" plan --det") == ["--detailed-exitcode"]
     assert complete(" plan --select s") == ["security"]
     assert complete(" update v9 --set ke") == ["keep="]
@@ -113,14 +154,18 @@ def test_commands_and_options_are_completed(complete: Complete) -> None:
     assert complete(" history --limit ") == []
 
 
-def test_every_option_with_choices_offers_them(complete: Complete) -> None:
-    found = [
-        (verb, option) for verb in manpage.verbs(parser.build_parser()) for option in verb.options if option.choices
-    ]
-    assert {("demo", "--backend"), ("plan", "--select")} <= {(verb.name, option.flags[-1]) for verb, option in found}
-    for verb, option in found:
-        for flag in option.flags:
-            assert complete(f" {verb.name} {flag} ") == list(option.choices)
+def test_every_option_with_choices_offers_them(
+    complete: Complete, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = {
+        (verb, flag): choices.strip("{}").split(",")
+        for verb in main.COMMANDS
+        for flag, choices in flags_of(helped(verb, monkeypatch, capsys))
+        if choices.startswith("{")
+    }
+    assert {("demo", "--backend"), ("plan", "--select")} <= set(found)
+    for (verb, flag), choices in found.items():
+        assert complete(f" {verb} {flag} ") == choices
     assert complete(" demo --backend d") == ["dnf"]
     # Of an option that --set takes what comes behind the equals sign, at which bash has cut the word.
     for name, words in WORDS.items():
@@ -140,18 +185,30 @@ def test_values_come_from_the_ledger_the_latest_first(complete: Complete) -> Non
     assert complete(" plan --key s") == ["stack/node"]
 
 
-def test_files_are_completed_where_files_are_asked_for(complete: Complete) -> None:
+def test_an_option_that_is_joined_to_its_value_is_completed_too(complete: Complete) -> None:
+    assert complete(" plan --key=s") == ["stack/node"]
+    assert complete(" plan --select=s") == ["security"]
+    # It is no VALUE, which still is to come.
+    assert complete(" plan --key=stack/node two") == ["two\\ words"]
+
+
+def test_files_are_completed_where_files_are_asked_for(
+    complete: Complete, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert complete(" replay agent.c") == ["agent.conf"]
+    assert complete(" notify agent.c") == ["agent.conf"]
     assert complete(" --config agent.c") == ["agent.conf"]
+    (tmp_path / "my file").touch()
+    assert complete(" replay my") == ["my file"]
     found = [
-        (verb.name, option.flags[-1])
-        for verb in manpage.verbs(parser.build_parser())
-        for option in verb.options
-        if option.metavar == "DIR"
+        (verb, flag)
+        for verb in main.COMMANDS
+        for flag, value in flags_of(helped(verb, monkeypatch, capsys))
+        if value == "DIR"
     ]
     assert ("install-hook", "--root") in found
-    for name, flag in found:
-        assert complete(f" {name} {flag} agent.c") == ["agent.conf"]
+    for verb, flag in found:
+        assert complete(f" {verb} {flag} agent.c") == ["agent.conf"]
 
 
 def test_without_a_ledger_nothing_is_offered_and_nothing_is_made(complete: Complete, tmp_path: Path) -> None:
@@ -166,6 +223,51 @@ def test_without_a_ledger_nothing_is_offered_and_nothing_is_made(complete: Compl
     assert complete(f" --config={tmp_path}/agent.conf show two", conf) == ["two\\ words"]
 
 
+def test_a_terminal_completes_a_value_with_colons(complete: Complete, tmp_path: Path) -> None:
+    """Type into bash as it runs with readline, which cuts and inserts words itself."""
+    assert complete(" sta") == ["status"]  # the node is there
+    environment = {
+        **{"PATH": f"{tmp_path}:/usr/bin:/bin", "PYTHONPATH": str(AGENT), "TERM": "dumb", "INPUTRC": "/dev/null"},
+        **{"OS_UPDATE_AGENT_CONFIG": str(tmp_path / "agent.conf"), "PS1": "> "},
+    }
+    child, terminal = pty.fork()
+    if child == 0:
+        os.chdir(tmp_path)
+        os.execve("/bin/bash", ["bash", "--norc", "--noprofile", "-i"], environment)
+    try:
+        os.write(terminal, f"source {COMPLETION}; echo is ready: $?\n".encode())
+        read_until(terminal, "is ready: 0")
+        os.write(terminal, b"os-update-agent show 2026-11-24T12\t")
+        read_until(terminal, f"show {VALUES[1]}")
+        os.write(terminal, b" --js\t")
+        read_until(terminal, "--json")
+        os.write(terminal, b"\x15os-update-agent update v9 --set on_failure=ke\t")
+        read_until(terminal, "--set on_failure=keep")
+        os.write(terminal, b"\x15os-update-agent rollback two\t")
+        read_until(terminal, "rollback two\\ words")
+    finally:
+        os.write(terminal, b"\x15exit\n")
+        os.waitpid(child, 0)
+        os.close(terminal)
+
+
+def read_until(terminal: int, wanted: str) -> None:
+    """Read what the terminal shows until a text is there. Fails when nothing more comes for long."""
+    shown = ""
+    while wanted not in shown:
+        ready, _, _ = select.select([terminal], [], [], 60)
+        assert ready, f"{wanted!r} is not shown: {shown!r}"
+        shown += os.read(terminal, 4096).decode().replace("\r", "")
+
+
 def test_the_script_is_good_bash() -> None:
-    text = completion_script.script(parser.build_parser(), names_by_hand(), WORDS)
-    subprocess.run(["shellcheck", "--shell=bash", "-"], input=text, encoding="utf-8", check=True)
+    subprocess.run(["bash", "-n", str(COMPLETION)], check=True)
+    # What shtab writes is its own matter.
+    subprocess.run(["shellcheck", "--shell=bash", str(docs.BASH)], check=True)
+
+
+def test_every_verb_of_the_parser_has_its_code(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main.main(["--help"])
+    (listed,) = re.findall(r"(?s)\ncommands:\n  COMMAND\n(.*?)\n\n", capsys.readouterr().out)
+    assert re.findall(r"(?m)^    ([a-z-]+)", listed) == list(main.COMMANDS)

@@ -276,7 +276,7 @@ def test_an_agent_at_a_path_that_a_unit_would_misread_is_refused(
     (programs / "package-update").touch()
     monkeypatch.setattr(sys, "executable", str(programs / "python"))
     with pytest.raises(UsageError, match="the agent lies in '/opt/my agent/bin'"):
-        target.target(tmp_path, {})
+        target.target(tmp_path)
 
 
 def test_without_the_agent_the_results_go_by_upstreams_program(

@@ -59,7 +59,8 @@ PURE = (
     *("config.options", "config.policy"),
     *("packages.complaints", "packages.state", "packages.selection", "packages.reboot_forecast", "packages.apt.parse"),
     *("heat.deployment", "heat.outcome"),
-    "install.layout",
+    *("install.layout", "__init__", "cli.parser"),
+    *("cli.views.base", "cli.views.history", "cli.views.signals", "cli.views.states", "cli.views.status"),
     "runs.transitions",
 )
 EFFECTS = {

@@ -4,11 +4,8 @@ import argparse
 import contextlib
 from typing import Iterable, List
 
-from os_update_agent.cli import completion_script
-from os_update_agent.cli.parser import build_parser
-from os_update_agent.config.options import WORDS
-from os_update_agent.config.policy import names_by_hand
 from os_update_agent.config.settings import Settings, load
+from os_update_agent.install.target import COMPLETION
 from os_update_agent.ledger import peek
 from os_update_agent.model.errors import AgentError
 
@@ -16,7 +13,7 @@ from os_update_agent.model.errors import AgentError
 def command(settings: Settings, arguments: argparse.Namespace) -> int:
     """Print the script, or one recorded word per line. Returns the exit status."""
     if arguments.what == "bash":
-        print(completion_script.script(build_parser(), names_by_hand(), WORDS), end="")
+        print(COMPLETION.read_text(encoding="utf-8"), end="")
         return 0
     # Nobody expects an error message while typing: what cannot be read is left out.
     with contextlib.suppress(AgentError):

@@ -6,7 +6,7 @@ import sys
 from typing import Optional
 
 from os_update_agent.cli import views
-from os_update_agent.cli.keys import histories, kept_states
+from os_update_agent.cli.keys import histories, kept_states, recorded_keys
 from os_update_agent.cli.output import answer
 from os_update_agent.config.settings import Settings
 from os_update_agent.model.errors import Unrecorded
@@ -19,10 +19,7 @@ def command(settings: Settings, arguments: argparse.Namespace) -> int:
     site = open_site(settings, reading=True)
     known = histories(site, arguments.key)
     if arguments.key is not None and not known:
-        raise Unrecorded(
-            f"nothing is recorded under {arguments.key!r}; recorded keys:"
-            f" {', '.join(map(repr, site.ledger.all_keys())) or 'none'}"
-        )
+        raise Unrecorded(f"nothing is recorded under {arguments.key!r}; {recorded_keys(site)}")
     runs = [(run, len(changed_by(site, run))) for run in site.ledger.runs(arguments.key, arguments.limit)]
     document = views.history_document(known, runs, {one.key: kept_states(site, one) for one in known})
     return answer(arguments, document, views.history_text(document, _terminal_width()))

@@ -30,15 +30,18 @@ def key_of(site: Site, asked: Optional[str]) -> str:
     keys = site.ledger.all_keys()
     if asked is not None:
         if is_unset(asked):
-            raise Unrecorded(
-                f"--key is {asked!r}, which stands for no key; recorded keys: {', '.join(map(repr, keys)) or 'none'}"
-            )
+            raise Unrecorded(f"--key is {asked!r}, which stands for no key; {recorded_keys(site)}")
         return asked
     if len(keys) > 1:
         raise Unrecorded(
             "this node has the histories of several deployments; say which with --key: " + ", ".join(map(repr, keys))
         )
     return keys[0] if keys else HAND_KEY
+
+
+def recorded_keys(site: Site) -> str:
+    """Return the end of a message that names the recorded keys."""
+    return f"recorded keys: {', '.join(map(repr, site.ledger.all_keys())) or 'none'}"
 
 
 def refuse_now(value: Optional[str]) -> None:
@@ -53,10 +56,7 @@ def warn_of_new_key(site: Site, key: str) -> None:
     """Warn if nothing is recorded under the key. A mistyped key starts a new history, which knows no value."""
     keys = site.ledger.all_keys()
     if keys and key not in keys:
-        recorded = ", ".join(map(repr, keys))
-        complain(
-            f"nothing is recorded under the key {key!r}: it begins a history of its own; recorded keys: {recorded}"
-        )
+        complain(f"nothing is recorded under the key {key!r}: it begins a history of its own; {recorded_keys(site)}")
 
 
 def record_of(known: History, value: str) -> Record:

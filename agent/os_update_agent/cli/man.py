@@ -2,14 +2,12 @@
 
 import argparse
 
-from os_update_agent.cli import manpage
 from os_update_agent.cli.output import write_answer
-from os_update_agent.cli.parser import build_parser
 from os_update_agent.config.settings import Settings
-from os_update_agent.install.target import SAMPLE
+from os_update_agent.install.target import MANUAL
 
 
 def command(settings: Settings, arguments: argparse.Namespace) -> int:
     """Print the page. Returns the exit status."""
-    write_answer(manpage.page(build_parser(), SAMPLE.read_text(encoding="utf-8")))
+    write_answer(MANUAL.read_text(encoding="utf-8"))
     return 0

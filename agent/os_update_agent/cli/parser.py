@@ -5,12 +5,24 @@ import math
 from typing import Any, Callable, NoReturn
 
 from os_update_agent import __version__
-from os_update_agent.cli.manpage import EXIT_STATUS
 from os_update_agent.model.errors import AgentError, UsageError
 
 _LONGEST = 1e9
 # Adds a verb by its name and its help text.
 Add = Callable[[str, str], argparse.ArgumentParser]
+EXIT_STATUS = (
+    ("0", "done"),
+    (
+        "1",
+        "failed; the message says whether the node was restored; resume, replay and notify: or the result was not"
+        " delivered to Heat",
+    ),
+    ("2", "wrong usage, or a wrong option or configuration file; nothing was done"),
+    ("70", "a bug in os-update-agent"),
+    ("75", "busy: locked by another process, which is named; nothing was done, try again later"),
+    ("100", "plan --detailed-exitcode only: there are changes"),
+    ("130", "Ctrl-C: the command stopped watching; a run that has begun goes on"),
+)
 _EPILOG = "exit status:\n" + "".join(f"  {status:<4} {meaning}\n" for status, meaning in EXIT_STATUS)
 
 
@@ -42,12 +54,12 @@ def build_parser() -> argparse.ArgumentParser:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}", help="print the version")
     parser.add_argument(
         "--config", metavar="FILE", help="configuration file instead of /etc/os-update-agent/agent.conf"
     )
     parser.add_argument("-v", "--verbose", action="store_true", help="log each step on standard error")
-    subparsers = parser.add_subparsers(metavar="COMMAND")
+    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND")
     _json(parser)
     parser.set_defaults(verb="status", json=False, prog=parser.prog)
 

@@ -1,4 +1,4 @@
-"""Shows what is at work: one line that is rewritten on a terminal, dated lines elsewhere."""
+"""Progress for people: one line that is rewritten on a terminal, dated lines elsewhere."""
 
 import contextlib
 import os
@@ -21,7 +21,7 @@ from os_update_agent.runs.context import ENTERED
 from os_update_agent.runtime.context import Site, open_site
 from os_update_agent.text.outcomes import shown, when
 
-# Where the package manager is at work, and so has something to say.
+# Phases in which the package manager works and reports progress.
 _LONG = (phases.CHECK, phases.REFRESH, phases.FETCH, phases.TRANSACT, phases.UNDO)
 _COUNTED = ("Unpacking", "Configuring", "Removing")
 _TAIL_BYTES = 16 * 1024
@@ -32,9 +32,7 @@ _SENDING = "sending the result to Heat"
 
 
 class Display:
-    """Where somebody looks on: a line that is rewritten on a terminal, dated lines elsewhere. close() leaves the
-    terminal clean.
-    """
+    """One line that is rewritten on a terminal; dated lines elsewhere. close() clears the terminal's line."""
 
     def __init__(self, site: Site, stream: Optional[TextIO] = None) -> None:
         self._clock = site.clock
@@ -52,7 +50,7 @@ class Display:
             self._write(f"{when(self._clock())} {text}\n")
 
     def show(self, text: str) -> None:
-        """The line of the terminal from now on."""
+        """Replace the line of the terminal."""
         text = text[: max(20, shutil.get_terminal_size().columns - 1)]
         if text != self._line:
             self._write(f"\r\x1b[K{text}")
@@ -72,16 +70,15 @@ class Display:
             self._stream.write(text)
             self._stream.flush()
         except OSError:
-            # The terminal is gone: that is no reason to stop waiting for the result.
+            # The terminal is gone: go on waiting for the result.
             self._stream = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
             self.is_terminal = False
 
 
 class Doing:
-    """Shows what the command itself is doing, and who is at work meanwhile where that takes long: ``phase`` is what is
-    shown.
+    """A thread that shows the ``phase`` of the command itself. If that takes long, it also names the lock's holder.
 
-    ``answer`` is the last one of a server that does not do what it is asked, and is shown in place of who is at work.
+    ``answer`` is the last answer of a server that refuses; it is shown instead of the lock's holder.
     """
 
     def __init__(self, site: Site, phase: str = "", stream: Optional[TextIO] = None) -> None:
@@ -104,7 +101,7 @@ class Doing:
         self._thread.start()
 
     def end(self) -> None:
-        """Leaves the terminal's line clean; nothing where it was not started, or has ended."""
+        """Stop and clear the terminal's line. Does nothing if it was not started or has ended."""
         self._is_over.set()
         if self._thread.is_alive():
             self._thread.join()
@@ -124,8 +121,9 @@ class Doing:
 
 
 class Watcher:
-    """Shows a run of a worker, and as long as it waits to be begun who is in its way. Call it with the run as often as
-    you like, and sending() when its result is on its way; close() leaves the terminal's line clean.
+    """Shows a run of a worker, and who holds the lock while the run waits for it.
+
+    Call it with the run as often as you like, sending() while the result is sent, and close() at the end.
     """
 
     def __init__(self, site: Site, stream: Optional[TextIO] = None) -> None:
@@ -158,14 +156,12 @@ class Watcher:
             self.display.say_now_and_then(f"run {run.id}: {run.phase} {step}")
 
     def sending(self, answer: str) -> None:
-        """No run is shown any more: a result is being sent. ``answer`` is what the last try came to, '' before the
-        first one.
-        """
+        """Show that a result is being sent. ``answer`` is the answer to the last try, '' before the first one."""
         self._waiting.end()
         if not self._is_sending:
             self._is_sending = True
             self.display.close()
-            # Its seconds count from here.
+            # Setting the phase starts its clock.
             self._sending.phase = _SENDING
             self._sending.start()
         self._sending.answer = answer
@@ -177,11 +173,11 @@ class Watcher:
         self.display.close()
 
     def _step(self, run: Run) -> Optional[Step]:
-        """What the package manager's own file says, else the end of the run's log, where dpkg and a dnf write."""
+        """Return the last step in the package manager's status file, else in the run's log."""
         work = self.site.settings.work
         if run.phase == phases.REFRESH:
             return last_step(_read(work / REFRESH_FILE, run.started))
-        # What is left there before anything is fetched was left by a worker that was killed.
+        # In phase check the file can only be the rest of a worker that was killed.
         text = _read(work / STATUS_FILE, run.started) if run.phase != phases.CHECK else ""
         step = last_step(text)
         if step is None:
@@ -195,9 +191,7 @@ class Watcher:
         return Step(f"{counted(text, word)} of {self.total}: {step.text}", step.percent)
 
     def _log(self, run: Run) -> str:
-        """The end of what the log says of this phase. The check is where it begins, and what is repaired there is
-        counted from there.
-        """
+        """Return the end of this phase's part of the log; in phase check the whole log, to count all repairs."""
         size = None if run.phase == phases.CHECK else _TAIL_BYTES
         return _read(Path(run.log or self.site.run_log(run.id)), run.started, size).rpartition(
             f"{ENTERED}{run.phase}\n"
@@ -205,7 +199,7 @@ class Watcher:
 
 
 def watcher_of(settings: Settings, *, quiet: bool) -> Optional[Watcher]:
-    """None where nobody wants to see it, and where there is no ledger to look into, which others tell."""
+    """Return a watcher; None with --quiet, or if the ledger cannot be opened, which the command itself reports."""
     if not quiet:
         with contextlib.suppress(AgentError):
             return Watcher(open_site(settings))
@@ -213,7 +207,7 @@ def watcher_of(settings: Settings, *, quiet: bool) -> Optional[Watcher]:
 
 
 def _line(phase: str, step: Optional[Step], since: float, holder: Optional[str] = None) -> str:
-    """A phase and how far it is; where nobody says so, how long it lasts, from the moment when one begins to wonder."""
+    """Return a phase and its step; without a step, how long the phase has lasted, once that is a while."""
     seconds = time.time() - since
     if step or seconds < _WONDERING_SECONDS:
         return f"{phase} {step or ''}".rstrip()
@@ -221,7 +215,7 @@ def _line(phase: str, step: Optional[Step], since: float, holder: Optional[str] 
 
 
 def _read(path: Path, since: float, size: Optional[int] = None) -> str:
-    """The end of a file, or all of it; '' where it is not there, or is older than the run that it should tell about."""
+    """Return the end of a file, or all of it; '' if it is missing or older than the run."""
     try:
         with path.open("rb") as file:
             found = os.fstat(file.fileno())

@@ -112,11 +112,6 @@ def signal_patience(defaults: Mapping[str, str]) -> float:
         return Policy().signal_timeout
 
 
-def names_by_hand() -> Tuple[str, ...]:
-    """The options that a command takes, in the order in which the documentation tells them."""
-    return tuple(name for name in READERS if name not in NOT_BY_HAND)
-
-
 def as_text(value: object) -> str:
     """The value of an input as the text that keys the history: '' for an unset one, canonical JSON for what is not
     text.

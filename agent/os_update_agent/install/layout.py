@@ -1,7 +1,6 @@
-"""What lies where on a node that has the agent: the hook, the directories, and what the chain around it needs. Pure.
+"""The agent's places on a node: the hook, its directories, and files for the services around it. Pure.
 
-All paths are absolute and mean the node's own root; whoever puts the things there adds the directory that stands for
-it.
+All paths are absolute in the node's own root; place.py adds the directory in which that root is mounted.
 """
 
 import hashlib
@@ -15,9 +14,7 @@ RESUME = "10-os-update-agent-resume"
 
 @dataclass(frozen=True)
 class Directory:
-    """A directory of the agent. It stays when the agent goes: what it holds is the operator's, or the node's
-    history.
-    """
+    """A directory of the agent. It stays when the agent is removed: it holds the operator's files or the history."""
 
     path: str
     mode: int = 0o755
@@ -25,8 +22,9 @@ class Directory:
 
 @dataclass(frozen=True)
 class File:
-    """A file with all its content. ``others_win``: when it is there already, whatever it holds, it stays.
-    ``is_config``: what an operator has changed in it stays; its text must be ``sealed``."""
+    """A file with its content. ``others_win``: an existing file stays, whatever it holds. ``is_config``: a file that
+    the operator has edited stays; its text must be ``sealed``.
+    """
 
     path: str
     text: str
@@ -43,7 +41,7 @@ class Link:
     target: str
 
 
-# The first line of a file that an operator may change; what follows it in one word.
+# The first line of a file that the operator may edit; the digest of the rest follows.
 _SEAL = (
     "# Written by os-update-agent install-hook, which renews it while it is unchanged and leaves it when it was"
     " edited: "
@@ -51,12 +49,12 @@ _SEAL = (
 
 
 def sealed(text: str) -> str:
-    """The text of a configuration file below a line that tells later whether it was changed."""
+    """Return the text below a line with its digest, which shows later whether the file was edited."""
     return f"{_SEAL}{hashlib.sha256(text.encode()).hexdigest()}\n{text}"
 
 
 def is_edited(content: bytes) -> bool:
-    """Is this not, to the letter, what some version of the agent has written as ``sealed``?"""
+    """Say whether this differs from every text that a version of the agent has ``sealed``."""
     first, _, rest = content.partition(b"\n")
     return first != f"{_SEAL}{hashlib.sha256(rest).hexdigest()}".encode()
 
@@ -66,7 +64,7 @@ Item = Union[Directory, File, Link]
 
 @dataclass(frozen=True)
 class Places:
-    """The directories that others choose: where heat-config, os-refresh-config and os-apply-config look."""
+    """The directories in which heat-config, os-refresh-config and os-apply-config look for files."""
 
     hooks: str = "/usr/libexec/heat-config/hooks"
     refresh: str = "/usr/libexec/os-refresh-config"
@@ -75,10 +73,10 @@ class Places:
 
 
 def layout(places: Places, programs: str, texts: Mapping[str, str]) -> Tuple[Item, ...]:
-    """Everything, in the order in which it is put there: the hook comes last, because from then on deployments arrive.
+    """Return all items in the order of installation. The hook is last: from then on deployments arrive.
 
-    ``programs`` is the directory of the agent's own programs; ``texts`` are the files that come with the package, by
-    their names.
+    ``programs`` is the directory of the agent's own programs; ``texts`` maps the names of the shipped files to their
+    contents.
     """
     filled = {name: text.replace("@PROGRAMS@", programs) for name, text in texts.items()}
     units = tuple(_config(f"{places.units}/{name}", text) for name, text in sorted(filled.items()) if is_unit(name))
@@ -122,7 +120,7 @@ def _templates(places: Places, filled: Mapping[str, str]) -> Tuple[Item, ...]:
         f"{places.templates}/var/run/heat-config/heat-config",
     )
     return (
-        # The modes first: a template without its mode is rendered for everybody's eyes.
+        # The modes first: a template without its mode is rendered readable by all.
         File(f"{ours}.oac", filled["agent.conf.oac"]),
         File(ours, filled["agent.conf"], 0o755),
         File(f"{chain}.oac", filled["private.oac"], others_win=True),

@@ -1,4 +1,4 @@
-"""Puts the items of a layout under a root, or takes them away, and looks what is there. Twice is as good as once."""
+"""Writes or removes the items of a layout below a root, and compares them. Every step can be repeated."""
 
 import contextlib
 import os
@@ -8,21 +8,19 @@ from pathlib import Path
 from os_update_agent.install.layout import Directory, File, Item, Link, is_edited
 from os_update_agent.model.errors import AgentError
 
-# What may stand at an item's place.
+# How the file at an item's place compares with the item.
 MISSING, RIGHT, OTHER, EDITED = "missing", "right", "other", "edited"
 
 
 def standing(root: Path, item: Item) -> str:
-    """What is at the item's place: nothing, the item as it should be, an operator's version of it, or something else.
-    Raises AgentError.
-    """
+    """Compare the item with the file at its place. Raises AgentError."""
     path = place(root, item)
     try:
         found = path.lstat()
         if isinstance(item, Link):
             is_right = stat.S_ISLNK(found.st_mode) and os.readlink(path) == item.target
         elif isinstance(item, Directory):
-            # An operator may have closed it further.
+            # The operator may have restricted the mode further.
             is_right = stat.S_ISDIR(found.st_mode) and not stat.S_IMODE(found.st_mode) & ~item.mode
         elif not stat.S_ISREG(found.st_mode):
             is_right = False
@@ -40,9 +38,7 @@ def standing(root: Path, item: Item) -> str:
 
 
 def is_foreign(root: Path, item: Item) -> bool:
-    """Is what stands there of another kind than we ever put there: a file where a link of ours belongs, a directory, a
-    link elsewhere?
-    """
+    """Say whether the file at the item's place is of a kind that the agent never writes there."""
     path = place(root, item)
     if isinstance(item, Link):
         return not path.is_symlink() or Path(os.readlink(path)).name != Path(item.target).name
@@ -52,7 +48,7 @@ def is_foreign(root: Path, item: Item) -> bool:
 
 
 def put(root: Path, item: Item) -> None:
-    """Put the item at its place, in one step: a reader sees the old or the new. Raises AgentError."""
+    """Write the item in one step, so that a reader sees the old one or the new one. Raises AgentError."""
     path = place(root, item)
     staging = path.with_name(f".{path.name}.new")
     try:
@@ -72,7 +68,7 @@ def put(root: Path, item: Item) -> None:
 
 
 def take(root: Path, item: Item) -> None:
-    """Take a file or link away. Raises AgentError."""
+    """Remove a file or link. Raises AgentError."""
     path = place(root, item)
     try:
         path.unlink()
@@ -81,7 +77,7 @@ def take(root: Path, item: Item) -> None:
 
 
 def place(root: Path, item: Item) -> Path:
-    """Where the item lies below the root. Raises AgentError when a link on the way leads out of the root."""
+    """Return the path of the item below the root. Raises AgentError if a link in it leads out of the root."""
     path = root / item.path.lstrip("/")
     real_root, real = os.path.realpath(root), os.path.realpath(path.parent)
     if os.path.commonpath((real_root, real)) != real_root:
@@ -92,7 +88,7 @@ def place(root: Path, item: Item) -> Path:
 
 
 def _make_parents(path: Path) -> None:
-    """The directories above the path that are not there yet, for everybody to read, whatever the caller's umask is."""
+    """Make the missing parent directories, readable by all whatever the umask is."""
     missing = [parent for parent in path.parents if not parent.exists()]
     for parent in reversed(missing):
         with contextlib.suppress(FileExistsError):

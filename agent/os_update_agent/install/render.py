@@ -1,9 +1,7 @@
-"""agent.conf from Heat's metadata: what the template of os-apply-config runs, with the metadata as JSON on standard
-input.
+"""Renders agent.conf from Heat's metadata. os-apply-config's template runs it with the metadata as JSON on stdin.
 
-A file that an operator has written stays. What the metadata hold is written as it is, also when it is wrong: then the
-next deployment fails with a sentence that names the section and the key, where a template that failed would stop every
-deployment of the node.
+A file that the operator has written stays. Wrong metadata are written as they are: the next deployment then fails and
+names the section and the key. A template that failed would stop every deployment of the node.
 """
 
 import json
@@ -17,7 +15,7 @@ MARK = f"# Written by os-apply-config from the metadata key {KEY}: what is chang
 
 
 def agent_conf(metadata: Mapping[str, Any], present: str) -> str:
-    """The new content, given the present one; "" means no file. Pure."""
+    """Return the new content, given the present one; '' means no file. Pure."""
     is_ours = not present.strip() or present.startswith(MARK)
     if not is_ours:
         return present
@@ -29,7 +27,7 @@ def agent_conf(metadata: Mapping[str, Any], present: str) -> str:
 
 def _ini(wanted: Any) -> str:
     if not isinstance(wanted, dict) or not all(isinstance(section, dict) for section in wanted.values()):
-        # The agent refuses it by its name, and Heat hears that.
+        # The agent refuses this section by its name and reports that to Heat.
         return f"[the metadata key {KEY} must be a map of sections, each a map of options]\n"
     lines = []
     for name, section in wanted.items():
@@ -39,7 +37,7 @@ def _ini(wanted: Any) -> str:
 
 
 def _line(value: Any) -> str:
-    """A value in one line, as an INI file takes it."""
+    """Return a value as one line of an INI file."""
     text = value if isinstance(value, str) else "" if value is None else json.dumps(value)
     return " ".join(text.split())
 
@@ -47,13 +45,13 @@ def _line(value: Any) -> str:
 def main() -> int:
     file = Path(sys.argv[1])
     present = file.read_text(encoding="utf-8", errors="replace") if file.exists() else ""
-    # Half a surrogate pair, which JSON can hold and UTF-8 cannot, is written as it was escaped.
+    # JSON can hold half a surrogate pair, UTF-8 cannot: write its escape.
     sys.stdout.buffer.write(agent_conf(_metadata(sys.stdin.buffer.read()), present).encode(errors="backslashreplace"))
     return 0
 
 
 def _metadata(given: bytes) -> Mapping[str, Any]:
-    """Ends the program with a sentence where the metadata cannot be read."""
+    """Return the metadata. Exits with a message if they cannot be read."""
     try:
         metadata = json.loads(given.decode())
     except UnicodeDecodeError as error:

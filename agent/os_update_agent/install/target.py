@@ -1,8 +1,7 @@
-"""Makes a node one that heat-config can update: os-update-agent install-hook, by hand or in the install step of the
-element.
+"""Installs and removes the agent's places on a node, by hand or in the element's install step.
 
-Nothing of an operator's is overwritten: a file where a link of ours belongs is an error that names it, agent.conf is
-never touched, and what is configuration is left once it was edited.
+The operator's files are never overwritten: a foreign file in a place of the agent is an error that names it, agent.conf
+is never touched, and an edited configuration file stays.
 """
 
 import shutil
@@ -20,10 +19,13 @@ from os_update_agent.node.transient_unit import SYSTEMD
 FILES = Path(__file__).parent / "files"
 UNITS = Path(__file__).parent / "units"
 SAMPLE = Path(__file__).parents[1] / "config/agent.conf.sample"
+# Generated from the command line's parser.
+MANUAL = FILES / "os-update-agent.8"
+COMPLETION = FILES / "completion.bash"
 HOST = Path("/")
-# What means something else in a unit file or a shell script.
+# Characters with a meaning in unit files or shell scripts.
 _SPECIAL = set(" \t\n\"'\\$%`;&|<>()*?[]#~")
-# Where os-refresh-config and os-apply-config looked before 2014; they still do where there is nothing at the new place.
+# The directories of os-refresh-config and os-apply-config before 2014. They still use them if the new ones are missing.
 OLD_REFRESH, OLD_TEMPLATES = "/opt/stack/os-config-refresh", "/opt/stack/os-apply-config/templates"
 
 Say = Callable[[str], None]
@@ -31,7 +33,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Target:
-    """A root, and what belongs into it."""
+    """A root and the items that belong into it."""
 
     root: Path
     items: Tuple[Item, ...]
@@ -41,15 +43,14 @@ class Target:
         return tuple(Path(item.path).name for item in self.items if isinstance(item, File) and is_unit(item.path))
 
     def has(self, unit: str) -> bool:
-        """Is the unit there?"""
+        """Say whether the unit is installed."""
         return any(
             place.standing(self.root, item) != place.MISSING for item in self.items if item.path.endswith(f"/{unit}")
         )
 
 
-def target(root: Path, made: Mapping[str, str], *, hooks: str = "", refresh: str = "", templates: str = "") -> Target:
-    """The target that the command line names; an empty directory is the usual one. ``made`` are texts that are made
-    from the command line, by their names. Raises UsageError."""
+def target(root: Path, *, hooks: str = "", refresh: str = "", templates: str = "") -> Target:
+    """Return the target that the command line names; '' stands for the usual directory. Raises UsageError."""
     if not root.is_absolute() or not root.is_dir():
         raise UsageError(f"--root is {str(root)!r}; it must be the absolute path of a directory")
     root = root.resolve()
@@ -63,12 +64,13 @@ def target(root: Path, made: Mapping[str, str], *, hooks: str = "", refresh: str
         refresh=refresh.rstrip("/") or _usual(root, places.refresh, OLD_REFRESH),
         templates=templates.rstrip("/") or _usual(root, places.templates, OLD_TEMPLATES),
     )
-    return Target(root, layout(places, _programs(root), {**files(), **made}))
+    return Target(root, layout(places, _programs(root), files()))
 
 
 def install(target: Target, say: Say, *, dry_run: bool = False) -> None:
-    """Put everything at its place, switch the services on, and say what was done. Raises AgentError before anything is
-    changed when something foreign is in the way."""
+    """Install all items, enable the services, and report each step. Raises AgentError for a foreign file, before any
+    change.
+    """
     found = [(item, place.standing(target.root, item)) for item in target.items]
     foreign = [item.path for item, standing in found if standing == place.OTHER and place.is_foreign(target.root, item)]
     if foreign:
@@ -89,7 +91,7 @@ def install(target: Target, say: Say, *, dry_run: bool = False) -> None:
 
 
 def remove(target: Target, say: Say, *, dry_run: bool = False) -> None:
-    """Take everything of ours away but what belongs to the operator or to the node's history. Raises AgentError."""
+    """Remove all items except the operator's files and the node's history. Raises AgentError."""
     _switch(target, "disable", say, dry_run)
     for item in reversed(target.items):
         standing = place.standing(target.root, item)
@@ -105,13 +107,13 @@ def remove(target: Target, say: Say, *, dry_run: bool = False) -> None:
 
 
 def files() -> Mapping[str, str]:
-    """The files that come with the package, by their names."""
+    """Return the contents of the shipped files by their names."""
     paths = [SAMPLE, *sorted(FILES.iterdir()), *sorted(UNITS.iterdir())]
     return {path.name: path.read_text(encoding="utf-8") for path in paths}
 
 
 def _switch(target: Target, verb: str, say: Say, dry_run: bool) -> None:
-    """Have systemd start the units at boot, or no longer."""
+    """Enable or disable the units."""
     units = target.units if verb == "enable" else tuple(filter(target.has, target.units))
     if not units:
         return
@@ -124,7 +126,7 @@ def _switch(target: Target, verb: str, say: Say, dry_run: bool) -> None:
         run(["systemctl", *where, "--quiet", verb, *units])
         if target.root == HOST and SYSTEMD.is_dir():
             run(["systemctl", "daemon-reload"])
-            # A service is for the next boot; a timer counts from now on.
+            # Services start at the next boot; timers start now.
             run(
                 [
                     "systemctl",
@@ -136,15 +138,13 @@ def _switch(target: Target, verb: str, say: Say, dry_run: bool) -> None:
 
 
 def _usual(root: Path, new: str, old: str) -> str:
-    """Where the chain looks on this node: at the new place unless only the old one is there."""
+    """Return the directory in use on this node: the new one unless only the old one exists."""
     is_old = (root / old.lstrip("/")).is_dir() and not (root / new.lstrip("/")).is_dir()
     return old if is_old else new
 
 
 def _programs(root: Path) -> str:
-    """The directory of our own programs, as a node with this root sees it. Raises UsageError when they are not
-    there.
-    """
+    """Return the directory of the agent's programs as seen inside the root. Raises UsageError if they are missing."""
     own = Path(sys.executable).absolute().parent
     inside = Path("/", own.relative_to(root)) if own.is_relative_to(root) else own
     if not (root / str(inside).lstrip("/") / HOOK).exists():

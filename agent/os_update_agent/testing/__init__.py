@@ -1,3 +1,4 @@
-"""A world in one directory to try the agent in: a repository, a private root, a receiver of signals. Needs no network
-and no root.
+"""Repositories, scenes and a receiver of signals, shared by the demo and the tests; and the demo.
+
+Everything lies in one directory. It needs no network, and with apt no root.
 """

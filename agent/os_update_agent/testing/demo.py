@@ -1,4 +1,4 @@
-"""The demo: the promise of the project, told step by step on real packages, and checked."""
+"""The demo: the promise of the project, shown and checked step by step on real packages."""
 
 import os
 import shutil
@@ -23,10 +23,10 @@ _INDENT = 17
 
 
 def tell(directory: Optional[Path] = None, out: TextIO = sys.stdout, *, backend: str = "auto") -> int:
-    """Tell the whole story. Returns 0 when every step came out as it should, 1 otherwise.
+    """Run the demo. Returns 0 if every check succeeded, 1 otherwise.
 
-    ``directory`` is made, used and left behind; without it a temporary one is used and removed. ``backend`` is apt,
-    dnf, or auto: the one that this machine has. Raises AgentError where a tool is missing, or the right to use it.
+    ``directory`` must be new and is kept; without it a temporary one is used and removed. ``backend`` is apt, dnf, or
+    auto for the one of this machine. Raises AgentError if a tool is missing, or root is needed.
     """
     backend = chosen(backend)
     stage = STAGES[backend]
@@ -147,7 +147,7 @@ class _Story:
         self.check(forth.digest == second.digest, "exactly the state that this value had reached")
 
     def deliver(self, action: str, value: str, title: str, status: int) -> PackageState:
-        """Deliver, tell what came of it, check status and signal. Returns the state of the packages afterwards."""
+        """Deliver a value, print and check the result and the signal. Returns the new package state."""
         self.steps += 1
         self.line()
         self.line(f"--- {self.steps}. {title} ".ljust(_WIDTH, "-"))

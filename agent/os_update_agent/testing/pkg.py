@@ -1,16 +1,19 @@
-"""A package, said once for every package manager; repository and rpm_repository make files of it."""
+"""A package, described once for every package manager; repository and rpm_repository build files from it."""
 
 from dataclasses import dataclass, field
 from typing import Mapping, Tuple, Union
 
+# With a fixed time the same package always becomes the same file, byte for byte.
+BUILD_TIME = "1577836800"
+
 
 @dataclass(frozen=True)
 class Pkg:
-    """A package that becomes a .deb or an .rpm of the native architecture, and of release 1.
+    """A package of the native architecture and of release 1, as a .deb or an .rpm.
 
-    Relations are spelled as rpm does ("libweb >= 1.0"). What ``obsoletes`` another one takes its place: on a Debian
-    node it conflicts with it and replaces it. ``files`` maps absolute paths to their content, ``configs`` lists those
-    that are configuration. ``fails`` is what its script after the installation says before it fails.
+    Relations are spelled as in rpm ("libweb >= 1.0"). A package takes the place of those that it ``obsoletes``: on a
+    Debian node it conflicts with them and replaces them. ``files`` maps absolute paths to their content, ``configs``
+    lists the configuration files among them. ``fails`` is the message with which the postinst script fails.
     """
 
     name: str

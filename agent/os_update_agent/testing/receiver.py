@@ -1,6 +1,4 @@
-"""An HTTP server on the loopback address that keeps what it is sent: Heat's side of a signal, for the demo and for
-tests.
-"""
+"""An HTTP server on the loopback address that keeps each request: Heat's side of a signal."""
 
 import threading
 from dataclasses import dataclass, field
@@ -11,7 +9,7 @@ from typing import Callable, List, Mapping, Optional, Tuple, Type, Union
 
 @dataclass(frozen=True)
 class Request:
-    """One request as it came. ``path`` has the query with it; the names of the headers are in lower case."""
+    """One request. ``path`` includes the query; the names of the headers are in lower case."""
 
     method: str
     path: str
@@ -24,7 +22,7 @@ Answer = Union[Reply, Callable[[Request], Reply]]
 
 
 class Receiver:
-    """Listens between ``with`` and its end, on a free port. Every request is in ``received`` before it is answered."""
+    """A context manager that listens on a free port. It adds each request to ``received`` before it answers."""
 
     def __init__(self) -> None:
         self.received: List[Request] = []
@@ -47,7 +45,7 @@ class Receiver:
         return f"http://127.0.0.1:{self._server.server_address[1]}/{path.lstrip('/')}"
 
     def answer(self, answer: Answer) -> None:
-        """Answer from now on with this status, or status and body, or with what the function makes of the request."""
+        """Set the answer to all further requests: a status, a status and a body, or a function of the request."""
         self._answer = answer
 
     def _reply(self, request: Request) -> Tuple[int, bytes]:
@@ -72,6 +70,6 @@ class Receiver:
             do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = handle_any
 
             def log_message(self, format: str, *args: object) -> None:
-                """Say nothing on the terminal: ``received`` is the log."""
+                """Print nothing: ``received`` is the log."""
 
         return Handler

@@ -1,7 +1,7 @@
-"""A tiny apt repository and an empty private root, made with dpkg-deb, apt-get and Python alone, by any user.
+"""A tiny apt repository and an empty private root. Any user can make them, with dpkg-deb and apt-get.
 
-The maintainer scripts of what is installed in such a root run on this very machine, with DPKG_ROOT set: only packages
-that are made here belong into it.
+Maintainer scripts of packages in such a root run on this machine, with DPKG_ROOT set. Install only packages that are
+made here.
 """
 
 import hashlib
@@ -20,11 +20,9 @@ from urllib.parse import quote
 
 from os_update_agent.model.errors import UsageError
 from os_update_agent.node.process import run
-from os_update_agent.testing.pkg import Pkg
+from os_update_agent.testing.pkg import BUILD_TIME, Pkg
 
 TOOLS = ("apt-get", "dpkg", "dpkg-deb")
-# With a fixed time the same Deb always becomes the same file, byte for byte.
-BUILD_TIME = "1577836800"
 
 ROOT_DIRECTORIES = (
     *("bin", "etc", "run", "sbin", "tmp", "usr"),
@@ -37,7 +35,7 @@ ROOT_FILES = tuple(f"var/lib/dpkg/{name}" for name in ("available", "diversions"
 
 @dataclass(frozen=True)
 class Deb:
-    """What goes into one .deb file.
+    """The content of one .deb file.
 
     ``arch`` "" is the native one; ``fields`` are further control fields, such as Depends; ``files`` maps paths in the
     package to their content; ``conffiles`` lists those of them that are configuration; ``scripts`` maps preinst,
@@ -55,7 +53,7 @@ class Deb:
 
 
 def as_deb(pkg: Pkg) -> Deb:
-    """The .deb of a package that is said for every package manager."""
+    """Return the .deb of a package that is described for every package manager."""
     fields = {
         "Depends": pkg.requires,
         "Provides": pkg.provides,
@@ -74,13 +72,13 @@ def as_deb(pkg: Pkg) -> Deb:
 
 
 def _relation(text: str) -> str:
-    """ "app < 2.0" is "app (<< 2.0)" to dpkg."""
+    """Return a relation as dpkg spells it: "app < 2.0" becomes "app (<< 2.0)"."""
     match = re.fullmatch(r"(\S+) ([<>]=?|=) (\S+)", text)
     return f"{match[1]} ({match[2] * 2 if match[2] in '<>' else match[2]} {match[3]})" if match else text
 
 
 def missing_tools() -> List[str]:
-    """The programs that this module needs and that are not installed."""
+    """Return the programs that this module needs and that are not installed."""
     return [tool for tool in TOOLS if shutil.which(tool) is None]
 
 
@@ -118,10 +116,7 @@ class Repository:
             build(deb, self.directory)
 
     def remove(self, name: str, version: str) -> None:
-        """Take a version of a package away, for all architectures.
-
-        Raises UsageError.
-        """
+        """Remove a version of a package, for all architectures. Raises UsageError."""
         paths = list(self.directory.glob(_file_name(name, version, "*")))
         if not paths:
             raise UsageError(f"{self.directory} has no package {name} {version}")
@@ -135,18 +130,17 @@ class Repository:
         00:00:00 GMT".
         """
         release = self.directory / "Release"
-        # apt and HTTP compare times in whole seconds and would take a second index of the same second for the first
-        # one.
+        # apt and HTTP compare times in whole seconds: give a second index of the same second another time.
         stamp = max(int(time.time()), int(release.stat().st_mtime) + 1 if release.exists() else 0)
         packages = "".join(_stanza(path) for path in sorted(self.directory.glob("*.deb")))
         _write(self.directory / "Packages", packages, stamp)
         _write(release, self._release(packages, release_fields), stamp)
 
     def source_line(self, url: Optional[str] = None) -> str:
-        """The line of a sources.list that names this repository, on the disk or where a server serves it.
+        """Return the line of a sources.list for this repository, on the disk or at the URL of a server.
 
         On the disk apt reads index and packages in place: a new index counts before any ``apt-get update``, and no
-        package is downloaded. Where that matters give ``url`` as "copy:" and the directory, or serve it.
+        package is downloaded. If that matters, serve the directory, or give "copy:" and the directory as ``url``.
         """
         return f"deb [trusted=yes] {url or 'file:' + quote(str(self.directory))} ./"
 
@@ -170,10 +164,9 @@ class Repository:
 
 
 def make_root(directory: Path, *, architecture: Optional[str] = None, sources: Sequence[str] = ()) -> Path:
-    """Make an empty root, in which no package is installed, for dpkg and apt. ``sources`` are the lines of its
-    sources.list.
+    """Make an empty root without packages for dpkg and apt. ``sources`` are the lines of its sources.list.
 
-    It has no apt.conf: whoever runs apt on it says so by options.
+    It has no apt.conf: give apt its settings as options.
     """
     root = directory.absolute()
     for name in ROOT_DIRECTORIES:
@@ -190,7 +183,7 @@ def _file_name(name: str, version: str, arch: str) -> str:
 
 
 def _lay_out(deb: Deb, arch: str, tree: Path) -> None:
-    """Make the tree that dpkg-deb packs. The modes do not depend on this user's umask."""
+    """Make the tree that dpkg-deb packs, with modes that do not depend on the umask."""
     _put(tree / "DEBIAN/control", _control(deb, arch))
     if deb.conffiles:
         _put(tree / "DEBIAN/conffiles", "".join(f"/{path.lstrip('/')}\n" for path in deb.conffiles))
@@ -229,7 +222,7 @@ def _paragraph(fields: Mapping[str, str]) -> str:
 
 
 def _stanza(path: Path) -> str:
-    """What the index says of one .deb file: its control fields, where it is, and what it must hash to."""
+    """Return the entry of one .deb file in the index: its control fields, its place, and its digest."""
     content = path.read_bytes()
     control = run(["dpkg-deb", "--field", str(path)]).stdout.rstrip("\n")
     return (

@@ -1,4 +1,4 @@
-"""A tiny rpm repository and an empty private root, made with rpmbuild, createrepo_c and rpm, by root.
+"""A tiny rpm repository and an empty private root. root makes them, with rpmbuild, createrepo_c, and rpm.
 
 The root has no shell: scriptlets are in Lua, which rpm itself runs, inside the root.
 """
@@ -14,12 +14,10 @@ from xml.sax.saxutils import escape, quoteattr
 
 from os_update_agent.model.errors import UsageError
 from os_update_agent.node.process import run
-from os_update_agent.testing.pkg import Pkg
+from os_update_agent.testing.pkg import BUILD_TIME, Pkg
 
 TOOLS = ("dnf", "rpm", "rpmbuild", "createrepo_c", "modifyrepo_c")
-# With a fixed time the same Rpm becomes the same file.
-BUILD_TIME = "1577836800"
-# Where the database is below the root, also where rpm of another distribution would look elsewhere.
+# The database below the root; some distributions' rpm has it elsewhere by default.
 DATABASE = "/var/lib/rpm"
 
 _ROOT_DIRECTORIES = (
@@ -43,7 +41,7 @@ _MACROS = (
 
 @dataclass(frozen=True)
 class Rpm:
-    """What goes into one .rpm file.
+    """The content of one .rpm file.
 
     ``arch`` "" is the native one; ``files`` maps absolute paths to their content, ``configs`` lists those of them that
     are %config(noreplace), ``ghosts`` those that are only announced, ``scripts`` maps pre, post, preun, postun or
@@ -80,7 +78,7 @@ class Advisory:
 
 
 def as_rpm(pkg: Pkg) -> Rpm:
-    """The .rpm of a package that is said for every package manager."""
+    """Return the .rpm of a package that is described for every package manager."""
     return Rpm(
         pkg.name,
         pkg.version,
@@ -96,7 +94,7 @@ def as_rpm(pkg: Pkg) -> Rpm:
 
 
 def missing_tools() -> List[str]:
-    """The programs that this module needs and that are not installed."""
+    """Return the programs that this module needs and that are not installed."""
     return [tool for tool in TOOLS if shutil.which(tool) is None]
 
 
@@ -139,7 +137,7 @@ class Repository:
         build(rpms, self.directory)
 
     def remove(self, *rpms: Rpm) -> None:
-        """Take packages away. Raises UsageError."""
+        """Remove packages. Raises UsageError."""
         for rpm in rpms:
             try:
                 (self.directory / rpm.file).unlink()
@@ -156,7 +154,7 @@ class Repository:
                 run(["modifyrepo_c", str(path), str(self.directory / "repodata")])
 
     def section(self, url: str = "", **options: str) -> str:
-        """The section of a .repo file that names this repository, on the disk or where a server serves it."""
+        """Return the section of a .repo file for this repository, on the disk or at the URL of a server."""
         settings = {
             "name": self.name,
             "baseurl": url or self.directory.as_uri(),
@@ -168,9 +166,7 @@ class Repository:
 
 
 def make_root(directory: Path, *, repositories: Sequence[str] = ()) -> Path:
-    """Make an empty root, in which no package is installed, for rpm and dnf. ``repositories`` are sections of .repo
-    files.
-    """
+    """Make an empty root without packages for rpm and dnf. ``repositories`` are sections of .repo files."""
     root = directory.absolute()
     for name in _ROOT_DIRECTORIES:
         (root / name).mkdir(parents=True, exist_ok=True)

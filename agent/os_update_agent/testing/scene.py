@@ -1,4 +1,4 @@
-"""The demo's node, its repository and its Heat: everything real but small, in one directory."""
+"""The demo's node, its repository and its Heat: real but small, in one directory."""
 
 import json
 import sys
@@ -12,17 +12,9 @@ from os_update_agent.node.process import run
 from os_update_agent.testing.pkg import Pkg
 from os_update_agent.testing.receiver import Receiver
 from os_update_agent.testing.stage import STAGES, Stage
+from os_update_agent.text.outcomes import OUTPUTS
 
 FIRST, SECOND, THIRD = "2026-11-01T02:00:00Z", "2026-11-08T02:00:00Z", "2026-11-15T02:00:00Z"
-OUTPUTS = (
-    "changes",
-    "held_back",
-    "state_digest",
-    "restored_from",
-    "restorable",
-    "reboot_required",
-    "services_to_restart",
-)
 CONFIGURATION = "etc/webapp.conf"
 EDITED = "port = 8443   # edited by the operator\n"
 
@@ -67,9 +59,7 @@ BROKEN = (
 
 @dataclass
 class Scene:
-    """A private root with packages, a repository, a signal receiver, and the hook program that is told about
-    deployments.
-    """
+    """A private root with packages, a repository, a signal receiver, and the hook program."""
 
     directory: Path
     receiver: Receiver
@@ -95,7 +85,7 @@ class Scene:
         self.stage.publish(pkgs)
 
     def withdraw(self, *pkgs: Pkg) -> None:
-        """Take versions out of the repository, as a distribution does when the next ones appear."""
+        """Remove versions from the repository, as a distribution does when newer ones appear."""
         self.stage.withdraw(pkgs)
 
     def state(self) -> PackageState:
@@ -105,7 +95,7 @@ class Scene:
         return (self.root / CONFIGURATION).read_text(encoding="utf-8")
 
     def deliver(self, action: str, value: str) -> Tuple[Mapping[str, Any], str]:
-        """Give the hook a deployment as heat-config would. Returns what it printed, and its log."""
+        """Run the hook with a deployment, as heat-config would. Returns the result that it printed, and its log."""
         self.deliveries += 1
         done = run(
             self.hook,
@@ -149,7 +139,7 @@ class Scene:
 
 
 def hook_program() -> Tuple[str, ...]:
-    """The hook as it was installed beside this Python, or that of the checkout."""
+    """Return the command of the hook that is installed beside this Python, or of the checkout. Raises AgentError."""
     beside = Path(sys.executable).with_name("package-update")
     checkout = Path(__file__).parents[3] / "hooks/package-update"
     for path in (beside, checkout):

@@ -1,4 +1,4 @@
-"""Where the demo plays: a private root with a repository, for each package manager in its own way."""
+"""A private root with a repository, for each package manager."""
 
 import shutil
 from pathlib import Path
@@ -14,7 +14,7 @@ from os_update_agent.testing.pkg import Pkg
 class Stage:
     """The root ``directory/root`` and the repository ``directory/repository``."""
 
-    # What agent.conf calls the backend, what works here in words, and how somebody gets what it needs.
+    # The backend's name in agent.conf, its programs in words, and how to get them.
     backend_name: str
     tools: str
     needs: str
@@ -31,30 +31,30 @@ class Stage:
 
     @staticmethod
     def missing_tools() -> List[str]:
-        """The programs that are needed here and are not installed."""
+        """Return the programs that are needed and not installed."""
         raise NotImplementedError
 
     def prepare(self, directory: Path) -> None:
-        """Make the repository in the directory, and the root that has it as its source."""
+        """Make the repository in the directory, and a root that uses it."""
         raise NotImplementedError
 
     def publish(self, pkgs: Sequence[Pkg]) -> None:
-        """The repository has these as well."""
+        """Add packages to the repository."""
         raise NotImplementedError
 
     def withdraw(self, pkgs: Sequence[Pkg]) -> None:
-        """The repository has these no longer."""
+        """Remove packages from the repository."""
         raise NotImplementedError
 
     def package(self, pkg: Pkg) -> Package:
         raise NotImplementedError
 
     def build(self, pkgs: Sequence[Pkg]) -> List[Path]:
-        """The files of the packages, in the same order, below ``work``."""
+        """Build the packages below ``work``. Returns their files in the same order."""
         raise NotImplementedError
 
     def hold(self, pkg: Pkg) -> None:
-        """As an operator keeps a package where it is."""
+        """Hold a package at its version, as an operator would."""
         raise NotImplementedError
 
     def install(self, pkgs: Sequence[Pkg], auto: Sequence[str]) -> None:
@@ -140,7 +140,7 @@ class RpmStage(Stage):
         return [self.work / rpm.file for rpm in rpms]
 
     def hold(self, pkg: Pkg) -> None:
-        """Locked as `dnf versionlock add` does it."""
+        """Lock the package as `dnf versionlock add` does."""
         locks = self.root / "etc/dnf/plugins/versionlock.list"
         locks.parent.mkdir(parents=True, exist_ok=True)
         locks.write_text(f"{pkg.name}-{pkg.epoch or 0}:{pkg.version}-1.*\n", encoding="utf-8")
@@ -150,7 +150,7 @@ STAGES: Mapping[str, Type[Stage]] = {"apt": AptStage, "dnf": RpmStage}
 
 
 def chosen(name: str) -> str:
-    """The stage that was asked for; "auto" is apt where there is apt-get, else dnf."""
+    """Return the name of a stage; "auto" means apt if there is apt-get, else dnf."""
     if name != "auto":
         return name
     return "apt" if shutil.which("apt-get") or not shutil.which("rpm") else "dnf"

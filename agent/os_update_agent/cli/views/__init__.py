@@ -1,4 +1,4 @@
-"""What the reading commands show: one document for --json, and its text for a person. Pure."""
+"""The output of the reading verbs: a document for --json, and its text for people. Pure."""
 
 from os_update_agent.cli.views.base import JSON_SCHEMA, Document, as_json
 from os_update_agent.cli.views.history import history_document, history_text

@@ -1,4 +1,4 @@
-"""What every view is made of: a document for --json, and tables for a person. Pure."""
+"""The parts of every view: documents for --json, and tables for people. Pure."""
 
 import json
 from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
@@ -7,7 +7,7 @@ from os_update_agent.model.packages import HeldBack
 from os_update_agent.model.runs import Run
 from os_update_agent.text.outcomes import shown, when
 
-# 1: the first published schema. Fields may come; one that goes or changes its meaning makes a new number.
+# 1: the first published schema. New fields keep the number; a removed or changed field needs a new one.
 JSON_SCHEMA = 1
 
 Document = Dict[str, Any]
@@ -18,7 +18,7 @@ def as_json(document: Mapping[str, Any], *, only_ascii: bool = False) -> str:
 
 
 def table(rows: Iterable[Sequence[str]]) -> List[str]:
-    """Rows in columns, the first row being the heading."""
+    """Return the lines of a table; the first row is the heading."""
     rows = [list(row) for row in rows]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
@@ -27,11 +27,10 @@ def table(rows: Iterable[Sequence[str]]) -> List[str]:
 def fitted(
     rows: Sequence[Sequence[str]], width: Optional[int], *, dispensable: Sequence[str], least: Mapping[str, int]
 ) -> Tuple[List[str], Tuple[str, ...]]:
-    """A table that is no wider than ``width`` (None: as wide as it is), and the headings of the columns that were left
-    out for that.
+    """Return the lines of a table of at most ``width`` columns (None: any), and the headings that were left out.
 
-    ``dispensable`` are headings, the least important first. ``least`` are columns that may be cut, and so short at
-    most: they are cut in this order, but not as long as a dispensable column is there.
+    ``dispensable`` are headings that may be left out, the least important first. ``least`` maps the headings of columns
+    that may be shortened, in this order, to their least width. A dispensable column is left out first.
     """
     if width is None:
         return table(rows), ()
@@ -58,7 +57,7 @@ def fitted(
 
 
 def run_document(run: Run, changed: int) -> Document:
-    """``changed`` is how many packages the run has changed."""
+    """Return a run. ``changed`` is the number of packages that it has changed."""
     return {
         "run": run.id,
         "key": run.key,
@@ -79,9 +78,7 @@ def run_document(run: Run, changed: int) -> Document:
 
 
 def work_lines(document: Document) -> List[str]:
-    """Who is at work just now, and which runs are open, of a document with ``at_work``, ``lock_holder`` and
-    ``open_runs``.
-    """
+    """Return the lines about locks and open runs, of a document with at_work, lock_holder and open_runs."""
     lines = [f"at work: {'; '.join(filter(None, (document['at_work'], document['lock_holder']))) or 'nobody'}"]
     for run in document["open_runs"]:
         log = run["log"] or "none yet"

@@ -1,4 +1,4 @@
-"""What happened here: the values of each key, and the runs."""
+"""The history: the values of each key, and the runs. Pure."""
 
 from typing import Collection, List, Mapping, Optional, Sequence, Tuple
 
@@ -12,8 +12,8 @@ SHOWN_WHY = 100
 def history_document(
     histories: Sequence[History], runs: Sequence[Tuple[Run, int]], kept: Mapping[str, Collection[int]]
 ) -> Document:
-    """``runs`` come with how many packages each has changed; ``kept`` are for each key the states whose package files
-    are here.
+    """Return the history. Each run comes with the number of packages that it has changed; ``kept`` maps each key to
+    the states whose package files are kept.
     """
     keys = [_key_document(history, kept[history.key]) for history in histories]
     return {"keys": keys, "runs": [run_document(run, changed) for run, changed in runs]}
@@ -43,7 +43,7 @@ def _why(failure: str) -> str:
 
 
 def history_text(document: Document, width: Optional[int] = None) -> str:
-    """``width`` is that of the terminal, None where there is none: what does not fit on it is left out, and named."""
+    """Return the text. Columns beyond the terminal's ``width`` (None: no terminal) are left out and named."""
     if not document["keys"]:
         return "nothing has been recorded on this node yet"
     lines: List[str] = []

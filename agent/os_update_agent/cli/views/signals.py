@@ -1,4 +1,4 @@
-"""A result on its way to Heat, and what is to be done about it. Pure."""
+"""A result on its way to Heat, with advice. Pure."""
 
 from os_update_agent.cli.views.base import Document
 from os_update_agent.model.deliveries import OwedSignal
@@ -20,6 +20,6 @@ def signal_document(signal: OwedSignal) -> Document:
 
 
 def signal_line(standing: str, signal: Document) -> str:
-    """``signal`` as signal_document() makes it."""
+    """Return a line about a signal; ``signal`` is its document."""
     what = "dropped, a newer delivery came" if standing == "superseded" else signal["last_answer"] or "not tried yet"
     return f"signal {standing}: deployment {signal['deployment']}: {what}{_ADVICE.get(standing, '')}"

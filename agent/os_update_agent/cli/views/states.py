@@ -1,4 +1,4 @@
-"""One value, and the difference between two states."""
+"""One value, and the difference between two states. Pure."""
 
 from typing import Optional, Sequence
 
