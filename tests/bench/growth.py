@@ -23,7 +23,7 @@ from os_update_agent.model.packages import ArchiveEntry, PackageState
 from os_update_agent.packages.apt.backend import Apt
 from os_update_agent.packages.archive import Archive
 from os_update_agent.packages.transition import Transition
-from os_update_agent.runs.aim import aim_of_update
+from os_update_agent.runs.plan import aim_of_update
 from os_update_agent.testing.repository import Repository, make_root, native_architecture
 
 PACKAGES, STATES, FILES = (200, 800, 2000, 8000), (10, 100, 1000, 5000), (500, 5000)

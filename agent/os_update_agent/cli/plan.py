@@ -20,8 +20,7 @@ from os_update_agent.model.errors import Busy, PackageError, UsageError
 from os_update_agent.model.runs import Run
 from os_update_agent.node.locks import node_holder
 from os_update_agent.packages.state import broken
-from os_update_agent.runs.aim import aim_of_restore, aim_of_update
-from os_update_agent.runs.plan import forecast
+from os_update_agent.runs.plan import aim_of_restore, aim_of_update, forecast
 from os_update_agent.runs.services import known_units
 from os_update_agent.runtime.context import Site, open_site
 from os_update_agent.text.outcomes import shown
@@ -56,10 +55,10 @@ def command(settings: Settings, arguments: argparse.Namespace) -> int:
         doing.end()
     # What began or ended meanwhile makes it another plan, too.
     ours, others, runs = busy if any(busy) else _busy(site, policy)
-    if planned.repaired_first and (ours or others):
+    if planned.found.plan.torn and (ours or others):
         raise _disturbed(ours or others)
     document = views.plan_document(planned, policy.archive, at_work=ours, lock_holder=others, open_runs=runs)
-    answer(arguments, document, views.plan_text(document, planned.found.changes))
+    answer(arguments, document, views.plan_text(document, planned.found.plan.changes))
     return UPDATES_AVAILABLE if arguments.detailed_exitcode and planned.changes_something else 0
 
 
@@ -132,6 +131,4 @@ def _update(site: Site, policy: Policy, doing: Doing, what: str, operation: str,
             f"left half-installed or not configured before: {torn}; an update tries to repair that first, "
             f"and what it changes then cannot be told before ({error})"
         ) from error
-    return Planned(
-        what, operation, forecast(site, policy, backend, before, aim), repaired_first=aim.torn, unmatched=aim.unmatched
-    )
+    return Planned(what, operation, forecast(site, policy, backend, before, aim))

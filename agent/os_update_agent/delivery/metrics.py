@@ -82,7 +82,7 @@ def _lines(facts: Facts) -> Iterator[str]:
         yield from _metric(
             "last_run_packages_held_back",
             "Packages with a newer version that did not get it.",
-            [({}, len(last.held_back))],
+            [({}, len(last.plan.held_back))],
         )
     yield from _metric("open_runs", "Runs that are at work or were cut off.", [({}, facts.open_runs)])
     for standing in ("owed", "refused"):

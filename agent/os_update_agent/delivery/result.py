@@ -5,7 +5,7 @@ from pathlib import Path
 from os_update_agent.config.policy import Policy
 from os_update_agent.heat.outcome import encode
 from os_update_agent.model.deliveries import Deployment, Outcome, Request
-from os_update_agent.model.packages import diff, with_rows
+from os_update_agent.model.packages import annotated, diff, with_rows
 from os_update_agent.model.runs import Run
 from os_update_agent.packages.state import of_marks, unmet, visible
 from os_update_agent.runtime.context import Site, was_told
@@ -27,8 +27,7 @@ def outcome_of(site: Site, run: Run) -> Outcome:
     recorded = ledger.digest(run.restored_from) if run.restored_from is not None else None
     other_marks = of_marks(unmet(after, target)) if run.progress.reached and after and target else ()
     facts = Facts(
-        changes=visible(diff(before, after)) if before and after else (),
-        planned=visible(diff(before, target)) if before and target else (),
+        changes=annotated(visible(diff(before, after)), run.plan.changes) if before and after else (),
         digest=after.digest if after else "",
         is_exact=recorded is None or (after is not None and with_rows(after, other_marks).digest == recorded),
         other_marks=tuple(change.name for change in other_marks),

@@ -3,10 +3,10 @@
 import dataclasses
 import json
 from dataclasses import replace
-from typing import Any, Mapping, Optional, Tuple
+from typing import Any, Dict, Mapping, Optional, Tuple
 
 from os_update_agent.ledger.database import Database
-from os_update_agent.model.packages import HeldBack
+from os_update_agent.model.packages import Change, HeldBack, Package
 from os_update_agent.model.phases import (
     BACK_IN_SERVICE,
     CHANGED,
@@ -18,6 +18,7 @@ from os_update_agent.model.phases import (
     Impact,
     Service,
 )
+from os_update_agent.model.plans import Plan
 from os_update_agent.model.runs import Progress, Run
 
 
@@ -59,7 +60,7 @@ class Runs(Database):
             self._write_run(run)
 
     def _write_run(self, run: Run) -> None:
-        document = json.dumps({k: v for k, v in dataclasses.asdict(run).items() if k != "id"}, separators=(",", ":"))
+        document = json.dumps(_as_json(run), separators=(",", ":"))
         self._db.execute("UPDATE runs SET finished = ?, document = ? WHERE id = ?", (run.finished, document, run.id))
 
     def run(self, number: int) -> Optional[Run]:
@@ -84,11 +85,8 @@ def _as_run(number: int, document: str) -> Run:
     read = json.loads(document)
     data = {name: value for name, value in read.items() if name in known}
     data["progress"] = _progress(read["progress"]) if "progress" in read else _progress_of_flags(read)
-    data["held_back"] = tuple(HeldBack(**item) for item in data.get("held_back", ()))
+    data["plan"] = _plan(read["plan"]) if "plan" in read else _plan_of_lists(read)
     names = (
-        "not_restorable",
-        "repacked",
-        "removes_foreign",
         "notes",
         "complaints",
         "were_active",
@@ -117,3 +115,51 @@ def _progress_of_flags(data: Mapping[str, Any]) -> Progress:
         reboots_asked=data.get("reboots_asked", 0),
         reached=data.get("reached", False),
     )
+
+
+def _plan(data: Mapping[str, Any]) -> Plan:
+    known = {field.name for field in dataclasses.fields(Plan)}
+    lists: Dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in data.items() if name in known
+    }
+    lists["changes"] = tuple(_change(*change) for change in data.get("changes", ()))
+    lists["held_back"] = tuple(HeldBack(*item) for item in data.get("held_back", ()))
+    return Plan(**lists)
+
+
+def _change(before: Any, after: Any, origins: Any, is_security: bool) -> Change:
+    old, new = (Package(*row) if row else None for row in (before, after))
+    return Change(old, new, tuple(origins), is_security)
+
+
+def _plan_of_lists(data: Mapping[str, Any]) -> Plan:
+    """Return the plan of a run that was stored without one, as until November 2026: its changes are not known."""
+    return Plan(
+        held_back=tuple(HeldBack(**item) for item in data.get("held_back", ())),
+        removes_foreign=tuple(data.get("removes_foreign", ())),
+        lost=tuple(data.get("not_restorable", ())),
+        rebuilt=tuple(data.get("repacked", ())),
+    )
+
+
+def _plan_as_json(plan: Plan) -> Dict[str, Any]:
+    changes = [
+        [
+            change.before.identity if change.before else None,
+            change.after.identity if change.after else None,
+            change.origins,
+            change.is_security,
+        ]
+        for change in plan.changes
+    ]
+    return {
+        **dataclasses.asdict(replace(plan, changes=(), held_back=())),
+        "changes": changes,
+        "held_back": [[item.name, item.reason] for item in plan.held_back],
+    }
+
+
+def _as_json(run: Run) -> Dict[str, Any]:
+    document = dataclasses.asdict(replace(run, plan=Plan()))
+    del document["id"]
+    return {**document, "plan": _plan_as_json(run.plan)}

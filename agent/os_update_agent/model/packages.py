@@ -131,11 +131,16 @@ class PackageState:
 
 @dataclass(frozen=True, order=True)
 class Change:
-    """One package's way from ``before`` to ``after``; None is: not there."""
+    """One package's way from ``before`` to ``after``; None is: not there.
+
+    ``origins`` are the repositories that offer the new version, ``is_security`` says that it is a security update.
+    Neither makes another change of it.
+    """
 
     before: Optional[Package]
     after: Optional[Package]
     origins: Tuple[str, ...] = field(default=(), compare=False)
+    is_security: bool = field(default=False, compare=False)
 
     @property
     def package(self) -> Package:
@@ -159,6 +164,7 @@ class Change:
             "arch": self.package.arch,
             "before": self.before.version if self.before else None,
             "after": self.after.version if self.after else None,
+            "security": self.is_security,
         }
 
 
@@ -189,6 +195,16 @@ def diff(before: PackageState, after: PackageState) -> Tuple[Change, ...]:
                 changes.append(Change(package, other))
         changes.extend(Change(None, package) for package in versions.values())
     return tuple(changes)
+
+
+def annotated(changes: Iterable[Change], planned: Iterable[Change]) -> Tuple[Change, ...]:
+    """Return the changes with the origins and the security mark that the planned ones have for the same new package."""
+    known = {change.after.identity: change for change in planned if change.after is not None}
+    found = []
+    for change in changes:
+        plan = known.get(change.after.identity) if change.after is not None else None
+        found.append(replace(change, origins=plan.origins, is_security=plan.is_security) if plan else change)
+    return tuple(found)
 
 
 def with_rows(state: PackageState, changes: Tuple[Change, ...]) -> PackageState:

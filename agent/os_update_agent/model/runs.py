@@ -3,7 +3,6 @@
 from dataclasses import dataclass, field
 from typing import Any, Mapping, Optional, Tuple
 
-from os_update_agent.model.packages import HeldBack
 from os_update_agent.model.phases import (
     BACK,
     FORTH,
@@ -22,6 +21,7 @@ from os_update_agent.model.phases import (
     RunKind,
     Service,
 )
+from os_update_agent.model.plans import Plan
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ class Run:
         departing: The value that the node leaves.
         reached_before: When the run's value was reached last (seconds since the epoch).
         is_first: The state before the run is kept as the key's first state.
-        not_restorable, repacked, removes_foreign: Labels or names of packages.
+        plan: What the run wants to change (empty until it has planned).
         failure, status: Why the run failed and the exit status that stands for it ("" and 0 while it has not).
         complaints: The complaints of the package manager about the transaction.
         were_active: The services that were running before a stop or start.
@@ -145,11 +145,8 @@ class Run:
     restored_from: Optional[int] = None
     reached_before: Optional[float] = None
     is_first: bool = False
-    progress: Progress = Progress()
-    held_back: Tuple[HeldBack, ...] = ()
-    not_restorable: Tuple[str, ...] = ()
-    repacked: Tuple[str, ...] = ()
-    removes_foreign: Tuple[str, ...] = ()
+    progress: Progress = field(default_factory=Progress)
+    plan: Plan = field(default_factory=Plan)
     notes: Tuple[str, ...] = ()
     failure: str = ""
     status: int = 0

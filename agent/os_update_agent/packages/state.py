@@ -33,7 +33,7 @@ def visible(changes: Iterable[Change]) -> Tuple[Change, ...]:
         before = change.before if change.before and change.before.is_present else None
         after = change.after if change.after and change.after.is_present else None
         if (before and before.version) != (after and after.version):
-            shown.append(Change(before, after, change.origins))
+            shown.append(replace(change, before=before, after=after))
     return tuple(shown)
 
 

@@ -2,7 +2,7 @@
 
 from typing import Tuple
 
-from os_update_agent.model.packages import Change, diff
+from os_update_agent.model.packages import Change, annotated, diff
 from os_update_agent.model.runs import Run
 from os_update_agent.packages.state import visible
 from os_update_agent.runtime.context import Site
@@ -13,12 +13,13 @@ def changed_by(site: Site, run: Run) -> Tuple[Change, ...]:
     """What a run has changed so far. Raises LedgerError."""
     if run.before is None or run.after is None:
         return ()
-    return visible(diff(site.ledger.state(run.before), site.ledger.state(run.after)))
+    found = visible(diff(site.ledger.state(run.before), site.ledger.state(run.after)))
+    return annotated(found, run.plan.changes)
 
 
 def facts_of(site: Site, run: Run) -> str:
     """A run in one line for the log. Raises LedgerError."""
     end = {} if run.finished is None else {"seconds": f"{run.finished - run.started:.1f}"}
-    counts = {"changed": len(changed_by(site, run)), "held_back": len(run.held_back)}
+    counts = {"changed": len(changed_by(site, run)), "held_back": len(run.plan.held_back)}
     why = {"why": run.failure} if run.failure else {}
     return logged(run=run.id, kind=run.kind, value=run.value, result=run.result, **counts, **end, **why, log=run.log)

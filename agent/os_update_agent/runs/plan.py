@@ -1,53 +1,115 @@
-"""What a plan would come to, for somebody who has to decide: sizes, marks, what it asks for afterwards, and can it be
-undone.
-"""
+"""The planner: the state that an update or a restore aims at, the plan that leads there, and what follows from it."""
 
-from dataclasses import dataclass
-from typing import Dict, FrozenSet, Mapping, Optional, Sequence, Tuple
+from dataclasses import dataclass, field, replace
+from typing import Dict, FrozenSet, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from os_update_agent.config.policy import Policy
+from os_update_agent.ledger import Ledger
 from os_update_agent.model.errors import PackageError
-from os_update_agent.model.packages import Change, HeldBack, Identity, Offer, Package, PackageState, diff
+from os_update_agent.model.packages import (
+    Change,
+    Identity,
+    Offer,
+    Package,
+    PackageState,
+    Selection,
+    Slot,
+    annotated,
+    diff,
+)
+from os_update_agent.model.plans import Plan
+from os_update_agent.model.runs import Run
 from os_update_agent.node.process_maps import services_with
 from os_update_agent.packages import disk_space
 from os_update_agent.packages.archive import Archive
 from os_update_agent.packages.backend import Backend
 from os_update_agent.packages.reboot_forecast import asking_for_a_boot
-from os_update_agent.packages.state import is_torn, transaction, visible
-from os_update_agent.runs.aim import Aim
+from os_update_agent.packages.selection import unmatched
+from os_update_agent.packages.state import broken, expected, is_torn, overlaid, sound, touched_by, transaction, visible
 from os_update_agent.runtime.context import Site
+
+
+class Aim(NamedTuple):
+    """The state to reach, and the plan that leads there."""
+
+    target: PackageState
+    plan: Plan
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """A plan with its consequences.
+    """A plan with what follows from it, for an operator who has to decide.
 
-    ``security`` names the changes that are security updates; ``download`` are bytes, with the old files that are kept
-    for the way back; ``disk`` are bytes that the node grows by, None where the index does not say. ``rebuilt`` and
-    ``lost`` are old packages whose file nobody has: to be rebuilt from the installed files, or gone for good.
-    ``missing`` are new ones that nobody has, ``no_room`` says which disk is too full: it cannot be done.
+    Attributes:
+        plan: The plan, with what cannot be undone and its sizes.
+        reboot: The names of packages whose new version runs only after a reboot.
+        services: The services that would still run replaced code.
+        missing: The labels of new packages whose file neither archive nor repository has: the plan cannot be done.
+        no_room: Which disk is too full for the plan ("" if none is).
     """
 
-    changes: Tuple[Change, ...] = ()
-    held_back: Tuple[HeldBack, ...] = ()
-    removes_foreign: Tuple[str, ...] = ()
-    security: FrozenSet[str] = frozenset()
-    download: int = 0
-    disk: Optional[int] = 0
+    plan: Plan = field(default_factory=Plan)
     reboot: Tuple[str, ...] = ()
     services: Tuple[str, ...] = ()
-    rebuilt: Tuple[Package, ...] = ()
-    lost: Tuple[Package, ...] = ()
-    missing: Tuple[Package, ...] = ()
+    missing: Tuple[str, ...] = ()
     no_room: str = ""
 
 
+def aim_of_update(backend: Backend, policy: Policy, before: PackageState) -> Aim:
+    """Return what the package manager makes of the policy. Raises PackageError."""
+    selection = Selection(policy.packages, policy.exclude, policy.select == "security", policy.removals == "allow")
+    changes, held_back = backend.candidates(before, selection)
+    target = expected(before, changes)
+    torn = {package.name for package in broken(before)} - {change.name for change in changes}
+    plan = Plan(
+        annotated(visible(diff(before, target)), changes),
+        held_back,
+        unmatched=unmatched(before.packages, selection),
+        torn=tuple(sorted(torn)),
+    )
+    return Aim(target, plan)
+
+
+def aim_of_restore(ledger: Ledger, policy: Policy, before: PackageState, number: int) -> Aim:
+    """Return the recorded state, or with ``restore: changes`` only what this key's own runs have changed since."""
+    target = sound(ledger.state(number))
+    if policy.restore == "changes":
+        target = sound(overlaid(before, target, _touched_since(ledger, policy)))
+    changes = visible(diff(before, target))
+    removals = [change for change in changes if change.after is None]
+    return Aim(target, Plan(changes, removes_foreign=_not_ours(ledger, removals)))
+
+
+def _touched_since(ledger: Ledger, policy: Policy) -> FrozenSet[Slot]:
+    record = ledger.history(policy.key).record(policy.value)
+    since = record.reached_run or 0 if record else 0
+    runs = [_effect_of(ledger, run) for run in ledger.runs(policy.key) if run.id > since]
+    return frozenset(slot for effect in runs if effect for slot in touched_by(*effect))
+
+
+def _not_ours(ledger: Ledger, removals: Sequence[Change]) -> Tuple[str, ...]:
+    if not removals:
+        return ()
+    effects = [_effect_of(ledger, run) for run in ledger.runs()]
+    ours = {change.name for effect in effects if effect for change in visible(diff(*effect)) if change.before is None}
+    return tuple(change.name for change in removals if change.name not in ours)
+
+
+def _effect_of(ledger: Ledger, run: Run) -> Optional[Tuple[PackageState, PackageState]]:
+    """The states between which a run has moved the node; of one that was cut off in its transaction only its aim is
+    known.
+    """
+    after = run.after if run.after is not None else run.target if run.progress.has_changed else None
+    if run.before is None or after is None:
+        return None
+    return ledger.state(run.before), ledger.state(after)
+
+
 def forecast(site: Site, policy: Policy, backend: Backend, before: PackageState, aim: Aim) -> Forecast:
-    """What the way from ``before`` to the aim would come to. Nothing is fetched or changed. Raises PackageError."""
-    archive = site.archive(backend)
-    changes = visible(diff(before, aim.target))
-    # What was interrupted while it was unpacked is unpacked again, in the version that it has.
-    again = (package for package in before.packages if package.name in aim.torn and is_torn(package))
+    """Return what the way from ``before`` to the aim would come to; fetch and change nothing. Raises PackageError."""
+    archive, changes = site.archive(backend), aim.plan.changes
+    # A package that was interrupted while it was unpacked is unpacked again, in the version that it has.
+    again = (package for package in before.packages if package.name in aim.plan.torn and is_torn(package))
     new = (*transaction(before, aim.target).install, *again)
     old = tuple(change.before for change in changes if change.before)
     keeps = policy.archive != "off"
@@ -57,23 +119,26 @@ def forecast(site: Site, policy: Policy, backend: Backend, before: PackageState,
     need = disk_space.peak(changes, sizes, present) if changes and sizes is not None else 0
     # Old files that do not fit are rebuilt or given up, unless the policy insists on them.
     required = offers.keys() if policy.archive == "required" else offers.keys() & set(new)
-    gone = (
-        tuple(package for package in old if package in nowhere) if keeps else backend.available(archive.missing(old))[1]
+    gone = [package for package in old if package in nowhere] if keeps else backend.available(archive.missing(old))[1]
+    is_rebuilt = keeps and backend.repacks
+    plan = replace(
+        aim.plan,
+        lost=() if is_rebuilt else labels_of(gone),
+        rebuilt=labels_of(gone) if is_rebuilt else (),
+        download=sum(offer.size for offer in offers.values()),
+        growth=disk_space.growth(changes, sizes, present) if sizes is not None else None,
     )
     return Forecast(
-        changes,
-        aim.held_back,
-        aim.removes_foreign,
-        backend.security_of(before, aim.changes) if aim.changes else frozenset(),
-        sum(offer.size for offer in offers.values()),
-        disk_space.growth(changes, sizes, present) if sizes is not None else None,
+        plan,
         asking_for_a_boot(changes, backend.boot_names(), backend.boot_suggested()),
         services_with(backend.paths(old), site.settings.root) if old else (),
-        rebuilt=gone if keeps and backend.repacks else (),
-        lost=() if keeps and backend.repacks else gone,
-        missing=tuple(package for package in new if package in nowhere),
-        no_room=_no_room(site, policy, archive, sum(offers[package].size for package in required), need),
+        labels_of([package for package in new if package in nowhere]),
+        _no_room(site, policy, archive, sum(offers[package].size for package in required), need),
     )
+
+
+def labels_of(packages: Sequence[Package]) -> Tuple[str, ...]:
+    return tuple(package.label for package in packages)
 
 
 def _sizes(

@@ -3,18 +3,18 @@ time?
 """
 
 from dataclasses import replace
-from typing import Mapping, Sequence, Tuple
+from typing import Mapping, Tuple
 
 from os_update_agent.model.errors import NotRestorable, PackageError
-from os_update_agent.model.packages import Package, PackageState, diff
+from os_update_agent.model.packages import PackageState
 from os_update_agent.model.phases import ASSESS, CAPTURE, CHECK, DOWNLOAD, FETCH, PLAN, REFRESH, RESTORE, UPDATE, Phase
 from os_update_agent.model.runs import Run
 from os_update_agent.packages.progress import TO_REPAIR
-from os_update_agent.packages.state import broken, is_torn, transaction, unmet, visible
-from os_update_agent.runs.aim import aim_of_restore, aim_of_update
+from os_update_agent.packages.state import broken, is_torn, transaction, unmet
 from os_update_agent.runs.context import Step, Work, noted
+from os_update_agent.runs.plan import aim_of_restore, aim_of_update, labels_of
 from os_update_agent.runs.transitions import DONE, DOWNLOADED, NOTHING_TO_CHANGE, REPORTED, TARGET_IS_RECORDED, Event
-from os_update_agent.text.phrases import described, labels, named, not_there
+from os_update_agent.text.phrases import labels, listed, named, not_there
 
 
 def check(work: Work) -> Tuple[Run, Event]:
@@ -74,22 +74,21 @@ def plan(work: Work) -> Tuple[Run, Event]:
         aim = aim_of_restore(work.site.ledger, work.policy, before, work.run.restored_from)
     else:
         aim = aim_of_update(work.backend, work.policy, before)
-        if aim.torn:
+        if aim.plan.torn:
             # The check has tried to repair them.
             raise PackageError(
-                f"an earlier run or interruption left {named(aim.torn)} half-installed or not configured, and they"
+                f"an earlier run or interruption left {named(aim.plan.torn)} half-installed or not configured, and they"
                 " cannot be repaired; install them again or remove them by hand, or go back with 'os-update-agent"
                 " rollback VALUE'"
             )
-    target = aim.target
-    number = work.site.ledger.put_state(target)
-    run = replace(work.run, target=number, held_back=aim.held_back, removes_foreign=aim.removes_foreign)
-    if aim.unmatched and not_there(aim.unmatched) not in run.notes:
-        run = noted(run, not_there(aim.unmatched))
-    for change in visible(diff(before, target)):
-        work.say(described(change))
+    target, found = aim
+    run = replace(work.run, target=work.site.ledger.put_state(target), plan=found)
+    if found.unmatched and not_there(found.unmatched) not in run.notes:
+        run = noted(run, not_there(found.unmatched))
+    for line in listed(found.changes):
+        work.say(line)
     if run.kind == ASSESS:
-        return replace(run, not_restorable=_labels(work.transition.lost_by(before, target))), REPORTED
+        return replace(run, plan=replace(found, lost=labels_of(work.transition.lost_by(before, target)))), REPORTED
     if not unmet(before, target):
         # Nothing to do; but a node that an earlier run has left outside still has to be brought back.
         return replace(run, after=run.before), NOTHING_TO_CHANGE
@@ -120,8 +119,9 @@ def fetch(work: Work) -> Tuple[Run, Event]:
 
 def _keep_old(work: Work, before: PackageState, target: PackageState) -> Run:
     if work.policy.archive == "off":
-        return replace(work.run, not_restorable=_labels(work.transition.lost_by(before, target)))
-    lost, repacked = work.transition.keep_old(before, target)
+        found = replace(work.run.plan, lost=labels_of(work.transition.lost_by(before, target)))
+        return replace(work.run, plan=found)
+    lost, rebuilt = work.transition.keep_old(before, target)
     if lost and work.policy.archive == "required":
         raise NotRestorable(
             f"{labels(tuple(lost))} could not be put back afterwards (archive: required): neither the archive nor a"
@@ -129,7 +129,7 @@ def _keep_old(work: Work, before: PackageState, target: PackageState) -> Run:
         )
     for reason in lost.values():
         work.say(f"neither in the archive nor in a repository; {reason}")
-    return replace(work.run, not_restorable=_labels(tuple(lost)), repacked=repacked)
+    return replace(work.run, plan=replace(work.run.plan, lost=labels_of(tuple(lost)), rebuilt=rebuilt))
 
 
 def _try_refresh(work: Work) -> None:
@@ -137,10 +137,6 @@ def _try_refresh(work: Work) -> None:
         work.backend.refresh()
     except PackageError as error:
         work.say(f"the index was not refreshed: {error}")
-
-
-def _labels(packages: Sequence[Package]) -> Tuple[str, ...]:
-    return tuple(package.label for package in packages)
 
 
 PHASES: Mapping[Phase, Step] = {CHECK: check, CAPTURE: capture, REFRESH: refresh, PLAN: plan, FETCH: fetch}

@@ -9,7 +9,7 @@ from os_update_agent.model.errors import AgentError
 from os_update_agent.model.packages import Change
 from os_update_agent.model.phases import BACK, CHANGED, FORTH, NOT_UNDONE, UNDONE
 from os_update_agent.model.runs import Run
-from os_update_agent.text.phrases import described, named
+from os_update_agent.text.phrases import listed, named
 
 SHOWN_VALUE = 80
 SHOWN_CHANGES = 200
@@ -35,13 +35,11 @@ _SWITCHED = {"stop": "stopped", "start": "started"}
 class Facts:
     """What the ledger and the node add to a finished run.
 
-    ``changes`` are the versions that really changed, ``planned`` those that were to change;
-    ``is_exact``: the digest equals that of the recorded state, but for the marks of ``other_marks``, the names whose
-    marks could not be set.
+    ``changes`` are the versions that really changed; ``is_exact`` says that the digest equals that of the recorded
+    state, apart from the marks of ``other_marks``, the names whose marks could not be set.
     """
 
     changes: Tuple[Change, ...] = ()
-    planned: Tuple[Change, ...] = ()
     digest: str = ""
     is_exact: bool = True
     other_marks: Tuple[str, ...] = ()
@@ -55,7 +53,7 @@ def outcome_of_run(run: Run, facts: Facts) -> Outcome:
     outputs = _outputs(run, facts)
     if run.progress.reached:
         return Outcome(0, "\n".join(_success(run, facts)) + "\n", _notes(run), outputs)
-    return Outcome(run.status or 1, "\n".join(_planned(run, facts)) + "\n", _failure(run, facts), outputs)
+    return Outcome(run.status or 1, "\n".join(_planned(run)) + "\n", _failure(run, facts), outputs)
 
 
 def outcome_of_switch(run: Run, log_tail: str) -> Outcome:
@@ -125,20 +123,20 @@ def when(seconds: Optional[float]) -> str:
 
 
 def _outputs(run: Run, facts: Facts) -> Dict[str, Any]:
-    changes: Sequence[Change] = facts.planned if run.kind in ("assess", "download") else facts.changes
+    changes: Sequence[Change] = run.plan.changes if run.kind in ("assess", "download") else facts.changes
     return {
         "changes": {"count": len(changes), "changes": [change.as_json() for change in changes]},
-        "held_back": [{"name": item.name, "reason": item.reason} for item in run.held_back],
+        "held_back": [{"name": item.name, "reason": item.reason} for item in run.plan.held_back],
         "state_digest": facts.digest,
         "restored_from": f"{shown(run.value)}, {_origin(run)}" if run.kind == "restore" else "",
-        "restorable": not run.not_restorable,
+        "restorable": not run.plan.lost,
         "reboot_required": bool(facts.reboot),
         "services_to_restart": list(facts.services),
     }
 
 
 def _success(run: Run, facts: Facts) -> List[str]:
-    changes = facts.planned if run.kind in ("assess", "download") else facts.changes
+    changes = run.plan.changes if run.kind in ("assess", "download") else facts.changes
     would = " would change" if run.kind in ("assess", "download") else " changed"
     lines = [f"{_DONE[run.kind]} {shown(run.value)}: {_count(changes)}{would}"]
     if run.kind == "restore":
@@ -162,22 +160,23 @@ def _origin(run: Run) -> str:
     return "from before the first update" if run.reached_before is None else f"reached {when(run.reached_before)}"
 
 
-def _planned(run: Run, facts: Facts) -> List[str]:
-    if not facts.planned:
+def _planned(run: Run) -> List[str]:
+    planned = run.plan.changes
+    if not planned:
         return [f"{_TRIED[run.kind]} {shown(run.value)}"]
     return [
-        f"{_TRIED[run.kind]} {shown(run.value)}: {_count(facts.planned)} planned",
-        *_listed(facts.planned),
+        f"{_TRIED[run.kind]} {shown(run.value)}: {_count(planned)} planned",
+        *_listed(planned),
         *_remarks(run),
     ]
 
 
 def _remarks(run: Run) -> List[str]:
-    lines = [f"held back: {item.name}: {item.reason}" for item in run.held_back]
-    if run.removes_foreign:
-        lines.append(f"removes what no run of the agent installed: {named(run.removes_foreign)}")
-    if run.not_restorable:
-        lines.append(f"cannot be undone for: {named(run.not_restorable)}")
+    lines = [f"held back: {item.name}: {item.reason}" for item in run.plan.held_back]
+    if run.plan.removes_foreign:
+        lines.append(f"removes what no run of the agent installed: {named(run.plan.removes_foreign)}")
+    if run.plan.lost:
+        lines.append(f"cannot be undone for: {named(run.plan.lost)}")
     if run.restarted:
         lines.append(f"restarted, because they ran replaced code: {named(run.restarted)}")
     if run.restart_last:
@@ -186,8 +185,8 @@ def _remarks(run: Run) -> List[str]:
         lines.append(f"the machine was booted again after the {run.kind}")
     if BACK in run.progress.rebooted:
         lines.append("the machine was booted again after the undo")
-    if run.repacked:
-        lines.append(f"kept as rebuilt packages, with any local edits in them: {named(run.repacked)}")
+    if run.plan.rebuilt:
+        lines.append(f"kept as rebuilt packages, with any local edits in them: {named(run.plan.rebuilt)}")
     return lines
 
 
@@ -231,7 +230,7 @@ def _notes(run: Run) -> str:
 
 
 def _listed(changes: Sequence[Change]) -> List[str]:
-    lines = [f"  {described(change)}" for change in changes[:SHOWN_CHANGES]]
+    lines = [f"  {line}" for line in listed(changes)[:SHOWN_CHANGES]]
     more = len(changes) - len(lines)
     return [*lines, f"  and {more} more"] if more > 0 else lines
 

@@ -1,5 +1,6 @@
 """Packages and changes as words in a sentence. Pure."""
 
+from collections import Counter
 from typing import FrozenSet, List, Optional, Sequence, Tuple
 
 from os_update_agent.model.packages import Change, Package, Slot
@@ -18,11 +19,18 @@ def not_there(globs: Sequence[str]) -> str:
     return f"no installed package matches {named([repr(glob) for glob in globs])} (packages)"
 
 
-def described(change: Change) -> str:
-    """One change in a line."""
+def listed(changes: Sequence[Change]) -> List[str]:
+    """Return a line for each change. Two changes of one name are told apart by their architecture."""
+    names = Counter(change.name for change in changes)
+    return [_line(change, f":{change.package.arch}" if names[change.name] > 1 else "") for change in changes]
+
+
+def _line(change: Change, arch: str) -> str:
+    mark = " [security]" if change.is_security else ""
     if change.before is None:
-        return f"{change.name}: {change.package.version} (new)"
-    return f"{change.name}: {change.before.version} -> {change.after.version if change.after else 'removed'}"
+        return f"{change.name}{arch}: {change.package.version} (new){mark}"
+    after = change.after.version if change.after else "removed"
+    return f"{change.name}{arch}: {change.before.version} -> {after}{mark}"
 
 
 def amount(count: int) -> str:

@@ -71,8 +71,8 @@ def run_document(run: Run, changed: int) -> Document:
         "changed": changed,
         "failure": run.failure,
         "notes": list(run.notes),
-        "held_back": held_documents(run.held_back),
-        "not_restorable": list(run.not_restorable),
+        "held_back": held_documents(run.plan.held_back),
+        "not_restorable": list(run.plan.lost),
         "log": run.log,
     }
 

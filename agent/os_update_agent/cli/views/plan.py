@@ -1,14 +1,14 @@
 """A plan as a release note."""
 
 from dataclasses import dataclass, field
-from typing import Iterable, List, Optional, Sequence, Tuple
+from typing import List, Optional, Sequence, Tuple
 
 from os_update_agent.cli.views.base import Document, held_documents, run_document, work_lines
-from os_update_agent.model.packages import Change, Package
+from os_update_agent.model.packages import Change
 from os_update_agent.model.runs import Run
 from os_update_agent.runs.plan import Forecast
 from os_update_agent.text.outcomes import shown
-from os_update_agent.text.phrases import amount, described, named, not_there
+from os_update_agent.text.phrases import amount, listed, named, not_there
 
 _GROUPS = (("change", "changed"), ("install", "new"), ("remove", "removed"))
 
@@ -35,8 +35,7 @@ class Planned:
     """What would come of a command. ``operation`` is what would be done, "nothing" and what may surprise with the
     reason in ``why``.
 
-    ``units`` are services with their state and whether it would be another one; ``repaired_first`` are torn packages,
-    ``unmatched`` globs that match none.
+    ``units`` are services with their state and whether it would be another one.
     """
 
     what: str
@@ -44,12 +43,10 @@ class Planned:
     found: Forecast = field(default_factory=Forecast)
     units: Tuple[Tuple[str, str, bool], ...] = ()
     why: str = ""
-    repaired_first: Tuple[str, ...] = ()
-    unmatched: Tuple[str, ...] = ()
 
     @property
     def changes_something(self) -> bool:
-        return bool(self.found.changes or self.repaired_first) or any(changes for _, _, changes in self.units)
+        return bool(self.found.plan.changes or self.found.plan.torn) or any(changes for _, _, changes in self.units)
 
 
 def called(operation: str, value: str) -> str:
@@ -70,27 +67,27 @@ def plan_document(
     """``archive`` is the option: with "required" what could not be undone is not begun. ``at_work`` tells who holds the
     node, ``lock_holder`` who else holds the package manager's own locks.
     """
-    found = planned.found
+    found, plan = planned.found, planned.found.plan
     return {
         "what": planned.what,
         "operation": planned.operation,
         "why": planned.why,
         "units": [{"name": name, "active": active, "changes": changes} for name, active, changes in planned.units],
-        "changes": [{**change.as_json(), "security": change.name in found.security} for change in found.changes],
-        "held_back": held_documents(found.held_back),
-        "removes_foreign": list(found.removes_foreign),
-        "download_bytes": found.download,
-        "disk_bytes": found.disk,
+        "changes": [change.as_json() for change in plan.changes],
+        "held_back": held_documents(plan.held_back),
+        "removes_foreign": list(plan.removes_foreign),
+        "download_bytes": plan.download or 0,
+        "disk_bytes": plan.growth if plan.changes else 0,
         "reboot_expected": list(found.reboot),
         "services_expected": list(found.services),
-        "can_be_done": not found.missing and not found.no_room and not (archive == "required" and found.lost),
-        "missing": _labels(found.missing),
+        "can_be_done": not found.missing and not found.no_room and not (archive == "required" and plan.lost),
+        "missing": list(found.missing),
         "no_room": found.no_room,
-        "can_be_undone": not found.lost,
-        "rebuilt": _labels(found.rebuilt),
-        "lost": _labels(found.lost),
-        "repaired_first": list(planned.repaired_first),
-        "unmatched": list(planned.unmatched),
+        "can_be_undone": not plan.lost,
+        "rebuilt": list(plan.rebuilt),
+        "lost": list(plan.lost),
+        "repaired_first": list(plan.torn),
+        "unmatched": list(plan.unmatched),
         "at_work": at_work,
         "lock_holder": lock_holder,
         "open_runs": [run_document(run, 0) for run in open_runs],
@@ -103,7 +100,8 @@ def plan_text(document: Document, changes: Sequence[Change]) -> str:
         return "\n".join([*_services(document), *_unsettled(document)])
     if document["operation"] == "nothing":
         return "\n".join([f"{document['what']} would do nothing: {document['why']}", *_unsettled(document)])
-    security = {change["name"] for change in document["changes"] if change["security"]}
+    security = sum(change.is_security for change in changes)
+    described = dict(zip(changes, listed(changes)))
     why = f" ({document['why']})" if document["why"] else ""
     lines = [f"{document['what']}{why} {_head(document['operation'], bool(changes))}"]
     for kind, word in _GROUPS:
@@ -111,7 +109,7 @@ def plan_text(document: Document, changes: Sequence[Change]) -> str:
         if group:
             lines += [
                 f"{word} ({len(group)}):",
-                *(f"  {described(change)}{_marked(change, security)}" for change in group),
+                *(f"  {described[change]}" for change in group),
             ]
     if document["held_back"]:
         lines.append(f"held back ({len(document['held_back'])}):")
@@ -122,7 +120,7 @@ def plan_text(document: Document, changes: Sequence[Change]) -> str:
         )
     if document["unmatched"]:
         lines.append(not_there(document["unmatched"]))
-    lines.append(_counts(changes, len(security), len(document["held_back"])))
+    lines.append(_counts(changes, security, len(document["held_back"])))
     return "\n".join([*lines, *(_consequences(document) if changes else _missing(document)), *_unsettled(document)])
 
 
@@ -191,11 +189,3 @@ def _counts(changes: Sequence[Change], security: int, held: int) -> str:
     counts = {word: sum(change.kind == kind for change in changes) for kind, word in _GROUPS}
     marked = f" ({security} of them security updates)" if security else ""
     return f"{counts['changed']} changed, {counts['new']} new, {counts['removed']} removed{marked}, {held} held back"
-
-
-def _marked(change: Change, security: Iterable[str]) -> str:
-    return " [security]" if change.name in security else ""
-
-
-def _labels(packages: Sequence[Package]) -> List[str]:
-    return [package.label for package in packages]

@@ -6,7 +6,7 @@ from os_update_agent.cli.views.base import Document, run_document
 from os_update_agent.model.packages import Change, PackageState
 from os_update_agent.model.runs import Run
 from os_update_agent.text.outcomes import shown
-from os_update_agent.text.phrases import described
+from os_update_agent.text.phrases import listed
 
 
 def show_document(
@@ -37,7 +37,7 @@ def show_text(document: Document, changes: Sequence[Change]) -> str:
             lines.append(f"  {run['failure']}")
     if changes:
         lines.append(f"changed by that run: {len(changes)}")
-        lines += [f"  {described(change)}" for change in changes]
+        lines += [f"  {line}" for line in listed(changes)]
     return "\n".join(lines)
 
 
@@ -59,7 +59,7 @@ def diff_document(names: Sequence[str], changes: Sequence[Change], details: Sequ
 def diff_text(changes: Sequence[Change], details: Sequence[Change]) -> str:
     if not details:
         return "no difference"
-    lines = [described(change) for change in changes]
+    lines = listed(changes)
     rest = len(details) - len(changes)
     if rest > 0:
         lines.append(f"and {rest} with the same version but another mark, hold or status (see --json)")

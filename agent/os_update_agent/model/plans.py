@@ -1,0 +1,33 @@
+"""What a run wants to change: one value from the planner to the result."""
+
+from dataclasses import dataclass
+from typing import Optional, Tuple
+
+from os_update_agent.model.packages import Change, HeldBack
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is going to change, and what follows from it for the way back.
+
+    Attributes:
+        changes: The changes of versions, each with the origins of the new version and whether it is a security update.
+        held_back: The packages that have a newer version and do not get it, and why.
+        removes_foreign: The names of packages that the plan removes although no run of the agent has installed them.
+        unmatched: The globs of the option ``packages`` that match no installed package.
+        torn: The names of packages that an interruption left half-installed and that no change of the plan repairs.
+        lost: The labels of old packages that cannot be installed again: nobody has their file.
+        rebuilt: The labels of old packages whose file is rebuilt from the installed files.
+        download: The bytes to fetch, old files that are kept for the way back included (None: not computed).
+        growth: The bytes by which the used disk space grows (None: not computed, or the index does not say).
+    """
+
+    changes: Tuple[Change, ...] = ()
+    held_back: Tuple[HeldBack, ...] = ()
+    removes_foreign: Tuple[str, ...] = ()
+    unmatched: Tuple[str, ...] = ()
+    torn: Tuple[str, ...] = ()
+    lost: Tuple[str, ...] = ()
+    rebuilt: Tuple[str, ...] = ()
+    download: Optional[int] = None
+    growth: Optional[int] = None
