@@ -26,14 +26,14 @@ from os_update_agent.model.packages import (
     Transaction,
 )
 from os_update_agent.node.locks import Held
-from os_update_agent.node.process import run
 from os_update_agent.packages.dnf import answers
 from os_update_agent.packages.dnf.answers import dnf_word
+from os_update_agent.packages.dnf.reboot import names_below
 from os_update_agent.packages.dnf.requests import DnfCalls
 from os_update_agent.packages.dnf.settings import settings_files
 from os_update_agent.packages.progress import STATUS_FILE
-from os_update_agent.packages.rpm import reboot
-from os_update_agent.packages.rpm.database import complaints_of, native_architecture
+from os_update_agent.packages.rpm import parse
+from os_update_agent.packages.rpm.database import native_architecture
 from os_update_agent.packages.state_cache import LastState
 
 
@@ -74,7 +74,7 @@ class RpmBackend(DnfCalls):
 
     def boot_names(self) -> Tuple[str, ...]:
         """The names of packages whose new version runs only after a boot. Raises PackageError."""
-        return reboot.names_below(self.root)
+        return names_below(self.root)
 
     def boot_suggested(self) -> FrozenSet[Identity]:
         """The packages whose advisory suggests a boot, as the last refresh has told."""
@@ -97,11 +97,13 @@ class RpmBackend(DnfCalls):
 
     def _read(self) -> PackageState:
         with ThreadPoolExecutor(1) as pool:
-            several = pool.submit(self._install_only)
-            text = self._rpm("-qa", "--queryformat", answers.STATE_FORMAT)
+            several = pool.submit(self._providers, self.settings().install_only)
+            text = self._rpm("-qa", "--queryformat", parse.STATE_FORMAT)
             marks = self._marks()
-        self._sizes = answers.parse_sizes(text)
-        return answers.parse_installed(text, marks, native_architecture(), several.result())
+        self._sizes = parse.parse_sizes(text)
+        packages = parse.parse_installed(text, marks)
+        install_only = several.result() & {package.name for package in packages}
+        return PackageState(self.name, native_architecture(), packages, install_only)
 
     def present_sizes(self) -> Dict[Identity, int]:
         """What the installed packages take: (name, architecture, version) -> KiB. Raises PackageError as capture()
@@ -160,7 +162,7 @@ class RpmBackend(DnfCalls):
             return {}, ()
         given = dict(zip(packages, self._ask("available", wanted=[package.identity for package in packages])))
         found = {
-            package: Offer(size, answers.kib(installed), sha256)
+            package: Offer(size, parse.kib(installed), sha256)
             for package, (size, installed, sha256) in (
                 (package, answer) for package, answer in given.items() if answer is not None
             )
@@ -177,12 +179,7 @@ class RpmBackend(DnfCalls):
         """The packages that work only after a boot and were installed since a moment (seconds since the epoch). Raises
         PackageError.
         """
-        names, suggested = self.boot_names(), self.boot_suggested()
-        asked = dict.fromkeys((*names, *(identity[0] for identity in suggested)))
-        done = run(["rpm", *self._root_options(), "-q", "--queryformat", reboot.FORMAT, *asked], ok=None)
-        if complaints_of(done):
-            raise PackageError(f"the package database cannot be read: {complaints_of(done)[0]}")
-        return reboot.installed_since(done.stdout, since, names, suggested)
+        return self._installed_since(since, self.boot_names(), self.boot_suggested())
 
     def file_name(self, package: Package) -> str:
         """The name under which a package file is kept. dnf leaves the epoch out; here two epochs must not share a

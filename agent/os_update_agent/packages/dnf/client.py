@@ -145,18 +145,12 @@ def _end(connection: socket.socket, process: Any, said: IO[bytes]) -> None:
     said.close()
 
 
-def database_below(root: Path) -> Path:
-    """Where rpm's database is, below a private root: other systems' rpm looks elsewhere. On a node of its own rpm knows
-    best.
-    """
-    new = Path("usr/lib/sysimage/rpm")
-    return new if any((root / new).glob("rpmdb.*")) else Path("var/lib/rpm")
-
-
 def _environment(work: Path, root: Path) -> Mapping[str, str]:
     """dnf reads rpm's configuration more than once and asks rpmkeys besides: only a file of macros reaches them all."""
     if root == Path("/"):
         return {}
+    from os_update_agent.packages.rpm.database import database_below  # late: only a private root needs it
+
     home = work / "rpm"
     home.mkdir(mode=0o700, exist_ok=True)
     macros, text = home / ".rpmmacros", f"%_dbpath /{database_below(root)}\n"

@@ -8,6 +8,7 @@ from typing import IO, Any, ClassVar, Iterator, Optional
 
 from os_update_agent.model.errors import AgentError, Busy, PackageError
 from os_update_agent.packages.dnf.client import Child, Spare
+from os_update_agent.packages.dnf.settings import DnfSettings, read_settings
 from os_update_agent.packages.rpm.database import RpmCalls
 
 _COMMENT_LENGTH = 80
@@ -33,7 +34,13 @@ class DnfCalls(RpmCalls):
     spare: Optional[Spare] = None
     # Which dnf it is.
     manager: ClassVar[str]
+    # Does this dnf read its settings from drop-in directories as well?
+    reads_drop_ins: ClassVar[bool] = False
     _child: Optional[Child] = field(default=None, init=False, repr=False)
+
+    def settings(self) -> DnfSettings:
+        """Return the settings of dnf.conf. Raises PackageError if it cannot be read."""
+        return read_settings(self.root, drop_ins=self.reads_drop_ins)
 
     def wait(self) -> None:
         """Wait until nobody holds one of the locks of dnf and rpm. Raises Busy that names the holder."""
