@@ -1,13 +1,15 @@
 """Turning what dnf's worker answers into the agent's values. Pure."""
 
 import re
-from typing import Any, Dict, FrozenSet, List, Mapping, Optional, Tuple
+from typing import Dict, FrozenSet, List, Optional, Tuple
 
-from os_update_agent.model.packages import Change, HeldBack, Package, PackageState, Slot
+from os_update_agent.model.packages import Change, Package, PackageState, Slot
+from os_update_agent.packages.dnf.protocol import Done, Outcome, Planned
 
 # The mark of what dnf has not installed itself, and dnf's words for the two that apt knows as well.
 UNKNOWN = "unknown"
 _TO_DNF = {"manual": "user", "auto": "dependency"}
+_FROM_DNF = {word: mark for mark, word in _TO_DNF.items()}
 
 # warning: %post(brokenpost-2.0-1.x86_64) scriptlet failed, exit status 3
 # error: lua script failed: [string "%post(brokenpost-2.0-1.x86_64)"]:1: simulated failure
@@ -20,39 +22,35 @@ def dnf_word(mark: str) -> str:
     return _TO_DNF.get(mark, mark)
 
 
-def as_changes(answer: Mapping[str, Any], state: PackageState, marks: Mapping[str, str]) -> Tuple[Change, ...]:
-    """The plan of the worker with the rows that it starts from. ``marks`` translates dnf's reasons for what is new."""
-    gone = {tuple(identity) for identity in answer["goes"]}
+def as_changes(planned: Planned, state: PackageState) -> Tuple[Change, ...]:
+    """Return the changes of a plan with the rows of ``state`` that they start from."""
+    gone = set(planned.goes)
     before: Dict[Slot, Package] = {state.slot(p): p for p in state.packages if p.identity in gone}
     changes = []
-    for item in answer["comes"]:
-        name, arch, version = item["identity"]
-        bare = Package(name, arch, version)
+    for identity, reason, repository in planned.comes:
+        bare = Package(*identity)
         old = before.pop(state.slot(bare), None)
         kin = old or next(
-            (package for package in state.packages if package.name in state.install_only and package.name == name), None
+            (package for package in state.packages if package.name in state.install_only and package.name == bare.name),
+            None,
         )
-        mark = kin.mark if kin else marks.get(item["reason"], item["reason"])
-        changes.append(Change(old, bare._replace(mark=mark), (item["repository"],)))
+        mark = kin.mark if kin else _FROM_DNF.get(reason, reason)
+        changes.append(Change(old, bare._replace(mark=mark), (repository,)))
     changes += [Change(package, None) for package in before.values()]
     return tuple(sorted(changes, key=lambda change: (change.package.name, change.package.arch, change.package.version)))
 
 
-def as_held_back(answer: Mapping[str, Any]) -> Tuple[HeldBack, ...]:
-    return tuple(HeldBack(name, reason) for name, reason in answer["held"])
-
-
-def as_effect(answer: Mapping[str, Any], state: PackageState) -> FrozenSet[Tuple[Slot, Optional[str]]]:
-    """The places that change, each with its new version, None for a removal."""
-    found: Dict[Slot, Optional[str]] = {state.slot(Package(*identity)): None for identity in answer["goes"]}
-    found.update({state.slot(Package(*identity)): identity[2] for identity in answer["comes"]})
+def as_effect(outcome: Outcome, state: PackageState) -> FrozenSet[Tuple[Slot, Optional[str]]]:
+    """Return the places that change, each with its new version, None for a removal."""
+    found: Dict[Slot, Optional[str]] = {state.slot(Package(*identity)): None for identity in outcome.goes}
+    found.update({state.slot(Package(*identity)): identity[2] for identity in outcome.comes})
     return frozenset(found.items())
 
 
-def as_complaints(answer: Mapping[str, Any]) -> Tuple[str, ...]:
-    """What went wrong in a transaction, with the words of the scriptlets behind it."""
-    complaints: List[str] = list(answer["complaints"])
-    why = [match["why"] for match in map(_SCRIPTLET.match, answer["said"]) if match]
+def as_complaints(done: Done) -> Tuple[str, ...]:
+    """Return what went wrong in a transaction, with the words of the scriptlets behind it."""
+    complaints: List[str] = list(done.complaints)
+    why = [match["why"] for match in map(_SCRIPTLET.match, done.said) if match]
     if complaints and why:
         complaints[-1] = f"{complaints[-1]}: {'; '.join(dict.fromkeys(why))}"
     return tuple(complaints)
