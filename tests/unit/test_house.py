@@ -58,6 +58,7 @@ PURE = (
     *("decision.restarts", "decision.table", "decision.timestamps", "text.log_lines", "text.outcomes", "text.phrases"),
     *("config.options", "config.policy"),
     *("packages.complaints", "packages.state", "packages.selection", "packages.reboot_forecast", "packages.apt.parse"),
+    *("packages.dnf.answers", "packages.dnf.protocol", "packages.globs", "packages.rpm.parse"),
     *("heat.deployment", "heat.outcome"),
     *("install.layout", "__init__", "cli.parser"),
     *("cli.views.base", "cli.views.history", "cli.views.signals", "cli.views.states", "cli.views.status"),

@@ -77,6 +77,15 @@ class Offer(NamedTuple):
     sha256: str = ""
 
 
+class NewKernels(NamedTuple):
+    """The kernels in package files: their number, the bytes of their files below /boot, and the bytes that their makers
+    expect of an initrd, which the node makes itself (0: unknown)."""
+
+    number: int
+    boot_bytes: int
+    initrd_bytes: int = 0
+
+
 @dataclass(frozen=True)
 class PackageState:
     """Everything that the package database holds, in one order. Equal digest means: restored.

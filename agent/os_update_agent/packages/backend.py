@@ -7,6 +7,7 @@ from os_update_agent.model.packages import (
     Change,
     HeldBack,
     Identity,
+    NewKernels,
     Offer,
     Package,
     PackageState,
@@ -16,7 +17,6 @@ from os_update_agent.model.packages import (
 )
 from os_update_agent.node.locks import Held
 from os_update_agent.packages.detect import APT, DNF5, manager_of
-from os_update_agent.packages.disk_space import NewKernels
 
 if TYPE_CHECKING:
     from os_update_agent.packages.dnf.client import Spare

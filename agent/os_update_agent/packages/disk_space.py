@@ -2,24 +2,15 @@
 
 import os
 from pathlib import Path
-from typing import List, Mapping, NamedTuple, Sequence, Tuple
+from typing import List, Mapping, Sequence, Tuple
 
 from os_update_agent.model.errors import PackageError
-from os_update_agent.model.packages import Change, Identity
+from os_update_agent.model.packages import Change, Identity, NewKernels
 from os_update_agent.text.phrases import amount
 
 KIB = 1024
 # dpkg's own journal, logs and what maintainer scripts write.
 MARGIN = 8 * 1024 * KIB
-
-
-class NewKernels(NamedTuple):
-    """What package files bring into /boot: how many kernels, the bytes of their files there, and how large their makers
-    take an initrd to be, which is made on the node; 0 where nobody says."""
-
-    number: int
-    boot_bytes: int
-    initrd_bytes: int = 0
 
 
 def growth(changes: Sequence[Change], new: Mapping[Identity, int], old: Mapping[Identity, int]) -> int:

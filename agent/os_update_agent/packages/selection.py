@@ -1,10 +1,10 @@
 """Which of the possible updates are asked for, and why the others are not. Pure."""
 
 import re
-from fnmatch import fnmatchcase
 from typing import Iterable, List, Optional, Sequence, Tuple
 
 from os_update_agent.model.packages import Change, HeldBack, Package, Selection
+from os_update_agent.packages.globs import first_match
 
 # "Debian-Security:12/oldstable-security", "Ubuntu:22.04/jammy-security", "Lab:lab-security"
 _SECURITY = re.compile(r"^Debian-Security:|-security$")
@@ -45,15 +45,8 @@ def unmatched(installed: Iterable[Package], selection: Selection) -> Tuple[str, 
 
 
 def matching(package: Package, globs: Sequence[str]) -> Optional[str]:
-    """The first of the globs that the package matches: by its name, or with a colon in it by name:architecture."""
-    return next(
-        (
-            glob
-            for glob in globs
-            if fnmatchcase(f"{package.name}:{package.arch}" if ":" in glob else package.name, glob)
-        ),
-        None,
-    )
+    """Return the first of the globs that matches the package: by its name, or with a colon by name:architecture."""
+    return first_match(package.name, package.arch, globs)
 
 
 def is_security(change: Change) -> bool:

@@ -10,8 +10,7 @@ from typing import Callable, Iterator
 import pytest
 
 from os_update_agent.model.errors import NotRestorable, PackageError
-from os_update_agent.model.packages import Selection, diff
-from os_update_agent.packages.disk_space import NewKernels
+from os_update_agent.model.packages import NewKernels, Selection, diff
 from os_update_agent.packages.dnf.dnf4 import Dnf4
 from os_update_agent.packages.state import expected, unmet, visible
 from os_update_agent.packages.transition import Transition

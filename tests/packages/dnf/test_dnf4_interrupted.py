@@ -2,7 +2,6 @@
 disk.
 """
 
-import json
 import os
 import shutil
 import signal
@@ -20,6 +19,7 @@ import pytest
 from os_update_agent.model.errors import Busy
 from os_update_agent.model.packages import PackageState, Selection
 from os_update_agent.packages.dnf.dnf4 import Dnf4
+from os_update_agent.packages.dnf.protocol import Complete, Reply, as_line
 from os_update_agent.packages.state import expected, unmet
 from os_update_agent.testing.rpm_repository import DATABASE, Rpm, native_architecture
 from packages.dnf.world import World, version_file
@@ -187,24 +187,18 @@ def test_an_interruption_is_not_completed_for_somebody_who_is_gone(stuck: World)
     """The next agent may be at work by then."""
     killed(stuck, signal.SIGKILL)
     there = stuck.rpm("-qa").stdout
-    request = {
-        "action": "complete",
-        "root": str(stuck.root),
-        "native": native_architecture(),
-        "archive": str(stuck.directory / "archive"),
-        "forced": False,
-    }
+    request = Complete(str(stuck.root), native_architecture(), str(stuck.directory / "archive"), forced=False)
     child = stuck.backend()._worker()
     child.close.detach()
     with stuck.log.open("ab", buffering=0) as output:
         socket.send_fds(child._socket, [b"!"], [output.fileno()])
-        child._socket.sendall(json.dumps(request).encode() + b"\n")
+        child._socket.sendall(as_line(request))
         child._socket.close()
     assert child._process.wait(PATIENCE) == 0
     assert stuck.rpm("-qa").stdout == there and stuck.backend().interrupted()
     # It is the very request that works where somebody waits for it.
     with stuck.log.open("ab", buffering=0) as output:
-        assert stuck.backend()._worker().ask(request, output) == {"answer": {"problems": []}}
+        assert stuck.backend()._worker().ask(request, output) == Reply(answer=())
     assert not stuck.backend().interrupted() and stuck.is_sound()
 
 

@@ -1,6 +1,5 @@
 """The child that speaks dnf's API: how it ends, what is told of it then, and that the next request gets another one."""
 
-import json
 import os
 import signal
 import socket
@@ -11,7 +10,9 @@ import pytest
 
 from os_update_agent.model.errors import Busy
 from os_update_agent.model.packages import Selection, Transaction
-from os_update_agent.packages.dnf.backend import _asked
+from os_update_agent.packages.dnf.backend import as_todo
+from os_update_agent.packages.dnf.protocol import Reasons, Transact, as_line
+from os_update_agent.packages.dnf.wire import receive_reply
 from os_update_agent.packages.rpm.database import native_architecture
 from os_update_agent.packages.transition import Transition
 from packages.dnf.world import World
@@ -22,16 +23,31 @@ def test_a_child_that_was_killed_is_told_with_its_status_and_another_one_answers
     with backend.session():
         child = backend._worker()
         for _ in range(2):
-            answer = child.ask({"action": "nonsense", "root": str(world.root)}, None)
-            assert "nonsense" in answer["error"]
+            assert child.ask(Reasons(str(world.root)), None).answer
         os.kill(child._process.pid, signal.SIGKILL)
-        said = child.ask({"action": "reasons", "root": str(world.root)}, None)["error"]
+        said = child.ask(Reasons(str(world.root)), None).error
         assert "dnf ended with exit status -9 and without an answer" in said and "\0" not in said
         assert not child.is_alive
         backend.refresh()
         assert backend._worker() is not child
         after = backend._worker()._process
     assert after.returncode == 0
+
+
+def test_a_request_that_is_not_understood_is_an_error_by_name_and_the_child_goes_on(world: World) -> None:
+    """The agent may have been replaced by another version of itself while its child was there."""
+    backend = world.backend()
+    with backend.session(), open(os.devnull, "ab") as output:
+        child = backend._worker()
+        for line, said in (
+            (b'{"action": "nonsense", "root": "/"}\n', "dnf's worker knows no action 'nonsense'"),
+            (b'{"action": "reasons"}\n', "the request 'reasons' needs the field 'root'"),
+        ):
+            socket.send_fds(child._socket, [b"!"], [output.fileno()])
+            child._socket.sendall(line)
+            reply = receive_reply(child._socket)
+            assert reply is not None and reply.error == said
+        assert child.ask(Reasons(str(world.root)), None).answer
 
 
 def test_a_child_whose_parent_is_gone_ends_by_itself(world: World) -> None:
@@ -66,12 +82,12 @@ def test_a_transaction_that_nobody_waits_for_any_more_is_not_begun(two: World) -
     new = next(change.after for change in two.plan()[0] if change.name == "epochy")
     assert new is not None and two.obtain([new]) == ()
     todo = Transaction(install=(new,), files=tuple(map(str, two.archive.files([new]))))
-    request = {"action": "transact", "root": str(two.root), "comment": "", **_asked(todo, native_architecture(), True)}
+    request = Transact(str(two.root), "", as_todo(todo, native_architecture(), forced=True))
     child = two.backend()._worker()
     child.close.detach()
     with two.log.open("ab", buffering=0) as output:
         socket.send_fds(child._socket, [b"!"], [output.fileno()])
-        child._socket.sendall(json.dumps(request).encode() + b"\n")
+        child._socket.sendall(as_line(request))
         child._socket.close()
     assert child._process.wait(60) == 0
     assert two.state() == one
@@ -114,13 +130,8 @@ def test_a_lock_that_another_dnf_has_taken_in_the_last_moment_is_no_failure(two:
     with backend.session(), two.log.open("ab", buffering=0) as output:
         backend.effect(todo, forced=True)
         lock.write_text(str(os.getpid()), encoding="ascii")
-        request = {
-            "action": "transact",
-            "root": str(two.root),
-            "comment": "",
-            **_asked(todo, native_architecture(), True),
-        }
-        assert f"already locked by {os.getpid()}" in backend._worker().ask(request, output)["busy"]
+        request = Transact(str(two.root), "", as_todo(todo, native_architecture(), forced=True))
+        assert f"already locked by {os.getpid()}" in backend._worker().ask(request, output).busy
         assert two.state() == one
         lock.unlink()
         assert backend.transact(todo, output, forced=True) == ()

@@ -25,74 +25,76 @@ HEAD = """
 import os, socket, sys
 from pathlib import Path
 from os_update_agent.node.locks import holder
-from os_update_agent.packages.dnf.worker.dnf5 import interrupted as dnf5_interrupted, main as dnf5_worker
+from os_update_agent.packages.dnf.protocol import *
+from os_update_agent.packages.dnf.worker.caller import Caller
+from os_update_agent.packages.dnf.worker.server import Desk
+from os_update_agent.packages.dnf.worker.dnf5.main import load
+from os_update_agent.packages.dnf.worker.dnf5 import interrupted as dnf5_interrupted
 from os_update_agent.packages.dnf.worker.dnf5 import transaction as dnf5_transaction
 from os_update_agent.packages.dnf.settings import read_settings
 root, archive = sys.argv[1:3]
 link, theirs = socket.socketpair()
-def answer(action, **details):
-    request = {"action": action, "root": root, "comment": "by a test", "link": link}
-    request.update({"archive": archive, "native": "%s", **details})
-    return dnf5_worker.Desk().answer(request)
+def answer(request):
+    return Desk(load).answer(request, Caller(link))
 """
 # Whether the locks are held is asked by another process: a process does not see its own.
 LOOK = """
 locks = read_settings(Path(root), drop_ins=True).locks
-def look(request):
+def look():
     pid = os.fork()
     if not pid:
         os._exit(0 if [holder(path) for path in locks] == [os.getppid()] * len(locks) else 1)
     print("held" if os.waitpid(pid, 0)[1] == 0 else "free")
-look(None)
-dnf5_transaction.check_wanted = look
-with dnf5_transaction.locked({"root": root}):
+look()
+caller = Caller(link)
+caller.check = look
+with dnf5_transaction.locked(root, caller):
     pass
-look(None)
+look()
 """
 TRANSACT = """
 if sys.argv[3] == "alone":
     theirs.close()
-identity = ["tool", "%s", "2.0-1"]
-print(answer("transact", install=[(identity, "user")], files=[sys.argv[4]], remove=[], forced=True))
+identity = ("tool", "%s", "2.0-1")
+print(answer(Transact(root, "by a test", Todo(((identity, "user"),), (sys.argv[4],), (), "%s", True))))
 """
 # What an operator does between the rehearsal and the transaction comes last.
 REHEARSED = """
 import subprocess
 path, command = sys.argv[3:]
-desk, resolved = dnf5_worker.Desk(), []
+desk, resolved = Desk(load), []
 resolve = dnf5_transaction._resolve
-def counting(base, request):
+def counting(base, todo):
     resolved.append(None)
-    return resolve(base, request)
+    return resolve(base, todo)
 dnf5_transaction._resolve = counting
-identity = ["tool", "%s", "2.0-1"]
-details = {"root": root, "comment": "", "link": link, "native": "%s", "forced": True}
-details.update(install=[(identity, "user")], files=[path], remove=[])
-print(desk.answer({"action": "effect", **details}))
+identity = ("tool", "%s", "2.0-1")
+todo = Todo(((identity, "user"),), (path,), (), "%s", True)
+print(desk.answer(Effect(root, todo), Caller(link)))
 # Between the last look at the database and the lock.
 lock = dnf5_transaction.locked
-def locking(request):
+def locking(*arguments):
     subprocess.run(["sh", "-ec", command], check=True, stdout=subprocess.DEVNULL)
-    return lock(request)
+    return lock(*arguments)
 dnf5_transaction.locked = locking
-print(desk.answer({"action": "transact", **details}))
+print(desk.answer(Transact(root, "", todo), Caller(link)))
 print(len(resolved))
 desk.clear()
 """
 MARKED = """
 import subprocess
 lock = dnf5_transaction.locked
-def locking(request):
+def locking(*arguments):
     subprocess.run(["sh", "-ec", sys.argv[3]], check=True, stdout=subprocess.DEVNULL)
     dnf5_transaction.locked = lock
-    return lock(request)
+    return lock(*arguments)
 dnf5_transaction.locked = locking
-print(answer("mark", packages=[("tool", "%s", "1.0-1")], reason="dependency"))
+print(answer(Mark(root, "by a test", (("tool", "%s", "1.0-1"),), "dependency")))
 """
 # What libdnf5 itself has read.
 SETTINGS = """
 from os_update_agent.packages.dnf.worker.dnf5 import dnf_base as dnf5_base
-base = dnf5_base.opened({"root": root})
+base = dnf5_base.opened_for(root)
 config = base.get_config()
 print(*config.installonlypkgs)
 print(config.transaction_history_dir)
@@ -105,10 +107,9 @@ if sys.argv[3] == "5.2":
 def never(*arguments):
     raise AssertionError("it lies on the disk")
 libdnf5.repo.PackageDownloader.add = never
-identity = ["tool", "%s", "2.0-1"]
-answer("refresh")
-files = [archive + "/tool.rpm"]
-print(answer("fetch", wanted=[identity], digests=[""], files=files, staging=archive, progress=archive + "/progress"))
+identity = ("tool", "%s", "2.0-1")
+answer(Refresh(root))
+print(answer(Fetch(root, (identity,), ("",), (archive + "/tool.rpm",), archive, archive + "/progress")))
 """
 # Dies before the given call, counted from 0.
 COMPLETE = """
@@ -120,7 +121,7 @@ def dying(*arguments):
     calls.append(arguments)
     set_reasons(*arguments)
 dnf5_interrupted.set_reasons = dying
-print(answer("complete", forced=False))
+print(answer(Complete(root, "%s", archive, False)))
 """
 
 
@@ -199,7 +200,7 @@ def test_a_transaction_that_nobody_waits_for_any_more_is_not_begun(hand: Dnf5Han
     assert "the agent that wanted this transaction is gone" in told(hand, TRANSACT, "alone", path).stdout
     assert hand.versions()["tool"] == "1.0-1" and not is_unfinished(hand)
     # It is the very request that works where somebody waits for it.
-    assert "'complaints': []" in told(hand, TRANSACT, "awaited", path).stdout
+    assert "complaints=[]" in told(hand, TRANSACT, "awaited", path).stdout
     assert hand.versions()["tool"] == "2.0-1"
 
 
@@ -245,7 +246,7 @@ def test_what_was_rehearsed_is_run_unless_another_was_at_work(hand: Dnf5Hand, wh
         del before[name]
     assert marks(hand) == {**before, "tool": before["tool"] if what == "a setting" else "manual"}
     assert hand.versions()["tool"] == ("1.0-1" if what == "a setting" else "2.0-1")
-    assert ("'complaints': []" in done or what == "a setting") and hand.faults() == ""
+    assert ("complaints=[]" in done or what == "a setting") and hand.faults() == ""
 
 
 def test_what_has_become_impossible_since_the_rehearsal_is_refused(hand: Dnf5Hand) -> None:
@@ -253,14 +254,14 @@ def test_what_has_become_impossible_since_the_rehearsal_is_refused(hand: Dnf5Han
     (path,) = hand.repository.directory.glob("tool-2.0-*")
     ended = told(hand, REHEARSED, path, BY_HAND["a removal"].format(root=hand.root))
     assert ended.returncode == 0, ended.stderr
-    assert "{'error': " in ended.stdout.splitlines()[-2] and "app" in ended.stdout.splitlines()[-2]
+    assert "error='" in ended.stdout.splitlines()[-2] and "app" in ended.stdout.splitlines()[-2]
     assert hand.versions()["tool"] == "1.0-1" and not is_unfinished(hand)
 
 
 def test_a_mark_takes_back_no_other_one(hand: Dnf5Hand) -> None:
     """Whenever libdnf5 reads its record: when it is set up, or when it is asked (5.4)."""
     ended = told(hand, MARKED, BY_HAND["a mark of another package"].format(root=hand.root))
-    assert "{'answer': None}" in ended.stdout, ended.stderr
+    assert "Reply(answer=None, busy='', error='')" in ended.stdout, ended.stderr
     assert marks(hand)["app"] == marks(hand)["tool"] == "auto"
 
 
@@ -273,7 +274,7 @@ def test_a_package_on_the_disk_is_copied_and_checked(hand: Dnf5Hand, name: str) 
     hand.use(place.as_uri(), gpgcheck="1")
     assert "is not signed (repository demo, gpgcheck=1)" in told(hand, FETCH, "5.4").stdout
     hand.use(place.as_uri())
-    assert told(hand, FETCH, "5.4").stdout.strip() == "{'answer': None}"
+    assert told(hand, FETCH, "5.4").stdout.strip() == "Reply(answer=None, busy='', error='')"
     assert (hand.directory / "archive/tool.rpm").read_bytes() == next(place.glob("tool-2.0-*")).read_bytes()
     os.truncate(next(place.glob("tool-2.0-*")), 1000)
     # Left to librepo, which is never reached here.
@@ -288,7 +289,7 @@ def test_whether_a_package_is_to_be_signed_is_known_in_each_version(hand: Dnf5Ha
     assert "is not signed (repository demo, gpgcheck=1)" in told(hand, FETCH, version).stdout
     assert not (hand.directory / "archive/tool.rpm").exists()
     hand.use()
-    assert told(hand, FETCH, version).stdout.strip() == "{'answer': None}"
+    assert told(hand, FETCH, version).stdout.strip() == "Reply(answer=None, busy='', error='')"
     assert (hand.directory / "archive/tool.rpm").exists()
 
 
@@ -306,7 +307,7 @@ def test_a_name_that_is_provided_is_obsoleted_by_nobody(hand: Dnf5Hand) -> None:
     process.kill()
     process.wait()
     hand.let_go()
-    assert "'problems': []" in told(hand, COMPLETE, 9).stdout
+    assert "Reply(answer=[]" in told(hand, COMPLETE, 9).stdout
     assert hand.versions()["tool"] == "2.0-1" and {"stands-in", "heir"} <= set(hand.versions()) and hand.faults() == ""
 
 
@@ -338,7 +339,7 @@ def test_a_death_while_the_record_is_closed_is_made_good(
     assert first.returncode == (9 if dies else 0), first.stdout + first.stderr
     assert is_unfinished(hand) == dies
     if dies:
-        assert "'problems': []" in told(hand, COMPLETE, 9).stdout
+        assert "Reply(answer=[]" in told(hand, COMPLETE, 9).stdout
     assert not is_unfinished(hand)
     assert marks(hand) == interrupted and hand.faults() == ""
 
@@ -358,7 +359,7 @@ def test_a_record_is_closed_also_where_dnf_has_installed_nothing_itself(hand: Dn
     process.wait()
     hand.let_go()
     assert is_unfinished(hand)
-    assert "'problems': []" in told(hand, COMPLETE, 9).stdout
+    assert "Reply(answer=[]" in told(hand, COMPLETE, 9).stdout
     assert not is_unfinished(hand)
     assert marks(hand) == dict.fromkeys(("app", "lib", "tool"), "unknown") and hand.faults() == ""
 
@@ -375,7 +376,7 @@ def test_a_mark_that_went_there_without_an_end_comes_back(hand: Dnf5Hand, interr
         record,
     ):
         record.execute("UPDATE trans SET state_id = 1, dt_end = NULL WHERE id = (SELECT max(id) FROM trans)")
-    assert "'problems': []" in told(hand, COMPLETE, 9).stdout
+    assert "Reply(answer=[]" in told(hand, COMPLETE, 9).stdout
     assert not is_unfinished(hand)
     assert marks(hand) == interrupted and hand.faults() == ""
 
@@ -385,10 +386,10 @@ def test_a_record_that_cannot_be_written_is_told_and_made_good(hand: Dnf5Hand, i
     subprocess.run(["mount", "--bind", str(record), str(record)], check=True)
     try:
         said = told(hand, COMPLETE, 9).stdout
-        assert "'error'" in said and "packages.toml" in said and "Exception" not in said
+        assert "error=" in said and "error=''" not in said and "packages.toml" in said and "Exception" not in said
     finally:
         subprocess.run(["umount", str(record)], check=True)
     assert is_unfinished(hand)
-    assert "'problems': []" in told(hand, COMPLETE, 9).stdout
+    assert "Reply(answer=[]" in told(hand, COMPLETE, 9).stdout
     assert not is_unfinished(hand)
     assert marks(hand) == interrupted and hand.faults() == ""

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from os_update_agent.packages.disk_space import NewKernels, boot_need
-from os_update_agent.packages.dnf.answers import parse_new_kernels
+from os_update_agent.model.packages import NewKernels
+from os_update_agent.packages.disk_space import boot_need
+from os_update_agent.packages.rpm.parse import parse_new_kernels
 
 
 def test_a_kernel_counts_once_wherever_its_packages_have_it() -> None:

@@ -18,6 +18,7 @@ from os_update_agent.model.packages import (
     Change,
     HeldBack,
     Identity,
+    NewKernels,
     Offer,
     Package,
     PackageState,
@@ -33,7 +34,6 @@ from os_update_agent.packages.apt.commands import AptCalls, exact, native_archit
 from os_update_agent.packages.apt.parse import Simulation
 from os_update_agent.packages.apt.preferences import added_preferences
 from os_update_agent.packages.apt.repack import repack
-from os_update_agent.packages.disk_space import NewKernels
 from os_update_agent.packages.selection import is_security
 
 _NOT_REFRESHED = re.compile(

@@ -26,14 +26,14 @@ from os_update_agent.model.packages import (
     Transaction,
 )
 from os_update_agent.node.locks import Held
-from os_update_agent.node.process import run
-from os_update_agent.packages.dnf import answers
+from os_update_agent.packages.dnf import answers, protocol
 from os_update_agent.packages.dnf.answers import dnf_word
+from os_update_agent.packages.dnf.reboot import names_below
 from os_update_agent.packages.dnf.requests import DnfCalls
 from os_update_agent.packages.dnf.settings import settings_files
 from os_update_agent.packages.progress import STATUS_FILE
-from os_update_agent.packages.rpm import reboot
-from os_update_agent.packages.rpm.database import complaints_of, native_architecture
+from os_update_agent.packages.rpm import parse
+from os_update_agent.packages.rpm.database import native_architecture
 from os_update_agent.packages.state_cache import LastState
 
 
@@ -74,7 +74,7 @@ class RpmBackend(DnfCalls):
 
     def boot_names(self) -> Tuple[str, ...]:
         """The names of packages whose new version runs only after a boot. Raises PackageError."""
-        return reboot.names_below(self.root)
+        return names_below(self.root)
 
     def boot_suggested(self) -> FrozenSet[Identity]:
         """The packages whose advisory suggests a boot, as the last refresh has told."""
@@ -97,11 +97,13 @@ class RpmBackend(DnfCalls):
 
     def _read(self) -> PackageState:
         with ThreadPoolExecutor(1) as pool:
-            several = pool.submit(self._install_only)
-            text = self._rpm("-qa", "--queryformat", answers.STATE_FORMAT)
+            several = pool.submit(self._providers, self.settings().install_only)
+            text = self._rpm("-qa", "--queryformat", parse.STATE_FORMAT)
             marks = self._marks()
-        self._sizes = answers.parse_sizes(text)
-        return answers.parse_installed(text, marks, native_architecture(), several.result())
+        self._sizes = parse.parse_sizes(text)
+        packages = parse.parse_installed(text, marks)
+        install_only = several.result() & {package.name for package in packages}
+        return PackageState(self.name, native_architecture(), packages, install_only)
 
     def present_sizes(self) -> Dict[Identity, int]:
         """What the installed packages take: (name, architecture, version) -> KiB. Raises PackageError as capture()
@@ -121,7 +123,7 @@ class RpmBackend(DnfCalls):
     def refresh(self) -> None:
         """Fetch the metadata of the repositories anew; every enabled one has to answer. Raises PackageError, Busy."""
         try:
-            self._note_refresh(self._ask("refresh"))
+            self._note_refresh(self._ask(protocol.Refresh(str(self.root))))
         except PackageError as error:
             raise PackageError(f"the package index cannot be refreshed: {error}") from error
 
@@ -129,16 +131,16 @@ class RpmBackend(DnfCalls):
         """The updates that the selection asks for and that can be done together, and what is held back with the
         reason.
         """
-        answer = self._ask(
-            "candidates",
-            native=state.native,
-            packages=selection.packages,
-            exclude=selection.exclude,
+        request = protocol.Candidates(
+            str(self.root),
+            state.native,
+            selection.packages,
+            selection.exclude,
             security=selection.security,
             removals=selection.removals,
         )
-        marks = {dnf_word(mark): mark for mark in ("manual", "auto")}
-        return answers.as_changes(answer, state, marks), answers.as_held_back(answer)
+        planned = protocol.Planned(*self._ask(request))
+        return answers.as_changes(planned, state), tuple(HeldBack(name, reason) for name, reason in planned.held)
 
     def security_of(self, state: PackageState, changes: Sequence[Change]) -> FrozenSet[str]:
         """The names of those changes that a security update alone would bring, too: advisories tell, and not the
@@ -152,19 +154,17 @@ class RpmBackend(DnfCalls):
         if not (transaction.install or transaction.remove):
             return frozenset()
         state = self.capture()
-        return answers.as_effect(self._ask("effect", **_asked(transaction, state.native, forced)), state)
+        request = protocol.Effect(str(self.root), as_todo(transaction, state.native, forced=forced))
+        return answers.as_effect(protocol.Outcome(*self._ask(request)), state)
 
     def available(self, packages: Sequence[Package]) -> Tuple[Mapping[Package, Offer], Tuple[Package, ...]]:
         """Which of the packages the repositories can give, and which they cannot. Nothing is refreshed."""
         if not packages:
             return {}, ()
-        given = dict(zip(packages, self._ask("available", wanted=[package.identity for package in packages])))
-        found = {
-            package: Offer(size, answers.kib(installed), sha256)
-            for package, (size, installed, sha256) in (
-                (package, answer) for package, answer in given.items() if answer is not None
-            )
-        }
+        wanted = tuple(package.identity for package in packages)
+        given = zip(packages, self._ask(protocol.Available(str(self.root), wanted)))
+        offers = ((package, protocol.Offered(*offer)) for package, offer in given if offer is not None)
+        found = {package: Offer(offer.size, parse.kib(offer.installed), offer.sha256) for package, offer in offers}
         return found, tuple(package for package in packages if package not in found)
 
     def kernels(self, packages: Sequence[Package]) -> Tuple[Package, ...]:
@@ -177,12 +177,7 @@ class RpmBackend(DnfCalls):
         """The packages that work only after a boot and were installed since a moment (seconds since the epoch). Raises
         PackageError.
         """
-        names, suggested = self.boot_names(), self.boot_suggested()
-        asked = dict.fromkeys((*names, *(identity[0] for identity in suggested)))
-        done = run(["rpm", *self._root_options(), "-q", "--queryformat", reboot.FORMAT, *asked], ok=None)
-        if complaints_of(done):
-            raise PackageError(f"the package database cannot be read: {complaints_of(done)[0]}")
-        return reboot.installed_since(done.stdout, since, names, suggested)
+        return self._installed_since(since, self.boot_names(), self.boot_suggested())
 
     def file_name(self, package: Package) -> str:
         """The name under which a package file is kept. dnf leaves the epoch out; here two epochs must not share a
@@ -207,12 +202,14 @@ class RpmBackend(DnfCalls):
         progress = self.work / STATUS_FILE
         try:
             self._ask(
-                "fetch",
-                wanted=[package.identity for package in packages],
-                digests=[package.digest for package in packages],
-                files=[str(self.archive / self.file_name(package)) for package in packages],
-                staging=str(self.archive),
-                progress=str(progress),
+                protocol.Fetch(
+                    str(self.root),
+                    wanted=tuple(package.identity for package in packages),
+                    digests=tuple(package.digest for package in packages),
+                    files=tuple(str(self.archive / self.file_name(package)) for package in packages),
+                    staging=str(self.archive),
+                    progress=str(progress),
+                )
             )
         except PackageError as error:
             raise PackageError(f"packages cannot be fetched: {error}") from error
@@ -244,14 +241,14 @@ class RpmBackend(DnfCalls):
             return ()
         start = os.fstat(output.fileno()).st_size
         try:
-            answer = self._ask(
-                "complete", output, native=native_architecture(), archive=str(self.archive), forced=forced
+            problems = self._ask(
+                protocol.Complete(str(self.root), native_architecture(), str(self.archive), forced), output
             )
         except PackageError as error:
             return (str(error),)
         finally:
             self._dismiss()
-        return answers.as_complaints({"complaints": answer["problems"], "said": _written(output, start)})
+        return answers.as_complaints(protocol.Done(problems, _written(output, start)))
 
     def transact(self, transaction: Transaction, output: IO[bytes], *, forced: bool) -> Tuple[str, ...]:
         """Run one strict, offline transaction from package files. Returns what went wrong; the database has the last
@@ -264,9 +261,9 @@ class RpmBackend(DnfCalls):
                 b"config_files: replace has no meaning for rpm, which decides by each package: see .rpmnew files\n"
             )
         try:
-            return answers.as_complaints(
-                self._ask("transact", output, **_asked(transaction, native_architecture(), forced))
-            )
+            todo = as_todo(transaction, native_architecture(), forced=forced)
+            done = self._ask(protocol.Transact(str(self.root), self._comment, todo), output)
+            return answers.as_complaints(protocol.Done(*done))
         except PackageError as error:
             return (str(error),)
         finally:
@@ -284,7 +281,8 @@ class RpmBackend(DnfCalls):
         """
         if self._is_unfinished():
             raise PackageError("a transaction of dnf has no end yet, and a reason would take its place in the record")
-        self._ask("mark", packages=[package.identity for package in packages], reason=dnf_word(mark))
+        identities = tuple(package.identity for package in packages)
+        self._ask(protocol.Mark(str(self.root), self._comment, identities, dnf_word(mark)))
 
     def hold(self, packages: Sequence[Package]) -> None:
         """Nothing: rpm knows no holds; dnf's versionlock is the operator's file, which is read and never written."""
@@ -298,11 +296,11 @@ def _written(output: IO[bytes], start: int) -> List[str]:
     return []
 
 
-def _asked(transaction: Transaction, native: str, forced: bool) -> Dict[str, Any]:
-    return {
-        "install": [(package.identity, dnf_word(package.mark)) for package in transaction.install],
-        "files": transaction.files,
-        "remove": [package.identity for package in transaction.remove],
-        "native": native,
-        "forced": forced,
-    }
+def as_todo(transaction: Transaction, native: str, *, forced: bool) -> protocol.Todo:
+    return protocol.Todo(
+        tuple((package.identity, dnf_word(package.mark)) for package in transaction.install),
+        transaction.files,
+        tuple(package.identity for package in transaction.remove),
+        native,
+        forced,
+    )

@@ -6,7 +6,6 @@ repositories serves several requests. It outlives us in a transaction: nothing t
 and it ends by itself when nobody is at the other end any more.
 """
 
-import json
 import os
 import shutil
 import socket
@@ -15,18 +14,20 @@ import weakref
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
-from typing import IO, Any, Dict, Mapping, Optional
+from typing import IO, TYPE_CHECKING, Any, Mapping, Optional
 
 from os_update_agent.model.errors import PackageError
 from os_update_agent.node.permissions import make_private
 from os_update_agent.node.process import TAIL_LINES, start
 from os_update_agent.packages.detect import DNF4, DNF5, manager_of
 
+if TYPE_CHECKING:
+    from os_update_agent.packages.dnf.protocol import Reply, Request
+
 # Below this module.
 _PROGRAMS = {DNF4: "worker/dnf4/main.py", DNF5: "worker/dnf5/main.py"}
 _COMMANDS = ("/usr/bin/dnf-3", "/usr/bin/dnf")
 _PYTHONS = ("/usr/libexec/platform-python", "/usr/bin/python3")
-_BLOCK = 1 << 16
 
 
 class Child:
@@ -50,33 +51,34 @@ class Child:
             self._process = start(argv, self._said, env=_environment(work, root), pass_fds=[theirs.fileno()])
         self.close = weakref.finalize(self, _end, self._socket, self._process, self._said)
 
-    def ask(self, request: Mapping[str, Any], output: Optional[IO[bytes]]) -> Dict[str, Any]:
-        """What the worker answers: {"answer": ...}, {"busy": why} or {"error": why}. What it prints meanwhile goes to
-        ``output``.
+    def ask(self, request: "Request", output: Optional[IO[bytes]]) -> "Reply":
+        """Return the worker's answer. What it prints meanwhile goes to ``output``, and without one is kept for an
+        error.
 
-        A worker that has ended is an error; another one has to be made then (``is_alive``).
+        A worker that has ended is an error as well. Another one has to be made then (``is_alive``).
         """
+        from os_update_agent.packages.dnf import wire  # late: the child imports dnf meanwhile
+        from os_update_agent.packages.dnf.protocol import Reply
+
         # The place to write at is shared with the worker.
         self._said.seek(0)
         self._said.truncate()
         try:
             # The file itself goes along with the request: whatever becomes of us, the log of the transaction is
             # complete.
-            socket.send_fds(self._socket, [b"!"], [(output or self._said).fileno()])
-            self._socket.sendall(json.dumps(request).encode() + b"\n")
-            answer: Dict[str, Any] = json.loads(self._line())
-            return answer
+            wire.send_request(self._socket, request, (output or self._said).fileno())
+            reply = wire.receive_reply(self._socket)
         except (OSError, ValueError):
-            return {
-                "error": (
-                    f"dnf ended with exit status {self._process.wait()} and without an answer: {self._last_words()}"
-                )
-            }
+            reply = None
         except BaseException:
             # Interrupted: the worker goes on with what it has begun, and nobody waits for it.
             self.close.detach()
             self._socket.close()
             raise
+        if reply is None:
+            status = self._process.wait()
+            reply = Reply(error=f"dnf ended with exit status {status} and without an answer: {self._last_words()}")
+        return reply
 
     def leave(self) -> None:
         """Ask it nothing more. It ends when it has tidied up, which close() waits for."""
@@ -88,15 +90,6 @@ class Child:
     @property
     def is_alive(self) -> bool:
         return self.close.alive and not self._is_left and self._process.poll() is None
-
-    def _line(self) -> bytes:
-        line = b""
-        while not line.endswith(b"\n"):
-            block = self._socket.recv(_BLOCK)
-            if not block:
-                raise ConnectionResetError
-            line += block
-        return line
 
     def _last_words(self) -> str:
         self._said.seek(0)
@@ -145,18 +138,12 @@ def _end(connection: socket.socket, process: Any, said: IO[bytes]) -> None:
     said.close()
 
 
-def database_below(root: Path) -> Path:
-    """Where rpm's database is, below a private root: other systems' rpm looks elsewhere. On a node of its own rpm knows
-    best.
-    """
-    new = Path("usr/lib/sysimage/rpm")
-    return new if any((root / new).glob("rpmdb.*")) else Path("var/lib/rpm")
-
-
 def _environment(work: Path, root: Path) -> Mapping[str, str]:
     """dnf reads rpm's configuration more than once and asks rpmkeys besides: only a file of macros reaches them all."""
     if root == Path("/"):
         return {}
+    from os_update_agent.packages.rpm.database import database_below  # late: only a private root needs it
+
     home = work / "rpm"
     home.mkdir(mode=0o700, exist_ok=True)
     macros, text = home / ".rpmmacros", f"%_dbpath /{database_below(root)}\n"

@@ -11,7 +11,7 @@ from typing import Callable, Dict, FrozenSet, Tuple
 from os_update_agent.model.errors import PackageError
 from os_update_agent.packages.dnf.answers import UNKNOWN
 from os_update_agent.packages.dnf.history4 import rows
-from os_update_agent.packages.dnf.worker.server import HALFWAY
+from os_update_agent.packages.dnf.protocol import HALFWAY
 
 _REASONS = {
     "User": "manual",

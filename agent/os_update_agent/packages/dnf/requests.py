@@ -8,6 +8,8 @@ from typing import IO, Any, ClassVar, Iterator, Optional
 
 from os_update_agent.model.errors import AgentError, Busy, PackageError
 from os_update_agent.packages.dnf.client import Child, Spare
+from os_update_agent.packages.dnf.protocol import Request
+from os_update_agent.packages.dnf.settings import DnfSettings, read_settings
 from os_update_agent.packages.rpm.database import RpmCalls
 
 _COMMENT_LENGTH = 80
@@ -33,7 +35,13 @@ class DnfCalls(RpmCalls):
     spare: Optional[Spare] = None
     # Which dnf it is.
     manager: ClassVar[str]
+    # Does this dnf read its settings from drop-in directories as well?
+    reads_drop_ins: ClassVar[bool] = False
     _child: Optional[Child] = field(default=None, init=False, repr=False)
+
+    def settings(self) -> DnfSettings:
+        """Return the settings of dnf.conf. Raises PackageError if it cannot be read."""
+        return read_settings(self.root, drop_ins=self.reads_drop_ins)
 
     def wait(self) -> None:
         """Wait until nobody holds one of the locks of dnf and rpm. Raises Busy that names the holder."""
@@ -56,31 +64,30 @@ class DnfCalls(RpmCalls):
         finally:
             self._dismiss()
 
-    def _ask(self, action: str, output: Optional[IO[bytes]] = None, **details: Any) -> Any:
-        """Let the worker do something; what it prints goes to ``output``, else it is kept for an error. Raises
-        PackageError, Busy.
+    def _ask(self, request: Request, output: Optional[IO[bytes]] = None) -> Any:
+        """Return what the worker answers, whose shape protocol.py describes with each request. What the worker prints
+        goes to ``output``; without one it is kept for an error. Raises PackageError, Busy.
         """
-        value = self.value if len(self.value) <= _COMMENT_LENGTH else f"{self.value[: _COMMENT_LENGTH - 3]}..."
-        request = {
-            "action": action,
-            "root": str(self.root),
-            "comment": f"os-update-agent {value}".strip(),
-            **details,
-        }
         left, end = self.lock_timeout, time.monotonic() + self.lock_timeout
         while True:
             self._wait(left)
-            answer = self._worker().ask(request, output)
-            if "busy" not in answer or time.monotonic() > end:
+            reply = self._worker().ask(request, output)
+            if not reply.busy or time.monotonic() > end:
                 break
-            # It was free when we looked.
+            # Another process has taken the lock since we looked.
             time.sleep(_BUSY_PAUSE)
             left = max(0.0, round(end - time.monotonic(), 1))
-        if "busy" in answer:
-            raise Busy(f"the package manager is locked: {answer['busy']}")
-        if "error" in answer:
-            raise PackageError(" ".join(str(answer["error"]).split()))
-        return answer["answer"]
+        if reply.busy:
+            raise Busy(f"the package manager is locked: {reply.busy}")
+        if reply.error:
+            raise PackageError(" ".join(reply.error.split()))
+        return reply.answer
+
+    @property
+    def _comment(self) -> str:
+        """What dnf's history keeps of the value."""
+        value = self.value if len(self.value) <= _COMMENT_LENGTH else f"{self.value[: _COMMENT_LENGTH - 3]}..."
+        return f"os-update-agent {value}".strip()
 
     def _dismiss(self) -> None:
         if self._child is not None:

@@ -1,1 +1,1 @@
-"""rpm alone: what its database and its package files say. Knows no dnf."""
+"""rpm alone: what its database and its package files hold. Knows no dnf."""

@@ -1,20 +1,19 @@
-"""How rpm is called: where the database of a root is, what is read from it and from package files, and what an exit
-status means.
+"""rpm on one root: where its database is, how rpm is called, and what its exit status and complaints mean.
+
+Facts (rpm(8), and measured): `rpm -qa` on a damaged database prints an error, lists nothing and ends with 0. A query
+for several names ends with an error status if one of them is not installed.
 """
 
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import ClassVar, Dict, FrozenSet, List, Sequence
+from typing import Collection, Dict, FrozenSet, List, Sequence, Tuple
 
 from os_update_agent.model.errors import CommandFailed, PackageError
-from os_update_agent.model.packages import Identity, Package
+from os_update_agent.model.packages import Identity, NewKernels, Package
 from os_update_agent.node.locks import holder
 from os_update_agent.node.process import Completed, run
-from os_update_agent.packages.disk_space import NewKernels
-from os_update_agent.packages.dnf import answers
-from os_update_agent.packages.dnf.client import database_below
-from os_update_agent.packages.dnf.settings import DnfSettings, read_settings
+from os_update_agent.packages.rpm import parse
 
 
 @dataclass
@@ -22,47 +21,53 @@ class RpmCalls:
     """rpm on ``root``."""
 
     root: Path
-    # Does this dnf read its settings from drop-in directories as well?
-    reads_drop_ins: ClassVar[bool] = False
-
-    def settings(self) -> DnfSettings:
-        """What dnf.conf says. Raises PackageError where it cannot be read."""
-        return read_settings(self.root, drop_ins=self.reads_drop_ins)
 
     def installed_sizes(self, files: Sequence[Path]) -> Dict[Identity, int]:
-        """What package files will take on the disk: (name, architecture, version) -> KiB."""
-        if not files:
-            return {}
-        return answers.parse_sizes(
-            run(["rpm", "-qp", "--nosignature", "--queryformat", answers.STATE_FORMAT, *map(str, files)]).stdout
-        )
+        """Return what each package in the files takes on the disk: (name, architecture, version) -> KiB."""
+        return parse.parse_sizes(_of_files(parse.STATE_FORMAT, files))
+
+    def new_kernels(self, files: Sequence[Path]) -> NewKernels:
+        """Return what the package files put below /boot. A kernel consists of several packages and counts once."""
+        return parse.parse_new_kernels(_of_files(parse.FILES_FORMAT, files))
 
     def paths(self, packages: Sequence[Package]) -> FrozenSet[str]:
-        """All files of installed packages."""
+        """Return the paths of all files of installed packages. Raises PackageError."""
         if not packages:
             return frozenset()
         return frozenset(self._rpm("-ql", *dict.fromkeys(package.name for package in packages)).splitlines())
 
-    def new_kernels(self, files: Sequence[Path]) -> NewKernels:
-        """What the package files put below /boot: the kernels in them, which are fewer than the packages of a
-        kernel.
+    def _installed_since(
+        self, moment: float, names: Collection[str], suggested: Collection[Identity]
+    ) -> Tuple[str, ...]:
+        """Return the names of the packages, given by name or identity, that were installed after ``moment`` (seconds
+        since the epoch). Raises PackageError.
         """
-        if not files:
-            return NewKernels(0, 0)
-        done = run(["rpm", "-qp", "--nosignature", "--queryformat", answers.FILES_FORMAT, *map(str, files)])
-        return answers.parse_new_kernels(done.stdout)
+        asked = dict.fromkeys((*names, *(identity[0] for identity in suggested)))
+        done = run(["rpm", *self._root_options(), "-q", "--queryformat", parse.TIMES_FORMAT, *asked], ok=None)
+        _check(done, "the package database cannot be read")
+        return parse.parse_installed_since(done.stdout, moment, names, suggested)
+
+    def _providers(self, provides: Sequence[str]) -> FrozenSet[str]:
+        """Return the names of the installed packages that provide one of these."""
+        done = run(
+            ["rpm", *self._root_options(), "-q", "--whatprovides", "--queryformat", r"%{name}\t\n", *provides], ok=None
+        )
+        # "no package provides kernel-PAE" is no error, and is no line with a tab.
+        return frozenset(line[:-1] for line in done.stdout.splitlines() if line.endswith("\t"))
 
     def _rpm(self, *arguments: str) -> str:
+        """Return what rpm prints. Raises PackageError if it complains, whatever its exit status is."""
         try:
             done = run(["rpm", *self._root_options(), *arguments])
         except CommandFailed as error:
             raise PackageError(f"the package database cannot be read: {error}") from error
-        complaints = complaints_of(done)
-        if complaints:
-            raise PackageError(f"the package database is damaged, or rpm is not well set up: {complaints[0]}")
+        _check(done, "the package database is damaged, or rpm is not well set up")
         return done.stdout
 
     def _verify(self) -> bool:
+        """Verify the database. Returns False if another process holds its lock, which the verification needs. Raises
+        PackageError.
+        """
         try:
             self._rpm("--verifydb")
         except PackageError:
@@ -70,14 +75,6 @@ class RpmCalls:
                 raise
             return False
         return True
-
-    def _install_only(self) -> FrozenSet[str]:
-        provides = self.settings().install_only
-        done = run(
-            ["rpm", *self._root_options(), "-q", "--whatprovides", "--queryformat", r"%{name}\t\n", *provides], ok=None
-        )
-        # "no package provides kernel-PAE" is no error, and is no line with a tab.
-        return frozenset(line[:-1] for line in done.stdout.splitlines() if line.endswith("\t"))
 
     def _root_options(self) -> List[str]:
         return ["--root", str(self.root), "--dbpath", f"/{self._dbpath}"] if self._is_private else []
@@ -92,17 +89,16 @@ class RpmCalls:
 
     @property
     def _dbpath(self) -> Path:
-        """Where the database is, below the root."""
+        """The directory of the database, relative to the root."""
         return database_below(self.root) if self._is_private else Path(evaluated("%{_dbpath}").lstrip("/"))
 
 
-def complaints_of(done: Completed) -> List[str]:
-    """What rpm complained of, which may end with 0 all the same; a warning is none.
-
-    EL 9 warns at each call of a key that is too old for it: "Signature not supported. Hash algorithm SHA1 not
-    available."
+def database_below(root: Path) -> Path:
+    """Return the directory of rpm's database relative to a private root. On the node's own root rpm's macros name it,
+    but a private root may belong to another system, whose rpm looks elsewhere.
     """
-    return [line for line in done.stderr.splitlines() if line.strip() and not line.startswith("warning: ")]
+    new = Path("usr/lib/sysimage/rpm")
+    return new if any((root / new).glob("rpmdb.*")) else Path("var/lib/rpm")
 
 
 @cache
@@ -112,3 +108,21 @@ def evaluated(macro: str) -> str:
 
 def native_architecture() -> str:
     return evaluated("%{_arch}")
+
+
+def _of_files(query_format: str, files: Sequence[Path]) -> str:
+    if not files:
+        return ""
+    # The signatures were checked when the files were fetched.
+    return run(["rpm", "-qp", "--nosignature", "--queryformat", query_format, *map(str, files)]).stdout
+
+
+def _check(done: Completed, verdict: str) -> None:
+    """Raise PackageError with the first complaint of rpm, which may end with 0 all the same.
+
+    A warning is no complaint: at each call EL 9 warns of a key that is too old for it ("Signature not supported. Hash
+    algorithm SHA1 not available.").
+    """
+    complaints = [line for line in done.stderr.splitlines() if line.strip() and not line.startswith("warning: ")]
+    if complaints:
+        raise PackageError(f"{verdict}: {complaints[0]}")

@@ -2,7 +2,8 @@ import time
 from pathlib import Path
 
 from os_update_agent.node.reboot import boot_time
-from os_update_agent.packages.rpm.reboot import installed_since, names_below
+from os_update_agent.packages.dnf.reboot import names_below
+from os_update_agent.packages.rpm.parse import parse_installed_since as installed_since
 
 
 def test_only_what_was_installed_later_counts_and_each_name_once() -> None:

@@ -8,14 +8,14 @@ nobody has.
 
 import glob
 import os
-import sys
 from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
 
 import rpm  # type: ignore
 
-from os_update_agent.packages.dnf.worker.server import Refused, say, slot
-
-Identity = Tuple[str, ...]
+from os_update_agent.packages.dnf.protocol import Identity, Refused
+from os_update_agent.packages.dnf.worker.identity import slot
+from os_update_agent.packages.dnf.worker.output import complain, show
+from os_update_agent.packages.dnf.worker.rpm_files import identity_of, read_header
 
 _NO_ERASING_SCRIPTLETS = (
     rpm.RPMTRANS_FLAG_NOPREUN
@@ -133,7 +133,7 @@ def _stuck(root: str, several: Set[str], todo: Due, forced: bool) -> List[int]:
     transaction = _opened(root)
     for name in sorted({identity[0] for identity in (*todo.comes, *todo.goes)} - several):
         rows = [
-            (_identity(header), header[rpm.RPMTAG_INSTALLTIME], number)
+            (identity_of(header), header[rpm.RPMTAG_INSTALLTIME], number)
             for header, number in _matches(transaction, name)
         ]
         for identity, time, number in rows:
@@ -161,7 +161,7 @@ def _erased_without_scriptlets(root: str, numbers: Sequence[int]) -> List[str]:
     told = []
     for number in numbers:
         for header in erasure.dbMatch(rpm.RPMDBI_PACKAGES, number):
-            told.append("{0} {2} had to be erased without its scriptlets".format(*_identity(header)))
+            told.append("{0} {2} had to be erased without its scriptlets".format(*identity_of(header)))
             erasure.addErase(number)
     erasure.setFlags(_NO_ERASING_SCRIPTLETS)
     return told + _done(erasure)
@@ -176,18 +176,8 @@ def files_of(wanted: Sequence[Identity], cache: str, archive: str) -> Dict[Ident
         for path in glob.glob(pattern):
             name = os.path.basename(path)
             if any(name.startswith(identity[0] + "-") for identity in wanted):
-                found[_identity(read_header(path))] = path
+                found[identity_of(read_header(path))] = path
     return {identity: found[identity] for identity in wanted if identity in found}
-
-
-def _identity(header: Any) -> Identity:
-    epoch = header[rpm.RPMTAG_EPOCH]
-    version = f"{_text(header[rpm.RPMTAG_VERSION])}-{_text(header[rpm.RPMTAG_RELEASE])}"
-    return _text(header[rpm.RPMTAG_NAME]), _text(header[rpm.RPMTAG_ARCH]), f"{epoch}:{version}" if epoch else version
-
-
-def _text(value: Any) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value)
 
 
 def _transaction(root: str, several: Set[str], install: Mapping[Identity, str], goes: Sequence[Identity]) -> Any:
@@ -200,7 +190,7 @@ def _transaction(root: str, several: Set[str], install: Mapping[Identity, str], 
             replaced.add(identity[0])
     for name, arch, version in goes:
         for header in transaction.dbMatch("name", name):
-            if _identity(header) == (name, arch, version) and name not in replaced:
+            if identity_of(header) == (name, arch, version) and name not in replaced:
                 transaction.addErase(header)
     return transaction
 
@@ -220,8 +210,7 @@ class _Callback:
 
     def __call__(self, reason: int, amount: int, total: int, key: Any, data: Any) -> Optional[int]:
         if reason == rpm.RPMCALLBACK_INST_OPEN_FILE:
-            print(f"completing {os.path.basename(key)}")
-            sys.stdout.flush()
+            show(f"completing {os.path.basename(key)}")
             self._file = open(key, "rb")  # noqa: SIM115
             return int(self._file.fileno())
         if reason == rpm.RPMCALLBACK_INST_CLOSE_FILE and self._file is not None:
@@ -229,32 +218,5 @@ class _Callback:
         elif reason in (rpm.RPMCALLBACK_SCRIPT_ERROR, rpm.RPMCALLBACK_UNPACK_ERROR, rpm.RPMCALLBACK_CPIO_ERROR):
             problem = f"rpm: {os.path.basename(key) if isinstance(key, str) else key} failed"
             self.problems.append(problem)
-            say(problem)
+            complain(problem)
         return None
-
-
-def read_header(path: str) -> Any:
-    """The header of a package file. Its signature has been checked when it was fetched."""
-    transaction = rpm.TransactionSet()
-    transaction.setVSFlags(rpm._RPMVSF_NOSIGNATURES)
-    with open(path, "rb") as file:
-        try:
-            return transaction.hdrFromFdno(file.fileno())
-        except rpm.error as error:
-            raise Refused(f"{os.path.basename(path)} is no sound package file: {error}") from error
-
-
-def provided_by(path: str) -> List[str]:
-    """The names that a package file provides."""
-    return [_text(name) for name in read_header(path)[rpm.RPMTAG_PROVIDENAME] or ()]
-
-
-def compared(version: str, other: str) -> int:
-    """-1, 0 or 1 as rpm orders two versions, each [epoch:]version-release."""
-    return int(rpm.labelCompare(_label(version), _label(other)))
-
-
-def _label(evr: str) -> Tuple[str, str, str]:
-    epoch, _, rest = evr.rpartition(":")
-    version, _, release = rest.rpartition("-")
-    return epoch or "0", version, release

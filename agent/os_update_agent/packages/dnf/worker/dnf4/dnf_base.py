@@ -3,32 +3,41 @@ Python 3.6.
 """
 
 import os
-from typing import Any, Dict, Iterable, List
+from typing import Any, Dict, List, Optional, Sequence
 
 import dnf  # type: ignore
 import dnf.conf  # type: ignore
+import dnf.exceptions  # type: ignore
 import dnf.repo  # type: ignore
 import dnf.rpm  # type: ignore
 import dnf.rpm.transaction  # type: ignore
 import hawkey  # type: ignore
 import libdnf  # type: ignore
 
-from os_update_agent.packages.dnf.worker.server import READING, Refused, Request, slot
-
-__all__ = ["Refused", "Request", "slot"]
+from os_update_agent.packages.dnf import protocol
+from os_update_agent.packages.dnf.protocol import Identity, Reply, Request
+from os_update_agent.packages.dnf.worker import identity
+from os_update_agent.packages.dnf.worker.outcome import Effects
+from os_update_agent.packages.dnf.worker.server import READING, text_of
 
 # versionlock hides versions from every sack, also the old ones of a way back: the solver applies its locks itself.
 # show_leaves works under dnf's command line only.
 _LEFT_OUT = ("versionlock", "show_leaves")
 
 
-def opened(request: Request) -> Any:
+class Base(dnf.Base):  # type: ignore
+    """dnf 4's, which remembers what its goal was ``rehearsed`` to come to."""
+
+    rehearsed: Optional[Effects] = None
+
+
+def opened(request: Request) -> Base:
     """A Base with the configuration of the node, or of the private root that the request names. No sack is filled yet.
 
     The node's excludes are for what it does not have yet: they apply where a request only reads, and there to the
     solver alone.
     """
-    root = request["root"]
+    root = request.root
     conf = dnf.conf.Conf()
     conf.installroot = root
     conf.config_file_path = os.path.join(root, "etc/dnf/dnf.conf")
@@ -50,8 +59,7 @@ def opened(request: Request) -> Any:
     conf.exit_on_lock = True
     conf.timeout = 30
     conf.retries = 3
-    conf.comment = request.get("comment", "")
-    base = dnf.Base(conf)
+    base = Base(conf)
     try:
         _configure(base, request)
     except BaseException:
@@ -61,8 +69,8 @@ def opened(request: Request) -> Any:
 
 
 def _configure(base: Any, request: Request) -> None:
-    has_plugins = request["root"] == "/" and base.conf.plugins
-    base.args = ["os-update-agent", request["action"]]
+    has_plugins = request.root == "/" and base.conf.plugins
+    base.args = ["os-update-agent", protocol.action_of(request)]
     if has_plugins:
         base.init_plugins(disabled_glob=_LEFT_OUT)
         base.pre_configure_plugins()
@@ -74,7 +82,7 @@ def _configure(base: Any, request: Request) -> None:
         base.repos[name].skip_if_unavailable = False
     if has_plugins:
         base.configure_plugins()
-    if request["action"] not in READING:
+    if not isinstance(request, READING):
         # "all" would judge the files at hand by the streams of modules as well.
         base.conf.disable_excludes = ["main", *base.repos]
 
@@ -113,19 +121,16 @@ def fill(base: Any, *, repositories: bool) -> None:
     base.fill_sack(load_system_repo=True, load_available_repos=repositories)
 
 
-def refresh(base: Any, request: Request) -> int:
-    """Fetch the metadata of every enabled repository anew, and load them with the installed packages. Returns how many
-    there are.
-    """
-    enabled = list(base.repos.iter_enabled())
-    for repo in enabled:
+def refresh(base: Any, request: protocol.Refresh) -> Sequence[Identity]:
+    """Fetch the metadata of every enabled repository again, and load them with the installed packages."""
+    for repo in base.repos.iter_enabled():
         repo._repo.expire()
     base.fill_sack(load_system_repo=True, load_available_repos=True)
-    return len(enabled)
+    return []
 
 
-def reasons(base: Any, request: Request) -> Dict[str, str]:
-    """ "name.arch" -> dnf's own word for why the package is installed."""
+def reasons(base: Any, request: protocol.Reasons) -> Dict[str, str]:
+    """Return dnf's own word for why each package is installed."""
     fill(base, repositories=False)
     return {f"{pkg.name}.{pkg.arch}": word(reason_of(base, pkg)) for pkg in base.sack.query().installed()}
 
@@ -146,28 +151,26 @@ def number(reason: str) -> int:
         return 0
 
 
-def evr(pkg: Any) -> str:
-    """[epoch:]version-release; an epoch of 0 is not spelled."""
-    return "{}{}-{}".format(f"{pkg.epoch}:" if int(pkg.epoch or 0) else "", pkg.version, pkg.release)
+def row(pkg: Any) -> Identity:
+    """Return the identity of a package, or of an item in dnf's history."""
+    return str(pkg.name), str(pkg.arch), identity.evr(pkg.epoch, pkg.version, pkg.release)
 
 
-def row(pkg: Any) -> List[str]:
-    """The identity of a package, as the agent writes it."""
-    return [str(pkg.name), str(pkg.arch), evr(pkg)]
-
-
-def versions(base: Any, wanted: Iterable[List[str]], *, installed: bool) -> List[Any]:
-    """The packages of these identities, in the same order; [] for one that is not there. Excludes do not hide any."""
-    identities = [tuple(identity) for identity in wanted]
+def versions(base: Any, wanted: Sequence[Identity], *, installed: bool) -> List[List[Any]]:
+    """Return the packages of these identities, in the same order; [] for one that is not there. Excludes hide none."""
     everything = base.sack.query(flags=hawkey.IGNORE_EXCLUDES)
     pool = everything.installed() if installed else everything.available()
-    found = {}  # type: Dict[Any, List[Any]]
     # One question for all: to ask for each takes longer than to sort.
-    for pkg in pool.filter(name=sorted({name for name, _, _ in identities})):
-        found.setdefault(tuple(row(pkg)), []).append(pkg)
-    return [found.get(identity, []) for identity in identities]
+    return identity.in_order(wanted, pool.filter(name=identity.names_of(wanted)), row)
 
 
 def install_only(base: Any) -> Any:
     """A query of all packages of which several versions may be installed."""
     return base.sack.query(flags=hawkey.IGNORE_EXCLUDES).filter(provides=base.conf.installonlypkgs)
+
+
+def failure(error: Exception) -> Optional[Reply]:
+    """Return the answer for an error of dnf; None for a bug. The classes of hawkey and libdnf have no common parent."""
+    if isinstance(error, dnf.exceptions.LockError):
+        return Reply(busy=str(error))
+    return Reply(error=text_of(error)) if isinstance(error, dnf.exceptions.Error) else None

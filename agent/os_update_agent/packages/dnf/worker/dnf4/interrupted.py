@@ -5,32 +5,34 @@ from typing import Any, Dict, List, Tuple
 import dnf  # type: ignore
 import dnf.lock  # type: ignore
 
-from os_update_agent.packages.dnf.worker.dnf4.dnf_base import Request, evr, fill, install_only, row, slot
+from os_update_agent.packages.dnf.protocol import Complete, Identity
+from os_update_agent.packages.dnf.worker.caller import Caller
+from os_update_agent.packages.dnf.worker.dnf4.dnf_base import fill, install_only, row
 from os_update_agent.packages.dnf.worker.dnf4.transaction import close_record
-from os_update_agent.packages.dnf.worker.rpm_recovery import Identity, Installed, due, files_of, run
-from os_update_agent.packages.dnf.worker.server import check_wanted
+from os_update_agent.packages.dnf.worker.identity import slot
+from os_update_agent.packages.dnf.worker.rpm_recovery import Installed, due, files_of, run
 
 _COMMENT = "os-update-agent: the end of an interrupted transaction"
 
 
-def complete(base: Any, request: Request) -> Dict[str, Any]:
-    """Finish what dnf's record and the package database show as begun. Answers what could not be finished."""
-    # Somebody who takes over waits for this lock before he looks at the packages.
+def complete(base: Any, request: Complete, caller: Caller) -> List[str]:
+    """Finish what dnf's record and the package database show as begun."""
+    # An agent that takes over waits for this lock before it looks at the packages.
     with dnf.lock.build_rpmdb_lock(base.conf.persistdir, base.conf.exit_on_lock):
-        check_wanted(request)
+        caller.check()
         fill(base, repositories=False)
         comes, goes, reasons = _begun(base)
-        todo = due(comes, goes, _installed(base, request["native"]), request["native"])
+        todo = due(comes, goes, _installed(base, request.native), request.native)
         several = {pkg.name for pkg in install_only(base)}
-        files = files_of(todo.comes, base.conf.cachedir, request["archive"])
-        problems = run(base.conf.installroot, several, todo, files, forced=request["forced"])
+        files = files_of(todo.comes, base.conf.cachedir, request.archive)
+        problems = run(base.conf.installroot, several, todo, files, forced=request.forced)
         base.reset(sack=True, goal=True)
         fill(base, repositories=False)
         for pkg in base.sack.query().installed():
-            if tuple(row(pkg)) in reasons:
-                base.history.set_reason(pkg, reasons[tuple(row(pkg))])
+            if row(pkg) in reasons:
+                base.history.set_reason(pkg, reasons[row(pkg)])
         close_record(base, _COMMENT)
-        return {"problems": problems}
+        return problems
 
 
 def _begun(base: Any) -> Tuple[List[Identity], List[Identity], Dict[Identity, int]]:
@@ -42,7 +44,7 @@ def _begun(base: Any) -> Tuple[List[Identity], List[Identity], Dict[Identity, in
     if last is None or last.end_timestamp:
         return comes, goes, reasons
     for item in last.packages():
-        identity = (item.name, item.arch, evr(item))
+        identity = row(item)
         if item.action in dnf.transaction.FORWARD_ACTIONS:
             comes.append(identity)
             reasons[identity] = item.reason
@@ -56,7 +58,7 @@ def _installed(base: Any, native: str) -> List[Installed]:
     everything = base.sack.query().installed()
     return [
         Installed(
-            tuple(row(pkg)),
+            row(pkg),
             slot(pkg.name, pkg.arch, native),
             pkg in several,
             (int(pkg.installtime), int(pkg.rpmdbid)),

@@ -2,7 +2,7 @@
 
 import configparser
 import os
-from typing import Any, Dict, List, Optional, Sequence, Set, Tuple
+from typing import Any, List, Optional, Sequence
 
 import dnf  # type: ignore
 import dnf.goal  # type: ignore
@@ -10,38 +10,46 @@ import dnf.selector  # type: ignore
 import dnf.subject  # type: ignore
 import hawkey  # type: ignore
 
-from os_update_agent.packages.dnf.worker.dnf4.dnf_base import Request, fill, row, slot, word
-from os_update_agent.packages.dnf.worker.server import matching, telling
-
-# Asking the solver why costs a solution for each package; past this many the reason stays general.
-EXPLAINED = 10
+from os_update_agent.packages.dnf.protocol import Candidates, Coming, Planned
+from os_update_agent.packages.dnf.worker import held_back
+from os_update_agent.packages.dnf.worker.dnf4.dnf_base import fill, row, word
+from os_update_agent.packages.dnf.worker.held_back import Newer
+from os_update_agent.packages.dnf.worker.identity import slot
+from os_update_agent.packages.globs import first_match
 
 _FORMS = [hawkey.FORM_NEVRA, hawkey.FORM_NEVR, hawkey.FORM_NEV, hawkey.FORM_NA, hawkey.FORM_NAME]
 
 
-def candidates(base: Any, request: Request) -> Dict[str, Any]:
-    """The packages that come (with their reason and repository) and go, and what is newer and held back, each with the
-    reason.
-    """
+def candidates(base: Any, request: Candidates) -> Planned:
     fill(base, repositories=True)
     hidden = Hidden(base, request)
-    hidden.apply()
     _plan(base, request)
-    while not request["removals"] and _hide_removers(base, request, hidden):
+    while not request.removals and _hide_removers(base, request, hidden):
         base.reset(goal=True)
         _plan(base, request)
     comes = [
-        {"identity": row(item.pkg), "reason": word(item.reason), "repository": item.pkg.repoid}
+        Coming(row(item.pkg), word(item.reason), item.pkg.repoid)
         for item in base.transaction or ()
         if item.action in dnf.transaction.FORWARD_ACTIONS
     ]
     goes = [row(pkg) for pkg in base.transaction.remove_set] if base.transaction else []
-    return {"comes": comes, "goes": goes, "held": _held(base, request, hidden, {item["identity"][0] for item in comes})}
+    # Streams of modules that are not enabled are no updates.
+    newer = base.sack.query(flags=hawkey.IGNORE_REGULAR_EXCLUDES).upgrades().latest()
+    held = held_back.held_back(
+        request,
+        [Newer(pkg.name, pkg.arch, pkg) for pkg in newer],
+        hidden,
+        planned={coming.identity[0] for coming in comes},
+        installed={pkg.name for pkg in base.sack.query().installed()},
+        against=lambda pkg: _against(base, request, pkg),
+        why=lambda pkg: _why(base, pkg),
+    )
+    return Planned(comes, goes, held)
 
 
-def _plan(base: Any, request: Request) -> None:
+def _plan(base: Any, request: Candidates) -> None:
     """Solve without "best": what cannot be updated stays behind instead of failing the others, and is named later."""
-    if request["security"]:
+    if request.security:
         base.add_security_filters("gte", types=["security"])
     names = _selected(base, request)
     if names is None:
@@ -59,20 +67,22 @@ def _plan(base: Any, request: Request) -> None:
     base.resolve(allow_erasing=False)
 
 
-def _selected(base: Any, request: Request) -> Optional[List[str]]:
+def _selected(base: Any, request: Candidates) -> Optional[List[str]]:
     """The installed names that the globs of "packages" mean; None is: all of them.
 
     One name has one version in all architectures: who asks for one of them asks for all.
     """
-    if not request["packages"]:
+    if not request.packages:
         return None
-    return sorted({pkg.name for pkg in base.sack.query().installed() if _matching(pkg, request["packages"])})
+    return sorted(
+        {pkg.name for pkg in base.sack.query().installed() if first_match(pkg.name, pkg.arch, request.packages)}
+    )
 
 
-def _hide_removers(base: Any, request: Request, hidden: "Hidden") -> bool:
+def _hide_removers(base: Any, request: Candidates, hidden: "Hidden") -> bool:
     """Hide the packages of the plan that obsolete an installed one for good. Were there any?"""
     places = (
-        {slot(pkg.name, pkg.arch, request["native"]) for pkg in base.transaction.install_set}
+        {slot(pkg.name, pkg.arch, request.native) for pkg in base.transaction.install_set}
         if base.transaction
         else set()
     )
@@ -81,32 +91,29 @@ def _hide_removers(base: Any, request: Request, hidden: "Hidden") -> bool:
         gone = [
             old.name
             for old in base.goal.obsoleted_by_package(pkg)
-            if slot(old.name, old.arch, request["native"]) not in places
+            if slot(old.name, old.arch, request.native) not in places
         ]
         if gone:
-            hidden.remover(pkg, sorted(gone))
+            hidden.remover(pkg, pkg.name, sorted(gone))
             found = True
     return found
 
 
-class Hidden:
-    """What is kept from the solver, and why: excluded names, locked versions, what would remove something."""
-
-    def __init__(self, base: Any, request: Request) -> None:
+class Hidden(held_back.Hidden):
+    def __init__(self, base: Any, request: Candidates) -> None:
+        super().__init__()
         self._base = base
-        self._exclude = request["exclude"]
-        self.locked: Set[str] = set()
-        self.reasons: Dict[str, str] = {}
-
-    def apply(self) -> None:
-        sack = self._base.sack
-        if self._exclude:
+        sack, exclude = base.sack, request.exclude
+        if exclude:
             available = sack.query().available()
-            sack.add_excludes(available.filter(pkg=[pkg for pkg in available if _matching(pkg, self._exclude)]))
-            kept = [pkg for pkg in sack.query().installed() if _matching(pkg, self._exclude)]
+            self.hide([pkg for pkg in available if first_match(pkg.name, pkg.arch, exclude)])
+            kept = [pkg for pkg in sack.query().installed() if first_match(pkg.name, pkg.arch, exclude)]
             if kept:
                 sack.add_excludes(available.filter(obsoletes=kept))
-        self._lock(_version_locks(self._base.conf))
+        self._lock(_version_locks(base.conf))
+
+    def hide(self, packages: Sequence[Any]) -> None:
+        self._base.sack.add_excludes(self._base.sack.query().filterm(pkg=packages))
 
     def _lock(self, rules: Sequence[str]) -> None:
         """As the versionlock plugin does it: of a locked name only the locked version shows, of a name with ! only the
@@ -132,13 +139,6 @@ class Hidden:
             self.locked |= {pkg.name for pkg in excluded}
             sack.add_excludes(excluded)
 
-    def remover(self, pkg: Any, gone: Sequence[str]) -> None:
-        reason = "would remove {} (removals: refuse)".format(", ".join(gone))
-        self.reasons[pkg.name] = reason
-        for name in gone:
-            self.reasons.setdefault(name, f"{pkg.name} {reason}")
-        self._base.sack.add_excludes(self._base.sack.query().filterm(pkg=[pkg]))
-
 
 def _version_locks(conf: Any) -> List[str]:
     """The rules of the versionlock plugin, where the node has it enabled."""
@@ -156,39 +156,11 @@ def _version_locks(conf: Any) -> List[str]:
     return [line for line in lines if line]
 
 
-def _held(base: Any, request: Request, hidden: Hidden, planned: Set[str]) -> List[Tuple[str, str]]:
-    """Everything that is newer and not in the plan. Streams of modules that are not enabled are no updates."""
-    newer = base.sack.query(flags=hawkey.IGNORE_REGULAR_EXCLUDES).upgrades().latest()
-    held: Dict[str, str] = {}
-    asked = 0
-    for pkg in sorted(newer, key=lambda pkg: telling(pkg.name, pkg.arch, request)):
-        if pkg.name in planned or pkg.name in held:
-            continue
-        reason = _against(base, request, hidden, pkg)
-        if reason is None:
-            asked += 1
-            reason = _why(base, pkg) if asked <= EXPLAINED else "dnf cannot install it"
-        held[pkg.name] = reason
-    for name, reason in hidden.reasons.items():
-        if base.sack.query().installed().filterm(name=name):
-            held.setdefault(name, reason)
-    return sorted(held.items())
-
-
-def _against(base: Any, request: Request, hidden: Hidden, pkg: Any) -> Optional[str]:
-    """The option or the setting of the node that leaves the package out; None where it is the solver."""
-    excluded = _matching(pkg, request["exclude"])
-    if excluded:
-        return f"excluded by {excluded!r} (exclude)"
-    if request["packages"] and not _matching(pkg, request["packages"]):
-        return "not selected (packages)"
-    if pkg.name in hidden.locked:
-        return "locked by dnf's versionlock"
-    if pkg.name in hidden.reasons:
-        return hidden.reasons[pkg.name]
+def _against(base: Any, request: Candidates, pkg: Any) -> Optional[str]:
+    """Return the setting of the node that leaves the package out; None if the solver does."""
     if not base.sack.query().filterm(pkg=[pkg]):
         return "excluded by the configuration of dnf (excludepkgs)"
-    if request["security"] and not base.sack.query().filterm(pkg=[pkg]).filterm(advisory_type__eqg__gt=["security"]):
+    if request.security and not base.sack.query().filterm(pkg=[pkg]).filterm(advisory_type__eqg__gt=["security"]):
         return "not a security update (select: security)"
     return None
 
@@ -203,7 +175,3 @@ def _why(base: Any, pkg: Any) -> str:
         return "dnf keeps it back in favour of other updates"
     problems = goal.problem_rules()
     return "; ".join(" ".join(line.split()) for line in (problems[0] if problems else ())) or "dnf cannot install it"
-
-
-def _matching(pkg: Any, globs: Sequence[str]) -> Optional[str]:
-    return matching(pkg.name, pkg.arch, globs)

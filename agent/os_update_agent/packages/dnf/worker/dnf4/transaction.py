@@ -2,89 +2,71 @@
 the worker.
 """
 
-import sys
-from typing import Any, Dict, List, Set, Tuple
+from typing import Any, List
 
 import dnf  # type: ignore
 import dnf.callback  # type: ignore
 import libdnf  # type: ignore
 import rpm  # type: ignore
 
-from os_update_agent.packages.dnf.worker.dnf4.dnf_base import (
-    Refused,
-    Request,
-    fill,
-    install_only,
-    number,
-    row,
-    slot,
-    versions,
-)
-from os_update_agent.packages.dnf.worker.server import check_wanted, rehearsed, say
-
-Effect = Set[Tuple[str, ...]]
+from os_update_agent.packages.dnf import protocol
+from os_update_agent.packages.dnf.protocol import Done, Outcome, Refused, Todo, Transact
+from os_update_agent.packages.dnf.worker.caller import Caller
+from os_update_agent.packages.dnf.worker.dnf4.dnf_base import Base, fill, install_only, number, row, versions
+from os_update_agent.packages.dnf.worker.identity import slot
+from os_update_agent.packages.dnf.worker.outcome import Effects, check_outcome
+from os_update_agent.packages.dnf.worker.output import complain, show
 
 
-def effect(base: Any, request: Request) -> Dict[str, Any]:
-    """What the transaction would come to: the identities that come and those that go."""
-    rehearsed(request, lambda: _resolve(base, request))
-    comes, goes = _outcome(base)
-    return {"comes": sorted(comes), "goes": sorted(goes)}
+def effect(base: Base, request: protocol.Effect) -> Outcome:
+    base.rehearsed = _resolve(base, request.todo)
+    return _effects(base).answer()
 
 
-def transact(base: Any, request: Request) -> Dict[str, List[str]]:
-    """Run it. The answer lists what dnf and rpm say went wrong: a failing scriptlet does not fail a transaction of dnf
-    4.
-    """
-    planned = rehearsed(request, lambda: _resolve(base, request))
-    base.args = ["os-update-agent", request["action"]]
-    comes, goes = _outcome(base)
-    if (comes, goes) != planned:
-        differing = (comes ^ planned[0]) | (goes ^ planned[1])
-        raise Refused(
-            "dnf would not do exactly what was planned: {}".format(
-                ", ".join(" ".join(item) for item in sorted(differing))
-            )
-        )
-    reasons = {tuple(identity): number(word) for identity, word in request["install"]}
+def transact(base: Base, request: Transact, caller: Caller) -> Done:
+    planned = base.rehearsed or _resolve(base, request.todo)
+    check_outcome(_effects(base), planned)
+    reasons = {identity: number(word) for identity, word in request.todo.install}
     for item in base.transaction:
         if item.action in dnf.transaction.FORWARD_ACTIONS:
-            item.reason = reasons[tuple(row(item.pkg))]
-    _insist(base, request)
+            item.reason = reasons[row(item.pkg)]
+    base.args = ["os-update-agent", protocol.action_of(request)]
+    base.conf.comment = request.comment
+    _insist(base, caller)
     display = Display()
     try:
         base.do_transaction(display=display)
     except dnf.exceptions.LockError:
-        # Nothing was begun: it is waited for.
+        # Nothing was begun: the agent waits and asks again.
         raise
     except dnf.exceptions.Error as error:
         display.error(" ".join(str(error).split()))
     failed = [item for item in base.transaction if item.state == libdnf.transaction.TransactionItemState_ERROR]
-    complaints = display.errors + [f"{item.pkg} was not processed" for item in failed]
-    return {"complaints": complaints, "said": display.said}
+    return Done(display.errors + [f"{item.pkg} was not processed" for item in failed], display.said)
 
 
-def _insist(base: Any, request: Request) -> None:
-    """Look for whoever wants it where dnf calls its plugins: under its lock, after all checks, and before anything is
+def _insist(base: Any, caller: Caller) -> None:
+    """Check for the caller where dnf calls its plugins: under its lock, after all checks, and before anything is
     written.
     """
     plugins = base._plugins
     run_pre_transaction = plugins.run_pre_transaction
 
     def checked() -> None:
-        check_wanted(request)
+        caller.check()
         run_pre_transaction()
 
     plugins.run_pre_transaction = checked
 
 
-def mark(base: Any, request: Request) -> None:
+def mark(base: Any, request: protocol.Mark, caller: Caller) -> None:
     """Set the reasons of installed packages, as `dnf mark` does."""
+    caller.check()
     fill(base, repositories=False)
-    reason = number(request["reason"])
-    for pkg in (pkg for found in versions(base, request["packages"], installed=True) for pkg in found):
+    reason = number(request.reason)
+    for pkg in (pkg for found in versions(base, request.packages, installed=True) for pkg in found):
         base.history.set_reason(pkg, reason)
-    close_record(base, request.get("comment", ""))
+    close_record(base, request.comment)
 
 
 def close_record(base: Any, comment: str) -> None:
@@ -95,9 +77,9 @@ def close_record(base: Any, comment: str) -> None:
     base.history.end(version)
 
 
-def _resolve(base: Any, request: Request) -> Tuple[Effect, Effect]:
+def _resolve(base: Any, todo: Todo) -> Effects:
     """Let dnf solve the transaction with nothing but the files at hand. Returns what is meant to come and to go."""
-    if request["forced"]:
+    if todo.forced:
         # The way back may take what was protected since, and the kernel that runs until the next boot.
         base.conf.protected_packages = []
         base.conf.protect_running_kernel = False
@@ -105,33 +87,33 @@ def _resolve(base: Any, request: Request) -> Tuple[Effect, Effect]:
     # rpm takes 1:1.0-1 for the installed 1.0-1 when the new package has no epoch; what is installed was looked at here.
     base._rpm_probfilter.add(rpm.RPMPROB_FILTER_REPLACEPKG)
     fill(base, repositories=False)
-    coming = base.add_remote_rpms(request["files"])
+    coming = base.add_remote_rpms(list(todo.files))
     several = install_only(base)
-    going = [pkg for found in versions(base, request["remove"], installed=True) for pkg in found]
+    going = [pkg for found in versions(base, todo.remove, installed=True) for pkg in found]
     installed = list(base.sack.query().installed())
-    places = {slot(pkg.name, pkg.arch, request["native"]) for pkg in coming if pkg not in several}
+    places = {slot(pkg.name, pkg.arch, todo.native) for pkg in coming if pkg not in several}
     for pkg in installed:
-        if pkg not in several and slot(pkg.name, pkg.arch, request["native"]) in places and pkg not in going:
+        if pkg not in several and slot(pkg.name, pkg.arch, todo.native) in places and pkg not in going:
             going.append(pkg)
-    again = {tuple(row(pkg)) for pkg in coming} & {tuple(row(pkg)) for pkg in installed}
+    again = {row(pkg) for pkg in coming} & {row(pkg) for pkg in installed}
     for pkg in coming:
         selector = dnf.selector.Selector(base.sack)
         selector.set(pkg=[pkg])
         base.goal.install(select=selector, optional=False)
     for pkg in going:
-        if tuple(row(pkg)) not in again:
+        if row(pkg) not in again:
             base.goal.erase(pkg, clean_deps=False)
     try:
         base.resolve(allow_erasing=False)
     except dnf.exceptions.DepsolveError as error:
         raise Refused(" ".join(str(error).split())) from error
-    return {tuple(row(pkg)) for pkg in coming}, {tuple(row(pkg)) for pkg in going} - again
+    return Effects({row(pkg) for pkg in coming}, {row(pkg) for pkg in going} - again)
 
 
-def _outcome(base: Any) -> Tuple[Effect, Effect]:
-    comes = {tuple(row(pkg)) for pkg in base.transaction.install_set} if base.transaction else set()
-    goes = {tuple(row(pkg)) for pkg in base.transaction.remove_set} if base.transaction else set()
-    return comes, goes - comes
+def _effects(base: Any) -> Effects:
+    comes = {row(pkg) for pkg in base.transaction.install_set} if base.transaction else set()
+    goes = {row(pkg) for pkg in base.transaction.remove_set} if base.transaction else set()
+    return Effects(comes, goes - comes)
 
 
 class Display(dnf.callback.TransactionProgress):  # type: ignore
@@ -147,18 +129,16 @@ class Display(dnf.callback.TransactionProgress):  # type: ignore
         shown = (action, str(package or ""))
         if package and shown != self._shown:
             self._shown = shown
-            print("[{}/{}] {} {}".format(ts_done, ts_total, dnf.transaction.ACTIONS.get(action, ""), package))
-            sys.stdout.flush()
+            show("[{}/{}] {} {}".format(ts_done, ts_total, dnf.transaction.ACTIONS.get(action, ""), package))
 
     def scriptout(self, msgs: Any) -> None:
         if msgs:
             text = msgs.decode("utf-8", "replace") if isinstance(msgs, bytes) else str(msgs)
-            print(text.rstrip())
-            sys.stdout.flush()
+            show(text.rstrip())
             self.said += text.splitlines()
 
     def error(self, message: Any) -> None:
         if str(message) in self.errors:
             return
         self.errors.append(str(message))
-        say(str(message))
+        complain(str(message))

@@ -4,15 +4,16 @@ No package may outlive its Base: libdnf5 ends the process then.
 """
 
 from pathlib import Path
-from typing import Any, Dict, Iterable, List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import libdnf5  # type: ignore
 import rpm  # type: ignore
 
+from os_update_agent.packages.dnf.protocol import Identity, Reasons, Refresh, Refused, Reply, Request
 from os_update_agent.packages.dnf.settings import read_settings, settings_files
-from os_update_agent.packages.dnf.worker.server import Refused, Request, slot
-
-__all__ = ["Refused", "Request", "slot"]
+from os_update_agent.packages.dnf.worker import identity
+from os_update_agent.packages.dnf.worker.outcome import Effects
+from os_update_agent.packages.dnf.worker.server import text_of
 
 AVAILABLE, SYSTEM = libdnf5.repo.Repo.Type_AVAILABLE, libdnf5.repo.Repo.Type_SYSTEM
 
@@ -28,23 +29,45 @@ _REASONS = {
 
 class Base(libdnf5.base.Base):  # type: ignore
     """libdnf5's, which remembers where the node wants its excludes not to apply (disable_excludes), and what there was
-    before they did: libdnf5 takes none back. ``since`` is what was ``recorded`` when it was opened."""
+    before they did: libdnf5 takes none back. ``since`` is what was ``recorded`` when it was opened. ``rehearsed`` is
+    the transaction that was resolved in it, and what that is meant to come to."""
 
     without_excludes: List[str]
     unhidden: Optional[Tuple[Any, Any]] = None
     since: Tuple[Any, ...]
+    rehearsed: Optional[Tuple[Any, Effects]] = None
 
 
-def opened(request: Request) -> Any:
+def opened(request: Request) -> Base:
+    """Return a Base for the root of a request; see opened_for()."""
+    return opened_for(request.root)
+
+
+def close(base: Base) -> None:
+    """Drop the packages that the Base holds. libdnf5 ends it with the last reference to it, and no package may outlive
+    it.
+    """
+    base.unhidden = base.rehearsed = None
+
+
+def failure(error: Exception) -> Optional[Reply]:
+    """Return the answer for an error of libdnf5; None for a bug."""
+    # The latter is C++'s own, for a file that cannot be written, say; a dnf without a class for it raises Python's
+    # RuntimeError.
+    kinds = (libdnf5.exception.Error, getattr(libdnf5.exception, "NonLibdnf5Exception", RuntimeError))
+    return Reply(error=text_of(error)) if isinstance(error, kinds) else None
+
+
+def opened_for(root: str) -> Base:
     """A Base with the configuration of the node, or of the private root that the request names. Nothing is loaded yet.
 
     No excludes and no version locks apply: those are for the solver only, which asks for them (``hide``).
     """
     base = Base()
-    base.since = recorded(request["root"])
+    base.since = recorded(root)
     config = base.get_config()
-    config.installroot = request["root"]
-    if request["root"] != "/":
+    config.installroot = root
+    if root != "/":
         # What this machine's plugins do is for this machine only.
         config.plugins = False
     base.load_config()
@@ -109,10 +132,10 @@ def fill(base: Any, *, repositories: bool) -> None:
     sack.load_repos()
 
 
-def refresh(base: Any, request: Request) -> List[List[str]]:
-    """Fetch the metadata of every enabled repository anew, and load them with the installed packages.
+def refresh(base: Any, request: Refresh) -> Sequence[Identity]:
+    """Fetch the metadata of every enabled repository again, and load them with the installed packages.
 
-    Answers the packages that suggest a boot by their advisory, or always (`dnf5 needs-restarting`).
+    The packages that suggest a boot are those of `dnf5 needs-restarting`.
     """
     for repo in enabled(base):
         repo.expire()
@@ -129,7 +152,7 @@ def hide(base: Any) -> None:
     base.get_rpm_package_sack().load_config_excludes_includes()
 
 
-def reasons(base: Any, request: Request) -> Dict[str, str]:
+def reasons(base: Any, request: Reasons) -> Dict[str, str]:
     """ "name.arch" -> dnf 4's word for why the package is installed."""
     fill(base, repositories=False)
     return {f"{pkg.get_name()}.{pkg.get_arch()}": word(pkg.get_reason()) for pkg in installed(base)}
@@ -144,19 +167,17 @@ def number(name: str) -> int:
     return int(_REASONS.get(name, _REASONS["unknown"]))
 
 
-def evr(pkg: Any) -> str:
-    """[epoch:]version-release; an epoch of 0 is not spelled."""
-    epoch = str(pkg.get_epoch() or "0")
-    return "{}{}-{}".format("" if epoch == "0" else f"{epoch}:", pkg.get_version(), pkg.get_release())
+def row(pkg: Any) -> Identity:
+    """Return the identity of a package, or of an item in dnf's history."""
+    return (
+        str(pkg.get_name()),
+        str(pkg.get_arch()),
+        identity.evr(pkg.get_epoch(), pkg.get_version(), pkg.get_release()),
+    )
 
 
-def row(pkg: Any) -> List[str]:
-    """The identity of a package, as the agent writes it."""
-    return [str(pkg.get_name()), str(pkg.get_arch()), evr(pkg)]
-
-
-def spec(identity: Iterable[str]) -> str:
-    name, arch, version = identity
+def spec(wanted: Identity) -> str:
+    name, arch, version = wanted
     return f"{name}-{version}.{arch}"
 
 
@@ -181,15 +202,11 @@ def everything(base: Any) -> Tuple[Any, Any]:
     return base.unhidden or (installed(base), available(base))
 
 
-def versions(wanted: Iterable[List[str]], pool: Any) -> List[List[Any]]:
-    """The packages of these identities in ``pool``, in the same order; [] for one that is not there."""
-    identities = [tuple(identity) for identity in wanted]
+def versions(wanted: Sequence[Identity], pool: Any) -> List[List[Any]]:
+    """Return the packages of these identities in ``pool``, in the same order; [] for one that is not there."""
     named = libdnf5.rpm.PackageQuery(pool)
-    named.filter_name(sorted({name for name, _, _ in identities}))
-    found: Dict[Any, List[Any]] = {}
-    for pkg in named:
-        found.setdefault(tuple(row(pkg)), []).append(pkg)
-    return [found.get(identity, []) for identity in identities]
+    named.filter_name(identity.names_of(wanted))
+    return identity.in_order(wanted, named, row)
 
 
 def several(base: Any) -> List[str]:

@@ -2,34 +2,29 @@
 the worker.
 """
 
-import binascii
 import hashlib
 import os
-import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
-from typing import Any, Iterator, List, Optional, Set, Tuple
+from typing import Any, List, Optional, Sequence, Set
 from urllib.parse import unquote, urlparse
 
 import libdnf5  # type: ignore
-import rpm  # type: ignore
 
-from os_update_agent.packages.dnf.worker.dnf5.dnf_base import Refused, Request, everything, fill, row, versions
-from os_update_agent.packages.dnf.worker.rpm_recovery import read_header
-from os_update_agent.packages.dnf.worker.server import Countdown, all_of
+from os_update_agent.packages.dnf.protocol import Available, Fetch, Identity, Offered, Refused
+from os_update_agent.packages.dnf.worker.dnf5.dnf_base import everything, fill, row, versions
+from os_update_agent.packages.dnf.worker.download import Countdown, all_of, countdown, fetch_all, is_local
 
 _OK = libdnf5.rpm.RpmSignature.CheckResult_OK
 _KEY_MISSING = libdnf5.rpm.RpmSignature.CheckResult_FAILED_KEY_MISSING
 _BLOCK = 1 << 20
 
 
-def offered(base: Any, request: Request) -> List[Optional[Tuple[int, int, str]]]:
-    """The bytes of each wanted package, as a file and once it is installed, and the file's sha256 ("" where the
-    repository has another checksum); None for one that no repository has."""
+def available(base: Any, request: Available) -> List[Optional[Offered]]:
     return [
-        None if pkg is None else (int(pkg.get_download_size()), int(pkg.get_install_size()), _sha256(pkg))
-        for pkg in _offers(base, request)
+        None if pkg is None else Offered(int(pkg.get_download_size()), int(pkg.get_install_size()), _sha256(pkg))
+        for pkg in _offers(base, request.wanted)
     ]
 
 
@@ -38,61 +33,60 @@ def _sha256(pkg: Any) -> str:
     return str(checksum.get_checksum()) if checksum.get_type_str() == "sha256" else ""
 
 
-def fetch(base: Any, request: Request) -> None:
-    """Download the wanted packages to the files that the request names; nothing that fails a check gets there."""
-    packages = all_of(request, _offers(base, request))
-    place = tempfile.TemporaryDirectory(dir=request["staging"], prefix=".fetch-")
-    with place as staging, open(request["progress"], "w", encoding="utf-8") as told:
+def fetch(base: Any, request: Fetch) -> None:
+    packages = all_of(request, _offers(base, request.wanted))
+    with countdown(request) as counting:
         # libdnf5 calls it for as long as there is the Base, and keeps it alive in C++ only.
-        base.display = Display(Countdown(told, len(packages)))
+        base.display = Display(counting)
         base.set_download_callbacks(libdnf5.repo.DownloadCallbacksUniquePtr(base.display))
-        for count, batch in enumerate(_batches(list(range(len(packages))), packages)):
-            directory = os.path.join(staging, str(count))
-            os.mkdir(directory)
-            paths = {
-                index: os.path.join(directory, os.path.basename(packages[index].get_location())) for index in batch
-            }
-            there = _copied([(packages[index], paths[index]) for index in batch], base.display)
-            # librepo checks the checksums, and says what is wrong with a repository.
-            downloader = libdnf5.repo.PackageDownloader(base)
-            for index in batch:
-                if paths[index] not in there:
-                    downloader.add(packages[index], directory)
-            downloader.download()
-            for index, path in paths.items():
-                _check_signature(base, packages[index], path)
-                _check_digest(packages[index], path, request["digests"][index])
-                os.replace(path, request["files"][index])
+        fetch_all(
+            request,
+            packages,
+            location=lambda pkg: str(pkg.get_location()),
+            label=lambda pkg: f"{' '.join(row(pkg))} in the repository {pkg.get_repo_id()}",
+            obtain=lambda some, paths: _download(base, some, paths),
+            check=lambda pkg, path: _check_signature(base, pkg, path),
+        )
 
 
 class Display(libdnf5.repo.DownloadCallbacks):  # type: ignore
-    """Tells of each package as its download begins."""
+    """Notes each package as its download begins."""
 
-    def __init__(self, countdown: Countdown) -> None:
+    def __init__(self, counting: Countdown) -> None:
         super().__init__()
-        self._countdown = countdown
+        self._counting = counting
 
     def add_new_download(self, user_data: Any, description: Any, total_to_download: Any) -> None:
         self.begin(description)
 
     def begin(self, name: Any) -> None:
-        self._countdown.begin(str(name))
+        self._counting.begin(str(name))
 
 
-def _copied(wanted: List[Tuple[Any, str]], display: Display) -> Set[str]:
-    """Copy the packages of repositories on the node's own disk, and answer which are there now, with the right
+def _download(base: Any, packages: List[Any], paths: List[str]) -> None:
+    there = _copied(packages, paths, base.display)
+    # librepo checks the checksums, and reports what is wrong with a repository.
+    downloader = libdnf5.repo.PackageDownloader(base)
+    for pkg, path in zip(packages, paths):
+        if path not in there:
+            downloader.add(pkg, os.path.dirname(path))
+    downloader.download()
+
+
+def _copied(packages: List[Any], paths: List[str], display: Display) -> Set[str]:
+    """Copy the packages of repositories on the node's own disk. Returns the paths that are there now, with the right
     checksum.
 
     librepo takes a millisecond for each of them, most of it waiting, and would find the same.
     """
     # Threads must not touch what is libdnf5's.
-    sources = {path: (_local_file(pkg), int(pkg.get_download_size()), _sha256(pkg)) for pkg, path in wanted}
-    names = {path: pkg.get_full_nevra() for pkg, path in wanted}
+    sources = [(_local_file(pkg), int(pkg.get_download_size()), _sha256(pkg)) for pkg in packages]
     there = set()
     with ThreadPoolExecutor() as pool:
-        for path, is_right in zip(sources, pool.map(lambda path: _copy(*sources[path], path), sources)):
+        copied = pool.map(lambda source, path: _copy(source[0], source[1], source[2], path), sources, paths)
+        for pkg, path, is_right in zip(packages, paths, copied):
             if is_right:
-                display.begin(names[path])
+                display.begin(pkg.get_full_nevra())
                 there.add(path)
     return there
 
@@ -124,14 +118,14 @@ def _copy(source: str, size: int, sha256: str, target: str) -> bool:
     return False
 
 
-def _offers(base: Any, request: Request) -> List[Optional[Any]]:
+def _offers(base: Any, wanted: Sequence[Identity]) -> List[Optional[Any]]:
     """The package of a repository for each wanted one. A rebuild under the same version is another package: the build
     time tells.
     """
     fill(base, repositories=True)
     offers = []
     here, elsewhere = everything(base)
-    for found, there in zip(versions(request["wanted"], elsewhere), versions(request["wanted"], here)):
+    for found, there in zip(versions(wanted, elsewhere), versions(wanted, here)):
         if there:
             found = [pkg for pkg in found if pkg.get_build_time() == there[0].get_build_time()]
         offers.append(min(found, key=_preference, default=None))
@@ -143,24 +137,16 @@ def _preference(pkg: Any) -> Any:
     return repo.get_priority(), repo.get_cost(), repo.get_id()
 
 
-def _batches(rest: List[int], packages: List[Any]) -> Iterator[List[int]]:
-    """Lists in which no two packages have the same file name: an epoch is no part of it."""
-    while rest:
-        batch = {os.path.basename(packages[index].get_location()): index for index in reversed(rest)}
-        yield sorted(batch.values())
-        rest = [index for index in rest if index not in batch.values()]
-
-
 def _check_signature(base: Any, pkg: Any, path: str) -> None:
-    """A file is not checked again when it is installed by its path. Keys that lie on the node are imported, as dnf -y
-    does.
+    """Check the signature, because a file that is installed by its path is not checked again. Keys that lie on the node
+    are imported, as dnf -y does. Raises Refused.
     """
     if not _is_to_be_signed(pkg):
         return
     checker = libdnf5.rpm.RpmSignature(base)
     result = checker.check_package_signature(path)
     urls = list(pkg.get_repo().get_config().gpgkey)
-    if result == _KEY_MISSING and urls and all(urlparse(url).scheme in ("", "file") for url in urls):
+    if result == _KEY_MISSING and urls and all(map(is_local, urls)):
         for url in urls:
             for key in checker.parse_key_file(unquote(urlparse(url).path)):
                 checker.import_key(key)
@@ -186,13 +172,3 @@ def _is_to_be_signed(pkg: Any) -> bool:
     config = pkg.get_repo().get_config()
     # The former name, until 5.2.6.
     return bool(config.pkg_gpgcheck if hasattr(config, "pkg_gpgcheck") else config.gpgcheck)
-
-
-def _check_digest(pkg: Any, path: str, digest: str) -> None:
-    if not digest:
-        return
-    header = read_header(path)
-    found = binascii.hexlify(header[rpm.RPMTAG_SIGMD5] or b"").decode()
-    if found != digest:
-        name = " ".join(row(pkg))
-        raise Refused(f"{name} in the repository {pkg.get_repo_id()} is another build than the one that was installed")

@@ -4,10 +4,10 @@ from typing import Any, Dict, List, NamedTuple
 
 import libdnf5  # type: ignore
 
+from os_update_agent.packages.dnf.protocol import HALFWAY, Complete, Identity
+from os_update_agent.packages.dnf.worker.caller import Caller
 from os_update_agent.packages.dnf.worker.dnf5 import dnf_base
 from os_update_agent.packages.dnf.worker.dnf5.dnf_base import (
-    Request,
-    evr,
     fill,
     installed,
     is_inbound,
@@ -15,13 +15,12 @@ from os_update_agent.packages.dnf.worker.dnf5.dnf_base import (
     number,
     row,
     several,
-    slot,
     word,
 )
 from os_update_agent.packages.dnf.worker.dnf5.transaction import EXTERNAL, GROUP, group_of, locked, set_reasons
-from os_update_agent.packages.dnf.worker.rpm_recovery import Identity, Installed, due, files_of
+from os_update_agent.packages.dnf.worker.identity import slot
+from os_update_agent.packages.dnf.worker.rpm_recovery import Installed, due, files_of
 from os_update_agent.packages.dnf.worker.rpm_recovery import run as run_by_rpm
-from os_update_agent.packages.dnf.worker.server import HALFWAY
 
 _STARTED = libdnf5.transaction.TransactionState_STARTED
 _COMMENT = "os-update-agent: the end of an interrupted transaction"
@@ -38,17 +37,17 @@ class Begun(NamedTuple):
     is_unfinished: bool
 
 
-def complete(base: Any, request: Request) -> Dict[str, Any]:
-    """Finish what dnf's record and the package database show as begun. Answers what could not be finished."""
-    with locked(request):
+def complete(base: Any, request: Complete, caller: Caller) -> List[str]:
+    """Finish what dnf's record and the package database show as begun."""
+    with locked(request.root, caller):
         fill(base, repositories=False)
         begun = _begun(base)
-        todo = due(begun.comes, begun.goes, _installed(base, request["native"]), request["native"])
+        todo = due(begun.comes, begun.goes, _installed(base, request.native), request.native)
         config = base.get_config()
-        files = files_of(todo.comes, _inside(config.cachedir, config.installroot), request["archive"])
-        problems = run_by_rpm(str(config.installroot), set(several(base)), todo, files, forced=request["forced"])
-        _close_record(request, begun)
-        return {"problems": problems}
+        files = files_of(todo.comes, _inside(config.cachedir, config.installroot), request.archive)
+        problems = run_by_rpm(str(config.installroot), set(several(base)), todo, files, forced=request.forced)
+        _close_record(request.root, begun)
+        return problems
 
 
 def _inside(path: str, root: str) -> str:
@@ -71,7 +70,7 @@ def _begun(base: Any) -> Begun:
         reasons = _halfway(last)
         return begun._replace(reasons={**begun.reasons, **reasons}, is_unfinished=True) if reasons else begun
     for item in last.get_packages():
-        identity = (item.get_name(), item.get_arch(), evr(item))
+        identity = row(item)
         if is_inbound(item):
             begun.comes.append(identity)
             begun.reasons[identity] = item.get_reason()
@@ -100,7 +99,7 @@ def _installed(base: Any, native: str) -> List[Installed]:
     successors.filter_obsoletes(installed(base))
     return [
         Installed(
-            tuple(row(pkg)),
+            row(pkg),
             slot(pkg.get_name(), pkg.get_arch(), native),
             pkg.get_name() in many,
             (int(pkg.get_install_time()), int(pkg.get_rpmdbid())),
@@ -121,13 +120,13 @@ def _is_obsoleted(base: Any, pkg: Any, successors: Any) -> bool:
     return any(other.get_name() != pkg.get_name() for other in found)
 
 
-def _close_record(request: Request, begun: Begun) -> None:
+def _close_record(root: str, begun: Begun) -> None:
     """Give what has come its reason. That is a transaction with an end, so that the interrupted one is no longer the
     last.
     """
-    base = dnf_base.opened(request)
+    base = dnf_base.opened_for(root)
     fill(base, repositories=False)
-    there = {tuple(row(pkg)): pkg.get_reason() for pkg in installed(base)}
+    there = {row(pkg): pkg.get_reason() for pkg in installed(base)}
     wanted = {identity: reason for identity, reason in begun.reasons.items() if there.get(identity, reason) != reason}
     # A group that came to no end is not written down: its packages are nobody's.
     wanted = {identity: reason for identity, reason in wanted.items() if reason != GROUP or group_of(base, identity[0])}
@@ -139,14 +138,14 @@ def _close_record(request: Request, begun: Begun) -> None:
         )
         for _, identity, reason in plain[:1]:
             comment = HALFWAY + " ".join((*identity, word(reason)))
-            set_reasons(base, {**request, "comment": comment}, {identity: _OTHER if reason != _OTHER else _USER})
+            set_reasons(base, "complete", comment, {identity: _OTHER if reason != _OTHER else _USER})
             wanted = {identity: reason}
     # What has run a transaction runs no other one; and none of its packages may outlive a Base.
     del base
     if wanted:
-        again = dnf_base.opened(request)
+        again = dnf_base.opened_for(root)
         fill(again, repositories=False)
-        set_reasons(again, {**request, "comment": _COMMENT}, wanted)
+        set_reasons(again, "complete", _COMMENT, wanted)
 
 
 _USER, _OTHER = libdnf5.transaction.TransactionItemReason_USER, libdnf5.transaction.TransactionItemReason_DEPENDENCY

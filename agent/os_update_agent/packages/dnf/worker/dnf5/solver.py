@@ -1,11 +1,12 @@
 """Which updates dnf 5 can do together for a selection, and the reason for each that it cannot. Runs in the worker."""
 
-from typing import Any, Dict, List, Optional, Sequence, Set, Tuple
+from typing import Any, List, Optional, Sequence, Set
 
 import libdnf5  # type: ignore
 
+from os_update_agent.packages.dnf.protocol import Candidates, Coming, Planned
+from os_update_agent.packages.dnf.worker import held_back
 from os_update_agent.packages.dnf.worker.dnf5.dnf_base import (
-    Request,
     available,
     fill,
     hide,
@@ -15,39 +16,40 @@ from os_update_agent.packages.dnf.worker.dnf5.dnf_base import (
     query,
     resolved,
     row,
-    slot,
     word,
 )
 from os_update_agent.packages.dnf.worker.dnf5.transaction import EXTERNAL, GROUP, group_of
-from os_update_agent.packages.dnf.worker.server import matching, telling
+from os_update_agent.packages.dnf.worker.held_back import Newer
+from os_update_agent.packages.dnf.worker.identity import slot
+from os_update_agent.packages.globs import first_match
 
-# Asking the solver why costs a solution for each package; past this many the reason stays general.
-EXPLAINED = 10
 
-
-def candidates(base: Any, request: Request) -> Dict[str, Any]:
-    """The packages that come (with their reason and repository) and go, and what is newer and held back, each with the
-    reason.
-    """
+def candidates(base: Any, request: Candidates) -> Planned:
     fill(base, repositories=True)
     newer = _newer(base)
     hidden = Hidden(base, request)
     plan = _plan(base, request)
-    while not request["removals"] and _hide_removers(plan, request, hidden):
+    while not request.removals and _hide_removers(plan, request, hidden):
         plan = _plan(base, request)
     items = list(plan.get_transaction_packages()) if plan else []
     comes = [
-        {
-            "identity": row(item.get_package()),
-            "reason": _reason(base, item),
-            "repository": str(item.get_package().get_repo_id()),
-        }
+        Coming(row(item.get_package()), _reason(base, item), str(item.get_package().get_repo_id()))
         for item in items
         if is_inbound(item)
     ]
     goes = [row(item.get_package()) for item in items if is_outbound(item)]
-    held = _held(base, request, hidden, newer, {item["identity"][0] for item in comes})
-    return {"comes": comes, "goes": goes, "held": held}
+    shown = _ids(available(base))
+    security = _ids(_secure(base)) if request.security else shown
+    held = held_back.held_back(
+        request,
+        newer,
+        hidden,
+        planned={coming.identity[0] for coming in comes},
+        installed={str(pkg.get_name()) for pkg in installed(base)},
+        against=lambda pkg: _against(pkg, shown, security),
+        why=lambda pkg: _why(base, pkg),
+    )
+    return Planned(comes, goes, held)
 
 
 def _reason(base: Any, item: Any) -> str:
@@ -59,15 +61,15 @@ def _reason(base: Any, item: Any) -> str:
     return word(reason if reason != GROUP or group_of(base, name) else EXTERNAL)
 
 
-def _newer(base: Any) -> List[Any]:
+def _newer(base: Any) -> List[Newer]:
     """The newest version of everything that an installed package could become, before anything is hidden."""
     newer = query(base)
     newer.filter_upgrades()
     newer.filter_latest_evr()
-    return list(newer)
+    return [Newer(str(pkg.get_name()), str(pkg.get_arch()), pkg) for pkg in newer]
 
 
-def _plan(base: Any, request: Request) -> Any:
+def _plan(base: Any, request: Candidates) -> Any:
     """Solve without "best": what cannot be updated stays behind instead of failing the others, and is named later."""
     goal = libdnf5.base.Goal(base)
     goal.set_allow_erasing(False)
@@ -76,13 +78,13 @@ def _plan(base: Any, request: Request) -> Any:
     settings.set_with_filenames(False)
     settings.set_with_binaries(False)
     settings.set_expand_globs(False)
-    if request["security"]:
+    if request.security:
         settings.set_advisory_filter(_security(base))
-    if not request["packages"]:
+    if not request.packages:
         goal.add_rpm_upgrade(settings)
         return resolved(goal)
     # One name has one version in all architectures: who asks for one of them asks for all.
-    names = sorted({pkg.get_name() for pkg in installed(base) if _matching(pkg, request["packages"])})
+    names = sorted({pkg.get_name() for pkg in installed(base) if _matches(pkg, request.packages)})
     for name in names:
         goal.add_rpm_upgrade(name, settings)
     return resolved(goal) if names else None
@@ -94,7 +96,7 @@ def _security(base: Any) -> Any:
     return advisories
 
 
-def _hide_removers(plan: Any, request: Request, hidden: "Hidden") -> bool:
+def _hide_removers(plan: Any, request: Candidates, hidden: "Hidden") -> bool:
     """Hide the packages of the plan that obsolete an installed one for good. Were there any?"""
     coming = [item for item in plan.get_transaction_packages() if is_inbound(item)] if plan else []
     places = {_place(item.get_package(), request) for item in coming}
@@ -102,87 +104,52 @@ def _hide_removers(plan: Any, request: Request, hidden: "Hidden") -> bool:
     for item in coming:
         gone = sorted(old.get_name() for old in item.get_replaces() if _place(old, request) not in places)
         if gone:
-            hidden.remover(item.get_package(), gone)
+            hidden.remover(item.get_package(), str(item.get_package().get_name()), gone)
             found = True
     return found
 
 
-def _place(pkg: Any, request: Request) -> str:
-    return slot(pkg.get_name(), pkg.get_arch(), request["native"])
+def _place(pkg: Any, request: Candidates) -> str:
+    return slot(pkg.get_name(), pkg.get_arch(), request.native)
 
 
-class Hidden:
-    """What is kept from the solver, and why: excluded names, locked versions, what would remove something."""
-
-    def __init__(self, base: Any, request: Request) -> None:
+class Hidden(held_back.Hidden):
+    def __init__(self, base: Any, request: Candidates) -> None:
+        super().__init__()
         self._base = base
-        self.reasons: Dict[str, str] = {}
         hide(base)
         self._sack = base.get_rpm_package_sack()
         self.locked = {str(pkg.get_name()) for pkg in self._sack.get_versionlock_excludes()}
-        exclude = request["exclude"]
-        if exclude:
-            self._hide([pkg for pkg in available(base) if _matching(pkg, exclude)])
+        if request.exclude:
+            self.hide([pkg for pkg in available(base) if _matches(pkg, request.exclude)])
             kept = installed(base)
             for pkg in list(kept):
-                if not _matching(pkg, exclude):
+                if not _matches(pkg, request.exclude):
                     kept.remove(pkg)
             successors = available(base)
             successors.filter_obsoletes(kept)
-            self._hide(list(successors))
+            self.hide(list(successors))
 
-    def _hide(self, packages: Sequence[Any]) -> None:
+    def hide(self, packages: Sequence[Any]) -> None:
         found = libdnf5.rpm.PackageSet(self._base)
         for pkg in packages:
             found.add(pkg)
         self._sack.add_user_excludes(found)
 
-    def remover(self, pkg: Any, gone: Sequence[str]) -> None:
-        reason = "would remove {} (removals: refuse)".format(", ".join(gone))
-        self.reasons[pkg.get_name()] = reason
-        for name in gone:
-            self.reasons.setdefault(name, f"{pkg.get_name()} {reason}")
-        self._hide([pkg])
+
+def _ids(packages: Any) -> Set[int]:
+    return {pkg.get_id().id for pkg in packages}
 
 
-def _held(
-    base: Any, request: Request, hidden: Hidden, newer: Sequence[Any], planned: Set[str]
-) -> List[Tuple[str, str]]:
-    """Everything that is newer and not in the plan."""
-    shown = {pkg.get_id().id for pkg in available(base)}
+def _secure(base: Any) -> Any:
+    """Return the packages of the repositories that a security advisory names, or that are newer than that."""
     secure = available(base)
     secure.filter_advisories(_security(base), libdnf5.common.QueryCmp_GTE)
-    security = {pkg.get_id().id for pkg in secure} if request["security"] else shown
-    held: Dict[str, str] = {}
-    asked = 0
-    for pkg in sorted(newer, key=lambda pkg: telling(pkg.get_name(), pkg.get_arch(), request)):
-        name = str(pkg.get_name())
-        if name in planned or name in held:
-            continue
-        reason = _against(request, hidden, pkg, shown, security)
-        if reason is None:
-            asked += 1
-            reason = _why(base, pkg) if asked <= EXPLAINED else "dnf cannot install it"
-        held[name] = reason
-    there = {str(pkg.get_name()) for pkg in installed(base)}
-    for name, reason in hidden.reasons.items():
-        if name in there:
-            held.setdefault(name, reason)
-    return sorted(held.items())
+    return secure
 
 
-def _against(request: Request, hidden: Hidden, pkg: Any, shown: Set[int], security: Set[int]) -> Optional[str]:
-    """The option or the setting of the node that leaves the package out; None where it is the solver."""
-    name = str(pkg.get_name())
-    excluded = _matching(pkg, request["exclude"])
-    if excluded:
-        return f"excluded by {excluded!r} (exclude)"
-    if request["packages"] and not _matching(pkg, request["packages"]):
-        return "not selected (packages)"
-    if name in hidden.locked:
-        return "locked by dnf's versionlock"
-    if name in hidden.reasons:
-        return hidden.reasons[name]
+def _against(pkg: Any, shown: Set[int], security: Set[int]) -> Optional[str]:
+    """Return the setting of the node that leaves the package out; None if the solver does."""
     if pkg.get_id().id not in shown:
         return "excluded by the configuration of dnf (excludepkgs)"
     if pkg.get_id().id not in security:
@@ -204,5 +171,5 @@ def _why(base: Any, pkg: Any) -> str:
     return "; ".join(lines) or "dnf cannot install it"
 
 
-def _matching(pkg: Any, globs: Sequence[str]) -> Optional[str]:
-    return matching(pkg.get_name(), pkg.get_arch(), globs)
+def _matches(pkg: Any, globs: Sequence[str]) -> bool:
+    return first_match(pkg.get_name(), pkg.get_arch(), globs) is not None

@@ -4,7 +4,6 @@ the worker.
 
 import json
 import os
-import sys
 import tempfile
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -13,29 +12,29 @@ from typing import Any, Dict, Iterator, List, Mapping, Set, Tuple
 import libdnf5  # type: ignore
 
 from os_update_agent.node.locks import record_locked
+from os_update_agent.packages.dnf import protocol
+from os_update_agent.packages.dnf.protocol import Done, Identity, Locked, Outcome, Refused, Todo, Transact
 from os_update_agent.packages.dnf.settings import read_settings
+from os_update_agent.packages.dnf.worker.caller import Caller
 from os_update_agent.packages.dnf.worker.dnf5.dnf_base import (
-    Refused,
-    Request,
-    evr,
+    Base,
     fill,
     installed,
     is_inbound,
     is_outbound,
     number,
-    opened,
+    opened_for,
     recorded,
     resolved,
     row,
     several,
-    slot,
     spec,
     versions,
 )
-from os_update_agent.packages.dnf.worker.rpm_recovery import Identity, compared, provided_by
-from os_update_agent.packages.dnf.worker.server import Locked, check_wanted, rehearsed, say
-
-Effect = Set[Tuple[str, ...]]
+from os_update_agent.packages.dnf.worker.identity import slot
+from os_update_agent.packages.dnf.worker.outcome import Effects, check_outcome
+from os_update_agent.packages.dnf.worker.output import complain, show
+from os_update_agent.packages.dnf.worker.rpm_files import compared, provided_by
 
 _RESULTS = libdnf5.base.Transaction
 GROUP = number("group")
@@ -44,90 +43,82 @@ _DEPENDENCY = number("dependency")
 _WEAK = (_DEPENDENCY, number("weak-dependency"))
 
 
-def effect(base: Any, request: Request) -> Dict[str, Any]:
-    """What the transaction would come to: the identities that come and those that go."""
-    transaction, _ = rehearsed(request, lambda: _resolve(base, request))
-    comes, goes = _outcome(transaction)
-    return {"comes": sorted(comes), "goes": sorted(goes)}
+def effect(base: Base, request: protocol.Effect) -> Outcome:
+    base.rehearsed = _resolve(base, request.todo)
+    return _effects(base.rehearsed[0]).answer()
 
 
-def transact(base: Any, request: Request) -> Dict[str, List[str]]:
-    """Run it. The answer lists what dnf and rpm say went wrong: a failing scriptlet need not fail a transaction."""
-    with locked(request):
-        if base.since == recorded(request["root"]):
-            return _run_planned(request, *rehearsed(request, lambda: _resolve(base, request)))
-        # Another dnf was at work before the lock was ours: it would be undone in the record, or has changed what this
-        # would come to. What comes of the new Base has no name here: it must not outlive it.
-        again = opened(request)
-        return _run_planned(request, *_resolve(again, request))
+def transact(base: Base, request: Transact, caller: Caller) -> Done:
+    with locked(request.root, caller):
+        if base.since == recorded(request.root):
+            return _run_planned(request, *(base.rehearsed or _resolve(base, request.todo)))
+        # Another dnf was at work before the lock was ours: its changes would be undone in the record, or have changed
+        # what this transaction comes to. What comes of the new Base has no name here: it must not outlive it.
+        again = opened_for(request.root)
+        return _run_planned(request, *_resolve(again, request.todo))
 
 
-def _run_planned(request: Request, transaction: Any, planned: Tuple[Effect, Effect]) -> Dict[str, List[str]]:
-    comes, goes = _outcome(transaction)
-    if (comes, goes) != planned:
-        differing = (comes ^ planned[0]) | (goes ^ planned[1])
-        raise Refused(
-            "dnf would not do exactly what was planned: {}".format(
-                ", ".join(" ".join(item) for item in sorted(differing))
-            )
-        )
-    return run(transaction, request)
+def _run_planned(request: Transact, transaction: Any, planned: Effects) -> Done:
+    check_outcome(_effects(transaction), planned)
+    return run(transaction, "transact", request.comment)
 
 
-def mark(base: Any, request: Request) -> None:
-    """Set the reasons of installed packages, as `dnf mark` does. Raises Refused for those that no group has; the others
-    are set then.
+def mark(base: Base, request: protocol.Mark, caller: Caller) -> None:
+    """Set the reasons of installed packages, as `dnf mark` does. Raises Refused for those that no group has, after the
+    others were set.
     """
-    reason = number(request["reason"])
-    with locked(request):
-        # Where another dnf was at work before the lock was ours, what it has marked stays.
-        base = base if base.since == recorded(request["root"]) else opened(request)
+    reason = number(request.reason)
+    with locked(request.root, caller):
+        # If another dnf was at work before the lock was ours, the marks that it has set stay.
+        base = base if base.since == recorded(request.root) else opened_for(request.root)
         fill(base, repositories=False)
-        wanted = dict.fromkeys(map(tuple, request["packages"]), reason)
+        wanted = dict.fromkeys(request.packages, reason)
         stray = [identity for identity in wanted if reason == GROUP and not group_of(base, identity[0])]
-        there = {tuple(row(pkg)): pkg.get_reason() for pkg in installed(base)}
+        there = {row(pkg): pkg.get_reason() for pkg in installed(base)}
         for identity in stray:
             del wanted[identity]
             if there.get(identity) in _WEAK:
-                # A clean-up would remove it: it becomes nobody's, as dnf itself leaves what has lost its group.
+                # A clean-up would remove it: it becomes nobody's, as dnf itself leaves a package that has lost its
+                # group.
                 wanted[identity] = EXTERNAL
         if reason == EXTERNAL:
             # A group's name counts for more than this reason, which does not take it out of its group as the other one
             # does.
-            set_reasons(base, request, dict.fromkeys(wanted, _DEPENDENCY))
-            base = opened(request)
+            set_reasons(base, "mark", request.comment, dict.fromkeys(wanted, _DEPENDENCY))
+            base = opened_for(request.root)
             fill(base, repositories=False)
         if wanted:
-            set_reasons(base, request, wanted)
+            set_reasons(base, "mark", request.comment, wanted)
     if stray:
         names = ", ".join(name for name, _, _ in stray)
         raise Refused(f"no installed group has {names}, so dnf cannot mark that as installed by a group")
 
 
-def set_reasons(base: Any, request: Request, reasons: Mapping[Identity, int]) -> None:
+def set_reasons(base: Any, action: str, comment: str, reasons: Mapping[Identity, int]) -> None:
     """Set the reasons of installed packages, under dnf's lock; GROUP only for what has a group. Raises Refused."""
     goal = libdnf5.base.Goal(base)
     for identity, reason in reasons.items():
         group = group_of(base, identity[0]) if reason == GROUP else ""
         goal.add_rpm_reason_change(spec(identity), reason, group, libdnf5.base.GoalJobSettings())
-    complaints = run(resolved(goal), request)["complaints"]
+    complaints = run(resolved(goal), action, comment).complaints
     if complaints:
         raise Refused("; ".join(complaints))
 
 
 @contextmanager
-def locked(request: Request) -> Iterator[None]:
-    """dnf's own lock, which its command takes and its API does not. Raises Locked, and Refused where whoever wants this
-    is gone.
+def locked(root: str, caller: Caller) -> Iterator[None]:
+    """Hold dnf's own lock, which its command takes and its API does not. Raises Locked, and Refused if the caller has
+    ended.
 
-    Asked under the lock: who takes over waits for it before he looks at the packages. Held until the end: dnf 5.2 lets
-    go of it itself then, for a process has a record lock once, however often it takes it.
+    The caller is checked under the lock: an agent that takes over waits for it before it looks at the packages. The
+    lock is held until the end. dnf 5.2 releases it itself then, for a process has a record lock once, however often it
+    takes it.
     """
     with ExitStack() as stack:
-        for path in read_settings(Path(request["root"]), drop_ins=True).locks:
+        for path in read_settings(Path(root), drop_ins=True).locks:
             if not stack.enter_context(record_locked(path)):
                 raise Locked("another dnf is at work")
-        check_wanted(request)
+        caller.check()
         yield
 
 
@@ -145,12 +136,12 @@ def group_of(base: Any, name: str) -> str:
     )
 
 
-def run(transaction: Any, request: Request) -> Dict[str, List[str]]:
-    """Run a resolved transaction, under dnf's lock and the comment of the request. Raises Locked."""
+def run(transaction: Any, action: str, comment: str) -> Done:
+    """Run a resolved transaction under dnf's lock; action and comment go into dnf's history. Raises Locked."""
     display = Display(transaction)
     transaction.set_callbacks(libdnf5.rpm.TransactionCallbacksUniquePtr(display))
-    transaction.set_description("os-update-agent {}".format(request["action"]))
-    transaction.set_comment(request.get("comment", ""))
+    transaction.set_description(f"os-update-agent {action}")
+    transaction.set_comment(comment)
     result = transaction.run()
     if result == _RESULTS.TransactionRunResult_ERROR_LOCK:
         raise Locked("another dnf is at work")
@@ -158,16 +149,16 @@ def run(transaction: Any, request: Request) -> Dict[str, List[str]]:
     if result != _RESULTS.TransactionRunResult_SUCCESS and not (problems or display.errors):
         problems.append(_RESULTS.transaction_result_to_string(result) or f"dnf ended with the result {result}")
     for line in problems:
-        say(line)
-    return {"complaints": [*display.errors, *problems], "said": display.said}
+        complain(line)
+    return Done([*display.errors, *problems], display.said)
 
 
-def _resolve(base: Any, request: Request) -> Tuple[Any, Tuple[Effect, Effect]]:
+def _resolve(base: Any, todo: Todo) -> Tuple[Any, Effects]:
     """Let dnf solve the transaction with nothing but the files at hand. Returns it, and what is meant to come and to
     go.
     """
     config = base.get_config()
-    if request["forced"]:
+    if todo.forced:
         # The way back may take what was protected since, and the kernel that runs until the next boot.
         config.protected_packages = []
         config.protect_running_kernel = False
@@ -175,41 +166,41 @@ def _resolve(base: Any, request: Request) -> Tuple[Any, Tuple[Effect, Effect]]:
     # What its repository asks for was checked when each file was fetched.
     config.localpkg_gpgcheck = False
     fill(base, repositories=False)
-    coming = [tuple(identity) for identity, _ in request["install"]]
-    many = set(several(base)) | {name for name, _, _ in coming if _is_install_only(base, request, name)}
+    coming = [identity for identity, _ in todo.install]
+    many = set(several(base)) | {name for name, _, _ in coming if _is_install_only(base, todo, name)}
     there = list(installed(base))
-    going = [pkg for found in versions(request["remove"], installed(base)) for pkg in found]
-    places = {slot(name, arch, request["native"]) for name, arch, _ in coming if name not in many}
-    marked = {tuple(row(pkg)) for pkg in going}
+    going = [pkg for found in versions(todo.remove, installed(base)) for pkg in found]
+    places = {slot(name, arch, todo.native) for name, arch, _ in coming if name not in many}
+    marked = {row(pkg) for pkg in going}
     going += [
         pkg
         for pkg in there
         if pkg.get_name() not in many
-        and slot(pkg.get_name(), pkg.get_arch(), request["native"]) in places
-        and tuple(row(pkg)) not in marked
+        and slot(pkg.get_name(), pkg.get_arch(), todo.native) in places
+        and row(pkg) not in marked
     ]
     goal = libdnf5.base.Goal(base)
     goal.set_allow_erasing(False)
     with tempfile.TemporaryDirectory() as directory:
         path = os.path.join(directory, "transaction.json")
         with open(path, "w", encoding="utf-8") as file:
-            json.dump({"version": "1.0", "rpms": _rows(request, going, many)}, file)
+            json.dump({"version": "1.0", "rpms": _rows(todo, going, many)}, file)
         goal.add_serialized_transaction(path, libdnf5.base.GoalJobSettings())
         transaction = resolved(goal)
-    outgoing = {tuple(row(pkg)) for pkg in going}
-    return transaction, (set(coming), outgoing - set(coming))
+    outgoing = {row(pkg) for pkg in going}
+    return transaction, Effects(set(coming), outgoing - set(coming))
 
 
-def _rows(request: Request, going: List[Any], many: Set[str]) -> List[Dict[str, Any]]:
+def _rows(todo: Todo, going: List[Any], many: Set[str]) -> List[Dict[str, Any]]:
     """The transaction as dnf5 replays it (dnf5-replay(8)): each side of each change is a row of its own."""
-    old = {slot(pkg.get_name(), pkg.get_arch(), request["native"]): pkg for pkg in going if pkg.get_name() not in many}
+    old = {slot(pkg.get_name(), pkg.get_arch(), todo.native): pkg for pkg in going if pkg.get_name() not in many}
     rows, replaced = [], set()
-    for (identity, reason), path in zip(request["install"], request["files"]):
+    for (identity, reason), path in zip(todo.install, todo.files):
         name, arch, version = identity
-        before = old.get(slot(name, arch, request["native"])) if name not in many else None
+        before = old.get(slot(name, arch, todo.native)) if name not in many else None
         if before is not None:
-            replaced.add(tuple(row(before)))
-        action = "Install" if before is None else _ACTIONS[compared(version, evr(before))]
+            replaced.add(row(before))
+        action = "Install" if before is None else _ACTIONS[compared(version, row(before)[2])]
         rows.append(
             {
                 "nevra": spec(identity),
@@ -220,7 +211,7 @@ def _rows(request: Request, going: List[Any], many: Set[str]) -> List[Dict[str, 
             }
         )
     for pkg in going:
-        action = "Replaced" if tuple(row(pkg)) in replaced else "Remove"
+        action = "Replaced" if row(pkg) in replaced else "Remove"
         rows.append(
             {"nevra": spec(row(pkg)), "action": action, "reason": _text(pkg.get_reason()), "repo_id": "@System"}
         )
@@ -238,20 +229,20 @@ def _text(reason: int) -> str:
     return str(libdnf5.transaction.transaction_item_reason_to_string(reason))
 
 
-def _is_install_only(base: Any, request: Request, name: str) -> bool:
+def _is_install_only(base: Any, todo: Todo, name: str) -> bool:
     """May several versions of a name be there that is not installed yet?"""
     names = set(base.get_config().installonlypkgs)
-    for (identity, _), path in zip(request["install"], request["files"]):
+    for (identity, _), path in zip(todo.install, todo.files):
         if identity[0] == name:
             return bool(names & {name, *provided_by(path)})
     return False
 
 
-def _outcome(transaction: Any) -> Tuple[Effect, Effect]:
+def _effects(transaction: Any) -> Effects:
     items = list(transaction.get_transaction_packages())
-    comes = {tuple(row(item.get_package())) for item in items if is_inbound(item)}
-    goes = {tuple(row(item.get_package())) for item in items if is_outbound(item)}
-    return comes, goes - comes
+    comes = {row(item.get_package()) for item in items if is_inbound(item)}
+    goes = {row(item.get_package()) for item in items if is_outbound(item)}
+    return Effects(comes, goes - comes)
 
 
 class Display(libdnf5.rpm.TransactionCallbacks):  # type: ignore
@@ -265,7 +256,7 @@ class Display(libdnf5.rpm.TransactionCallbacks):  # type: ignore
 
     def elem_progress(self, item: Any, amount: int, total: int) -> None:
         action = libdnf5.transaction.transaction_item_action_to_string(item.get_action())
-        self._print(f"[{amount + 1}/{total}] {action} {item.get_package().get_nevra()}")
+        show(f"[{amount + 1}/{total}] {action} {item.get_package().get_nevra()}")
 
     def script_stop(self, item: Any, nevra: Any, kind: int, return_code: int) -> None:
         """rpm's own result: 1 where the transaction goes on all the same, 2 where the package is not installed."""
@@ -273,7 +264,7 @@ class Display(libdnf5.rpm.TransactionCallbacks):  # type: ignore
         output = str(getattr(self._transaction, "get_last_script_output", str)() or "").splitlines()
         messages = [f"error: {message}" for message in getattr(self._transaction, "get_rpm_messages", list)()]
         for line in [*output, *messages]:
-            self._print(line)
+            show(line)
         if return_code:
             self.said += messages
             script = libdnf5.rpm.TransactionCallbacks.script_type_to_string(kind)
@@ -287,8 +278,4 @@ class Display(libdnf5.rpm.TransactionCallbacks):  # type: ignore
 
     def _complain(self, line: str) -> None:
         self.errors.append(line)
-        say(line)
-
-    def _print(self, line: str) -> None:
-        print(line)
-        sys.stdout.flush()
+        complain(line)

@@ -1,0 +1,51 @@
+"""Reading package files by rpm itself. Runs in the worker, Python 3.6."""
+
+import binascii
+import os
+from typing import Any, List, Tuple
+
+import rpm  # type: ignore
+
+from os_update_agent.packages.dnf.protocol import Identity, Refused
+from os_update_agent.packages.dnf.worker.identity import evr
+
+
+def read_header(path: str) -> Any:
+    """Return the header of a package file, whose signature was checked when it was fetched. Raises Refused."""
+    transaction = rpm.TransactionSet()
+    transaction.setVSFlags(rpm._RPMVSF_NOSIGNATURES)
+    with open(path, "rb") as file:
+        try:
+            return transaction.hdrFromFdno(file.fileno())
+        except rpm.error as error:
+            raise Refused(f"{os.path.basename(path)} is no sound package file: {error}") from error
+
+
+def identity_of(header: Any) -> Identity:
+    version = evr(header[rpm.RPMTAG_EPOCH], _text(header[rpm.RPMTAG_VERSION]), _text(header[rpm.RPMTAG_RELEASE]))
+    return _text(header[rpm.RPMTAG_NAME]), _text(header[rpm.RPMTAG_ARCH]), version
+
+
+def digest_of(path: str) -> str:
+    """Return the digest (SIGMD5) of a package file in hexadecimal digits; "" if it has none."""
+    return binascii.hexlify(read_header(path)[rpm.RPMTAG_SIGMD5] or b"").decode()
+
+
+def provided_by(path: str) -> List[str]:
+    """Return the names that a package file provides."""
+    return [_text(name) for name in read_header(path)[rpm.RPMTAG_PROVIDENAME] or ()]
+
+
+def compared(version: str, other: str) -> int:
+    """Return -1, 0 or 1 as rpm orders two versions, each [epoch:]version-release."""
+    return int(rpm.labelCompare(_label(version), _label(other)))
+
+
+def _label(version: str) -> Tuple[str, str, str]:
+    epoch, _, rest = version.rpartition(":")
+    number, _, release = rest.rpartition("-")
+    return epoch or "0", number, release
+
+
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)

@@ -1,0 +1,106 @@
+"""Reading what rpm prints. Pure: text goes in, values come out.
+
+Every query format that is read here stands beside the function that reads it. rpm ends a list of packages without any
+mark of its end, and ends with 0 where its database is damaged, so an empty list is an error.
+"""
+
+import re
+from typing import Callable, Collection, Dict, List, Tuple
+
+from os_update_agent.model.errors import PackageError
+from os_update_agent.model.packages import Identity, NewKernels, Package
+
+STATE_FORMAT = r"%{name}\t%{arch}\t%{epochnum}\t%{version}-%{release}\t%{sigmd5}\t%{longsize}\n"
+FILES_FORMAT = r"[%{filenames}\t%{longfilesizes}\n]"
+TIMES_FORMAT = r"%{name}\t%{arch}\t%{epochnum}\t%{version}-%{release}\t%{installtime}\n"
+KEYS = "gpg-pubkey"
+_KIB = 1024
+
+# /boot/vmlinuz-6.1.0-1.x86_64   /lib/modules/6.1.0-1.x86_64/vmlinuz
+_KERNEL = re.compile(r"/boot/vmlinuz-(?P<release>[^/]+)|(?:/usr)?/lib/modules/(?P<below>[^/]+)/vmlinuz")
+
+
+def parse_installed(text: str, mark_of: Callable[[str, str], str]) -> Tuple[Package, ...]:
+    """Return the packages that rpm -qa lists with STATE_FORMAT, in order, each with the mark of its name and
+    architecture.
+
+    Signing keys are left out. A package that is listed twice with the same bytes counts once: a scriptlet has kept the
+    old row when the package was installed again.
+
+    Raises PackageError for a line that is not understood, and for an empty list.
+    """
+    packages = {
+        Package(name, arch, version, mark=mark_of(name, arch), digest="" if digest == "(none)" else digest)
+        for name, arch, version, digest, _ in _identified(text)
+        if name != KEYS
+    }
+    if not packages:
+        raise PackageError("the package database lists no package at all; it is damaged or it is not this node's")
+    return tuple(sorted(packages))
+
+
+def parse_sizes(text: str) -> Dict[Identity, int]:
+    """Return the installed size of each package in KiB, from a list in STATE_FORMAT. Raises PackageError."""
+    return {
+        (name, arch, version): kib(int(size)) if size.isdigit() else 0
+        for name, arch, version, _, size in _identified(text)
+    }
+
+
+def parse_new_kernels(text: str) -> NewKernels:
+    """Return what the files in FILES_FORMAT bring into /boot.
+
+    Files count that a package only announces (%ghost) and makes later. A kernel lies below /boot, or with its modules
+    and is copied to /boot, or in both places. An announced initrd is counted separately.
+    """
+    kernels: Dict[str, int] = {}
+    initrd = other = 0
+    for line in text.splitlines():
+        path, _, size = line.rpartition("\t")
+        kernel = _KERNEL.fullmatch(path)
+        if kernel:
+            release = kernel["release"] or kernel["below"]
+            kernels[release] = max(kernels.get(release, 0), int(size))
+        elif path.startswith("/boot/initr"):
+            initrd = max(initrd, int(size))
+        elif path.startswith("/boot/"):
+            other += int(size)
+    return NewKernels(len(kernels), sum(kernels.values()) + other, initrd)
+
+
+def parse_installed_since(
+    text: str, moment: float, names: Collection[str], suggested: Collection[Identity] = ()
+) -> Tuple[str, ...]:
+    """Return the names in a list in TIMES_FORMAT that have one of the names or identities and were installed after
+    ``moment`` (seconds since the epoch).
+
+    For a package that is not installed rpm prints a line without a tab, which is skipped.
+    """
+    found = set()
+    for row in (line.split("\t") for line in text.splitlines()):
+        if len(row) == 5 and row[4].isdigit() and int(row[4]) > moment:
+            name, arch, epoch, version, _ = row
+            if name in names or (name, arch, evr(epoch, version)) in suggested:
+                found.add(name)
+    return tuple(sorted(found))
+
+
+def kib(size: int) -> int:
+    """Return bytes as KiB, rounded up."""
+    return -(-size // _KIB)
+
+
+def evr(epoch: str, version: str) -> str:
+    """Return [epoch:]version-release. rpm does not distinguish an epoch of 0 from no epoch: it is not spelled."""
+    return version if epoch in ("0", "") else f"{epoch}:{version}"
+
+
+def _identified(text: str) -> List[Tuple[str, str, str, str, str]]:
+    rows = []
+    for line in text.splitlines():
+        fields = line.split("\t")
+        if len(fields) != 6:
+            raise PackageError(f"rpm printed a line that is not understood: {line!r}")
+        name, arch, epoch, version, digest, size = fields
+        rows.append((name, arch, evr(epoch, version), digest, size))
+    return rows
