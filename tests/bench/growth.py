@@ -85,7 +85,7 @@ def _capture(base: Path) -> Figures:
 def _plan(base: Path) -> Figures:
     apt = _apt(base)
     state = apt.capture()
-    assert len(aim_of_update(apt, _POLICY, state).changes) == UPGRADABLE
+    assert len(aim_of_update(apt, _POLICY, state).plan.changes) == UPGRADABLE
     return in_process(lambda: aim_of_update(apt, _POLICY, state), 5)
 
 

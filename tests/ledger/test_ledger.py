@@ -16,8 +16,9 @@ import pytest
 from os_update_agent.ledger import FULL_EVERY, SCHEMA, Ledger
 from os_update_agent.model.deliveries import Delivery, Output, Request, SignalTarget
 from os_update_agent.model.errors import LedgerError
-from os_update_agent.model.packages import ArchiveEntry, HeldBack, Package, PackageState
+from os_update_agent.model.packages import ArchiveEntry, Change, HeldBack, Package, PackageState
 from os_update_agent.model.phases import BACK, BACK_IN_SERVICE, FORTH, NOT_UNDONE
+from os_update_agent.model.plans import Plan
 from os_update_agent.model.runs import Progress, Record, Run
 
 SECRET = "made-up-signature-0123456789abcdef"
@@ -351,8 +352,11 @@ def test_a_run_comes_back_with_everything_in_it(path: Path, ledger: Ledger) -> N
     run = replace(
         ledger.open_run(RUN),
         policy={"keep": 5, "packages": ["a"]},
-        held_back=(HeldBack("a", "on hold"), HeldBack("b", "phased")),
-        not_restorable=("x",), repacked=("y",), removes_foreign=("z",), notes=("n", "ü"), complaints=("c",),
+        plan=Plan(
+            (Change(Package("a", "all", "1"), Package("a", "all", "2"), ("Debian:12/stable",), True),),
+            (HeldBack("a", "on hold"), HeldBack("b", "phased")), ("z",), ("u",), ("t",), ("x",), ("y",), 7, -8,
+        ),
+        notes=("n", "ü"), complaints=("c",),
         before=1, target=2, after=3, departing="v1", restored_from=4, reached_before=2.5,
         progress=Progress(NOT_UNDONE, BACK_IN_SERVICE, (FORTH, BACK), "boot", 2, reached=True),
         is_first=True, failure="f", status=75, finished=11.5,

@@ -54,7 +54,16 @@ NOT_AT_FIRST = (
 )
 
 PURE = (
-    *("model", "model.deliveries", "model.errors", "model.options", "model.packages", "model.phases", "model.runs"),
+    *(
+        "model",
+        "model.deliveries",
+        "model.errors",
+        "model.options",
+        "model.packages",
+        "model.phases",
+        "model.plans",
+        "model.runs",
+    ),
     *("decision.restarts", "decision.table", "decision.timestamps", "text.log_lines", "text.outcomes", "text.phrases"),
     *("config.options", "config.policy"),
     *("packages.complaints", "packages.state", "packages.selection", "packages.reboot_forecast", "packages.apt.parse"),

@@ -1,13 +1,9 @@
 """Which of the possible updates are asked for, and why the others are not. Pure."""
 
-import re
 from typing import Iterable, List, Optional, Sequence, Tuple
 
 from os_update_agent.model.packages import Change, HeldBack, Package, Selection
 from os_update_agent.packages.globs import first_match
-
-# "Debian-Security:12/oldstable-security", "Ubuntu:22.04/jammy-security", "Lab:lab-security"
-_SECURITY = re.compile(r"^Debian-Security:|-security$")
 
 
 def choose(changes: Iterable[Change], selection: Selection) -> Tuple[Tuple[Change, ...], Tuple[HeldBack, ...]]:
@@ -31,7 +27,7 @@ def reason_against(change: Change, selection: Selection) -> Optional[str]:
         return f"excluded by {excluded!r} (exclude)"
     if selection.packages and not matching(change.package, selection.packages):
         return "not selected (packages)"
-    if selection.security and not is_security(change):
+    if selection.security and not change.is_security:
         return "not a security update (select: security)"
     return None
 
@@ -47,8 +43,3 @@ def unmatched(installed: Iterable[Package], selection: Selection) -> Tuple[str, 
 def matching(package: Package, globs: Sequence[str]) -> Optional[str]:
     """Return the first of the globs that matches the package: by its name, or with a colon by name:architecture."""
     return first_match(package.name, package.arch, globs)
-
-
-def is_security(change: Change) -> bool:
-    """Does one of the new version's origins call itself a security archive?"""
-    return any(_SECURITY.search(origin) for origin in change.origins)

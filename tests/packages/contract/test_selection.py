@@ -19,6 +19,16 @@ def test_security_takes_the_security_version_with_what_it_needs_and_nothing_else
     assert based.versions() == VERSIONS_ONE
 
 
+def test_a_result_says_which_changes_are_security_updates(based: Node) -> None:
+    based.offer(LIB, security=[Pkg("tool", "1.1")])
+    done = based.succeed("UPDATE", "v2")
+    assert {change["name"]: change["security"] for change in done.body["changes"]["changes"]} == {
+        "tool": True,
+        "libapp1": False,
+    }
+    assert " -> 1.1-1 [security]\n" in done.body["deploy_stdout"]
+
+
 @pytest.mark.parametrize(
     "options, changed",
     [

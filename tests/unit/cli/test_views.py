@@ -7,6 +7,7 @@ from typing import List, Optional
 from os_update_agent.cli.views import Planned, called, history_text, plan_document, plan_text
 from os_update_agent.cli.views.base import run_document
 from os_update_agent.model.packages import Change, HeldBack, Package
+from os_update_agent.model.plans import Plan
 from os_update_agent.model.runs import Run
 from os_update_agent.node.process_maps import services_with
 from os_update_agent.packages.reboot_forecast import asking_for_a_boot
@@ -15,22 +16,19 @@ from os_update_agent.runs.plan import Forecast
 OLD, NEW = Package("libssl3", "amd64", "3.0.11-1"), Package("libssl3", "amd64", "3.0.14-1")
 KERNEL = Package("linux-image-6.1.0-40-amd64", "amd64", "6.1.153-1")
 PLAN = Forecast(
-    changes=(Change(OLD, NEW), Change(None, KERNEL), Change(Package("old", "all", "1"), None)),
-    held_back=(HeldBack("mysql", "on hold"),),
-    removes_foreign=(),
-    security=frozenset({"libssl3"}),
-    download=72_300_000,
-    disk=401_000_000,
+    Plan(
+        (Change(OLD, NEW, is_security=True), Change(None, KERNEL), Change(Package("old", "all", "1"), None)),
+        (HeldBack("mysql", "on hold"),),
+        download=72_300_000,
+        growth=401_000_000,
+    ),
     reboot=("linux-image-6.1.0-40-amd64",),
     services=("nginx.service", "ssh.service"),
-    rebuilt=(),
-    lost=(),
-    missing=(),
 )
 
 
 def text(plan: Forecast, archive: str = "best-effort") -> str:
-    return plan_text(plan_document(Planned("an update", found=plan), archive), plan.changes)
+    return plan_text(plan_document(Planned("an update", found=plan), archive), plan.plan.changes)
 
 
 def test_a_plan_reads_like_a_release_note() -> None:
@@ -53,20 +51,20 @@ def test_a_plan_reads_like_a_release_note() -> None:
 
 
 def test_what_cannot_be_undone_or_done_is_named() -> None:
-    assert "can be undone: yes, with files rebuilt from the node" in text(replace(PLAN, rebuilt=(OLD,)))
-    assert text(replace(PLAN, lost=(OLD,))).endswith(
-        "can be undone: no, nobody has the present file of libssl3:amd64 3.0.11-1"
-    )
-    assert "so it is not begun (archive: required)" in text(replace(PLAN, lost=(OLD,)), "required")
+    rebuilt = replace(PLAN, plan=replace(PLAN.plan, rebuilt=(OLD.label,)))
+    assert "can be undone: yes, with files rebuilt from the node" in text(rebuilt)
+    lost = replace(PLAN, plan=replace(PLAN.plan, lost=(OLD.label,)))
+    assert text(lost).endswith("can be undone: no, nobody has the present file of libssl3:amd64 3.0.11-1")
+    assert "so it is not begun (archive: required)" in text(lost, "required")
     assert "cannot be done: neither archive nor repository has libssl3:amd64 3.0.14-1" in text(
-        replace(PLAN, missing=(NEW,))
+        replace(PLAN, missing=(NEW.label,))
     )
-    document = plan_document(Planned("", found=replace(PLAN, lost=(OLD,))), "required")
+    document = plan_document(Planned("", found=lost), "required")
     assert not document["can_be_done"] and not document["can_be_undone"]
 
 
 def test_a_plan_of_nothing_is_short() -> None:
-    nothing = Forecast(held_back=(HeldBack("mysql", "on hold"),))
+    nothing = Forecast(Plan(held_back=(HeldBack("mysql", "on hold"),)))
     assert text(nothing).splitlines() == [
         "an update would change nothing",
         "held back (1):",
@@ -80,7 +78,7 @@ def test_a_plan_says_who_is_at_work_on_the_node() -> None:
     document = plan_document(
         Planned("an update", found=PLAN), "best-effort", at_work="deployment x (UPDATE) (process 12)", open_runs=[run]
     )
-    assert plan_text(document, PLAN.changes).splitlines()[-3:] == [
+    assert plan_text(document, PLAN.plan.changes).splitlines()[-3:] == [
         "at work: deployment x (UPDATE) (process 12)",
         "open: run 7 (update 'v2') is in phase transact; log: /var/log/7.log",
         "so this may be another plan as soon as that has ended",
@@ -88,12 +86,12 @@ def test_a_plan_says_who_is_at_work_on_the_node() -> None:
     document = plan_document(Planned("an update", found=PLAN), "best-effort", open_runs=[run])
     assert (
         "  no os-update-agent is at it: 'os-update-agent resume' finishes or undoes it"
-        in plan_text(document, PLAN.changes).splitlines()
+        in plan_text(document, PLAN.plan.changes).splitlines()
     )
 
 
 def of(planned: Planned) -> List[str]:
-    return plan_text(plan_document(planned, "best-effort"), planned.found.changes).splitlines()
+    return plan_text(plan_document(planned, "best-effort"), planned.found.plan.changes).splitlines()
 
 
 def test_a_download_and_an_assessment_change_nothing() -> None:
@@ -138,7 +136,7 @@ def test_an_operation_is_called_by_its_value() -> None:
 
 
 def test_an_unknown_size_is_not_called_zero() -> None:
-    assert "on the disk: not known before the download" in text(replace(PLAN, disk=None))
+    assert "on the disk: not known before the download" in text(replace(PLAN, plan=replace(PLAN.plan, growth=None)))
 
 
 def test_kernel_and_libc_ask_for_a_boot_and_a_removed_kernel_does_not() -> None:

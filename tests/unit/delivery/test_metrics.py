@@ -14,6 +14,7 @@ from os_update_agent.delivery.metrics import Facts, exposition, publish
 from os_update_agent.ledger import Ledger
 from os_update_agent.model.deliveries import OwedSignal
 from os_update_agent.model.packages import HeldBack
+from os_update_agent.model.plans import Plan
 from os_update_agent.model.runs import Progress, Run
 from os_update_agent.runtime.context import Site
 from os_update_agent.text.log_lines import logged
@@ -22,7 +23,7 @@ RUN = Run(
     *(7, "a-key/secret", "v2", "update", "finished", 1_795_000_000.5),
     finished=1_795_000_031.0,
     progress=Progress(reached=True),
-    held_back=(HeldBack("db", "on hold"),),
+    plan=Plan(held_back=(HeldBack("db", "on hold"),)),
 )
 FACTS = Facts(
     RUN,

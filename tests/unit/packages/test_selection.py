@@ -5,17 +5,17 @@ from typing import Optional, Tuple
 import pytest
 
 from os_update_agent.model.packages import Change, HeldBack, Package, Selection
-from os_update_agent.packages.selection import choose, is_security, matching, reason_against, unmatched
+from os_update_agent.packages.selection import choose, matching, reason_against, unmatched
 
 
-def update(name: str, *origins: str) -> Change:
-    return Change(Package(name, "amd64", "1"), Package(name, "amd64", "2"), origins)
+def update(name: str, *, is_security: bool = False) -> Change:
+    return Change(Package(name, "amd64", "1"), Package(name, "amd64", "2"), is_security=is_security)
 
 
 NGINX, KERNEL, SSL = (
     update("nginx"),
     update("linux-image-6.1.0-40-amd64"),
-    update("libssl3", "Debian-Security:12/stable-security"),
+    update("libssl3", is_security=True),
 )
 EVERYTHING = (NGINX, KERNEL, SSL)
 
@@ -69,26 +69,6 @@ def test_what_would_come_or_go_is_not_an_update_that_is_held_back(
     before: Optional[Package], after: Optional[Package]
 ) -> None:
     assert choose([Change(before, after)], Selection(packages=("nginx",))) == ((), ())
-
-
-@pytest.mark.parametrize(("origin", "security"), [
-    ("Debian-Security:12/stable-security", True),
-    ("Debian-Security:12/oldstable-security", True),
-    ("Ubuntu:22.04/jammy-security", True),
-    ("UbuntuESM:22.04/jammy-apps-security", True),
-    ("Debian:12.9/stable", False),
-    ("Ubuntu:22.04/jammy-updates", False),
-    ("local-deb", False),
-    ("", False),
-    ("My-security-tools:1/stable", False),
-])  # fmt: skip
-def test_a_security_archive_says_so_itself(origin: str, security: bool) -> None:
-    assert is_security(update("x", origin)) == security
-    assert is_security(update("x", "Debian:12.9/stable", origin)) == security
-
-
-def test_no_origin_is_no_security() -> None:
-    assert not is_security(update("x"))
 
 
 def test_a_name_is_matched_as_a_whole_and_by_the_first_glob() -> None:

@@ -10,6 +10,7 @@ from os_update_agent.model.deliveries import Outcome
 from os_update_agent.model.errors import AgentError, BadOption
 from os_update_agent.model.packages import Change, HeldBack, Package
 from os_update_agent.model.phases import CHANGED, NOT_UNDONE, OUT_OF_SERVICE, UNDONE
+from os_update_agent.model.plans import Plan
 from os_update_agent.model.runs import Progress, Run
 from os_update_agent.text.outcomes import (
     SHOWN_CHANGES,
@@ -24,6 +25,11 @@ from os_update_agent.text.outcomes import (
 )
 
 NOON = 1795435200.0
+CHANGES = (
+    Change(Package("app", "amd64", "1"), Package("app", "amd64", "2")),
+    Change(None, Package("extra", "all", "2")),
+    Change(Package("old", "amd64", "1"), None),
+)
 RUN = Run(
     id=7,
     key="k",
@@ -33,15 +39,11 @@ RUN = Run(
     started=NOON,
     finished=NOON + 60,
     log="/var/log/agent/000007.log",
+    plan=Plan(CHANGES),
 )
 REACHED = replace(RUN, progress=Progress(CHANGED, reached=True))
 FAILED = replace(RUN, failure="app: cannot bind to port 80", status=1)
-CHANGES = (
-    Change(Package("app", "amd64", "1"), Package("app", "amd64", "2")),
-    Change(None, Package("extra", "all", "2")),
-    Change(Package("old", "amd64", "1"), None),
-)
-FACTS = Facts(changes=CHANGES, planned=CHANGES, digest="abc")
+FACTS = Facts(changes=CHANGES, digest="abc")
 OUTPUTS = {
     "changes",
     "held_back",
@@ -67,9 +69,9 @@ def test_an_update_tells_every_change() -> None:
     assert outcome.stderr == ""
     assert outcome.outputs == {
         "changes": {"count": 3, "changes": [
-            {"name": "app", "arch": "amd64", "before": "1", "after": "2"},
-            {"name": "extra", "arch": "all", "before": None, "after": "2"},
-            {"name": "old", "arch": "amd64", "before": "1", "after": None},
+            {"name": "app", "arch": "amd64", "before": "1", "after": "2", "security": False},
+            {"name": "extra", "arch": "all", "before": None, "after": "2", "security": False},
+            {"name": "old", "arch": "amd64", "before": "1", "after": None, "security": False},
         ]},
         "held_back": [],
         "state_digest": "abc",
@@ -125,10 +127,13 @@ def test_what_an_operator_has_to_know_is_told() -> None:
     outcome = run_outcome(
         REACHED,
         facts,
-        held_back=(HeldBack("held", "on hold"),),
-        not_restorable=("app:amd64 1",),
-        repacked=("old:amd64 1",),
-        removes_foreign=("old",),
+        plan=Plan(
+            CHANGES,
+            (HeldBack("held", "on hold"),),
+            lost=("app:amd64 1",),
+            rebuilt=("old:amd64 1",),
+            removes_foreign=("old",),
+        ),
         notes=("an earlier interruption was repaired: app",),
     )
     for line in (
@@ -203,7 +208,7 @@ def test_a_failure_tells_plan_notes_and_the_end_of_the_log() -> None:
 
 
 def test_a_failure_before_there_was_a_plan() -> None:
-    outcome = run_outcome(FAILED, Facts())
+    outcome = run_outcome(FAILED, Facts(), plan=Plan())
     assert outcome.stdout == "update to 'v2'\n"
 
 
@@ -252,3 +257,18 @@ def test_a_value_is_shown_in_one_short_line() -> None:
 
 def test_a_moment_is_shown_as_utc() -> None:
     assert (when(NOON), when(None), when(0)) == ("2026-11-23T12:00:00Z", "-", "1970-01-01T00:00:00Z")
+
+
+def test_a_result_says_which_changes_are_security_updates() -> None:
+    app = Change(Package("app", "amd64", "1"), Package("app", "amd64", "2"), is_security=True)
+    outcome = run_outcome(REACHED, Facts(changes=(app, *CHANGES[1:])))
+    assert "\n  app: 1 -> 2 [security]\n  extra: 2 (new)\n" in outcome.stdout
+    assert [change["security"] for change in outcome.outputs["changes"]["changes"]] == [True, False, False]
+
+
+def test_two_changes_of_one_name_are_told_apart_by_their_architecture() -> None:
+    native, foreign = (
+        Change(Package("libc6", arch, "2.36-9"), Package("libc6", arch, "2.36-10")) for arch in ("amd64", "i386")
+    )
+    outcome = run_outcome(REACHED, Facts(changes=(native, foreign)))
+    assert "\n  libc6:amd64: 2.36-9 -> 2.36-10\n  libc6:i386: 2.36-9 -> 2.36-10\n" in outcome.stdout

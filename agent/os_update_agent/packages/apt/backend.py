@@ -34,7 +34,6 @@ from os_update_agent.packages.apt.commands import AptCalls, exact, native_archit
 from os_update_agent.packages.apt.parse import Simulation
 from os_update_agent.packages.apt.preferences import added_preferences
 from os_update_agent.packages.apt.repack import repack
-from os_update_agent.packages.selection import is_security
 
 _NOT_REFRESHED = re.compile(
     r"^[EW]: (Failed to fetch|Some index files failed|GPG error|An error occurred during the signature)", re.M
@@ -119,10 +118,6 @@ class Apt(AptCalls):
         reason.
         """
         return candidates(self.simulate, state, selection)
-
-    def security_of(self, state: PackageState, changes: Sequence[Change]) -> FrozenSet[str]:
-        """The names of those changes whose new version a security archive has."""
-        return frozenset(change.name for change in changes if is_security(change))
 
     def effect(self, transaction: Transaction, *, forced: bool) -> FrozenSet[Tuple[Slot, Optional[str]]]:
         """What the transaction would come to: each package that changes with its new version, None for a removal."""

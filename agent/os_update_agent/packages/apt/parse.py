@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass
-from typing import Dict, FrozenSet, List, Optional, Sequence, Tuple
+from typing import Dict, FrozenSet, Iterable, List, Optional, Sequence, Tuple
 
 from os_update_agent.model.errors import PackageError
 from os_update_agent.model.packages import CONFIG_FILES, Change, Identity, Offer, Package, PackageState, Slot
@@ -35,6 +35,10 @@ _URI = re.compile(r"'(?P<uri>[^']+)' (?P<file>\S+) (?P<size>\d+)(?: SHA256:(?P<s
 #  app : Depends: app-extra but it is not installable
 #        Breaks: tool (< 2) but 1.0-1 is to be installed
 _UNMET = re.compile(r"^ (?:\S+ : | {3,})(?P<why>\S.*)$")
+
+
+# "Debian-Security:12/oldstable-security", "Ubuntu:22.04/jammy-security", "Lab:lab-security"
+_SECURITY = re.compile(r"^Debian-Security:|-security$")
 
 
 @dataclass(frozen=True)
@@ -150,8 +154,13 @@ def as_changes(simulation: Simulation, state: PackageState) -> Tuple[Change, ...
                 want=before.want if before else "install",
                 mark=before.mark if before else "auto",
             )
-        changes.append(Change(before, after, line.origins))
+        changes.append(Change(before, after, line.origins, is_security(line.origins)))
     return tuple(sorted(changes, key=lambda change: (change.package.name, change.package.arch)))
+
+
+def is_security(origins: Iterable[str]) -> bool:
+    """Does one of a version's origins call itself a security archive?"""
+    return any(_SECURITY.search(origin) for origin in origins)
 
 
 def parse_unavailable(text: str, asked: Sequence[Package]) -> Tuple[Package, ...]:

@@ -27,7 +27,7 @@ def as_changes(planned: Planned, state: PackageState) -> Tuple[Change, ...]:
     gone = set(planned.goes)
     before: Dict[Slot, Package] = {state.slot(p): p for p in state.packages if p.identity in gone}
     changes = []
-    for identity, reason, repository in planned.comes:
+    for identity, reason, repository, is_security in planned.comes:
         bare = Package(*identity)
         old = before.pop(state.slot(bare), None)
         kin = old or next(
@@ -35,7 +35,7 @@ def as_changes(planned: Planned, state: PackageState) -> Tuple[Change, ...]:
             None,
         )
         mark = kin.mark if kin else _FROM_DNF.get(reason, reason)
-        changes.append(Change(old, bare._replace(mark=mark), (repository,)))
+        changes.append(Change(old, bare._replace(mark=mark), (repository,), is_security))
     changes += [Change(package, None) for package in before.values()]
     return tuple(sorted(changes, key=lambda change: (change.package.name, change.package.arch, change.package.version)))
 

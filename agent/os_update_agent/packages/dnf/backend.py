@@ -142,13 +142,6 @@ class RpmBackend(DnfCalls):
         planned = protocol.Planned(*self._ask(request))
         return answers.as_changes(planned, state), tuple(HeldBack(name, reason) for name, reason in planned.held)
 
-    def security_of(self, state: PackageState, changes: Sequence[Change]) -> FrozenSet[str]:
-        """The names of those changes that a security update alone would bring, too: advisories tell, and not the
-        repository.
-        """
-        chosen, _ = self.candidates(state, Selection(security=True))
-        return frozenset(change.name for change in chosen) & frozenset(change.name for change in changes)
-
     def effect(self, transaction: Transaction, *, forced: bool) -> FrozenSet[Tuple[Slot, Optional[str]]]:
         """What the transaction would come to: each package that changes with its new version, None for a removal."""
         if not (transaction.install or transaction.remove):

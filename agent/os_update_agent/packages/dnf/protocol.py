@@ -142,11 +142,14 @@ _KINDS = (Refresh, Reasons, Candidates, Available, Fetch, Effect, Transact, Mark
 
 
 class Coming(NamedTuple):
-    """A package that a plan installs: dnf's word for its reason, and the name of its repository."""
+    """A package that a plan installs: dnf's word for its reason, the name of its repository, and whether a security
+    advisory names this version, or an older one that is newer than the installed version.
+    """
 
     identity: Identity
     reason: str
     repository: str
+    is_security: bool
 
 
 class Planned(NamedTuple):

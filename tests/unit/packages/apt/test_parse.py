@@ -10,6 +10,7 @@ from os_update_agent.packages.apt.parse import (
     Simulated,
     as_changes,
     first_error,
+    is_security,
     parse_extended_states,
     parse_failures,
     parse_installed,
@@ -322,3 +323,23 @@ def test_a_failure_may_name_a_file_and_comes_once() -> None:
     line = "pmerror:/archive/big_1.0-1_amd64.deb : 42.8571:unable to write: No space left on device\n"
     assert parse_failures(line * 2) == ("big_1.0-1_amd64.deb: unable to write: No space left on device",)
     assert parse_failures("pmstatus:x:1:y\ndlstatus:1:0:z\n") == ()
+
+
+@pytest.mark.parametrize(("origin", "security"), [
+    ("Debian-Security:12/stable-security", True),
+    ("Debian-Security:12/oldstable-security", True),
+    ("Ubuntu:22.04/jammy-security", True),
+    ("UbuntuESM:22.04/jammy-apps-security", True),
+    ("Debian:12.9/stable", False),
+    ("Ubuntu:22.04/jammy-updates", False),
+    ("local-deb", False),
+    ("", False),
+    ("My-security-tools:1/stable", False),
+])  # fmt: skip
+def test_a_security_archive_says_so_itself(origin: str, security: bool) -> None:
+    assert is_security([origin]) == security
+    assert is_security(["Debian:12.9/stable", origin]) == security
+
+
+def test_no_origin_is_no_security() -> None:
+    assert not is_security([])

@@ -27,11 +27,10 @@ def candidates(base: Any, request: Candidates) -> Planned:
     while not request.removals and _hide_removers(base, request, hidden):
         base.reset(goal=True)
         _plan(base, request)
-    comes = [
-        Coming(row(item.pkg), word(item.reason), item.pkg.repoid)
-        for item in base.transaction or ()
-        if item.action in dnf.transaction.FORWARD_ACTIONS
-    ]
+    items = [item for item in base.transaction or () if item.action in dnf.transaction.FORWARD_ACTIONS]
+    secure = base.sack.query().filterm(pkg=[item.pkg for item in items]).filterm(advisory_type__eqg__gt=["security"])
+    secured = {row(pkg) for pkg in secure}
+    comes = [Coming(row(item.pkg), word(item.reason), item.pkg.repoid, row(item.pkg) in secured) for item in items]
     goes = [row(pkg) for pkg in base.transaction.remove_set] if base.transaction else []
     # Streams of modules that are not enabled are no updates.
     newer = base.sack.query(flags=hawkey.IGNORE_REGULAR_EXCLUDES).upgrades().latest()

@@ -1,6 +1,6 @@
 """Which updates dnf 5 can do together for a selection, and the reason for each that it cannot. Runs in the worker."""
 
-from typing import Any, List, Optional, Sequence, Set
+from typing import Any, Dict, List, Optional, Sequence, Set, Tuple
 
 import libdnf5  # type: ignore
 
@@ -21,6 +21,7 @@ from os_update_agent.packages.dnf.worker.dnf5.dnf_base import (
 from os_update_agent.packages.dnf.worker.dnf5.transaction import EXTERNAL, GROUP, group_of
 from os_update_agent.packages.dnf.worker.held_back import Newer
 from os_update_agent.packages.dnf.worker.identity import slot
+from os_update_agent.packages.dnf.worker.rpm_files import compared
 from os_update_agent.packages.globs import first_match
 
 
@@ -32,10 +33,16 @@ def candidates(base: Any, request: Candidates) -> Planned:
     while not request.removals and _hide_removers(plan, request, hidden):
         plan = _plan(base, request)
     items = list(plan.get_transaction_packages()) if plan else []
+    inbound = [item for item in items if is_inbound(item)]
+    secured = _security_updates(base, [item.get_package() for item in inbound])
     comes = [
-        Coming(row(item.get_package()), _reason(base, item), str(item.get_package().get_repo_id()))
-        for item in items
-        if is_inbound(item)
+        Coming(
+            row(item.get_package()),
+            _reason(base, item),
+            str(item.get_package().get_repo_id()),
+            item.get_package().get_id().id in secured,
+        )
+        for item in inbound
     ]
     goes = [row(item.get_package()) for item in items if is_outbound(item)]
     shown = _ids(available(base))
@@ -94,6 +101,31 @@ def _security(base: Any) -> Any:
     advisories = libdnf5.advisory.AdvisoryQuery(base)
     advisories.filter_type("security")
     return advisories
+
+
+def _security_updates(base: Any, packages: List[Any]) -> Set[int]:
+    """Return the ids of those of the packages that have a fix of a security advisory which is not installed yet."""
+    advisories = _security(base)
+    advisories.filter_packages(installed(base), libdnf5.common.QueryCmp_GT)
+    fixed: Dict[Tuple[str, str], List[str]] = {}
+    for found in advisories.get_advisory_packages_sorted_by_name_arch_evr():
+        fixed.setdefault((str(found.get_name()), str(found.get_arch())), []).append(str(found.get_evr()))
+    if not fixed:
+        return set()
+    present: Dict[Tuple[str, str], List[str]] = {}
+    for name, arch, version in map(row, installed(base)):
+        present.setdefault((name, arch), []).append(version)
+
+    def is_fix(pkg: Any) -> bool:
+        name, arch, version = row(pkg)
+        news = [
+            fix
+            for fix in fixed.get((name, arch), ())
+            if all(compared(fix, old) > 0 for old in present.get((name, arch), ()))
+        ]
+        return any(compared(fix, version) <= 0 for fix in news)
+
+    return {pkg.get_id().id for pkg in packages if is_fix(pkg)}
 
 
 def _hide_removers(plan: Any, request: Candidates, hidden: "Hidden") -> bool:
