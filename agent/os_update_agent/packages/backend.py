@@ -1,7 +1,7 @@
 """The small protocol that every package manager satisfies."""
 
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, ContextManager, Dict, FrozenSet, Mapping, Optional, Protocol, Sequence, Tuple
+from typing import IO, ContextManager, Dict, FrozenSet, Mapping, Optional, Protocol, Sequence, Tuple
 
 from os_update_agent.model.packages import (
     Change,
@@ -17,9 +17,6 @@ from os_update_agent.model.packages import (
 )
 from os_update_agent.node.locks import Held
 from os_update_agent.packages.detect import APT, DNF5, manager_of
-
-if TYPE_CHECKING:
-    from os_update_agent.packages.dnf.client import Spare
 
 Effect = FrozenSet[Tuple[Slot, Optional[str]]]
 
@@ -101,12 +98,10 @@ def backend_for(
     lock_timeout: float,
     config_files: str,
     value: str = "",
-    spare: Optional["Spare"] = None,
 ) -> Backend:
     """The backend that agent.conf names, or for "auto" the one that this node has.
 
-    ``value`` is told to the package manager's own history, where that takes a comment; ``spare`` is a child of dnf's
-    that has been started already. Raises PackageError.
+    ``value`` is told to the package manager's own history, where that takes a comment. Raises PackageError.
     """
     manager = manager_of(name)
     if manager == APT:
@@ -116,7 +111,7 @@ def backend_for(
     if manager == DNF5:
         from os_update_agent.packages.dnf.dnf5 import Dnf5
 
-        return Dnf5(root, archive, work, lock_timeout, config_files, value, spare)
+        return Dnf5(root, archive, work, lock_timeout, config_files, value)
     from os_update_agent.packages.dnf.dnf4 import Dnf4
 
-    return Dnf4(root, archive, work, lock_timeout, config_files, value, spare)
+    return Dnf4(root, archive, work, lock_timeout, config_files, value)

@@ -12,6 +12,7 @@ import pytest
 from os_update_agent.model.errors import NotRestorable, PackageError
 from os_update_agent.model.packages import NewKernels, Selection, diff
 from os_update_agent.packages.dnf.dnf4 import Dnf4
+from os_update_agent.packages.dnf.protocol import Reasons
 from os_update_agent.packages.state import expected, unmet, visible
 from os_update_agent.packages.transition import Transition
 from os_update_agent.testing.rpm_repository import DATABASE, Advisory, Rpm, build, make_root
@@ -36,7 +37,7 @@ def test_the_marks_read_from_the_file_are_those_that_dnf_tells(two: World) -> No
     two.dnf("remove", "useold")
     two.dnf("install", "useold")
     words = {"user": "manual", "dependency": "auto"}
-    told = {name: words.get(word, word) for name, word in two.backend()._ask("reasons").items()}
+    told = {name: words.get(word, word) for name, word in two.backend()._ask(Reasons(str(two.root))).items()}
     assert told == {f"{package.name}.{package.arch}": package.mark for package in two.state().packages}
     assert set(told.values()) == {"manual", "auto"}
 
