@@ -49,7 +49,7 @@ LATE = ("requests", "keystoneauth1", "zaqarclient")
 # What only a run needs, or a mistake: most deliveries find nothing to do, and are to be answered in no time.
 NOT_AT_FIRST = (
     *("runs.engine", "packages.apt.backend", "packages.dnf.dnf4", "packages.dnf.dnf5", "packages.archive"),
-    *("packages.backend", "node.process", "node.transient_unit", "node.reboot"),
+    *("packages.backend", "packages.implementations", "node.process", "node.transient_unit", "node.reboot"),
     *("subprocess", "tempfile", "hashlib", "uuid", "difflib", "random", "distro", "yaml", "argparse"),
 )
 

@@ -36,7 +36,7 @@ class Site:
 
     def backend(self, policy: Policy) -> "Backend":
         """The package manager, under the policy. Raises AgentError, PackageError."""
-        from os_update_agent.packages.backend import backend_for  # late: most deliveries find nothing to do
+        from os_update_agent.packages.implementations import backend_for  # late: most deliveries find nothing to do
 
         for directory in (self.settings.run, self.settings.work):
             make_private(directory)
@@ -58,7 +58,7 @@ class Site:
 
         names: Tuple[str, ...] = ()
         try:
-            names = self.backend(policy).asks_for_boot(boot_time())
+            names = self.backend(policy).reboot_hints(boot_time()).installed
         except AgentError as error:
             log.warning(logged(reboot="unknown", why=error))
         return (

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import IO, Any, ClassVar, Iterator, Optional
 
 from os_update_agent.model.errors import AgentError, Busy, PackageError
+from os_update_agent.model.options import ConfigFiles
 from os_update_agent.packages.detect import Manager
 from os_update_agent.packages.dnf.client import Child, child_for
 from os_update_agent.packages.dnf.protocol import Request
@@ -30,7 +31,7 @@ class DnfCalls(RpmCalls):
     archive: Path
     work: Path
     lock_timeout: float = 600.0
-    config_files: str = "keep"
+    config_files: ConfigFiles = "keep"
     value: str = ""
     # Which dnf it is.
     manager: ClassVar[Manager]
