@@ -1,12 +1,14 @@
-"""The worker: a process of its own that takes unfinished deliveries to their end. Started by whoever waits for one.
+"""The worker: a process of its own that finishes the deliveries that are not finished. The process that waits for one
+starts it.
 
-Here are only the imports that starting dnf's child needs; all others are late, made while that one makes its own.
+This module imports only what starting dnf's worker needs. All other imports are late: they run while that process
+imports dnf.
 """
 
 import logging
 import os
 import sys
-from contextlib import closing, suppress
+from contextlib import suppress
 from typing import Sequence
 
 from os_update_agent.config.settings import Settings, load
@@ -14,7 +16,7 @@ from os_update_agent.model.errors import AgentError
 from os_update_agent.node import journal
 from os_update_agent.node.locks import is_held
 from os_update_agent.node.permissions import worker_unit
-from os_update_agent.packages.dnf.client import Spare
+from os_update_agent.packages.dnf.client import end_early, start_early
 
 log = logging.getLogger(__name__)
 
@@ -31,10 +33,10 @@ def main(argv: Sequence[str] = ()) -> int:
             # It may hold a proxy's password, and it has been read. Where /run is sick, the next start removes it.
             with suppress(OSError):
                 (settings.run / f"{worker_unit(argv[0])}.env").unlink(missing_ok=True)
-        # What another worker is just replacing must not be loaded.
-        name = None if is_held(settings.worker_lock) else settings.backend
-        with closing(Spare(name, settings.root, settings.work)) as spare:
-            _resume(settings, spare, argv)
+        # Another worker may be replacing dnf just now, which must not be loaded then.
+        if not is_held(settings.worker_lock):
+            start_early(settings.backend, settings.root, settings.work)
+        _resume(settings, argv)
     except AgentError as error:
         from os_update_agent.text.log_lines import logged
 
@@ -43,12 +45,12 @@ def main(argv: Sequence[str] = ()) -> int:
     return 0
 
 
-def _resume(settings: Settings, spare: Spare, argv: Sequence[str]) -> None:
+def _resume(settings: Settings, argv: Sequence[str]) -> None:
     from os_update_agent.delivery.execute import resume
     from os_update_agent.runtime.context import note_end, open_site
 
     try:
-        resume(open_site(settings, spare))
+        resume(open_site(settings), before_sending=end_early)
     finally:
         if argv:
             note_end(settings, argv[0])

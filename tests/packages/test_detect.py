@@ -8,9 +8,10 @@ import distro
 import pytest
 
 from os_update_agent.model.errors import PackageError
-from os_update_agent.packages.backend import Backend, backend_for
+from os_update_agent.packages.backend import Backend
 from os_update_agent.packages.dnf.dnf4 import Dnf4
 from os_update_agent.packages.dnf.dnf5 import Dnf5
+from os_update_agent.packages.implementations import backend_for
 
 
 def choose(tmp_path: Path, name: str) -> Backend:

@@ -49,7 +49,7 @@ LATE = ("requests", "keystoneauth1", "zaqarclient")
 # What only a run needs, or a mistake: most deliveries find nothing to do, and are to be answered in no time.
 NOT_AT_FIRST = (
     *("runs.engine", "packages.apt.backend", "packages.dnf.dnf4", "packages.dnf.dnf5", "packages.archive"),
-    *("packages.backend", "node.process", "node.transient_unit", "node.reboot"),
+    *("packages.backend", "packages.implementations", "node.process", "node.transient_unit", "node.reboot"),
     *("subprocess", "tempfile", "hashlib", "uuid", "difflib", "random", "distro", "yaml", "argparse"),
 )
 
@@ -217,7 +217,7 @@ def test_a_delivery_with_nothing_to_do_waits_for_no_import_that_it_does_not_need
 def test_a_worker_imports_only_what_starting_dnf_needs_before_it_has_started_it() -> None:
     assert imported_by("worker") == {
         *("worker", "__init__", "model.errors", "config.settings", "node.permissions", "node.journal", "node.locks"),
-        *("node.process", "packages.dnf.client", "packages.detect", "text.log_lines"),
+        *("node.process", "packages.dnf.client", "packages.detect", "packages.rpm.place", "text.log_lines"),
     }
 
 

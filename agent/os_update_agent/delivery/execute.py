@@ -7,7 +7,7 @@ through a delivery that changes packages. It can be called by anybody at any tim
 import logging
 import time
 from dataclasses import replace
-from typing import Mapping, Optional, Tuple
+from typing import Callable, Mapping, Optional, Tuple
 
 from os_update_agent.config.policy import Policy
 from os_update_agent.decision import table
@@ -44,9 +44,11 @@ _RUNS: Mapping[str, RunKind] = {
 }
 
 
-def resume(site: Site, patience: Optional[Patience] = None) -> Tuple[OwedSignal, ...]:
+def resume(
+    site: Site, patience: Optional[Patience] = None, *, before_sending: Callable[[], object] = lambda: None
+) -> Tuple[OwedSignal, ...]:
     """Work through the unfinished deliveries, unless a worker is already at it, then send what is owed. Returns what
-    stays owed.
+    stays owed. ``before_sending`` releases what only working needs.
 
     Raises LedgerError, Busy.
     """
@@ -60,9 +62,8 @@ def resume(site: Site, patience: Optional[Patience] = None) -> Tuple[OwedSignal,
             doing = f"deployment {unfinished[0].config_id} ({unfinished[0].action})"
             with node_lock(site.settings.lock, doing=doing, timeout=LOCK_SECONDS):
                 work(site, unfinished[0])
-    if site.spare is not None:
-        # To send may take long.
-        site.spare.leave()
+    # Sending may take long.
+    before_sending()
     _leave_to_callers(site)
     owed = send_owed(site, patience)
     if site.settings.metrics is not None:

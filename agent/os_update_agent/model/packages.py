@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Dict, FrozenSet, Iterable, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, FrozenSet, Iterable, List, Mapping, NamedTuple, Optional, Tuple
 
 # A package of these architectures stands in the place of the native one.
 NEUTRAL_ARCHES = ("all", "noarch")
@@ -249,7 +249,8 @@ class Transaction:
     behind it.
 
     ``torn`` are those of ``install`` that an interruption has left half-installed: they are unpacked again before
-    anything else. ``mends``: it starts from where an interruption has left packages that wait for others.
+    anything else, and so are the files ``unpacked``, of half-installed packages that leave: dpkg removes no package in
+    this state. ``mends``: it starts from where an interruption has left packages that wait for others.
     """
 
     install: Tuple[Package, ...] = ()
@@ -260,6 +261,18 @@ class Transaction:
     configures: bool = False
     mends: bool = False
     files: Tuple[str, ...] = ()
+    unpacked: Tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Aftercare:
+    """What is put right behind a transaction: left-over configuration to purge, packages by the mark that they have to
+    get, and packages whose hold has to change, as they have to be.
+    """
+
+    purge: Tuple[Package, ...] = ()
+    marks: Mapping[str, Tuple[Package, ...]] = field(default_factory=dict)
+    holds: Tuple[Package, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,7 @@ file: what the signed index says, which the package manager has checked, else it
 file is used.
 """
 
-import hashlib
 import logging
-import os
 import shutil
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
@@ -19,6 +17,7 @@ from os_update_agent.model.errors import AgentError, NotRestorable, PackageError
 from os_update_agent.model.packages import ArchiveEntry, Identity, Offer, Package
 from os_update_agent.packages.backend import Backend
 from os_update_agent.packages.disk_space import existing, free_bytes
+from os_update_agent.packages.files import adopted, checksum, drop_unfinished, mark_of, onto_the_disk, unreadable
 from os_update_agent.text.log_lines import logged
 from os_update_agent.text.phrases import amount
 
@@ -91,7 +90,7 @@ class Archive:
         available, unavailable = self._backend.available(wanted)
         self.check_room(sum(offer.size for offer in available.values()))
         for package, offer in available.items():
-            _drop_unfinished(self.directory / self._backend.file_name(package), offer)
+            drop_unfinished(self.directory / self._backend.file_name(package), offer)
         self._backend.fetch(tuple(available))
         self._adopt(available, REPOSITORY)
         return unavailable
@@ -116,10 +115,10 @@ class Archive:
         try:
             found = path.stat()
         except OSError as error:
-            raise _unreadable(path, error) from error
-        mark = _mark(found)
+            raise unreadable(path, error) from error
+        mark = mark_of(found)
         if self._sound.get(entry.file) != mark:
-            if _checksum(path) != entry.sha256:
+            if checksum(path) != entry.sha256:
                 return False
             self._sound[entry.file] = mark
         return True
@@ -147,13 +146,13 @@ class Archive:
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             not_told = [path for path, offer in zip(paths, offers.values()) if offer.installed_kb is None]
             asked = pool.submit(self._backend.installed_sizes, not_told)
-            kept = list(pool.map(_looked_at, paths, offers.values()))
+            kept = list(pool.map(adopted, paths, offers.values()))
         sizes = asked.result()
         for (package, offer), path, (sha256, found) in zip(offers.items(), paths, kept):
             installed = sizes.get(package.identity, 0) if offer.installed_kb is None else offer.installed_kb
             entry = ArchiveEntry(path.name, *package.identity, sha256, found.st_size, installed, origin)
-            self._on_the_way[package.identity] = entry, self._disk.submit(_onto_the_disk, path)
-            self._sound[path.name] = _mark(found)
+            self._on_the_way[package.identity] = entry, self._disk.submit(onto_the_disk, path)
+            self._sound[path.name] = mark_of(found)
 
     def flush(self) -> None:
         """Return when what was obtained is there after a power cut, too: only then the ledger has it. Raises
@@ -163,7 +162,7 @@ class Archive:
         errors = {entry: one.exception() for entry, one in on_the_way.values()}
         written = [entry for entry, error in errors.items() if error is None]
         if written:
-            _onto_the_disk(self.directory)
+            onto_the_disk(self.directory)
             self._ledger.add_archive_entries(written)
         for entry in errors.keys() - set(written):
             with suppress(OSError):
@@ -240,71 +239,3 @@ class Archive:
                 f"not enough space for the package files: {amount(size)} are needed, {amount(free)} are free in"
                 f" {self.directory}"
             )
-
-
-def _mark(found: os.stat_result) -> Tuple[int, int, int]:
-    return found.st_ino, found.st_mtime_ns, found.st_ctime_ns
-
-
-def _looked_at(path: Path, offer: Offer) -> Tuple[str, os.stat_result]:
-    """The checksum of a file, and how it was found before it was read. Raises PackageError.
-
-    Whoever fetched it has just compared it with the checksum that the repository says: it need not be read for that
-    again.
-    """
-    try:
-        found = path.stat()
-    except OSError as error:
-        raise _unreadable(path, error) from error
-    if offer.size and found.st_size != offer.size:
-        with suppress(OSError):
-            path.unlink(missing_ok=True)
-        raise PackageError(
-            f"{path.name} has {found.st_size} bytes, and should have {offer.size} by what its repository says"
-        )
-    return offer.sha256 or _checksum(path), found
-
-
-def _drop_unfinished(path: Path, offer: Offer) -> None:
-    """What an interrupted download has left: apt would take it for whole by its size. What is whole need not be fetched
-    again.
-
-    Raises PackageError.
-    """
-    try:
-        if path.exists() and not (
-            offer.sha256 and path.stat().st_size == offer.size and _checksum(path) == offer.sha256
-        ):
-            path.unlink()
-    except OSError as error:
-        raise PackageError(f"{path} cannot be removed: {error.strerror}") from error
-
-
-def _onto_the_disk(path: Path) -> None:
-    """Raises PackageError."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-    except OSError as error:
-        raise PackageError(f"{path} cannot be written: {error.strerror}") from error
-
-
-def _checksum(path: Path) -> str:
-    digest = hashlib.sha256()
-    # One buffer for all: a new block for each read costs more than the reading.
-    buffer = bytearray(1 << 17)
-    blocks = memoryview(buffer)
-    try:
-        with path.open("rb", buffering=0) as file:
-            while count := file.readinto(buffer):
-                digest.update(blocks[:count])
-    except OSError as error:
-        raise _unreadable(path, error) from error
-    return digest.hexdigest()
-
-
-def _unreadable(path: Path, error: OSError) -> PackageError:
-    return PackageError(f"{path} cannot be read: {error.strerror}")

@@ -1,9 +1,30 @@
-"""The small protocol that every package manager satisfies."""
+"""What the agent needs of a package manager. Read this first to add one: each member of Backend is to be implemented,
+except those with a default, and packages/implementations.py has to know the new class.
 
+A backend reads the package database and changes it. It decides nothing: which versions, marks and holds are to be there
+is decided by packages/state.py and packages/transition.py.
+"""
+
+from contextlib import nullcontext
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, ContextManager, Dict, FrozenSet, Mapping, Optional, Protocol, Sequence, Tuple
+from typing import (
+    IO,
+    Callable,
+    ContextManager,
+    Dict,
+    FrozenSet,
+    List,
+    Literal,
+    Mapping,
+    Optional,
+    Protocol,
+    Sequence,
+    Tuple,
+)
 
+from os_update_agent.model.errors import CommandFailed, PackageError
 from os_update_agent.model.packages import (
+    Aftercare,
     Change,
     HeldBack,
     Identity,
@@ -16,105 +37,166 @@ from os_update_agent.model.packages import (
     Transaction,
 )
 from os_update_agent.node.locks import Held
-from os_update_agent.packages.detect import APT, DNF5, manager_of
-
-if TYPE_CHECKING:
-    from os_update_agent.packages.dnf.client import Spare
+from os_update_agent.packages.reboot_forecast import RebootHints
 
 Effect = FrozenSet[Tuple[Slot, Optional[str]]]
 
 
 class Backend(Protocol):
-    """Reads the package database and changes it; decides nothing. Raises PackageError, CommandFailed, Busy."""
+    """One package manager on one root; all sizes on the disk are KiB.
 
-    name: str
-    # Can it rebuild the file of an installed package?
-    repacks: bool
+    Every member raises PackageError, CommandFailed, or, if a lock is not free in time, Busy that names its holder.
+    Members that take ``output`` run programs that change packages. Such a program is never killed and writes to that
+    file, never to a pipe. ``forced`` allows what only a way back needs: downgrades, changes of held packages, removal
+    of essential ones.
+    """
 
-    def capture(self) -> PackageState: ...
+    # The package format, as recorded states name it.
+    name: Literal["apt", "dnf"]
+    # Can repack() rebuild the file of an installed package?
+    repacks: bool = False
 
-    def wait(self) -> None: ...
+    # --- the database
 
-    def held(self) -> Optional[Held]: ...
-
-    def interrupted(self) -> bool: ...
-
-    def refresh(self) -> None: ...
-
-    def candidates(
-        self, state: PackageState, selection: Selection
-    ) -> Tuple[Tuple[Change, ...], Tuple[HeldBack, ...]]: ...
-
-    def effect(self, transaction: Transaction, *, forced: bool) -> Effect: ...
-
-    def available(self, packages: Sequence[Package]) -> Tuple[Mapping[Package, Offer], Tuple[Package, ...]]: ...
-
-    def installed_sizes(self, files: Sequence[Path]) -> Dict[Identity, int]: ...
-
-    def present_sizes(self) -> Dict[Identity, int]: ...
-
-    def kernels(self, packages: Sequence[Package]) -> Tuple[Package, ...]: ...
-
-    def paths(self, packages: Sequence[Package]) -> FrozenSet[str]: ...
-
-    def asks_for_boot(self, since: float) -> Tuple[str, ...]: ...
-
-    def boot_names(self) -> Tuple[str, ...]: ...
-
-    def boot_suggested(self) -> FrozenSet[Identity]: ...
-
-    def new_kernels(self, files: Sequence[Path]) -> NewKernels: ...
-
-    def file_name(self, package: Package) -> str: ...
-
-    def fetch(self, packages: Sequence[Package]) -> None: ...
-
-    def repack(self, package: Package) -> Path: ...
-
-    def unpack(self, files: Sequence[Path], output: IO[bytes]) -> None: ...
-
-    def repair(self, output: IO[bytes]) -> Tuple[str, ...]: ...
-
-    def settle(self, output: IO[bytes], *, forced: bool) -> Tuple[str, ...]: ...
-
-    def transact(self, transaction: Transaction, output: IO[bytes], *, forced: bool) -> Tuple[str, ...]: ...
-
-    def purge(self, packages: Sequence[Package], output: IO[bytes]) -> None: ...
-
-    def mark(self, packages: Sequence[Package], mark: str) -> None: ...
-
-    def hold(self, packages: Sequence[Package]) -> None: ...
-
-    def session(self) -> ContextManager[None]:
-        """While it lasts the backend may keep processes and what they have read; they are ended behind it."""
+    def capture(self) -> PackageState:
+        """Return everything that the package database holds. An empty database is an error: it is damaged, or it is
+        not this node's.
+        """
         ...
 
+    def present_sizes(self) -> Dict[Identity, int]:
+        """Return what each installed package takes on the disk, as far as the database has it."""
+        ...
 
-def backend_for(
-    name: str,
-    *,
-    root: Path,
-    archive: Path,
-    work: Path,
-    lock_timeout: float,
-    config_files: str,
-    value: str = "",
-    spare: Optional["Spare"] = None,
-) -> Backend:
-    """The backend that agent.conf names, or for "auto" the one that this node has.
+    def paths(self, packages: Sequence[Package]) -> FrozenSet[str]:
+        """Return the absolute paths of all files of installed packages, without the root."""
+        ...
 
-    ``value`` is told to the package manager's own history, where that takes a comment; ``spare`` is a child of dnf's
-    that has been started already. Raises PackageError.
+    def interrupted(self) -> bool:
+        """Has a transaction been ended in the middle, so that settle() has to run before another one?"""
+        ...
+
+    def reboot_hints(self, since: Optional[float] = None) -> RebootHints:
+        """Return which packages work only after a boot.
+
+        With ``since`` (seconds since the epoch) the hints name the installed ones that came after that. A database
+        without times, such as dpkg's, names none.
+        """
+        ...
+
+    # --- locks
+
+    def wait(self) -> None:
+        """Wait until no package manager is at work, perhaps one that has lost its caller. Raises Busy."""
+        ...
+
+    def held(self) -> Optional[Held]:
+        """Return a lock that another process holds just now, with its process id. Does not wait."""
+        ...
+
+    # --- repositories
+
+    def refresh(self) -> None:
+        """Fetch the index again. It is an error if one enabled repository does not answer."""
+        ...
+
+    def candidates(self, state: PackageState, selection: Selection) -> Tuple[Tuple[Change, ...], Tuple[HeldBack, ...]]:
+        """Return the updates that the selection asks for and that can be done together, and each newer version that is
+        held back with the reason. ``state`` is the captured one. A change names its origins and says whether it is a
+        security update.
+        """
+        ...
+
+    def available(self, packages: Sequence[Package]) -> Tuple[Mapping[Package, Offer], Tuple[Package, ...]]:
+        """Return which of the packages the repositories can give, and those that they cannot. Nothing is refreshed.
+
+        An offer is the installed build, not only the same version, as far as the index can tell.
+        """
+        ...
+
+    def fetch(self, packages: Sequence[Package]) -> None:
+        """Download available packages into the archive under file_name(), checked as the package manager checks what
+        it installs itself.
+        """
+        ...
+
+    # --- package files
+
+    def file_name(self, package: Package) -> str:
+        """Return the name of a package's file in the archive. No two identities may share one."""
+        ...
+
+    def installed_sizes(self, files: Sequence[Path]) -> Dict[Identity, int]:
+        """Return what each package in the files takes once it is installed."""
+        ...
+
+    def kernels(self, packages: Sequence[Package]) -> Tuple[Package, ...]:
+        """Return those packages that may put a kernel into /boot: only their files are read by new_kernels()."""
+        ...
+
+    def new_kernels(self, files: Sequence[Path]) -> NewKernels:
+        """Return what the package files bring into /boot."""
+        ...
+
+    def repack(self, package: Package) -> Path:
+        """Rebuild the file of an installed package from its installed files, into the archive. May be left out."""
+        raise PackageError(
+            f"{package.label} is in no repository, and {self.name} cannot rebuild a package from what is installed"
+        )
+
+    # --- changes
+
+    def effect(self, transaction: Transaction, *, forced: bool) -> Effect:
+        """Rehearse the transaction with the options and files of transact(). Return the places that it would change,
+        each with its new version, None for a removal.
+        """
+        ...
+
+    def transact(self, transaction: Transaction, output: IO[bytes], *, forced: bool) -> Tuple[str, ...]:
+        """Run one transaction from package files, without any network. Return what the package manager says went
+        wrong; whether the target was reached is for a capture to tell.
+        """
+        ...
+
+    def finish(self, rest: Aftercare, output: IO[bytes]) -> Tuple[str, ...]:
+        """Set the marks, and what else of ``rest`` the package manager knows: rpm has no holds and no left-over
+        configuration, so that an Aftercare between two of its states has none either.
+
+        Return a sentence for each mark that not every package could get.
+        """
+        ...
+
+    def settle(self, output: IO[bytes], *, forced: bool) -> Tuple[str, ...]:
+        """Get out of an interruption as far as another transaction needs it, with as little change as possible. Return
+        what went wrong; interrupted() says whether that has worked.
+        """
+        ...
+
+    def mend(self, files: Sequence[Path], output: IO[bytes]) -> Tuple[str, ...]:
+        """Complete what an interruption has left: first unpack ``files`` over half-installed packages, which only dpkg
+        has, then finish the rest. Return what went wrong; what stays broken is for a capture to tell.
+        """
+        ...
+
+    # --- processes
+
+    def session(self) -> ContextManager[None]:
+        """Allow the backend to keep a process between requests until the end of the block. May be left out: by default
+        nothing is kept.
+        """
+        return nullcontext()
+
+
+def set_marks(
+    mark: Callable[[Sequence[Package], str], None], marks: Mapping[str, Sequence[Package]]
+) -> Tuple[str, ...]:
+    """Call ``mark`` for each mark. Return a sentence for each one that fails: the packages are there by then, and a
+    wrong mark is no reason to undo that.
     """
-    manager = manager_of(name)
-    if manager == APT:
-        from os_update_agent.packages.apt.backend import Apt  # late: no node needs two of them
-
-        return Apt(root, archive, work, lock_timeout, config_files)
-    if manager == DNF5:
-        from os_update_agent.packages.dnf.dnf5 import Dnf5
-
-        return Dnf5(root, archive, work, lock_timeout, config_files, value, spare)
-    from os_update_agent.packages.dnf.dnf4 import Dnf4
-
-    return Dnf4(root, archive, work, lock_timeout, config_files, value, spare)
+    failures: List[str] = []
+    for word, packages in marks.items():
+        try:
+            mark(packages, word)
+        except (PackageError, CommandFailed) as error:
+            failures.append(f"not every package got the mark {word!r}: {error}")
+    return tuple(failures)

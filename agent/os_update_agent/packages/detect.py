@@ -2,21 +2,27 @@
 
 import shutil
 from pathlib import Path
+from typing import Final, Literal
 
 from os_update_agent.model.errors import PackageError
 
-APT, DNF4, DNF5 = "apt", "dnf", "dnf5"
+Manager = Literal["apt", "dnf", "dnf5"]
+APT: Final = "apt"
+DNF4: Final = "dnf"
+DNF5: Final = "dnf5"
 _DEB_FAMILIES = ("debian", "ubuntu")
 _RPM_FAMILIES = ("fedora", "rhel", "centos", "rocky", "almalinux", "suse")
 
 
-def manager_of(name: str) -> str:
-    """The one that agent.conf names ("dnf" is whichever dnf the node has), or for "auto" the one of this node; the
-    distribution is the hint. Raises PackageError.
+def manager_of(name: str) -> Manager:
+    """Return the package manager that ``backend`` in agent.conf means: "dnf" is whichever dnf the node has, and "auto"
+    takes the distribution as a hint. Raises PackageError.
     """
     if name == "auto":
         name = _of_this_node()
-    return name if name in (APT, DNF5) else DNF5 if _is_dnf5() else DNF4
+    if name in (APT, DNF5):
+        return APT if name == APT else DNF5
+    return DNF5 if _is_dnf5() else DNF4
 
 
 def _is_dnf5() -> bool:

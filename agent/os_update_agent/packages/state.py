@@ -5,6 +5,7 @@ from typing import Dict, FrozenSet, Iterable, Iterator, List, Mapping, Tuple
 
 from os_update_agent.model.packages import (
     CONFIG_FILES,
+    Aftercare,
     Change,
     Package,
     PackageState,
@@ -153,6 +154,18 @@ def is_torn(package: Package) -> bool:
     "half-installed").
     """
     return package.is_present and (package.status == "half-installed" or package.flag != "ok")
+
+
+def aftercare(now: PackageState, target: PackageState, purge: Iterable[Package]) -> Aftercare:
+    """Return what is left to be put right on the way to the target. Of ``purge`` only what has left its configuration
+    counts.
+    """
+    left_over = {package.identity for package in now.packages if not package.is_present}
+    return Aftercare(
+        tuple(package for package in purge if package.identity in left_over),
+        remarks(now, target),
+        reholds(now, target),
+    )
 
 
 def leaving_torn(now: PackageState, target: PackageState) -> Tuple[Package, ...]:

@@ -11,7 +11,7 @@ from os_update_agent.node.process import uninterrupted
 from os_update_agent.packages import disk_space
 from os_update_agent.packages.archive import Archive
 from os_update_agent.packages.backend import Backend
-from os_update_agent.packages.state import broken, is_torn, leaving_torn, reholds, remarks, transaction, visible
+from os_update_agent.packages.state import aftercare, broken, is_torn, leaving_torn, transaction, visible
 from os_update_agent.text.phrases import effects, labels, named
 
 
@@ -81,8 +81,7 @@ class Transition:
         files = self.archive.files([package for package in torn if package not in missing])
         self.archive.flush()
         with uninterrupted():
-            self.backend.unpack(files, self.output)
-            self.backend.repair(self.output)
+            self.backend.mend(files, self.output)
 
     def settle(self, *, forced: bool) -> Tuple[str, ...]:
         """Out of somebody's interruption, so far that a transaction can start: law 2, the package database says whether
@@ -147,44 +146,24 @@ class Transition:
         self.archive.flush()
         self.settle(forced=forced)
         with uninterrupted():
-            self._unpack_what_goes(target)
             for _ in range(2):
-                todo = transaction(self.backend.capture(), target)
+                now = self.backend.capture()
+                todo = replace(transaction(now, target), unpacked=self._files_of(leaving_torn(now, target)))
                 complaints = self.backend.transact(self._with_files(todo), self.output, forced=forced)
                 if complaints or not todo.mends:
                     break
-                # What was broken is mended first, perhaps with packages that the target has not: once more, from a
-                # whole state.
-            now = self.backend.capture()
-            left_over = {package.identity for package in now.packages if not package.is_present}
-            self.backend.purge([package for package in todo.purge if package.identity in left_over], self.output)
-            for mark, packages in remarks(now, target).items():
-                self._mark(packages, mark)
-            holds = reholds(now, target)
-            if holds:
-                self.backend.hold(holds)
+                # The first transaction has mended what was broken, perhaps with packages that the target does not have:
+                # once more, from a whole state.
+            for failure in self.backend.finish(aftercare(self.backend.capture(), target, todo.purge), self.output):
+                # A capture shows the wrong mark to the caller; the log explains it.
+                with suppress(OSError):
+                    self.output.write(f"{failure}\n".encode("utf-8", "replace"))
         return complaints
 
-    def _mark(self, packages: Sequence[Package], mark: str) -> None:
-        """The packages are there by now: that one cannot get its mark is for the caller to see in a capture, and for
-        the log to explain.
-        """
-        try:
-            self.backend.mark(packages, mark)
-        except PackageError as error:
-            with suppress(OSError):
-                self.output.write(f"not every package got the mark {mark!r}: {error}\n".encode("utf-8", "replace"))
-
-    def _unpack_what_goes(self, target: PackageState) -> None:
-        """dpkg removes no package that was interrupted while it was unpacked: it is unpacked again, as far as its file
-        is here.
-        """
-        going = leaving_torn(self.backend.capture(), target)
-        if going:
-            missing = self.archive.missing(going)
-            self.backend.unpack(
-                self.archive.files([package for package in going if package not in missing]), self.output
-            )
+    def _files_of(self, packages: Sequence[Package]) -> Tuple[str, ...]:
+        """Return the files of those packages that have one here."""
+        missing = self.archive.missing(packages) if packages else ()
+        return tuple(map(str, self.archive.files([package for package in packages if package not in missing])))
 
     def _with_files(self, todo: Transaction) -> Transaction:
         return replace(todo, files=tuple(map(str, self.archive.files(todo.install))))

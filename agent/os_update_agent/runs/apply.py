@@ -56,7 +56,7 @@ def transact(work: Work) -> Tuple[Run, Event]:
         complaints = complaints_in(work.said_in(TRANSACT))
     if complaints and work.policy.on_failure == "keep":
         with uninterrupted():
-            complaints = tuple(dict.fromkeys((*complaints, *work.backend.repair(work.output))))
+            complaints = tuple(dict.fromkeys((*complaints, *work.backend.mend((), work.output))))
     return replace(work.run, complaints=complaints), DONE
 
 

@@ -130,7 +130,7 @@ def forecast(site: Site, policy: Policy, backend: Backend, before: PackageState,
     )
     return Forecast(
         plan,
-        asking_for_a_boot(changes, backend.boot_names(), backend.boot_suggested()),
+        asking_for_a_boot(changes, backend.reboot_hints()),
         services_with(backend.paths(old), site.settings.root) if old else (),
         labels_of([package for package in new if package in nowhere]),
         _no_room(site, policy, archive, sum(offers[package].size for package in required), need),

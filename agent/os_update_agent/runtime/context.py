@@ -18,7 +18,6 @@ from os_update_agent.node.permissions import OUR_NAME, close_directory, close_fi
 if TYPE_CHECKING:
     from os_update_agent.packages.archive import Archive
     from os_update_agent.packages.backend import Backend
-    from os_update_agent.packages.dnf.client import Spare
 from os_update_agent.text.log_lines import logged
 
 log = logging.getLogger(__name__)
@@ -34,11 +33,10 @@ class Site:
     ledger: Ledger
     clock: Callable[[], float] = time.time
     boot_id: Callable[[], str] = boot_id
-    spare: Optional["Spare"] = None
 
     def backend(self, policy: Policy) -> "Backend":
         """The package manager, under the policy. Raises AgentError, PackageError."""
-        from os_update_agent.packages.backend import backend_for  # late: most deliveries find nothing to do
+        from os_update_agent.packages.implementations import backend_for  # late: most deliveries find nothing to do
 
         for directory in (self.settings.run, self.settings.work):
             make_private(directory)
@@ -50,7 +48,6 @@ class Site:
             lock_timeout=policy.lock_timeout,
             config_files=policy.config_files,
             value=policy.value,
-            spare=self.spare,
         )
 
     def reboot_reasons(self, policy: Policy) -> Tuple[str, ...]:
@@ -61,7 +58,7 @@ class Site:
 
         names: Tuple[str, ...] = ()
         try:
-            names = self.backend(policy).asks_for_boot(boot_time())
+            names = self.backend(policy).reboot_hints(boot_time()).installed
         except AgentError as error:
             log.warning(logged(reboot="unknown", why=error))
         return (
@@ -138,12 +135,12 @@ def _keep_private(settings: Settings) -> None:
     close_files((*own, settings.lock, *settings.run.glob("*.lock"), *settings.run.glob("worker.*")))
 
 
-def open_site(settings: Settings, spare: Optional["Spare"] = None, *, reading: bool = False) -> Site:
-    """The node with its ledger; ``spare`` is for whichever backend needs one first. Raises LedgerError.
+def open_site(settings: Settings, *, reading: bool = False) -> Site:
+    """The node with its ledger. Raises LedgerError.
 
     ``reading``: nothing is going to be written down, so that a disk which takes no writes will do.
     """
     ledger = Ledger(settings.ledger, reading=reading)
     ledger.keep_reserve()
     _keep_private(settings)
-    return Site(settings, ledger, spare=spare)
+    return Site(settings, ledger)

@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import List, Mapping, Sequence, Type
 
 from os_update_agent.model.errors import AgentError
-from os_update_agent.model.packages import Package, PackageState, Transaction
-from os_update_agent.packages.backend import Backend, backend_for
+from os_update_agent.model.packages import Aftercare, Package, PackageState, Transaction
+from os_update_agent.packages.backend import Backend
+from os_update_agent.packages.implementations import backend_for
 from os_update_agent.testing import repository, rpm_repository
 from os_update_agent.testing.pkg import Pkg
 
@@ -63,9 +64,11 @@ class Stage:
         files = tuple(map(str, self.build(pkgs)))
         with self.backend.session(), (self.work / "install.log").open("wb") as output:
             complaints = self.backend.transact(Transaction(install=install, files=files), output, forced=False)
+            if not complaints:
+                automatic = tuple(package for package in self.state().packages if package.name in auto)
+                complaints = self.backend.finish(Aftercare(marks={"auto": automatic}), output)
             if complaints:
                 raise AgentError(f"the demo's packages cannot be installed: {'; '.join(complaints)}")
-            self.backend.mark([package for package in self.state().packages if package.name in auto], "auto")
 
     def state(self) -> PackageState:
         return self.backend.capture()
@@ -102,9 +105,9 @@ class AptStage(Stage):
         return [repository.build(repository.as_deb(pkg), self.work) for pkg in pkgs]
 
     def hold(self, pkg: Pkg) -> None:
-        self.backend.hold(
-            [package._replace(want="hold") for package in self.state().packages if package.name == pkg.name]
-        )
+        held = tuple(package._replace(want="hold") for package in self.state().packages if package.name == pkg.name)
+        with (self.work / "install.log").open("ab") as output:
+            self.backend.finish(Aftercare(holds=held), output)
 
 
 class RpmStage(Stage):

@@ -96,7 +96,7 @@ def test_a_killed_update_is_completed_and_goes_back_exactly(stuck: World) -> Non
 def test_a_killed_update_is_completed_and_goes_forward(stuck: World) -> None:
     before, target = killed(stuck, signal.SIGKILL)
     with stuck.log.open("ab", buffering=0) as output:
-        stuck.backend().repair(output)
+        stuck.backend().mend((), output)
     assert not stuck.backend().interrupted()
     assert stuck.is_sound()
     # The record is completed as well: also what had not been begun is there, each with its mark.
@@ -119,7 +119,7 @@ def test_a_name_that_is_provided_is_obsoleted_by_nobody(stuck: World) -> None:
     stuck.dnf("install", "stands-in", "heir")
     _, target = killed(stuck, signal.SIGKILL)
     with stuck.log.open("ab", buffering=0) as output:
-        stuck.backend().repair(output)
+        stuck.backend().mend((), output)
     assert unmet(stuck.state(), target) == ()
     assert {"stands-in", "heir"} <= set(stuck.versions())
     assert stuck.is_sound()
@@ -131,7 +131,7 @@ def test_a_death_while_the_record_is_closed_loses_no_mark(stuck: World) -> None:
     _, target = killed(stuck, signal.SIGKILL)
     for _ in range(2):
         with stuck.log.open("ab", buffering=0) as output:
-            stuck.backend().repair(output)
+            stuck.backend().mend((), output)
         assert not stuck.backend().interrupted()
         assert unmet(stuck.state(), target) == ()
         # As a death between dnf's own two writes leaves it.

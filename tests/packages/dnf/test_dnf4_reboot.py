@@ -28,29 +28,28 @@ def told_by_the_plugin(world: World) -> Set[str]:
 
 def test_what_needs_a_boot_is_what_the_plugin_says(world: World) -> None:
     world.dnf("remove", "kernel")
-    assert world.backend().asks_for_boot(boot_time()) == () and told_by_the_plugin(world) == set()
+    assert world.backend().reboot_hints(boot_time()).installed == () and told_by_the_plugin(world) == set()
     added = world.root / "etc/dnf/plugins/needs-restarting.d/site.conf"
     added.parent.mkdir(parents=True)
     added.write_text("hypervisor\n\n-i\nnot a name\nabsent\n", encoding="utf-8")
     world.offer(*(Rpm(name, "1.0") for name in ("glibc", "systemd", "dbus-broker", "hypervisor", "systemd-libs")))
     world.dnf("install", "glibc", "systemd", "dbus-broker", "hypervisor", "systemd-libs")
-    asking = world.backend().asks_for_boot(boot_time())
+    asking = world.backend().reboot_hints(boot_time()).installed
     assert asking == ("dbus-broker", "glibc", "hypervisor", "systemd")
     assert told_by_the_plugin(world) == set(asking)
     # The same names are foreseen.
-    assert asking_for_a_boot(
-        [Change(None, Package("hypervisor", "noarch", "1.0-1"))], world.backend().boot_names()
-    ) == ("hypervisor",)
+    coming = [Change(None, Package("hypervisor", "noarch", "1.0-1"))]
+    assert asking_for_a_boot(coming, world.backend().reboot_hints()) == ("hypervisor",)
 
 
 def test_what_was_there_at_the_last_boot_does_not_need_another_one(two: World) -> None:
     later = time.time() + 2
-    assert two.backend().asks_for_boot(later) == ()
+    assert two.backend().reboot_hints(later).installed == ()
     # rpm counts whole seconds.
     while time.time() < later + 1:
         time.sleep(0.1)
     assert two.update() == ()
-    assert two.backend().asks_for_boot(later) == ("kernel",)
+    assert two.backend().reboot_hints(later).installed == ("kernel",)
 
 
 def test_a_process_that_runs_what_rpm_has_replaced_is_seen(world: World) -> None:

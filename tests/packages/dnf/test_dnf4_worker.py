@@ -10,7 +10,7 @@ import pytest
 
 from os_update_agent.model.errors import Busy
 from os_update_agent.model.packages import Selection, Transaction
-from os_update_agent.packages.dnf.backend import as_todo
+from os_update_agent.packages.dnf.answers import as_todo
 from os_update_agent.packages.dnf.protocol import Reasons, Transact, as_line
 from os_update_agent.packages.dnf.wire import receive_reply
 from os_update_agent.packages.rpm.database import native_architecture

@@ -10,7 +10,7 @@ from os_update_agent.model.packages import Change, HeldBack, Package
 from os_update_agent.model.plans import Plan
 from os_update_agent.model.runs import Run
 from os_update_agent.node.process_maps import services_with
-from os_update_agent.packages.reboot_forecast import asking_for_a_boot
+from os_update_agent.packages.reboot_forecast import RebootHints, asking_for_a_boot
 from os_update_agent.runs.plan import Forecast
 
 OLD, NEW = Package("libssl3", "amd64", "3.0.11-1"), Package("libssl3", "amd64", "3.0.14-1")
@@ -146,7 +146,7 @@ def test_kernel_and_libc_ask_for_a_boot_and_a_removed_kernel_does_not() -> None:
         Change(OLD, NEW),
         Change(Package("libc6", "amd64", "1"), Package("libc6", "amd64", "2")),
     ]
-    assert asking_for_a_boot(changes, ("linux-image-*", "libc6")) == (KERNEL.name, "libc6")
+    assert asking_for_a_boot(changes, RebootHints(("linux-image-*", "libc6"))) == (KERNEL.name, "libc6")
 
 
 def test_services_are_found_by_the_code_that_they_run(tmp_path: Path) -> None:

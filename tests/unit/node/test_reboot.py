@@ -1,4 +1,5 @@
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -218,3 +219,14 @@ def test_a_systemd_that_does_not_live_in_our_root_is_not_asked_for_a_reboot(tmp_
     (tmp_path / "1/comm").write_text(f"{init}\n", encoding="ascii")
     (tmp_path / "1/root").symlink_to("/" if init != "systemd" else tmp_path)
     assert "not rebooted" in reboot.ask_for_reboot("systemctl", tmp_path)
+
+
+def test_a_machine_was_started_when_its_first_process_was(tmp_path: Path) -> None:
+    (tmp_path / "1").mkdir()
+    (tmp_path / "stat").write_text("cpu 1 2\nbtime 1700000000\nprocesses 1\n", encoding="ascii")
+    assert reboot.boot_time(tmp_path) == 1700000000
+    (tmp_path / "1/stat").write_text(
+        "1 (an (odd) name) S 0 1 1 0 -1 4194560 1 1 1 1 1 1 1 1 20 0 1 0 25000 1 1\n", encoding="ascii"
+    )
+    assert 1700000000 < reboot.boot_time(tmp_path) <= 1700000250
+    assert 0 < reboot.boot_time() < time.time()

@@ -4,8 +4,9 @@ from typing import FrozenSet, Optional, Tuple
 
 import pytest
 
-from os_update_agent.model.packages import Change, Package, PackageState, Transaction, diff, with_rows
+from os_update_agent.model.packages import Aftercare, Change, Package, PackageState, Transaction, diff, with_rows
 from os_update_agent.packages.state import (
+    aftercare,
     broken,
     expected,
     of_marks,
@@ -294,3 +295,22 @@ def test_broken_is_what_is_there_and_not_whole() -> None:
     torn = APP1._replace(status="half-installed", flag="reinstreq")
     assert broken(state(torn, LIB, LEFT)) == (torn,)
     assert sound(state(torn, LIB, LEFT)) == state(APP1, LIB, LEFT)
+
+
+# --- aftercare
+
+
+def test_only_what_has_left_its_configuration_is_purged() -> None:
+    gone, there = Package("gone", "amd64", "1"), APP1._replace(mark="auto", want="hold")
+    care = aftercare(state(LEFT, there), state(APP1), (LEFT, gone, there))
+    assert care == Aftercare((LEFT,), {"manual": (APP1,)}, (APP1,))
+
+
+def test_between_two_states_of_rpm_only_marks_are_put_right() -> None:
+    """Their rows have neither holds nor left-over configuration, so an rpm backend leaves out nothing of it."""
+    old, new = Package("app", "x86_64", "1-1", mark="auto"), Package("app", "x86_64", "1-1")
+    other = Package("other", "x86_64", "1-1")
+    care = aftercare(
+        state(old, backend="dnf", native="x86_64"), state(new, backend="dnf", native="x86_64"), (other, old)
+    )
+    assert care == Aftercare((), {"manual": (new,)}, ())

@@ -1,5 +1,4 @@
-"""The apt backend: argument lists for apt-get, apt-mark, dpkg and dpkg-query. What they print is understood in
-apt_parse.
+"""The apt backend: argument lists for apt-get, apt-mark, dpkg and dpkg-query. parse.py reads what they print.
 
 Laws of the tools that decide the shape (apt-get(8), apt.conf(5), dpkg(1)): `apt-get update` ends with 0 when a
 repository is down unless APT::Update::Error-Mode says otherwise; `install name=version` makes a package manually
@@ -9,12 +8,12 @@ a file, never to a pipe.
 
 import re
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
 from pathlib import Path
-from typing import IO, ContextManager, Dict, FrozenSet, List, Mapping, Optional, Sequence, Tuple
+from typing import IO, Dict, FrozenSet, List, Mapping, Optional, Sequence, Tuple
 
 from os_update_agent.model.errors import PackageError
 from os_update_agent.model.packages import (
+    Aftercare,
     Change,
     HeldBack,
     Identity,
@@ -34,6 +33,8 @@ from os_update_agent.packages.apt.commands import AptCalls, exact, native_archit
 from os_update_agent.packages.apt.parse import Simulation
 from os_update_agent.packages.apt.preferences import added_preferences
 from os_update_agent.packages.apt.repack import repack
+from os_update_agent.packages.backend import Backend, set_marks
+from os_update_agent.packages.reboot_forecast import RebootHints
 
 _NOT_REFRESHED = re.compile(
     r"^[EW]: (Failed to fetch|Some index files failed|GPG error|An error occurred during the signature)", re.M
@@ -43,7 +44,7 @@ _NOT_REFRESHED = re.compile(
 _BOOTED = ("linux-image-*", "intel-microcode", "amd64-microcode", "libc6", "systemd", "dbus", "dbus-daemon")
 
 
-class Apt(AptCalls):
+class Apt(AptCalls, Backend):
     """apt and dpkg on a root."""
 
     name = "apt"
@@ -177,17 +178,11 @@ class Apt(AptCalls):
             return frozenset()
         return frozenset(self._query("--listfiles", *map(plain, packages)).stdout.splitlines())
 
-    def asks_for_boot(self, since: float) -> Tuple[str, ...]:
-        """Nothing that dpkg knows of: Debian's packages leave their wish below /run themselves."""
-        return ()
-
-    def boot_names(self) -> Tuple[str, ...]:
-        """Patterns of the names of packages whose new version runs only after a boot."""
-        return _BOOTED
-
-    def boot_suggested(self) -> FrozenSet[Identity]:
-        """Nothing: Debian's index says no such thing."""
-        return frozenset()
+    def reboot_hints(self, since: Optional[float] = None) -> RebootHints:
+        """See Backend. dpkg's database has no times, and Debian's index suggests no boot: packages leave their wish
+        below /run when they are installed.
+        """
+        return RebootHints(_BOOTED)
 
     def new_kernels(self, files: Sequence[Path]) -> NewKernels:
         """What the package files put below /boot: a kernel each."""
@@ -218,21 +213,20 @@ class Apt(AptCalls):
         if done.returncode:
             raise PackageError(f"packages cannot be fetched: {parse.first_error(done.stdout)}")
 
-    def unpack(self, files: Sequence[Path], output: IO[bytes]) -> None:
+    def mend(self, files: Sequence[Path], output: IO[bytes]) -> Tuple[str, ...]:
+        """Go forward out of an interruption: unpack the files, then configure what waits for it."""
+        self.wait()
+        self._unpack(files, output)
+        run_to_file(self._dpkg("--configure", "-a"), output, ok=None, env=self._environment())
+        return ()
+
+    def _unpack(self, files: Sequence[Path], output: IO[bytes]) -> None:
         """Unpack package files over half-installed packages. apt refuses to do anything before that, and --fix-broken
         does not do it.
         """
         if files:
             force = ("--force-depends", "--force-breaks", "--force-conflicts", "--force-downgrade")
             run_to_file(self._dpkg(*force, "--unpack", *map(str, files)), output, ok=None, env=self._environment())
-
-    def repair(self, output: IO[bytes]) -> Tuple[str, ...]:
-        """Forward out of an interruption: configure what waits for it. What stays broken is for the caller to see in a
-        capture.
-        """
-        self.wait()
-        run_to_file(self._dpkg("--configure", "-a"), output, ok=None, env=self._environment())
-        return ()
 
     def settle(self, output: IO[bytes], *, forced: bool) -> Tuple[str, ...]:
         """Backward out of an interruption: merge dpkg's journal without running any maintainer script (dpkg(1),
@@ -248,30 +242,23 @@ class Apt(AptCalls):
         """
         self.wait()
         complaints: Tuple[str, ...] = ()
-        torn = [
-            Path(file) for package, file in zip(transaction.install, transaction.files) if package in transaction.torn
-        ]
-        self.unpack(torn, output)
+        torn = [file for package, file in zip(transaction.install, transaction.files) if package in transaction.torn]
+        self._unpack([Path(file) for file in (*transaction.unpacked, *torn)], output)
         if transaction.install or transaction.remove:
             complaints = self._apt_get(self._install(transaction, forced=forced), output)
         if transaction.configures:
             run_to_file(self._dpkg("--configure", "-a"), output, ok=None, env=self._environment())
         return complaints
 
-    def purge(self, packages: Sequence[Package], output: IO[bytes]) -> None:
-        """Drop the left-over configuration of packages that are gone."""
-        if packages:
-            run_to_file(self._dpkg("--purge", *map(plain, packages)), output, ok=None, env=self._environment())
+    def finish(self, rest: Aftercare, output: IO[bytes]) -> Tuple[str, ...]:
+        if rest.purge:
+            run_to_file(self._dpkg("--purge", *map(plain, rest.purge)), output, ok=None, env=self._environment())
+        failures = set_marks(self._mark, rest.marks)
+        if rest.holds:
+            lines = "".join(f"{plain(package)} {package.want}\n" for package in rest.holds)
+            self.wait()
+            run(self._dpkg("--set-selections"), stdin=lines, env=self._environment())
+        return failures
 
-    def mark(self, packages: Sequence[Package], mark: str) -> None:
+    def _mark(self, packages: Sequence[Package], mark: str) -> None:
         self._run(["apt-mark", "-q", "-q", mark, *map(plain, packages)])
-
-    def hold(self, packages: Sequence[Package]) -> None:
-        """Set the selections of the packages as their rows have them."""
-        lines = "".join(f"{plain(package)} {package.want}\n" for package in packages)
-        self.wait()
-        run(self._dpkg("--set-selections"), stdin=lines, env=self._environment())
-
-    def session(self) -> ContextManager[None]:
-        """Nothing: no process of apt's outlives what it was asked for."""
-        return nullcontext()

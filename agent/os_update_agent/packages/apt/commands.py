@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from os_update_agent.model.errors import Busy, CommandFailed, PackageError
+from os_update_agent.model.options import ConfigFiles
 from os_update_agent.model.packages import Package, Transaction
 from os_update_agent.node.locks import wait_until_free
 from os_update_agent.node.process import Completed, run, run_to_file
@@ -26,7 +27,7 @@ _ENVIRONMENT = {
     "NEEDRESTART_SUSPEND": "1",
     "NEEDRESTART_MODE": "l",
 }
-_CONFIG_FILES = {
+_CONFIG_FILES: Mapping[ConfigFiles, Tuple[Tuple[str, ...], Mapping[str, str]]] = {
     "keep": (("--force-confdef", "--force-confold"), {"UCF_FORCE_CONFFOLD": "1"}),
     "replace": (("--force-confnew",), {"UCF_FORCE_CONFFNEW": "1"}),
 }
@@ -60,7 +61,7 @@ class AptCalls:
     archive: Path
     work: Path
     lock_timeout: float = 600.0
-    config_files: str = "keep"
+    config_files: ConfigFiles = "keep"
     _last: LastState = field(default_factory=LastState, init=False, repr=False)
 
     @contextmanager

@@ -1,10 +1,10 @@
-"""Turning what dnf's worker answers into the agent's values. Pure."""
+"""The agent's values as dnf's worker is asked for them, and the worker's answers as the agent's values. Pure."""
 
 import re
 from typing import Dict, FrozenSet, List, Optional, Tuple
 
-from os_update_agent.model.packages import Change, Package, PackageState, Slot
-from os_update_agent.packages.dnf.protocol import Done, Outcome, Planned
+from os_update_agent.model.packages import Change, Package, PackageState, Slot, Transaction
+from os_update_agent.packages.dnf.protocol import Done, Outcome, Planned, Todo
 
 # The mark of what dnf has not installed itself, and dnf's words for the two that apt knows as well.
 UNKNOWN = "unknown"
@@ -20,6 +20,16 @@ _SCRIPTLET = re.compile(r"(?:warning|error): (?P<why>.*(?:scriptlet failed|scrip
 def dnf_word(mark: str) -> str:
     """dnf's word for a mark."""
     return _TO_DNF.get(mark, mark)
+
+
+def as_todo(transaction: Transaction, native: str, *, forced: bool) -> Todo:
+    return Todo(
+        tuple((package.identity, dnf_word(package.mark)) for package in transaction.install),
+        transaction.files,
+        tuple(package.identity for package in transaction.remove),
+        native,
+        forced,
+    )
 
 
 def as_changes(planned: Planned, state: PackageState) -> Tuple[Change, ...]:

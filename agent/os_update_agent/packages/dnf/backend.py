@@ -11,10 +11,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, Callable, Dict, FrozenSet, List, Mapping, Optional, Sequence, Tuple
+from typing import IO, Callable, Dict, FrozenSet, List, Mapping, Optional, Sequence, Tuple
 
 from os_update_agent.model.errors import PackageError
 from os_update_agent.model.packages import (
+    Aftercare,
     Change,
     HeldBack,
     Identity,
@@ -26,23 +27,24 @@ from os_update_agent.model.packages import (
     Transaction,
 )
 from os_update_agent.node.locks import Held
-from os_update_agent.packages.dnf import answers, protocol
-from os_update_agent.packages.dnf.answers import dnf_word
+from os_update_agent.packages.backend import Backend, set_marks
+from os_update_agent.packages.dnf import answers, protocol, suggestions
+from os_update_agent.packages.dnf.answers import as_todo, dnf_word
 from os_update_agent.packages.dnf.reboot import names_below
 from os_update_agent.packages.dnf.requests import DnfCalls
 from os_update_agent.packages.dnf.settings import settings_files
 from os_update_agent.packages.progress import STATUS_FILE
+from os_update_agent.packages.reboot_forecast import RebootHints
 from os_update_agent.packages.rpm import parse
 from os_update_agent.packages.rpm.database import native_architecture
 from os_update_agent.packages.state_cache import LastState
 
 
 @dataclass
-class RpmBackend(DnfCalls):
+class RpmBackend(DnfCalls, Backend):
     """dnf and rpm on ``root``."""
 
     name = "dnf"
-    repacks = False
     _verified: bool = field(default=False, init=False)
     _sizes: Dict[Identity, int] = field(default_factory=dict, init=False, repr=False)
     _last: LastState = field(default_factory=LastState, init=False, repr=False)
@@ -68,17 +70,6 @@ class RpmBackend(DnfCalls):
         Raises PackageError.
         """
         raise NotImplementedError
-
-    def _note_refresh(self, answer: Any) -> None:
-        """Keep of the worker's answer what is asked for later."""
-
-    def boot_names(self) -> Tuple[str, ...]:
-        """The names of packages whose new version runs only after a boot. Raises PackageError."""
-        return names_below(self.root)
-
-    def boot_suggested(self) -> FrozenSet[Identity]:
-        """The packages whose advisory suggests a boot, as the last refresh has told."""
-        return frozenset()
 
     # --- reading
 
@@ -123,7 +114,7 @@ class RpmBackend(DnfCalls):
     def refresh(self) -> None:
         """Fetch the metadata of the repositories anew; every enabled one has to answer. Raises PackageError, Busy."""
         try:
-            self._note_refresh(self._ask(protocol.Refresh(str(self.root))))
+            suggestions.keep(self.work, self._ask(protocol.Refresh(str(self.root))))
         except PackageError as error:
             raise PackageError(f"the package index cannot be refreshed: {error}") from error
 
@@ -166,11 +157,10 @@ class RpmBackend(DnfCalls):
         """
         return tuple(package for package in packages if package.name.startswith("kernel"))
 
-    def asks_for_boot(self, since: float) -> Tuple[str, ...]:
-        """The packages that work only after a boot and were installed since a moment (seconds since the epoch). Raises
-        PackageError.
-        """
-        return self._installed_since(since, self.boot_names(), self.boot_suggested())
+    def reboot_hints(self, since: Optional[float] = None) -> RebootHints:
+        names, suggested = names_below(self.root), suggestions.kept(self.work)
+        installed = () if since is None else self._installed_since(since, names, suggested)
+        return RebootHints(names, suggested, installed)
 
     def file_name(self, package: Package) -> str:
         """The name under which a package file is kept. dnf leaves the epoch out; here two epochs must not share a
@@ -179,12 +169,6 @@ class RpmBackend(DnfCalls):
         return f"{package.name}-{package.version.replace(':', '%3a')}.{package.arch}.rpm"
 
     # --- changing
-
-    def repack(self, package: Package) -> Path:
-        """Raises PackageError: an rpm cannot be rebuilt from what is installed."""
-        raise PackageError(
-            f"{package.label} is in no repository, and rpm cannot rebuild a package from what is installed"
-        )
 
     def fetch(self, packages: Sequence[Package]) -> None:
         """Download the packages into the archive, checked by checksum and, with gpgcheck, by signature. Raises
@@ -210,14 +194,9 @@ class RpmBackend(DnfCalls):
             # What comes next is told in the run's log.
             progress.unlink(missing_ok=True)
 
-    def unpack(self, files: Sequence[Path], output: IO[bytes]) -> None:
-        """Nothing: rpm knows no package that is unpacked and not configured."""
-
-    def repair(self, output: IO[bytes]) -> Tuple[str, ...]:
+    def mend(self, files: Sequence[Path], output: IO[bytes]) -> Tuple[str, ...]:
         """Complete an interrupted transaction: what the record says should have come is installed, what should have
-        gone goes.
-
-        Returns what went wrong; whether it is completed is for the caller to ask.
+        gone goes. No files are given: an rpm is installed or not.
         """
         return self.settle(output, forced=False)
 
@@ -265,10 +244,11 @@ class RpmBackend(DnfCalls):
             if self._child is not None:
                 self._child.leave()
 
-    def purge(self, packages: Sequence[Package], output: IO[bytes]) -> None:
-        """Nothing: rpm leaves no configuration behind that its database knows of."""
+    def finish(self, rest: Aftercare, output: IO[bytes]) -> Tuple[str, ...]:
+        """See Backend. dnf's versionlock is the operator's file, which is read and never written."""
+        return set_marks(self._mark, rest.marks)
 
-    def mark(self, packages: Sequence[Package], mark: str) -> None:
+    def _mark(self, packages: Sequence[Package], mark: str) -> None:
         """Set dnf's reason for the packages. Raises PackageError where dnf cannot; each that can have it has it
         then.
         """
@@ -277,9 +257,6 @@ class RpmBackend(DnfCalls):
         identities = tuple(package.identity for package in packages)
         self._ask(protocol.Mark(str(self.root), self._comment, identities, dnf_word(mark)))
 
-    def hold(self, packages: Sequence[Package]) -> None:
-        """Nothing: rpm knows no holds; dnf's versionlock is the operator's file, which is read and never written."""
-
 
 def _written(output: IO[bytes], start: int) -> List[str]:
     """The lines that an output file has got since it was ``start`` bytes long; none where it cannot be read."""
@@ -287,13 +264,3 @@ def _written(output: IO[bytes], start: int) -> List[str]:
         file.seek(start)
         return file.read().decode("utf-8", "replace").splitlines()
     return []
-
-
-def as_todo(transaction: Transaction, native: str, *, forced: bool) -> protocol.Todo:
-    return protocol.Todo(
-        tuple((package.identity, dnf_word(package.mark)) for package in transaction.install),
-        transaction.files,
-        tuple(package.identity for package in transaction.remove),
-        native,
-        forced,
-    )

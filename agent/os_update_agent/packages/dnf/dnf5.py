@@ -6,19 +6,13 @@ everything before it tells a plan, the API does not; the command takes dnf's loc
 exit_on_lock says, the API takes none; a polite request to end leaves a transaction halfway.
 """
 
-import json
-import os
 from pathlib import Path
-from typing import Any, Callable, FrozenSet, Optional, Sequence
+from typing import Callable, Optional, Sequence
 
-from os_update_agent.model.packages import Identity
 from os_update_agent.node.locks import Held, first_held, wait_until_free
 from os_update_agent.packages.detect import DNF5
 from os_update_agent.packages.dnf import history5
 from os_update_agent.packages.dnf.backend import RpmBackend
-
-# Below /run: what was installed before a boot asks for no other one.
-_SUGGESTED = "reboot-suggested.json"
 
 
 class Dnf5(RpmBackend):
@@ -46,16 +40,3 @@ class Dnf5(RpmBackend):
 
     def _is_unfinished(self) -> bool:
         return history5.is_unfinished(self.settings().history)
-
-    def _note_refresh(self, answer: Any) -> None:
-        staging = self.work / f"{_SUGGESTED}.new"
-        staging.write_text(json.dumps(answer), encoding="utf-8")
-        os.replace(staging, self.work / _SUGGESTED)
-
-    def boot_suggested(self) -> FrozenSet[Identity]:
-        try:
-            return frozenset(
-                (name, arch, version) for name, arch, version in json.loads((self.work / _SUGGESTED).read_bytes())
-            )
-        except FileNotFoundError:
-            return frozenset()

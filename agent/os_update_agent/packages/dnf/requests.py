@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import IO, Any, ClassVar, Iterator, Optional
 
 from os_update_agent.model.errors import AgentError, Busy, PackageError
-from os_update_agent.packages.dnf.client import Child, Spare
+from os_update_agent.model.options import ConfigFiles
+from os_update_agent.packages.detect import Manager
+from os_update_agent.packages.dnf.client import Child, child_for
 from os_update_agent.packages.dnf.protocol import Request
 from os_update_agent.packages.dnf.settings import DnfSettings, read_settings
 from os_update_agent.packages.rpm.database import RpmCalls
@@ -21,20 +23,18 @@ class DnfCalls(RpmCalls):
     """dnf and rpm on ``root``. ``archive`` is where package files are kept, ``work`` is for the files of the worker.
 
     ``lock_timeout`` (seconds) bounds the waiting for the locks of dnf and rpm; then Busy names the holder. ``value``
-    goes into the comment that dnf's history keeps. ``spare`` is a child that has been started before, for whichever
-    backend needs one first. ``config_files``: rpm has no switch for it; a changed %config(noreplace) file is always
-    kept and the new one laid beside it as .rpmnew, a changed %config file is always replaced and the old one kept as
-    .rpmsave.
+    goes into the comment that dnf's history keeps. ``config_files``: rpm has no switch for it. It always keeps a
+    changed %config(noreplace) file and lays the new one beside it as .rpmnew; it always replaces a changed %config file
+    and keeps the old one as .rpmsave.
     """
 
     archive: Path
     work: Path
     lock_timeout: float = 600.0
-    config_files: str = "keep"
+    config_files: ConfigFiles = "keep"
     value: str = ""
-    spare: Optional[Spare] = None
     # Which dnf it is.
-    manager: ClassVar[str]
+    manager: ClassVar[Manager]
     # Does this dnf read its settings from drop-in directories as well?
     reads_drop_ins: ClassVar[bool] = False
     _child: Optional[Child] = field(default=None, init=False, repr=False)
@@ -97,6 +97,5 @@ class DnfCalls(RpmCalls):
     def _worker(self) -> Child:
         if self._child is None or not self._child.is_alive:
             self._dismiss()
-            ready = self.spare.take() if self.spare else None
-            self._child = ready if ready and ready.is_alive else Child(self.manager, self.root, self.work)
+            self._child = child_for(self.manager, self.root, self.work)
         return self._child

@@ -14,6 +14,7 @@ from os_update_agent.model.packages import Identity, NewKernels, Package
 from os_update_agent.node.locks import holder
 from os_update_agent.node.process import Completed, run
 from os_update_agent.packages.rpm import parse
+from os_update_agent.packages.rpm.place import database_below
 
 
 @dataclass
@@ -91,14 +92,6 @@ class RpmCalls:
     def _dbpath(self) -> Path:
         """The directory of the database, relative to the root."""
         return database_below(self.root) if self._is_private else Path(evaluated("%{_dbpath}").lstrip("/"))
-
-
-def database_below(root: Path) -> Path:
-    """Return the directory of rpm's database relative to a private root. On the node's own root rpm's macros name it,
-    but a private root may belong to another system, whose rpm looks elsewhere.
-    """
-    new = Path("usr/lib/sysimage/rpm")
-    return new if any((root / new).glob("rpmdb.*")) else Path("var/lib/rpm")
 
 
 @cache

@@ -1,0 +1,28 @@
+"""Which packages suggest a boot, as the last refresh has told: kept in a file of the work directory.
+
+That directory is below /run: a package that was installed before a boot asks for no other one.
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import FrozenSet, Iterable
+
+from os_update_agent.model.packages import Identity
+
+_FILE = "reboot-suggested.json"
+
+
+def keep(work: Path, suggested: Iterable[Identity]) -> None:
+    staging = work / f"{_FILE}.new"
+    staging.write_text(json.dumps(list(suggested)), encoding="utf-8")
+    os.replace(staging, work / _FILE)
+
+
+def kept(work: Path) -> FrozenSet[Identity]:
+    """Return what the last refresh has told; nothing before the first one."""
+    try:
+        rows = json.loads((work / _FILE).read_bytes())
+    except FileNotFoundError:
+        return frozenset()
+    return frozenset((name, arch, version) for name, arch, version in rows)
