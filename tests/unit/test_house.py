@@ -68,7 +68,7 @@ PURE = (
     *("config.options", "config.policy"),
     *("packages.complaints", "packages.state", "packages.selection", "packages.reboot_forecast", "packages.apt.parse"),
     *("packages.dnf.answers", "packages.dnf.protocol", "packages.globs", "packages.rpm.parse"),
-    *("heat.deployment", "heat.outcome"),
+    *("heat.deployment", "heat.fields", "heat.outcome", "heat.signal_target"),
     *("install.layout", "__init__", "cli.parser"),
     *("cli.views.base", "cli.views.history", "cli.views.signals", "cli.views.states", "cli.views.status"),
     "runs.transitions",

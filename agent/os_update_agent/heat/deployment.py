@@ -3,29 +3,15 @@ files, no clock.
 """
 
 import json
-import re
 from dataclasses import replace
 from typing import Any, Callable, Dict, List, Mapping, Tuple
-from urllib.parse import urlsplit
 
-from os_update_agent.model.deliveries import Deployment, Output, SignalTarget
+from os_update_agent.heat.fields import is_unset, kind, line, short, shown
+from os_update_agent.heat.signal_target import OWN, signal_target
+from os_update_agent.model.deliveries import Deployment, Output
 from os_update_agent.model.errors import BadDeployment
 
 _ACTIONS = ("CREATE", "UPDATE", "DELETE", "SUSPEND", "RESUME")
-_OWN = "deploy_"
-_SHOWN_CHARACTERS = 80
-
-# The values of inputs with these words in their names never appear in a message.
-_SECRET_WORDS = ("deploy_signal_id", "password", "token", "secret")
-
-_DEFAULT_VERBS = {"CFN_SIGNAL": "POST", "TEMP_URL_SIGNAL": "PUT"}
-_CREDENTIALS = ("auth_url", "user_id", "password", "project_id")
-_CREDENTIALS_NEEDED = {"HEAT_SIGNAL": _CREDENTIALS, "ZAQAR_SIGNAL": (*_CREDENTIALS, "queue_id")}
-_CREDENTIALS_OPTIONAL = ("username", "region_name")
-
-# https://heat.example:8000/v1/signal/arn%3Aopenstack%3A...?Timestamp=...&Signature=...
-_URL = re.compile(r"https?://[!-~]+", re.IGNORECASE)
-
 _Document = Mapping[str, Any]
 _Inputs = Mapping[str, Any]
 
@@ -41,7 +27,7 @@ def parse(text: str) -> Deployment:
     faults: List[str] = []
     document = _document(text, faults)
     inputs = _inputs(document.get("inputs"), faults)
-    known = Deployment("", "", "", "", "", "", signal=_signal(inputs))
+    known = Deployment("", "", "", "", "", "", signal=signal_target(inputs))
     for field, read in _FIELDS.items():
         try:
             known = replace(known, **{field: read(document, inputs)})
@@ -71,7 +57,7 @@ def _document(text: str, faults: List[str]) -> _Document:
             "the deployment is nested too deeply or holds too long a number; it must be a JSON object"
         ) from None
     if not isinstance(document, dict):
-        raise BadDeployment(f"the deployment is {_kind(document)}; it must be a JSON object")
+        raise BadDeployment(f"the deployment is {kind(document)}; it must be a JSON object")
     return document
 
 
@@ -80,14 +66,14 @@ def _inputs(items: Any, faults: List[str]) -> Dict[str, Any]:
     fault.
     """
     if not isinstance(items, list):
-        found = "missing" if items is None else _kind(items)
+        found = "missing" if items is None else kind(items)
         raise BadDeployment(f"inputs is {found}; it must be a list of maps with name and value")
     values: Dict[str, Any] = {}
     twice = set()
     for number, item in enumerate(items):
         name = item.get("name") if isinstance(item, dict) else None
         if not isinstance(name, str) or not name:
-            found = "a map without a name" if isinstance(item, dict) else _kind(item)
+            found = "a map without a name" if isinstance(item, dict) else kind(item)
             faults.append(f"inputs[{number}] is {found}; it must be a map with name and value")
         elif name in values:
             twice.add(name)
@@ -95,86 +81,10 @@ def _inputs(items: Any, faults: List[str]) -> Dict[str, Any]:
             values[name] = item["value"] if "value" in item else item.get("default")
     for name in sorted(twice):
         del values[name]
-        faults.append(f"the input {_short(name)} comes more than once; every input must have one value")
-        if name.startswith(_OWN):
+        faults.append(f"the input {short(name)} comes more than once; every input must have one value")
+        if name.startswith(OWN):
             raise BadDeployment(faults[-1])
     return values
-
-
-def _signal(inputs: _Inputs) -> SignalTarget:
-    """Where the result goes; an unknown transport keeps its name and has no secret."""
-    transport = _transport(inputs)
-    by_name = transport == "HEAT_SIGNAL"
-    target = SignalTarget(
-        transport,
-        stack_id=_address(inputs, "deploy_stack_id", needed=by_name),
-        resource_name=_address(inputs, "deploy_resource_name", needed=by_name),
-    )
-    if transport in _DEFAULT_VERBS:
-        return replace(
-            target, verb=_verb(inputs, transport), secret={"url": _url(inputs, "deploy_signal_id", transport)}
-        )
-    if transport in _CREDENTIALS_NEEDED:
-        return replace(target, secret=_credentials(inputs, transport))
-    return target
-
-
-def _transport(inputs: _Inputs) -> str:
-    transport = inputs.get("deploy_signal_transport")
-    if not _is_unset(transport):
-        return _line(inputs, "deploy_signal_transport")
-    for sign, meant in (("signal_id", "CFN_SIGNAL"), ("queue_id", "ZAQAR_SIGNAL"), ("auth_url", "HEAT_SIGNAL")):
-        if not _is_unset(inputs.get(_OWN + sign)):
-            return meant
-    return "NO_SIGNAL"
-
-
-def _address(inputs: _Inputs, name: str, *, needed: bool) -> str:
-    """Part of the address of a signal: other transports than HEAT_SIGNAL have it inside their URL or queue."""
-    try:
-        return _line(inputs, name)
-    except BadDeployment:
-        if needed:
-            raise
-        return ""
-
-
-def _verb(inputs: _Inputs, transport: str) -> str:
-    verb = inputs.get("deploy_signal_verb")
-    if _is_unset(verb):
-        return _DEFAULT_VERBS[transport]
-    if verb not in ("POST", "PUT"):
-        raise BadDeployment(f"deploy_signal_verb is {_short(verb)}; it must be POST or PUT")
-    return str(verb)
-
-
-def _url(inputs: _Inputs, name: str, transport: str) -> str:
-    url = inputs.get(name)
-    if _is_unset(url):
-        raise BadDeployment(f"{name} is missing; {transport} needs an http or https URL there")
-    if not isinstance(url, str) or not _URL.fullmatch(url) or not _has_host(url):
-        raise BadDeployment(f"{name} is {_shown(name, url)}; {transport} needs an http or https URL there")
-    return url
-
-
-def _has_host(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        return bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        return False
-
-
-def _credentials(inputs: _Inputs, transport: str) -> Dict[str, str]:
-    needed = _CREDENTIALS_NEEDED[transport]
-    secret = {"auth_url": _url(inputs, "deploy_auth_url", transport)}
-    for field in (*needed, *_CREDENTIALS_OPTIONAL):
-        name = _OWN + field
-        if not _is_unset(inputs.get(name)):
-            secret[field] = _line(inputs, name)
-        elif field in needed:
-            raise BadDeployment(f"{name} is missing; {transport} needs it")
-    return secret
 
 
 def _outputs(document: _Document, _: _Inputs) -> Tuple[Output, ...]:
@@ -182,41 +92,41 @@ def _outputs(document: _Document, _: _Inputs) -> Tuple[Output, ...]:
     if items is None:
         return ()
     if not isinstance(items, list):
-        raise BadDeployment(f"outputs is {_kind(items)}; it must be a list of maps with a name")
+        raise BadDeployment(f"outputs is {kind(items)}; it must be a list of maps with a name")
     return tuple(_output(number, item) for number, item in enumerate(items))
 
 
 def _output(number: int, item: Any) -> Output:
     name = item.get("name") if isinstance(item, dict) else None
     if not isinstance(name, str) or not name:
-        found = "a map without a name" if isinstance(item, dict) else _kind(item)
+        found = "a map without a name" if isinstance(item, dict) else kind(item)
         raise BadDeployment(f"outputs[{number}] is {found}; it must be a map with a name")
     flag = item.get("error_output")
-    if _is_unset(flag) or flag in (False, "false", "False"):
+    if is_unset(flag) or flag in (False, "false", "False"):
         return Output(name)
     if flag in (True, "true", "True"):
         return Output(name, error_output=True)
-    raise BadDeployment(f"error_output of the output {_short(name)} is {_short(flag)}; it must be true or false")
+    raise BadDeployment(f"error_output of the output {short(name)} is {short(flag)}; it must be true or false")
 
 
 def _action(_: _Document, inputs: _Inputs) -> str:
     action = inputs.get("deploy_action")
     if action in _ACTIONS:
         return str(action)
-    found = "missing" if _is_unset(action) else _short(action)
+    found = "missing" if is_unset(action) else short(action)
     raise BadDeployment(f"deploy_action is {found}; it must be one of {', '.join(_ACTIONS)}")
 
 
 def _server_id(_: _Document, inputs: _Inputs) -> str:
-    return "" if _is_unset(inputs.get("deploy_server_id")) else _line(inputs, "deploy_server_id")
+    return "" if is_unset(inputs.get("deploy_server_id")) else line(inputs, "deploy_server_id")
 
 
 def _name(document: _Document, _: _Inputs) -> str:
-    return "" if _is_unset(document.get("name")) else _line(document, "name")
+    return "" if is_unset(document.get("name")) else line(document, "name")
 
 
 def _own_inputs(_: _Document, inputs: _Inputs) -> Dict[str, Any]:
-    return {name: value for name, value in inputs.items() if not name.startswith(_OWN)}
+    return {name: value for name, value in inputs.items() if not name.startswith(OWN)}
 
 
 def _map(document: _Document, name: str) -> Dict[str, Any]:
@@ -224,17 +134,17 @@ def _map(document: _Document, name: str) -> Dict[str, Any]:
     text.
     """
     value = document.get(name)
-    if _is_unset(value):
+    if is_unset(value):
         return {}
     if isinstance(value, str):
         value = _yaml(name, value)
         if value is None:
             return {}
     if not isinstance(value, dict):
-        raise BadDeployment(f"{name} is {_shown(name, value)}; it must be a map of options, or the YAML text of one")
+        raise BadDeployment(f"{name} is {shown(name, value)}; it must be a map of options, or the YAML text of one")
     for key in value:
         if not isinstance(key, str):
-            raise BadDeployment(f"{name} has the key {_shown(name, key)}; every option's name must be text")
+            raise BadDeployment(f"{name} has the key {shown(name, key)}; every option's name must be text")
     return value
 
 
@@ -255,52 +165,11 @@ def _yaml(name: str, text: str) -> Any:
     raise BadDeployment(f"{name} cannot be read as YAML{place}; it must be a map of options, or the YAML text of one")
 
 
-def _line(source: Mapping[str, Any], name: str) -> str:
-    """A field that must be there and be one line of printable text: it becomes a key, or part of an address."""
-    value = source.get(name)
-    if _is_unset(value):
-        raise BadDeployment(f"{name} is missing; it must be a line of text")
-    if not isinstance(value, str) or not value.isprintable():
-        raise BadDeployment(f"{name} is {_shown(name, value)}; it must be a line of printable text")
-    return value
-
-
-def _is_unset(value: Any) -> bool:
-    return value is None or (isinstance(value, str) and value.strip() in ("", "None"))
-
-
-def _shown(name: str, value: Any) -> str:
-    """The value for a message: short, and never a secret nor what may hold one."""
-    about = f"{name} {value}" if isinstance(value, str) else name
-    if any(word in about.lower() for word in _SECRET_WORDS):
-        return "not usable (its value is not shown, it may be a secret)"
-    return _short(value)
-
-
-def _short(value: Any) -> str:
-    if isinstance(value, (dict, list)):
-        return _kind(value)
-    shown = repr(value)
-    return shown if len(shown) <= _SHOWN_CHARACTERS else shown[: _SHOWN_CHARACTERS - 3] + "..."
-
-
-def _kind(value: Any) -> str:
-    kinds: Dict[type, str] = {
-        dict: "a map",
-        list: "a list",
-        str: "text",
-        bool: "a boolean",
-        int: "a number",
-        float: "a number",
-    }
-    return kinds.get(type(value), "null")
-
-
 _FIELDS: Dict[str, Callable[[_Document, _Inputs], Any]] = {
-    "id": lambda document, _: _line(document, "id"),
+    "id": lambda document, _: line(document, "id"),
     "outputs": _outputs,
-    "stack_id": lambda _, inputs: _line(inputs, "deploy_stack_id"),
-    "resource_name": lambda _, inputs: _line(inputs, "deploy_resource_name"),
+    "stack_id": lambda _, inputs: line(inputs, "deploy_stack_id"),
+    "resource_name": lambda _, inputs: line(inputs, "deploy_resource_name"),
     "server_id": _server_id,
     "action": _action,
     "name": _name,
