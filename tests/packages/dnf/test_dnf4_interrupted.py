@@ -43,7 +43,7 @@ def workers(world: World) -> List[int]:
             words = entry.read_bytes().split(b"\0")
         except OSError:
             continue
-        if any(word.endswith(b"/dnf/worker/dnf4/main.py") for word in words) and any(
+        if any(word.endswith(b"/dnf/worker/main.py") for word in words) and any(
             str(world.directory).encode() in word for word in words
         ):
             found.append(int(entry.parent.name))

@@ -28,14 +28,14 @@ from os_update_agent.node.locks import holder
 from os_update_agent.packages.dnf.protocol import *
 from os_update_agent.packages.dnf.worker.caller import Caller
 from os_update_agent.packages.dnf.worker.server import Desk
-from os_update_agent.packages.dnf.worker.dnf5.main import load
+from os_update_agent.packages.dnf.worker.dnf5.actions import DNF
 from os_update_agent.packages.dnf.worker.dnf5 import interrupted as dnf5_interrupted
 from os_update_agent.packages.dnf.worker.dnf5 import transaction as dnf5_transaction
 from os_update_agent.packages.dnf.settings import read_settings
 root, archive = sys.argv[1:3]
 link, theirs = socket.socketpair()
 def answer(request):
-    return Desk(load).answer(request, Caller(link))
+    return Desk(lambda: DNF).answer(request, Caller(link))
 """
 # Whether the locks are held is asked by another process: a process does not see its own.
 LOOK = """
@@ -62,7 +62,7 @@ print(answer(Transact(root, "by a test", Todo(((identity, "user"),), (sys.argv[4
 REHEARSED = """
 import subprocess
 path, command = sys.argv[3:]
-desk, resolved = Desk(load), []
+desk, resolved = Desk(lambda: DNF), []
 resolve = dnf5_transaction._resolve
 def counting(base, todo):
     resolved.append(None)

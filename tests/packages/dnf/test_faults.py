@@ -407,10 +407,7 @@ def _is_worker(path: Path, root: Path) -> bool:
         words = path.read_bytes().split(b"\0")
     except OSError:
         return False
-    return (
-        any(word.endswith((b"/dnf/worker/dnf4/main.py", b"/dnf/worker/dnf5/main.py")) for word in words)
-        and str(root).encode() in words
-    )
+    return any(word.endswith(b"/dnf/worker/main.py") for word in words) and str(root).encode() in words
 
 
 def test_an_undo_that_is_not_complete_says_why(based: Node) -> None:

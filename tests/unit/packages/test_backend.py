@@ -1,6 +1,6 @@
 """The protocol that every package manager satisfies: what has a default, and what has none."""
 
-from typing import List, Sequence, Tuple, Type
+from typing import Dict, List, Sequence, Set, Tuple, Type
 
 import pytest
 
@@ -12,7 +12,7 @@ from os_update_agent.packages.dnf.dnf4 import Dnf4
 from os_update_agent.packages.dnf.dnf5 import Dnf5
 
 # What an implementation may leave out, and who does not.
-OPTIONAL = {"repack": {Apt}, "session": {Dnf4, Dnf5}}
+OPTIONAL: Dict[str, Set[Type[Backend]]] = {"repack": {Apt}, "session": {Dnf4, Dnf5}}
 APP, LIB = Package("app", "amd64", "1"), Package("lib", "amd64", "1")
 
 

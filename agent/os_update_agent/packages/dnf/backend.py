@@ -1,9 +1,7 @@
-"""What the backends of dnf 4 and dnf 5 share: rpm for reading, and for the rest a child that speaks the API of the one
-or the other.
+"""What the backends of dnf 4 and dnf 5 share: rpm for reading, and the worker of dnf for everything else.
 
-Laws of rpm that decide the shape (rpm(8), and measured): `rpm -qa` on a damaged database prints an error, lists nothing
-and ends with 0; a failing scriptlet does not take its package back; a transaction that was ended halfway leaves two
-versions of a package, and only forward is clean from there; output goes to a file, never to a pipe.
+Facts of rpm that decide the shape (rpm(8), and measured): a failing scriptlet does not take its package back; a
+transaction that was ended halfway leaves two versions of a package, and only forward is clean from there.
 """
 
 import os
@@ -52,21 +50,22 @@ class RpmBackend(DnfCalls, Backend):
     # --- what each dnf has of its own
 
     def held(self) -> Optional[Held]:
-        """A lock of dnf or rpm that somebody holds just now, and who does. Raises PackageError."""
+        """See Backend."""
         raise NotImplementedError
 
     def _marks(self) -> Callable[[str, str], str]:
-        """What gives the mark of a name and an architecture, from dnf's record; UNKNOWN is what is not in it. Raises
-        PackageError.
+        """Return the function that gives the mark of a name and an architecture from dnf's record; UNKNOWN if it is not
+        recorded. Raises PackageError.
         """
         raise NotImplementedError
 
     def _record_files(self) -> Sequence[Path]:
-        """The files of dnf's record: one of them changes with it."""
+        """Return the files of dnf's record: at least one of them changes with it."""
         raise NotImplementedError
 
     def _is_unfinished(self) -> bool:
-        """Has the last transaction of dnf's record no end? Then dnf is at work just now, or it was ended halfway.
+        """Has the last transaction in dnf's record no end? Then dnf is at work just now, or it was ended halfway.
+
         Raises PackageError.
         """
         raise NotImplementedError
@@ -74,10 +73,9 @@ class RpmBackend(DnfCalls, Backend):
     # --- reading
 
     def capture(self) -> PackageState:
-        """The state of the package database. Raises PackageError where it is damaged, cannot be read or is empty."""
         if not self._verified:
-            # Once for each backend, thus each run: rpm -qa does not say all that is wrong. It needs the lock, which
-            # others may hold.
+            # Once for each backend, thus each run: rpm -qa does not report all damage. The verification needs the lock,
+            # which others may hold.
             self._verified = self._verify()
         files = [
             *(self.root / self._dbpath).glob("*"),
@@ -97,9 +95,6 @@ class RpmBackend(DnfCalls, Backend):
         return PackageState(self.name, native_architecture(), packages, install_only)
 
     def present_sizes(self) -> Dict[Identity, int]:
-        """What the installed packages take: (name, architecture, version) -> KiB. Raises PackageError as capture()
-        does.
-        """
         self.capture()
         return self._sizes
 
@@ -112,16 +107,12 @@ class RpmBackend(DnfCalls, Backend):
         return any(len(rows) > 1 for rows in self.capture().slots.values())
 
     def refresh(self) -> None:
-        """Fetch the metadata of the repositories anew; every enabled one has to answer. Raises PackageError, Busy."""
         try:
             suggestions.keep(self.work, self._ask(protocol.Refresh(str(self.root))))
         except PackageError as error:
             raise PackageError(f"the package index cannot be refreshed: {error}") from error
 
     def candidates(self, state: PackageState, selection: Selection) -> Tuple[Tuple[Change, ...], Tuple[HeldBack, ...]]:
-        """The updates that the selection asks for and that can be done together, and what is held back with the
-        reason.
-        """
         request = protocol.Candidates(
             str(self.root),
             state.native,
@@ -134,7 +125,6 @@ class RpmBackend(DnfCalls, Backend):
         return answers.as_changes(planned, state), tuple(HeldBack(name, reason) for name, reason in planned.held)
 
     def effect(self, transaction: Transaction, *, forced: bool) -> FrozenSet[Tuple[Slot, Optional[str]]]:
-        """What the transaction would come to: each package that changes with its new version, None for a removal."""
         if not (transaction.install or transaction.remove):
             return frozenset()
         state = self.capture()
@@ -142,7 +132,6 @@ class RpmBackend(DnfCalls, Backend):
         return answers.as_effect(protocol.Outcome(*self._ask(request)), state)
 
     def available(self, packages: Sequence[Package]) -> Tuple[Mapping[Package, Offer], Tuple[Package, ...]]:
-        """Which of the packages the repositories can give, and which they cannot. Nothing is refreshed."""
         if not packages:
             return {}, ()
         wanted = tuple(package.identity for package in packages)
@@ -152,9 +141,7 @@ class RpmBackend(DnfCalls, Backend):
         return found, tuple(package for package in packages if package not in found)
 
     def kernels(self, packages: Sequence[Package]) -> Tuple[Package, ...]:
-        """Those of the packages that may put a kernel into /boot: most of them are its modules, its tools and the
-        like.
-        """
+        """See Backend. Most of these packages are a kernel's modules, tools, and the like."""
         return tuple(package for package in packages if package.name.startswith("kernel"))
 
     def reboot_hints(self, since: Optional[float] = None) -> RebootHints:
@@ -163,17 +150,13 @@ class RpmBackend(DnfCalls, Backend):
         return RebootHints(names, suggested, installed)
 
     def file_name(self, package: Package) -> str:
-        """The name under which a package file is kept. dnf leaves the epoch out; here two epochs must not share a
-        name.
-        """
+        """See Backend. The epoch is part of the name here; dnf leaves it out."""
         return f"{package.name}-{package.version.replace(':', '%3a')}.{package.arch}.rpm"
 
     # --- changing
 
     def fetch(self, packages: Sequence[Package]) -> None:
-        """Download the packages into the archive, checked by checksum and, with gpgcheck, by signature. Raises
-        PackageError.
-        """
+        """See Backend. Files are checked by checksum and, with gpgcheck, by signature."""
         if not packages:
             return
         progress = self.work / STATUS_FILE
@@ -191,22 +174,23 @@ class RpmBackend(DnfCalls, Backend):
         except PackageError as error:
             raise PackageError(f"packages cannot be fetched: {error}") from error
         finally:
-            # What comes next is told in the run's log.
+            # The progress of the transaction is in the run's log.
             progress.unlink(missing_ok=True)
 
     def mend(self, files: Sequence[Path], output: IO[bytes]) -> Tuple[str, ...]:
-        """Complete an interrupted transaction: what the record says should have come is installed, what should have
-        gone goes. No files are given: an rpm is installed or not.
+        """See Backend. Only completing an interrupted transaction repairs anything, as settle() does. There are never
+        files to unpack: an rpm is installed or it is not.
         """
         return self.settle(output, forced=False)
 
     def settle(self, output: IO[bytes], *, forced: bool) -> Tuple[str, ...]:
-        """The same as repair: only forward leaves the files on the disk as the database says; the way back starts from
+        """See Backend. Complete an interrupted transaction: install what dnf's record says should have come, and remove
+        what should have gone. Only forward leaves the files on the disk as the database says; a way back starts from
         there.
 
-        ``forced``: where a scriptlet does not let the old version go, it goes without. On the way back nothing else
-        would do: to erase the new version beside it leaves the new files, and to install the old one again runs the
-        same scriptlet.
+        ``forced``: an old version that its scriptlets do not let go is removed without them. On a way back nothing else
+        helps: erasing the new version beside it leaves the new files, and installing the old one again runs the same
+        scriptlet.
         """
         self.wait()
         if not self.interrupted():
@@ -223,9 +207,6 @@ class RpmBackend(DnfCalls, Backend):
         return answers.as_complaints(protocol.Done(problems, _written(output, start)))
 
     def transact(self, transaction: Transaction, output: IO[bytes], *, forced: bool) -> Tuple[str, ...]:
-        """Run one strict, offline transaction from package files. Returns what went wrong; the database has the last
-        word.
-        """
         if not (transaction.install or transaction.remove):
             return ()
         if self.config_files == "replace":
@@ -239,8 +220,8 @@ class RpmBackend(DnfCalls, Backend):
         except PackageError as error:
             return (str(error),)
         finally:
-            # It may have replaced the dnf, rpm or Python that the worker runs: what it has not loaded yet would be of
-            # another version.
+            # The transaction may have replaced the dnf, rpm or Python that the worker runs: modules that it loads later
+            # would be of another version.
             if self._child is not None:
                 self._child.leave()
 
@@ -249,9 +230,7 @@ class RpmBackend(DnfCalls, Backend):
         return set_marks(self._mark, rest.marks)
 
     def _mark(self, packages: Sequence[Package], mark: str) -> None:
-        """Set dnf's reason for the packages. Raises PackageError where dnf cannot; each that can have it has it
-        then.
-        """
+        """Set dnf's reason of the packages. Raises PackageError if not all can get it, after setting the others."""
         if self._is_unfinished():
             raise PackageError("a transaction of dnf has no end yet, and a reason would take its place in the record")
         identities = tuple(package.identity for package in packages)
@@ -259,7 +238,7 @@ class RpmBackend(DnfCalls, Backend):
 
 
 def _written(output: IO[bytes], start: int) -> List[str]:
-    """The lines that an output file has got since it was ``start`` bytes long; none where it cannot be read."""
+    """Return the lines that were written to a file since it was ``start`` bytes long; none if it cannot be read."""
     with suppress(OSError), open(f"/proc/self/fd/{output.fileno()}", "rb") as file:
         file.seek(start)
         return file.read().decode("utf-8", "replace").splitlines()

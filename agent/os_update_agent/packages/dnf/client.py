@@ -19,25 +19,25 @@ from typing import IO, TYPE_CHECKING, Any, Mapping, Optional
 from os_update_agent.model.errors import PackageError
 from os_update_agent.node.permissions import make_private
 from os_update_agent.node.process import TAIL_LINES, start
-from os_update_agent.packages.detect import DNF4, DNF5, Manager, manager_of
+from os_update_agent.packages.detect import APT, Manager, manager_of
 from os_update_agent.packages.rpm.place import database_below
 
 if TYPE_CHECKING:
     from os_update_agent.packages.dnf.protocol import Reply, Request
 
 # Below this module.
-_PROGRAMS: Mapping[Manager, str] = {DNF4: "worker/dnf4/main.py", DNF5: "worker/dnf5/main.py"}
+_PROGRAM = "worker/main.py"
 _COMMANDS = ("/usr/bin/dnf-3", "/usr/bin/dnf")
 _PYTHONS = ("/usr/libexec/platform-python", "/usr/bin/python3")
 
 
 class Child:
-    """The worker for one root. It is started at once and imports dnf while its first request is thought of."""
+    """The worker for one root. It is started at once and imports dnf while the agent prepares its first request."""
 
     def __init__(self, manager: Manager, root: Path, work: Path) -> None:
         """Raises PackageError."""
         self.serves = (manager, root, work)
-        # What is printed for nobody: the end of it goes into an error message.
+        # What is printed outside of a run: the end of it goes into an error message.
         self._said = tempfile.TemporaryFile(dir=work)  # noqa: SIM115
         self._is_left = False
         self._socket, theirs = socket.socketpair()
@@ -46,7 +46,8 @@ class Child:
                 system_python(),
                 "-I",
                 "-B",
-                str(Path(__file__).parent / _PROGRAMS[manager]),
+                str(Path(__file__).parent / _PROGRAM),
+                manager,
                 str(root),
                 str(theirs.fileno()),
             ]
@@ -57,7 +58,7 @@ class Child:
         """Return the worker's answer. What it prints meanwhile goes to ``output``, and without one is kept for an
         error.
 
-        A worker that has ended is an error as well. Another one has to be made then (``is_alive``).
+        A worker that has ended is an error as well. Then is_alive is False and another one has to be made.
         """
         from os_update_agent.packages.dnf import wire  # late: the child imports dnf meanwhile
         from os_update_agent.packages.dnf.protocol import Reply
@@ -66,14 +67,14 @@ class Child:
         self._said.seek(0)
         self._said.truncate()
         try:
-            # The file itself goes along with the request: whatever becomes of us, the log of the transaction is
-            # complete.
+            # The file itself goes along with the request: the log of the transaction is complete even if the agent is
+            # killed.
             wire.send_request(self._socket, request, (output or self._said).fileno())
             reply = wire.receive_reply(self._socket)
         except (OSError, ValueError):
             reply = None
         except BaseException:
-            # Interrupted: the worker goes on with what it has begun, and nobody waits for it.
+            # Interrupted: the worker completes what it has begun, and nobody waits for it.
             self.close.detach()
             self._socket.close()
             raise
@@ -83,9 +84,9 @@ class Child:
         return reply
 
     def leave(self) -> None:
-        """Ask it nothing more. It ends when it has tidied up, which close() waits for."""
+        """Let the worker end when it has cleaned up, which close() waits for. It must not be asked again."""
         self._is_left = True
-        # It may have ended, or we were interrupted while it was at work.
+        # It may have ended, or the agent was interrupted while it was at work.
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
 
@@ -115,7 +116,7 @@ def start_early(name: str, root: Path, work: Path) -> None:
     global _early
     with suppress(Exception):
         manager = manager_of(name)
-        if manager in _PROGRAMS:
+        if manager != APT:
             for directory in (work.parent, work):
                 make_private(directory)
             _early = Child(manager, root, work)
@@ -143,7 +144,9 @@ def _end(connection: socket.socket, process: Any, said: IO[bytes]) -> None:
 
 
 def _environment(work: Path, root: Path) -> Mapping[str, str]:
-    """dnf reads rpm's configuration more than once and asks rpmkeys besides: only a file of macros reaches them all."""
+    """Return what leads dnf to the database of a private root. dnf reads rpm's configuration more than once and starts
+    rpmkeys as well: only a file of macros reaches all of them.
+    """
     if root == Path("/"):
         return {}
     home = work / "rpm"
@@ -157,7 +160,7 @@ def _environment(work: Path, root: Path) -> Mapping[str, str]:
 
 @lru_cache(maxsize=1)
 def system_python() -> str:
-    """The Python that has dnf's bindings: the one that dnf itself is run by. Raises PackageError."""
+    """Return the Python that has dnf's bindings: the one that runs dnf itself. Raises PackageError."""
     for program in _COMMANDS:
         try:
             with open(program, "rb") as file:

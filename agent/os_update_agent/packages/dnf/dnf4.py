@@ -1,9 +1,8 @@
-"""The backend of dnf 4: its own record and locks, and its API in a child that runs under the system's own Python
-(dnf4_worker).
+"""The backend of dnf 4: its own record and locks. worker/dnf4/ uses its API, under the system's own Python.
 
-Laws of dnf 4 that decide the shape (dnf(8), dnf.conf(5), and measured): a plan can be had as data from the API only; a
-repository with skip_if_unavailable is left out without a word; a failing scriptlet does not fail a transaction; kernels
-over installonly_limit are erased in passing; after a kill a new upgrade leaves both versions behind.
+Facts of dnf 4 that decide the shape (dnf(8), dnf.conf(5), and measured): only the API gives a plan as data; a
+repository with skip_if_unavailable is left out silently; a failing scriptlet does not fail a transaction; kernels over
+installonly_limit are erased along the way; after a kill a new upgrade leaves both versions behind.
 """
 
 from pathlib import Path

@@ -1,9 +1,8 @@
-"""The backend of dnf 5: its own record and locks, and libdnf5 in a child that runs under the system's own Python
-(dnf5_worker).
+"""The backend of dnf 5: its own record and locks. worker/dnf5/ uses libdnf5, under the system's own Python.
 
-Laws of dnf 5 that decide the shape (dnf5(8), dnf5.conf(5), dnf5-system-state(7), and measured): `--store` downloads
-everything before it tells a plan, the API does not; the command takes dnf's lock, and waits for it whatever
-exit_on_lock says, the API takes none; a polite request to end leaves a transaction halfway.
+Facts of dnf 5 that decide the shape (dnf5(8), dnf5.conf(5), dnf5-system-state(7), and measured): `--store` downloads
+everything before it shows a plan, the API does not; the command takes dnf's lock, and waits for it whatever
+exit_on_lock says, the API takes none; SIGTERM leaves a transaction halfway.
 """
 
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""How dnf is asked: its child, which lives as long as it serves, and its locks, which are waited for."""
+"""Asking dnf: its worker, which lives as long as it serves, and its locks, which are waited for."""
 
 import time
 from contextlib import contextmanager, suppress
@@ -33,7 +33,6 @@ class DnfCalls(RpmCalls):
     lock_timeout: float = 600.0
     config_files: ConfigFiles = "keep"
     value: str = ""
-    # Which dnf it is.
     manager: ClassVar[Manager]
     # Does this dnf read its settings from drop-in directories as well?
     reads_drop_ins: ClassVar[bool] = False
@@ -48,16 +47,14 @@ class DnfCalls(RpmCalls):
         self._wait(self.lock_timeout)
 
     def _wait(self, timeout: float) -> None:
-        """Wait so many seconds at most until nobody holds one of the locks of dnf and rpm. Raises Busy that names the
-        holder.
-        """
+        """Wait at most ``timeout`` seconds for the locks of dnf and rpm. Raises Busy that names the holder."""
         raise NotImplementedError
 
     @contextmanager
     def session(self) -> Iterator[None]:
-        """One worker for all requests, started at once: it gets ready while the database is looked at."""
+        """Keep one worker for all requests. It is started at once and imports dnf while the database is read."""
         with suppress(AgentError):
-            # It is told where it is needed.
+            # The first request that needs the worker reports the error.
             self._worker()
         try:
             yield
