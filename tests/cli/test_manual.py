@@ -133,7 +133,7 @@ def complete(tmp_path: Path) -> Complete:
     def offers(line: str, conf: Path = conf) -> List[str]:
         done = subprocess.run(
             ["bash", "--norc", "-c", ASK, "bash", str(COMPLETION), f"{command}{line}"],
-            capture_output=True, encoding="utf-8", check=True, cwd=tmp_path,
+            capture_output=True, encoding="utf-8", check=True, cwd=tmp_path, timeout=60,
             env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(AGENT), "OS_UPDATE_AGENT_CONFIG": str(conf)},
         )  # fmt: skip
         assert done.stderr == ""
@@ -152,6 +152,10 @@ def test_commands_and_options_are_completed(complete: Complete) -> None:
     assert complete(" update v9 --set st") == [] and complete(" update v9 --set tr") == []
     assert complete(" completion b") == ["bash"]
     assert complete(" history --limit ") == []
+
+
+def test_the_name_of_the_command_alone_ends_without_an_offer(complete: Complete) -> None:
+    assert complete("") == []
 
 
 def test_every_option_with_choices_offers_them(

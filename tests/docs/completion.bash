@@ -36,6 +36,8 @@ _os_update_agent() {
         esac
     done
     local COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
+    # shtab's function would never end for the command's own name.
+    ((COMP_CWORD > 0)) || return
     for ((index = 1; index < COMP_CWORD; index++)); do
         [[ ${COMP_WORDS[index]} != --config ]] || config=(--config "${COMP_WORDS[index + 1]}")
     done
