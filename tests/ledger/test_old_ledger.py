@@ -17,9 +17,9 @@ from ledger.stored import FIXTURE, KEY, ask, old_ledger
 from os_update_agent.ledger import SCHEMA, Ledger, database
 from os_update_agent.ledger.kinds import RUN
 from os_update_agent.model.documents import Kind
-from os_update_agent.model.errors import LedgerError, NewerDocument
+from os_update_agent.model.errors import Damaged, LedgerError, NewerDocument
 from os_update_agent.model.policy import Policy
-from os_update_agent.model.runs import Run
+from os_update_agent.model.runs import Progress, Run
 
 
 @pytest.fixture
@@ -194,25 +194,37 @@ def dump(path: Path) -> str:
 # --- versions of its documents
 
 
-def upgraded_to_three(path: Path) -> Iterator[Run]:
-    """The runs of the fixture as an agent would read them in which a field has moved twice."""
+def test_a_document_is_upgraded_version_by_version(path: Path, ledger: Ledger) -> None:
+    """As an agent would read the runs of the fixture in which a field has moved once more, and then been changed."""
 
-    def to_two(data: Dict[str, Any]) -> Dict[str, Any]:
+    def moved(data: Dict[str, Any]) -> Dict[str, Any]:
         data["why"] = data.pop("failure")
         return data
 
-    def to_three(data: Dict[str, Any]) -> Dict[str, Any]:
+    def changed(data: Dict[str, Any]) -> Dict[str, Any]:
         return {**data, "failure": data.pop("why").upper()}
 
-    kind = Kind(Run, 3, {1: to_two, 2: to_three}, frozenset({"id"}))
-    for number, text in ask(path, "SELECT id, document FROM runs ORDER BY id"):
-        yield kind.decode(text, id=number)
+    upgrades = {**RUN.upgrades, RUN.version: moved, RUN.version + 1: changed}
+    kind = Kind(Run, RUN.version + 2, upgrades, RUN.left_out)
+    rows = ask(path, "SELECT id, document FROM runs ORDER BY id DESC")
+    upgraded = [kind.decode(text, id=number) for number, text in rows]
+    assert upgraded == [replace(run, failure=run.failure.upper()) for run in ledger.runs()]
+    assert "NO ANSWER ON PORT 80" in upgraded[-3].failure
 
 
-def test_a_document_is_upgraded_version_by_version(path: Path, ledger: Ledger) -> None:
-    upgraded = list(upgraded_to_three(path))
-    assert upgraded == [replace(run, failure=run.failure.upper()) for run in reversed(ledger.runs())]
-    assert "NO ANSWER ON PORT 80" in upgraded[2].failure
+def test_the_flags_of_a_run_of_version_1_become_its_progress(ledger: Ledger) -> None:
+    progress = {run.id: run.progress for run in ledger.runs()}
+    assert progress[1] == Progress("changed", "back", reached=True)
+    assert progress[3] == Progress("undone", "back")
+    assert progress[5] == Progress("changed", reached=True)
+    assert progress[8] == Progress(reached=True)
+    assert progress[16] == Progress("changed", "out")
+
+
+def test_a_flag_of_a_wrong_type_is_damage(path: Path, ledger: Ledger) -> None:
+    ask(path, "UPDATE runs SET document = replace(document, ?, ?) WHERE id = 9", '"left":false', '"left":"no"')
+    with pytest.raises(Damaged, match="run 9 cannot be upgraded from version 1"):
+        ledger.run(9)
 
 
 def test_every_upgrade_that_this_agent_has_begins_at_version_1() -> None:
