@@ -42,7 +42,7 @@ DOCUMENTS = {
     "truncated": ('{"key": "k", "va', "is not JSON"),
     "a list": ("[1, 2]", "is a list and must be an object"),
     "null": ("null", "is null and must be an object"),
-    "no fields": ("{}", "has no field 'key'"),
+    "no fields": ("{}", "key is missing"),
     "a wrong type": ('{"key":"k","value":"v","kind":"update","phase":"check","started":"now"}', "started is text"),
     "a flag as a number": ('{"key":"k","value":"v","kind":"update","phase":"check","started":true}', "started is true"),
     "too large": ('{"key":"k","value":"v","kind":"update","phase":"check","started":1,"before":1e400}', "before is a"),
@@ -56,7 +56,7 @@ DOCUMENTS = {
     ),
     "held back without a reason": (
         '{"key":"k","value":"v","kind":"update","phase":"check","started":1,"held_back":[{"name":"a"}]}',
-        "held_back item 1 has no field 'reason'",
+        "held_back item 1 reason is missing",
     ),
     "a policy of another shape": (
         '{"key":"k","value":"v","kind":"update","phase":"check","started":1,"policy":{"keep":"many"}}',

@@ -251,7 +251,7 @@ def _policy(text: Any) -> Dict[str, Any]:
     """Return the stored policy; an empty one is that of a delivery without options. Raises Unreadable."""
     data: Dict[str, Any] = parsed(text)
     if data != {}:
-        POLICY.from_json(data)
+        POLICY.check(data)
     return data
 
 

@@ -61,8 +61,11 @@ class Runs(Database):
 
     def runs(self, key: Optional[str] = None, limit: int = -1) -> Tuple[Run, ...]:
         """Return the runs that can be read, the newest first: all of them, or at most ``limit``."""
-        readable = self._readable(self._run_rows(key), self._run_of)
-        return tuple(readable if limit < 0 else islice(readable, limit))
+        found = tuple(self._readable(self._run_rows(key, limit), self._run_of))
+        if limit < 0 or len(found) == limit:
+            return found
+        # There are no more runs, or a damaged one takes the place of another.
+        return tuple(islice(self._readable(self._run_rows(key), self._run_of), limit))
 
     def walk_runs(self) -> Iterator[Union[Run, Damaged]]:
         """Yield all runs, the newest first; in place of a damaged one the error that names it."""
@@ -100,8 +103,10 @@ class Runs(Database):
             except Damaged as damage:
                 yield damage
 
-    def _run_rows(self, key: Optional[str]) -> Sequence[Any]:
-        return self._rows("SELECT id, document FROM runs WHERE ? IS NULL OR key = ? ORDER BY id DESC", key, key)
+    def _run_rows(self, key: Optional[str], limit: int = -1) -> Sequence[Any]:
+        return self._rows(
+            "SELECT id, document FROM runs WHERE ? IS NULL OR key = ? ORDER BY id DESC LIMIT ?", key, key, limit
+        )
 
     def _open_rows(self) -> Sequence[Any]:
         return self._rows("SELECT id, document FROM runs WHERE finished IS NULL ORDER BY id")
@@ -112,5 +117,5 @@ class Runs(Database):
         run = self._read(f"run {number}", lambda: RUN.decode(document, id=checked(int, number, "its number")), number)
         # A run without a policy is one of a test or of a download that was recorded by hand.
         if run.policy:
-            self._read(f"run {number}", lambda: POLICY.from_json(run.policy), number)
+            self._read(f"run {number}", lambda: POLICY.check(run.policy), number)
         return run

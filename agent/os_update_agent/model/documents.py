@@ -71,7 +71,14 @@ class Kind(Generic[T]):
             TooNew: A newer agent has written the document.
             Unreadable: The object has another shape.
         """
-        return self.type(**given, **read_fields(fields_of(self.type), self._upgraded(data), self.left_out))
+        return self.type(**given, **self._fields(data))
+
+    def check(self, data: Any) -> None:
+        """Raise TooNew or Unreadable unless the JSON object is a document of this kind."""
+        self._fields(data)
+
+    def _fields(self, data: Any) -> Dict[str, Any]:
+        return read_fields(fields_of(self.type, self.left_out), self._upgraded(data))
 
     def decode(self, text: Any, **given: Any) -> T:
         """Return the value of a document's text. Raises TooNew, Unreadable."""
@@ -85,10 +92,10 @@ class Kind(Generic[T]):
             raise Unreadable("has a version that is no whole number from 1 on")
         if version > self.version:
             raise TooNew(version, self.version)
-        fields = dict(data)
+        fields = data
         for number in range(version, self.version):
             try:
-                fields = self.upgrades[number](fields)
+                fields = self.upgrades[number](dict(fields))
             except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
                 raise Unreadable(f"cannot be upgraded from version {number}: {type(error).__name__}") from error
         return fields

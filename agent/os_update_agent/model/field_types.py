@@ -52,13 +52,17 @@ class _Field(NamedTuple):
     is_required: bool
 
 
-def fields_of(kind: Any) -> Tuple[_Field, ...]:
-    """Return the fields of a dataclass or a NamedTuple."""
-    return _fields_of(kind)
+def fields_of(kind: Any, left_out: FrozenSet[str] = frozenset()) -> Tuple[_Field, ...]:
+    """Return the fields of a dataclass or a NamedTuple, without those that are left out."""
+    return _fields_of(kind, left_out)
 
 
 @cache
-def _fields_of(kind: Any) -> Tuple[_Field, ...]:
+def _fields_of(kind: Any, left_out: FrozenSet[str]) -> Tuple[_Field, ...]:
+    return tuple(field for field in _all_fields_of(kind) if field.name not in left_out)
+
+
+def _all_fields_of(kind: Any) -> Tuple[_Field, ...]:
     types = get_type_hints(kind)
     if not dataclasses.is_dataclass(kind):
         defaults = kind._field_defaults
@@ -73,17 +77,18 @@ def _fields_of(kind: Any) -> Tuple[_Field, ...]:
     )
 
 
-def read_fields(
-    fields: Sequence[_Field], data: Mapping[str, Any], left_out: FrozenSet[str] = frozenset()
-) -> Dict[str, Any]:
-    found = {}
-    for name, read, is_required in fields:
-        if name in left_out:
-            continue
-        if name in data:
-            found[name] = _read_field(name, read, data[name])
-        elif is_required:
-            raise Unreadable(f"has no field {name!r}")
+def read_fields(fields: Sequence[_Field], data: Mapping[str, Any]) -> Dict[str, Any]:
+    """Return the checked values of the fields that are there. Raises Unreadable."""
+    found: Dict[str, Any] = {}
+    name = ""
+    try:
+        for name, read, is_required in fields:
+            if name in data:
+                found[name] = read(data[name])
+            elif is_required:
+                raise Unreadable("is missing")
+    except Unreadable as error:
+        raise Unreadable(f"{name} {error}") from error
     return found
 
 

@@ -60,7 +60,7 @@ def test_an_update_goes_on_from_the_ledger_of_the_first_agent(node: Node) -> Non
     assert "'w2'" in done.told and node.versions()["tool"] == "2.0-1"
     assert step.name in "".join(node.ran())
     with node.ledger() as ledger:
-        assert ledger.open_runs() == ledger.unfinished() == ()
+        assert not ledger.open_runs() and not ledger.unfinished()
         run = ledger.run(16)
         assert run is not None and run.finished is not None and run.progress.service == "back"
         answers = [ledger.delivery(one) for one in ("c22-cut-off", "c23-unanswered")]
@@ -102,7 +102,7 @@ def test_a_damaged_open_run_is_closed_and_its_delivery_is_answered(based: Node) 
     based.succeed("UPDATE", "v3")
     assert f"{BACK} v3 update [success]" in based.ran()
     with based.ledger() as ledger:
-        assert ledger.damaged_open_runs() == ledger.unfinished() == ()
+        assert not ledger.damaged_open_runs() and not ledger.unfinished()
         cut_off = ledger.delivery("cut-off")
     assert cut_off is not None and cut_off.body is not None
     body = json.loads(cut_off.body)
@@ -143,7 +143,7 @@ def test_resume_closes_what_is_damaged(based: Node) -> None:
     done = command(based, "resume")
     assert done.returncode == 0, done.stderr
     with based.ledger() as ledger:
-        assert ledger.damaged_open_runs() == ledger.unfinished() == ()
+        assert not ledger.damaged_open_runs() and not ledger.unfinished()
 
 
 # --- a damaged state
