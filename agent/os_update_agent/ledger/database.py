@@ -34,9 +34,10 @@ BUSY_SECONDS = 240.0
 
 
 class Database:
-    """The file at ``path``; made when it is not there. With ``reading`` one on a disk that takes no writes will do.
+    """The file at ``path``, made if it is not there. With ``reading`` a disk that takes no writes is enough, and an
+    older schema stays as it is.
 
-    Raises LedgerError when it cannot be opened, is damaged or was written by a newer agent.
+    Raises LedgerError if the file cannot be opened, is damaged or was written by a newer agent.
     """
 
     def __init__(self, path: Path, *, reading: bool = False) -> None:

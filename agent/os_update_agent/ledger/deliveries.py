@@ -1,4 +1,4 @@
-"""Deliveries, their answers, and the outbox of what is owed to Heat."""
+"""Deliveries, their results, and the outbox of results for Heat."""
 
 import json
 import sqlite3
@@ -37,19 +37,18 @@ class Deliveries(Database):
     """The tables of deliveries and of owed signals."""
 
     def receive(self, delivery: Delivery) -> Delivery:
-        """Write a delivery down before anything is done for it; one that is there already stays as it is.
+        """Store a delivery before anything is done for it, and return what is stored: a known delivery stays as it is.
 
-        Whom to answer goes with it, so that a crash cannot lose it; finish() wipes these secrets. A signal is addressed
-        by resource name (heat: ResourceController.signal), so with a new delivery an older result that Heat has not
-        taken under the same name is superseded: it would finish this one, whether we send it or, where it was refused,
-        an operator does by hand.
+        The request is stored too, so that a crash cannot lose it; finish() wipes its secrets. A signal is addressed by
+        resource name (heat: ResourceController.signal). An older result that Heat has not accepted under the same name
+        is superseded: it would finish the new delivery, also if an operator sent it by hand.
         """
         with self._transaction() as db:
             self._receive(db, delivery)
         return self.delivery(delivery.config_id) or delivery
 
     def receive_answered(self, delivery: Delivery, body: str, target: Optional[SignalTarget]) -> bool:
-        """A delivery that comes with its answer: nobody can see it without. False where it was there already."""
+        """Store a delivery together with its result. Returns False, and stores nothing, if the delivery is known."""
         with self._transaction() as db:
             is_new = self._receive(db, delivery)
             if is_new:
@@ -137,7 +136,7 @@ class Deliveries(Database):
         return self._read(_called(row[0]), lambda: POLICY.decode(row[1]).options()) if row else None
 
     def start(self, config_id: str, now: float) -> bool:
-        """A worker takes the delivery up. False where it has its answer already."""
+        """Store that a worker has taken the delivery up. Returns False if the delivery has its result already."""
         with self._transaction() as db:
             return bool(
                 db.execute(
@@ -147,17 +146,17 @@ class Deliveries(Database):
             )
 
     def is_overtaken(self, config_id: str) -> bool:
-        """Has a newer delivery under the same resource name come?"""
+        """Return whether a newer delivery under the same resource name is stored."""
         return bool(self._rows(_OVERTAKEN, config_id))
 
     def finish(
         self, config_id: str, body: str, target: Optional[SignalTarget], now: float, *, unless_started: bool = False
     ) -> bool:
-        """The answer of a delivery, and with ``target`` the duty to send it: both or neither. The first answer stays.
+        """Store the result of a delivery and, with a ``target``, the duty to send it: both or neither.
 
-        ``unless_started``: only where no worker has taken it up. Returns whether this is the answer now.
-
-        Where a newer delivery under the same name has come meanwhile, the answer is superseded from the start.
+        The first result stays. With ``unless_started`` nothing is stored once a worker has taken the delivery up. If a
+        newer delivery under the same name is stored, the result is superseded from the start. Returns whether ``body``
+        is the result now.
         """
         with self._transaction() as db:
             return self._finish(db, config_id, body, target, now, unless_started=unless_started)
@@ -188,11 +187,9 @@ class Deliveries(Database):
         return bool(changed)
 
     def settle(self, config_id: str, standing: str, answer: str, now: float) -> None:
-        """Note one try: "owed" keeps the target, every other standing ("delivered", "refused", "superseded") wipes its
-        secrets.
+        """Store the outcome of one try: "owed" keeps the target, every other standing wipes its secrets.
 
-        What is no longer owed stays as it is: somebody else may have sent or superseded it while this try was on its
-        way.
+        A result that is no longer owed stays as it is: another process may have sent or superseded it meanwhile.
         """
         with self._transaction() as db:
             db.execute(
@@ -202,11 +199,12 @@ class Deliveries(Database):
             )
 
     def owed(self) -> Tuple[OwedSignal, ...]:
+        """Return the results that are still to be sent and can be read, the oldest first."""
         return tuple(signal for signal in self.signals() if signal.standing == "owed")
 
     def superseded(self) -> FrozenSet[str]:
-        """The deliveries whose result a newer one has overtaken. Their bodies stay unread: each delivery asks, and
-        there may be many.
+        """Return the ids of the deliveries whose result is superseded. Their bodies stay unread: every delivery asks,
+        and there may be many.
         """
         return frozenset(row[0] for row in self._rows("SELECT config_id FROM outbox WHERE standing = 'superseded'"))
 
@@ -241,7 +239,7 @@ class Deliveries(Database):
 
 
 def _address(target: SignalTarget) -> Optional[str]:
-    """Under which name Heat takes the signal. None outside of any stack: such a deployment has a URL of its own."""
+    """Return the name under which Heat takes the signal; None outside of any stack, where each URL stands alone."""
     if not (target.stack_id and target.resource_name):
         return None
     return json.dumps([target.stack_id, target.resource_name])

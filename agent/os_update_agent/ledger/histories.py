@@ -1,4 +1,4 @@
-"""Which values a key has seen, which of them were reached, and at which the node stands."""
+"""Which values a key has seen, which of them were reached, and which one is current."""
 
 from typing import Any, NamedTuple, Optional, Sequence, Tuple
 
@@ -46,7 +46,7 @@ class Histories(Database):
         return self._read(f"value {row[0]!r:.80} of key {key!r:.80}", lambda: row_of(Record, row))
 
     def record_reached(self, key: str, value: str, state: int, run: Optional[int], now: float) -> None:
-        """The node stands at the value, and this is its state."""
+        """Store that the value is reached and current, with its state. ``run`` is None for a baseline."""
         with self._transaction() as db:
             db.execute(
                 "INSERT INTO histories (key, current) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET current ="
@@ -62,16 +62,14 @@ class Histories(Database):
             )
 
     def record_departing(self, key: str, value: str, state: int) -> None:
-        """Just before an update: the state under the value that the node leaves, which an operator may have changed
-        since.
-        """
+        """Store the state again under the reached value that an update leaves: an operator may have changed it."""
         with self._transaction() as db:
             db.execute(
                 "UPDATE records SET state = ? WHERE key = ? AND value = ? AND reached IS NOT NULL", (state, key, value)
             )
 
     def record_first_state(self, key: str, state: int) -> None:
-        """The state before the first update of a key whose first value nobody told; the first one stays."""
+        """Store the state before the first update of a key that began without a baseline. The first one stays."""
         with self._transaction() as db:
             db.execute(
                 "INSERT INTO histories (key, first_state) VALUES (?, ?)"
@@ -80,6 +78,6 @@ class Histories(Database):
             )
 
     def record_current(self, key: str, value: Optional[str]) -> None:
-        """Which value the node stands at without having been brought there anew; None where a run ended in between."""
+        """Store which value is current; None if a run has left the node between two values."""
         with self._transaction() as db:
             db.execute("UPDATE histories SET current = ? WHERE key = ?", (value, key))

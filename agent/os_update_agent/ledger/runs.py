@@ -16,8 +16,8 @@ class Runs(Database):
     """The table of runs."""
 
     def open_run(self, run: Run) -> Run:
-        """Begin a run: gives it its number, and to its delivery the run. A run that leads to a value makes it known as
-        tried.
+        """Store a new run and return it with its number. Its delivery points to it; its value, if the run leads to one,
+        counts as tried.
         """
         with self._transaction() as db:
             cursor = db.execute(
@@ -37,15 +37,13 @@ class Runs(Database):
         return run
 
     def begin_change(self, run: Run) -> None:
-        """Write ahead that packages change from now on: the run says so, and the key stands at no value until a run's
-        end says which.
-        """
+        """Store the run just before packages change. The key has no current value until the end of a run."""
         with self._transaction() as db:
             self._write_run(run)
             db.execute("UPDATE histories SET current = NULL WHERE key = ?", (run.key,))
 
     def save_run(self, run: Run) -> None:
-        """Write ahead: after this returns, the run is at ``run.phase`` whatever happens."""
+        """Store the run. After this returns, the run is in ``run.phase`` whatever happens."""
         with self._transaction():
             self._write_run(run)
 
