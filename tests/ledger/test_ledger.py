@@ -384,11 +384,8 @@ def test_open_runs_are_those_that_have_no_end_the_oldest_first(ledger: Ledger) -
 
 def test_a_run_of_an_agent_that_knew_more_or_less_can_be_read(path: Path, ledger: Ledger) -> None:
     run = ledger.open_run(RUN)
-    damage(
-        path,
-        """UPDATE runs SET document =
-            '{"key":"k","value":"v","kind":"update","phase":"check","started":1.0,"future":[1]}'""",
-    )
+    document = '{"key":"k","value":"v","kind":"update","phase":"check","started":1.0,"future":[1]}'
+    damage(path, "UPDATE runs SET document = ?", document)
     assert ledger.run(run.id) == Run(1, "k", "v", "update", "check", 1.0)
 
 

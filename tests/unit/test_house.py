@@ -54,16 +54,8 @@ NOT_AT_FIRST = (
 )
 
 PURE = (
-    *(
-        "model",
-        "model.deliveries",
-        "model.errors",
-        "model.options",
-        "model.packages",
-        "model.phases",
-        "model.plans",
-        "model.runs",
-    ),
+    *("model", "model.deliveries", "model.documents", "model.errors", "model.field_types", "model.options"),
+    *("model.packages", "model.phases", "model.plans", "model.policy", "model.runs"),
     *("decision.restarts", "decision.table", "decision.timestamps", "text.log_lines", "text.outcomes", "text.phrases"),
     *("config.options", "config.policy"),
     *("packages.complaints", "packages.state", "packages.selection", "packages.reboot_forecast", "packages.apt.parse"),

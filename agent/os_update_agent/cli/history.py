@@ -10,7 +10,7 @@ from os_update_agent.cli.keys import histories, kept_states, recorded_keys
 from os_update_agent.cli.output import answer
 from os_update_agent.config.settings import Settings
 from os_update_agent.model.errors import Unrecorded
-from os_update_agent.runs.changes import changed_by
+from os_update_agent.runs.changes import number_changed_by
 from os_update_agent.runtime.context import open_site
 
 
@@ -20,8 +20,9 @@ def command(settings: Settings, arguments: argparse.Namespace) -> int:
     known = histories(site, arguments.key)
     if arguments.key is not None and not known:
         raise Unrecorded(f"nothing is recorded under {arguments.key!r}; {recorded_keys(site)}")
-    runs = [(run, len(changed_by(site, run))) for run in site.ledger.runs(arguments.key, arguments.limit)]
-    document = views.history_document(known, runs, {one.key: kept_states(site, one) for one in known})
+    runs = [(run, number_changed_by(site, run)) for run in site.ledger.runs(arguments.key, arguments.limit)]
+    kept = {one.key: kept_states(site, one) for one in known}
+    document = views.history_document(known, runs, kept, site.ledger.damaged())
     return answer(arguments, document, views.history_text(document, _terminal_width()))
 
 

@@ -8,7 +8,7 @@ from os_update_agent.config.options import is_unset
 from os_update_agent.config.policy import NOT_BY_HAND, Policy, by_hand
 from os_update_agent.config.settings import Settings
 from os_update_agent.delivery.deliver import BY_HAND
-from os_update_agent.model.errors import Unrecorded, UsageError
+from os_update_agent.model.errors import Damaged, Unrecorded, UsageError
 from os_update_agent.model.packages import PackageState
 from os_update_agent.model.runs import History, Record
 from os_update_agent.runs.retention import at_hand, keep_of
@@ -21,8 +21,8 @@ _OF_ONE_DELIVERY = ("value", "key", "operation")
 
 
 def histories(site: Site, key: Optional[str]) -> Tuple[History, ...]:
-    """Return the history of the key, or those of all keys."""
-    return tuple(site.ledger.history(known) for known in site.ledger.all_keys() if key in (None, known))
+    """Return the histories that can be read: that of the key, or those of all keys."""
+    return tuple(known for known in site.ledger.histories() if key in (None, known.key))
 
 
 def key_of(site: Site, asked: Optional[str]) -> str:
@@ -79,8 +79,12 @@ def state_of(site: Site, settings: Settings, key: Optional[str], name: str) -> P
 
 
 def kept_states(site: Site, known: History) -> FrozenSet[int]:
-    """Return the ids of the states whose package files are kept."""
-    return at_hand(site.ledger, site.settings.archive, known, keep_of(site.ledger, known.key, site.settings.defaults))
+    """Return the ids of the states whose package files are kept; none if the key's last policy is damaged."""
+    try:
+        keep = keep_of(site.ledger, known.key, site.settings.defaults)
+    except Damaged:
+        return frozenset()
+    return at_hand(site.ledger, site.settings.archive, known, keep)
 
 
 def policy_of(site: Site, arguments: argparse.Namespace, key: str) -> Policy:

@@ -11,7 +11,7 @@ from typing import Optional, TextIO
 
 from os_update_agent.config.settings import Settings
 from os_update_agent.model import phases
-from os_update_agent.model.errors import AgentError
+from os_update_agent.model.errors import AgentError, Damaged
 from os_update_agent.model.packages import diff
 from os_update_agent.model.runs import Run
 from os_update_agent.node.locks import node_holder
@@ -187,7 +187,8 @@ class Watcher:
             return step
         if not self.total and run.before is not None and run.target is not None:
             ledger = self.site.ledger
-            self.total = len(visible(diff(ledger.state(run.before), ledger.state(run.target))))
+            with contextlib.suppress(Damaged):
+                self.total = len(visible(diff(ledger.state(run.before), ledger.state(run.target))))
         return Step(f"{counted(text, word)} of {self.total}: {step.text}", step.percent)
 
     def _log(self, run: Run) -> str:

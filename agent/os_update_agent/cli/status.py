@@ -1,6 +1,7 @@
 """os-update-agent status: the current state, unfinished runs and undelivered results."""
 
 import argparse
+import contextlib
 from typing import List
 
 from os_update_agent.cli import views
@@ -10,12 +11,12 @@ from os_update_agent.config.policy import Policy, by_hand
 from os_update_agent.config.settings import Settings
 from os_update_agent.decision.table import decide
 from os_update_agent.heat.secret_audit import readable_by_all
-from os_update_agent.model.errors import BadOption
+from os_update_agent.model.errors import BadOption, Damaged
 from os_update_agent.model.packages import diff
 from os_update_agent.model.runs import History
 from os_update_agent.node.locks import node_holder
 from os_update_agent.packages.state import visible
-from os_update_agent.runs.changes import changed_by
+from os_update_agent.runs.changes import number_changed_by
 from os_update_agent.runtime.context import Site, open_site
 
 SHOWN_AHEAD = 5
@@ -24,12 +25,12 @@ SHOWN_AHEAD = 5
 def command(settings: Settings, arguments: argparse.Namespace) -> int:
     """Print the status. Returns the exit status."""
     site = open_site(settings, reading=True)
-    runs = site.ledger.runs(limit=1)
+    runs, known = site.ledger.runs(limit=1), histories(site, None)
     document = views.status_document(
-        histories(site, None),
-        {known.key: _ahead(site, known) for known in histories(site, None)},
+        known,
+        {one.key: _ahead(site, one) for one in known},
         runs[0] if runs else None,
-        len(changed_by(site, runs[0])) if runs else 0,
+        number_changed_by(site, runs[0]) if runs else 0,
         site.ledger.open_runs(),
         site.ledger.signals(),
         node_holder(settings.lock),
@@ -38,6 +39,8 @@ def command(settings: Settings, arguments: argparse.Namespace) -> int:
         site.ledger.unfinished(),
         site.lock_holder(Policy()),
         _refused_defaults(settings),
+        # After all other reads: the ledger names every damaged record that they have met.
+        site.ledger.damaged(),
     )
     return answer(arguments, document, views.status_text(document))
 
@@ -59,7 +62,8 @@ def _ahead(site: Site, known: History) -> List[views.Ahead]:
     for record in [record for record in known.records if record.is_reached][-SHOWN_AHEAD:]:
         packages = None
         if current is not None and current.state is not None and record.state is not None:
-            packages = len(visible(diff(site.ledger.state(current.state), site.ledger.state(record.state))))
+            with contextlib.suppress(Damaged):
+                packages = len(visible(diff(site.ledger.state(current.state), site.ledger.state(record.state))))
         found.append(
             views.Ahead(record.value, decide(known, "UPDATE", record.value).do, packages, record.state in kept)
         )

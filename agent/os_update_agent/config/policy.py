@@ -3,23 +3,13 @@ error.
 """
 
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from typing import Any, Dict, Mapping, Optional, Tuple
 
 from os_update_agent.config.options import READERS, SURROGATE, is_unset, nearest
 from os_update_agent.model.deliveries import Deployment
 from os_update_agent.model.errors import BadOption
-from os_update_agent.model.options import (
-    ArchiveRule,
-    ConfigFiles,
-    OnFailure,
-    Operation,
-    RebootRule,
-    Removals,
-    RestoreScope,
-    Select,
-    ServicesRule,
-)
+from os_update_agent.model.policy import Policy as Policy  # most modules look for it here
 from os_update_agent.text.outcomes import shown
 
 DEFAULT_TRIGGER = "update_after_time"
@@ -28,50 +18,6 @@ DEFAULT_TRIGGER = "update_after_time"
 NOT_BY_HAND = ("trigger", "state_key")
 
 Source = Tuple[str, Mapping[str, object]]
-
-_LISTS = ("packages", "exclude", "units")
-
-
-@dataclass(frozen=True)
-class Policy:
-    """The answer to every question that an update asks about what is wanted. The defaults are the built-in ones.
-
-    ``value`` is the trigger's value as text ('' is: none given), ``key`` says whose history it belongs to. ``keep``
-    counts states; ``lock_timeout``, ``deadline``, ``script_timeout`` (each step) and ``signal_timeout`` (all tries of
-    one signal) are seconds.
-    """
-
-    value: str = ""
-    key: str = ""
-    operation: Operation = "update"
-    select: Select = "all"
-    packages: Tuple[str, ...] = ()
-    exclude: Tuple[str, ...] = ()
-    removals: Removals = "allow"
-    config_files: ConfigFiles = "keep"
-    archive: ArchiveRule = "best-effort"
-    keep: int = 5
-    restore: RestoreScope = "exact"
-    on_failure: OnFailure = "restore"
-    reboot: RebootRule = "never"
-    services: ServicesRule = "report"
-    units: Tuple[str, ...] = ()
-    lock_timeout: float = 600
-    deadline: Optional[float] = None
-    script_timeout: float = 600
-    signal_timeout: float = 600
-
-    @property
-    def is_restricted(self) -> bool:
-        """Does the policy leave out a part of the updates that the node could have?"""
-        return bool(self.packages or self.exclude or self.select == "security")
-
-    def as_json(self) -> Dict[str, Any]:
-        return {**asdict(self), **{name: list(getattr(self, name)) for name in _LISTS}}
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> "Policy":
-        return cls(**{**data, **{name: tuple(data.get(name, ())) for name in _LISTS}})
 
 
 def read(deployment: Deployment, defaults: Mapping[str, str]) -> Policy:

@@ -13,7 +13,7 @@ from os_update_agent.config.policy import Policy, signal_patience
 from os_update_agent.config.settings import Settings
 from os_update_agent.decision import table
 from os_update_agent.delivery.outbox import Patience, Sending, deliver_signal
-from os_update_agent.delivery.result import aftermath, encoded, request_of, store
+from os_update_agent.delivery.result import aftermath, encoded, readable_run, request_of, store
 from os_update_agent.delivery.supervise import Watch, give_up, see_through
 from os_update_agent.heat.deployed_files import forget_signal
 from os_update_agent.heat.metadata import overtaken_on_arrival
@@ -206,7 +206,7 @@ def _answer(
                 delivery, encoded(request, outcome), None if request.signal.transport == "NO_SIGNAL" else request.signal
             )
         stored = ledger.delivery(config_id)
-        run = ledger.run(stored.run) if stored and stored.run is not None else None
+        run = readable_run(site, stored.run) if stored else None
         if run is not None:
             log.info(logged(deployment=config_id, run=run.id, result=run.result, log=run.log))
         if signals:

@@ -13,11 +13,11 @@ from os_update_agent.config.policy import Policy
 from os_update_agent.decision import table
 from os_update_agent.decision.table import Decision, decide, line_of
 from os_update_agent.delivery.outbox import Patience, send_owed
-from os_update_agent.delivery.result import aftermath, outcome_of, store
+from os_update_agent.delivery.result import aftermath, encoded, nobody_waits, outcome_of, store
 from os_update_agent.heat.deployed_files import forget_signal
 from os_update_agent.model import phases
 from os_update_agent.model.deliveries import Delivery, Outcome, OwedSignal, Request, SignalTarget
-from os_update_agent.model.errors import AgentError, Bug, LedgerError, bug
+from os_update_agent.model.errors import AgentError, Bug, Damaged, LedgerError, bug
 from os_update_agent.model.phases import RunKind
 from os_update_agent.model.runs import Progress, Run
 from os_update_agent.node.locks import is_held, node_lock, try_lock
@@ -33,6 +33,7 @@ LOCK_SECONDS = 600.0
 CALLER_SECONDS = 1.0
 CALLER_POLL_SECONDS = 0.02
 NOBODY = Request(SignalTarget("NO_SIGNAL"))
+NOT_KNOWN = "what this delivery has done to the packages is not known: 'os-update-agent status' shows the node"
 
 _RUNS: Mapping[str, RunKind] = {
     table.UPDATE: phases.UPDATE,
@@ -54,6 +55,7 @@ def resume(
     """
     with try_lock(site.settings.worker_lock) as mine:
         while mine:
+            _close_damaged(site)
             # First: what they have left half-done is what a newer run would take for the state before.
             _finish_orphans(site)
             unfinished = site.ledger.unfinished()
@@ -78,6 +80,26 @@ def _leave_to_callers(site: Site) -> None:
     end = time.monotonic() + CALLER_SECONDS
     while site.ledger.owed() and is_held(site.settings.callers_lock) and time.monotonic() < end:
         time.sleep(CALLER_POLL_SECONDS)
+
+
+def _close_damaged(site: Site) -> None:
+    """End the open runs and answer the deliveries whose records cannot be read: nobody could go on from there.
+
+    Such a run counts as failed. The next run repairs the packages in its check, and ends with post-update.d, because
+    nobody knows whether the node is in service. Raises LedgerError, Busy.
+    """
+    ledger = site.ledger
+    for damage in ledger.damaged_open_runs():
+        with node_lock(site.settings.lock, doing=damage.record, timeout=LOCK_SECONDS):
+            ledger.close_damaged_run(damage.row, site.clock())
+        log.error(logged(run=damage.row, closed="yes", why=damage))
+    for damage in ledger.damaged_unfinished():
+        config_id, request = ledger.damaged_request(damage.row) or ("", NOBODY)
+        body = encoded(request, outcome_of_error(damage, NOT_KNOWN))
+        target = None if nobody_waits(site, config_id, request) else request.signal
+        with node_lock(site.settings.lock, doing=damage.record, timeout=LOCK_SECONDS):
+            ledger.finish_damaged(damage.row, body, target, site.clock())
+        log.error(logged(deployment=config_id, answered="yes", why=damage))
 
 
 def _finish_orphans(site: Site) -> None:
@@ -122,9 +144,9 @@ def _finish_orphan(site: Site, run: Run) -> None:
     """
     try:
         _to_its_end(site, run)
-    except LedgerError:
-        raise
     except AgentError as error:
+        if isinstance(error, LedgerError) and not isinstance(error, Damaged):
+            raise
         log.error(logged(run=run.id, phase=run.phase, stopped=error))
     except Exception as error:
         log.critical(logged(run=run.id, phase=run.phase, bug=bug(error)))
@@ -136,9 +158,9 @@ def work(site: Site, delivery: Delivery) -> None:
         return
     try:
         outcome = _outcome(site, delivery)
-    except LedgerError:
-        raise
     except AgentError as error:
+        if isinstance(error, LedgerError) and not isinstance(error, Damaged):
+            raise
         outcome = outcome_of_error(error, aftermath(site, delivery.config_id))
     except Exception as error:
         # A bug must still reach Heat, which waits.

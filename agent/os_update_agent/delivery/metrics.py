@@ -14,7 +14,7 @@ from os_update_agent.config.policy import Policy
 from os_update_agent.model.deliveries import OwedSignal
 from os_update_agent.model.errors import AgentError
 from os_update_agent.model.runs import Run
-from os_update_agent.runs.changes import changed_by
+from os_update_agent.runs.changes import number_changed_by
 from os_update_agent.runtime.context import Site
 from os_update_agent.text.log_lines import logged
 
@@ -26,12 +26,12 @@ _Sample = Tuple[Dict[str, str], float]
 
 @dataclass(frozen=True)
 class Facts:
-    """``last`` is the newest run, ``changed`` how many packages it has changed; ``now`` is in seconds since the
-    epoch.
+    """``last`` is the newest run, ``changed`` how many packages it has changed, None where its record is damaged;
+    ``now`` is in seconds since the epoch.
     """
 
     last: Optional[Run]
-    changed: int
+    changed: Optional[int]
     open_runs: int
     signals: Tuple[OwedSignal, ...]
     reboot: bool
@@ -48,7 +48,7 @@ def publish(site: Site) -> None:
     try:
         runs = site.ledger.runs(limit=1)
         last = runs[0] if runs else None
-        changed = len(changed_by(site, last)) if last else 0
+        changed = number_changed_by(site, last) if last else 0
         facts = Facts(
             last,
             changed,
@@ -76,9 +76,10 @@ def _lines(facts: Facts) -> Iterator[str]:
             yield from _metric("last_run_end_timestamp_seconds", "When the last run ended.", [({}, last.finished)])
         of_each = [({"result": result}, float(result == last.result)) for result in RESULTS]
         yield from _metric("last_run_result", "1 for what the last run came to.", of_each)
-        yield from _metric(
-            "last_run_packages_changed", "Packages that the last run has changed.", [({}, facts.changed)]
-        )
+        if facts.changed is not None:
+            yield from _metric(
+                "last_run_packages_changed", "Packages that the last run has changed.", [({}, facts.changed)]
+            )
         yield from _metric(
             "last_run_packages_held_back",
             "Packages with a newer version that did not get it.",

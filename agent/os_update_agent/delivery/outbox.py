@@ -1,9 +1,10 @@
 """What is owed to Heat: send it until it is taken, drop what is superseded, keep the rest for the next time (law 5)."""
 
+import contextlib
 import logging
 import time
 from dataclasses import dataclass
-from typing import Callable, Optional, Tuple
+from typing import Any, Callable, Mapping, Optional, Tuple
 
 from os_update_agent.config.policy import signal_patience
 from os_update_agent.heat.alternate_targets import other_targets
@@ -11,6 +12,7 @@ from os_update_agent.heat.deployed_files import forget_signal
 from os_update_agent.heat.metadata import is_current
 from os_update_agent.heat.signal import AGAIN, DELIVERED, NEVER, Answer, send
 from os_update_agent.model.deliveries import OwedSignal, SignalTarget
+from os_update_agent.model.errors import Damaged
 from os_update_agent.node.locks import short_lock
 from os_update_agent.runtime.context import Site
 from os_update_agent.text.log_lines import logged
@@ -52,8 +54,10 @@ def send_owed(
 
 
 def _own_patience(site: Site, config_id: str) -> Patience:
-    delivery = site.ledger.delivery(config_id)
-    policy = delivery.policy if delivery else {}
+    policy: Mapping[str, Any] = {}
+    with contextlib.suppress(Damaged):
+        delivery = site.ledger.delivery(config_id)
+        policy = delivery.policy if delivery else {}
     return Patience(float(policy.get("signal_timeout", signal_patience(site.settings.defaults))))
 
 

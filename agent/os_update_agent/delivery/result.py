@@ -1,10 +1,12 @@
 """The end of a run: what came of it, stored as the answer of its delivery together with the duty to send it."""
 
 from pathlib import Path
+from typing import Optional
 
 from os_update_agent.config.policy import Policy
 from os_update_agent.heat.outcome import encode
 from os_update_agent.model.deliveries import Deployment, Outcome, Request
+from os_update_agent.model.errors import Damaged
 from os_update_agent.model.packages import annotated, diff, with_rows
 from os_update_agent.model.runs import Run
 from os_update_agent.packages.state import of_marks, unmet, visible
@@ -43,12 +45,25 @@ def store(site: Site, config_id: str, request: Request, outcome: Outcome, *, unl
     LedgerError.
     """
     delivery = site.ledger.delivery(config_id)
-    run = site.ledger.run(delivery.run) if delivery and delivery.run is not None else None
+    run = readable_run(site, delivery.run) if delivery else None
     body = encoded(request, outcome, run.log if run else "")
-    # Where Heat has been told without the ledger a second signal could only meet somebody else's deployment.
-    nobody_waits = request.signal.transport == "NO_SIGNAL" or was_told(site.settings, config_id)
-    target = None if nobody_waits else request.signal
+    target = None if nobody_waits(site, config_id, request) else request.signal
     return site.ledger.finish(config_id, body, target, site.clock(), unless_started=unless_started)
+
+
+def nobody_waits(site: Site, config_id: str, request: Request) -> bool:
+    """Is there nobody to signal? Where Heat has been told without the ledger, a second signal could only meet another
+    deployment.
+    """
+    return request.signal.transport == "NO_SIGNAL" or was_told(site.settings, config_id)
+
+
+def readable_run(site: Site, number: Optional[int]) -> Optional[Run]:
+    """Return the run; None where there is none and where its record is damaged, which its other readers report."""
+    try:
+        return site.ledger.run(number) if number is not None else None
+    except Damaged:
+        return None
 
 
 def encoded(request: Request, outcome: Outcome, log_file: str = "") -> str:
@@ -65,7 +80,9 @@ def encoded(request: Request, outcome: Outcome, log_file: str = "") -> str:
 def aftermath(site: Site, config_id: str) -> str:
     """What a delivery that ends without its run's own report has done to the node. Raises LedgerError."""
     delivery = site.ledger.delivery(config_id)
-    run = site.ledger.run(delivery.run) if delivery is not None and delivery.run is not None else None
+    run = readable_run(site, delivery.run) if delivery is not None else None
+    if run is None and delivery is not None and delivery.run is not None:
+        return f"the record of run {delivery.run} is damaged, so what it has done to the packages is not known"
     if run is None or run.progress.is_untouched:
         return NOTHING_CHANGED
     if run.finished is not None:

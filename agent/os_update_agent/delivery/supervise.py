@@ -5,6 +5,7 @@ A run that changes packages is never done in the caller's own process: it may be
 update of os-collect-config restarts it, and systemd kills all that it had started), by a reboot, or by an operator.
 """
 
+import contextlib
 import logging
 import os
 import sys
@@ -17,7 +18,7 @@ from os_update_agent.decision import table
 from os_update_agent.delivery.execute import decision_for, work
 from os_update_agent.delivery.result import store
 from os_update_agent.model import phases
-from os_update_agent.model.errors import AgentError, Busy
+from os_update_agent.model.errors import AgentError, Busy, Damaged
 from os_update_agent.model.runs import Run
 from os_update_agent.node.locks import is_held, node_holder, node_lock, short_lock
 from os_update_agent.node.permissions import make_private, worker_unit
@@ -62,10 +63,11 @@ def see_through(
     workers = _Workers(site)
     while True:
         seen = _ledger_mark(site)
-        delivery = site.ledger.delivery(config_id)
+        delivery, run = site.ledger.delivery(config_id), None
         if delivery is None or delivery.finished is not None:
             return
-        run = site.ledger.run(delivery.run) if watch is not None and delivery.run is not None else None
+        with contextlib.suppress(Damaged):
+            run = site.ledger.run(delivery.run) if watch is not None and delivery.run is not None else None
         if watch is not None and run is not None:
             watch(run)
         if (
@@ -141,7 +143,12 @@ def leave_open(site: Site, *, until_whole: bool = False) -> None:
 
 
 def _is_open(site: Site) -> bool:
-    return bool(site.ledger.unfinished() or site.ledger.open_runs())
+    return bool(site.ledger.unfinished() or site.ledger.open_runs()) or _is_damaged_open(site)
+
+
+def _is_damaged_open(site: Site) -> bool:
+    """Is there an open run or an unanswered delivery that cannot be read? A worker closes it."""
+    return bool(site.ledger.damaged_open_runs() or site.ledger.damaged_unfinished())
 
 
 def is_half_done(run: Run) -> bool:
@@ -229,11 +236,14 @@ def _at_once(site: Site, config_id: str) -> bool:
         with node_lock(site.settings.lock, doing=f"deployment {config_id}", timeout=0.0):
             if [other.config_id for other in site.ledger.unfinished()] != [config_id] or site.ledger.open_runs():
                 return False
+            if _is_damaged_open(site):
+                return False
             what = decision_for(site, delivery, Policy.from_json(delivery.policy))
             if delivery.run is None and what.do in (table.NOTHING, table.BASELINE, table.BACK):
                 work(site, delivery)
                 return True
-    except Busy:
+    except (Busy, Damaged):
+        # A worker answers what a damaged record stands in the way of.
         pass
     return False
 

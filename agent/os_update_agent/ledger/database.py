@@ -1,53 +1,50 @@
 """The file behind the ledger: opened privately, checked, written in durable transactions."""
 
 import errno
+import logging
 import os
 import sqlite3
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Iterator, List, Optional, Tuple
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple, TypeVar
 
 from os_update_agent.ledger import reserve
-from os_update_agent.model.errors import LedgerError
+from os_update_agent.ledger.tables import TABLES
+from os_update_agent.model.documents import TooNew
+from os_update_agent.model.errors import Damaged, LedgerError, NewerDocument
+from os_update_agent.model.field_types import Unreadable
+from os_update_agent.text.log_lines import logged
 
-# 1: the first published schema.
-SCHEMA = 1
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+# 1: the first published schema. 2: documents have a version; the agent of schema 1 fails on a document with one.
+SCHEMA = 2
+# A ledger from this schema on can be read as it is: a command that only reads, and a disk that takes no writes, leave
+# it at its schema.
+READABLE = 1
+# For each schema the function that makes the next one of it, inside the transaction of all of them.
+MIGRATIONS: Mapping[int, Callable[[sqlite3.Connection], None]] = {
+    # The tables are the same. The documents are upgraded when they are read.
+    1: lambda db: None,
+}
 # Hundreds of callers may ask at once on a node that has no time for them; who gives up tells Heat a failure.
 BUSY_SECONDS = 240.0
 
-_TABLES = """
-CREATE TABLE states (id INTEGER PRIMARY KEY, digest TEXT NOT NULL, backend TEXT NOT NULL, native TEXT NOT NULL,
-                     install_only TEXT NOT NULL,
-                     base INTEGER, depth INTEGER NOT NULL, body BLOB NOT NULL);
-CREATE INDEX states_digest ON states (digest);
-CREATE TABLE histories (key TEXT PRIMARY KEY, current TEXT, first_state INTEGER);
-CREATE TABLE records (key TEXT NOT NULL, value TEXT NOT NULL, state INTEGER, tried REAL NOT NULL, reached REAL,
-                      run INTEGER, reached_run INTEGER, turn INTEGER, PRIMARY KEY (key, value)) WITHOUT ROWID;
-CREATE TABLE runs (id INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL, config_id TEXT NOT NULL, finished REAL,
-                   document TEXT NOT NULL);
-CREATE INDEX runs_open ON runs (finished) WHERE finished IS NULL;
-CREATE TABLE deliveries (turn INTEGER PRIMARY KEY AUTOINCREMENT, config_id TEXT NOT NULL UNIQUE, key TEXT NOT NULL,
-                         value TEXT NOT NULL, action TEXT NOT NULL, received REAL NOT NULL, policy TEXT NOT NULL,
-                         restore INTEGER, started REAL, finished REAL, run INTEGER, body TEXT, address TEXT,
-                         request TEXT);
-CREATE INDEX deliveries_open ON deliveries (turn) WHERE finished IS NULL;
-CREATE TABLE outbox (config_id TEXT PRIMARY KEY, address TEXT NOT NULL, target TEXT, body TEXT NOT NULL,
-                     standing TEXT NOT NULL, tries INTEGER NOT NULL, updated REAL NOT NULL,
-                     last_answer TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE archive (name TEXT NOT NULL, arch TEXT NOT NULL, version TEXT NOT NULL, file TEXT NOT NULL,
-                      sha256 TEXT NOT NULL, size INTEGER NOT NULL, installed_kb INTEGER NOT NULL, origin TEXT NOT NULL,
-                      PRIMARY KEY (name, arch, version)) WITHOUT ROWID;
-"""
-
 
 class Database:
-    """The file at ``path``; made when it is not there. With ``reading`` one on a disk that takes no writes will do.
+    """The file at ``path``, made if it is not there. With ``reading`` a disk that takes no writes is enough, and an
+    older schema stays as it is.
 
-    Raises LedgerError when it cannot be opened, is damaged or was written by a newer agent.
+    Raises LedgerError if the file cannot be opened, is damaged or was written by a newer agent.
     """
 
     def __init__(self, path: Path, *, reading: bool = False) -> None:
         self.path = path
+        # The damaged records that were met, each named once in the log.
+        self._noted: Dict[str, Damaged] = {}
+        self._is_reading = reading
         with self._complaints():
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             if not path.exists():
@@ -80,19 +77,27 @@ class Database:
         )
 
     def _prepare(self) -> None:
-        schema = self._db.execute("PRAGMA user_version").fetchone()[0]
-        if schema == SCHEMA:
+        schema = self._schema()
+        if schema == SCHEMA or (self._is_reading and READABLE <= schema < SCHEMA):
             return
         if schema > SCHEMA:
             raise LedgerError(
                 f"the ledger {self.path} has schema {schema}; this os-update-agent knows schemas up to {SCHEMA}: "
                 f"install the newer agent again, or {self._afresh}"
             )
-        with self._transaction():
-            if self._db.execute("PRAGMA user_version").fetchone()[0] == 0:
-                for statement in _TABLES.split(";"):
-                    self._db.execute(statement)
-                self._db.execute(f"PRAGMA user_version={SCHEMA}")
+        with self._transaction() as db:
+            # Another process may have been faster.
+            schema = self._schema()
+            if schema == 0:
+                for statement in TABLES.split(";"):
+                    db.execute(statement)
+            for number in range(schema or SCHEMA, SCHEMA):
+                MIGRATIONS[number](db)
+            if schema < SCHEMA:
+                db.execute(f"PRAGMA user_version={SCHEMA}")
+
+    def _schema(self) -> int:
+        return int(self._db.execute("PRAGMA user_version").fetchone()[0])
 
     def keep_reserve(self) -> None:
         """Keep room on the disk for what a run has yet to write. Raises nothing: without it only a full disk is
@@ -107,7 +112,7 @@ class Database:
     def _complaints(self) -> Iterator[None]:
         try:
             yield
-        except (sqlite3.Error, OSError) as error:
+        except (sqlite3.Error, OSError, OverflowError, UnicodeError) as error:
             hint = "; the command is for root" if isinstance(error, PermissionError) and os.geteuid() else ""
             if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
                 hint = f"; it is damaged: {self._afresh}"
@@ -128,11 +133,52 @@ class Database:
 
     def _rows(self, sql: str, *parameters: Any) -> List[Any]:
         with self._complaints():
+            try:
+                return self._db.execute(sql, parameters).fetchall()
+            except sqlite3.OperationalError as error:
+                if "Could not decode" not in str(error):
+                    raise
+            # A damaged text is no UTF-8. Read it with escapes in its place: it must not hide the other rows.
+            self._db.text_factory = _with_escapes
             return self._db.execute(sql, parameters).fetchall()
 
     def _row(self, sql: str, *parameters: Any) -> Optional[Any]:
         rows = self._rows(sql, *parameters)
         return rows[0] if rows else None
+
+    def _read(self, record: str, read: Callable[[], T], row: int = 0) -> T:
+        """Return what ``read`` makes of a record. ``record`` names it, "run 12"; ``row`` is its row's number.
+
+        Raises Damaged, NewerDocument.
+        """
+        try:
+            return read()
+        except TooNew as error:
+            raise NewerDocument(
+                f"the ledger {self.path}: {record} {error}: install the newer agent again, or {self._afresh}"
+            ) from error
+        except Unreadable as error:
+            raise self._damaged(record, str(error), row) from error
+
+    def _damaged(self, record: str, why: str, row: int = 0) -> Damaged:
+        """Return the error for a damaged record, after it was logged for the first time."""
+        damage = Damaged(f"the ledger {self.path} is damaged: {record} {why}", record=record, row=row)
+        if record not in self._noted:
+            self._noted[record] = damage
+            log.warning(logged(ledger=self.path, damaged=record, why=why))
+        return damage
+
+    def _readable(self, rows: Iterable[Any], read: Callable[[Any], T]) -> Iterator[T]:
+        """Yield what ``read`` makes of each row; leave out the damaged ones, which are logged. Raises NewerDocument."""
+        for row in rows:
+            try:
+                yield read(row)
+            except Damaged:
+                continue
+
+
+def _with_escapes(text: bytes) -> str:
+    return text.decode("utf-8", "backslashreplace")
 
 
 def _is_writable(path: Path, reading: bool) -> bool:
@@ -162,7 +208,7 @@ def peek(path: Path, column: str) -> Tuple[str, ...]:
     try:
         database = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=0.0)
         try:
-            return tuple(row[0] for row in database.execute(sql))
+            return tuple(row[0] for row in database.execute(sql) if isinstance(row[0], str))
         finally:
             database.close()
     except sqlite3.Error:

@@ -1,37 +1,54 @@
-"""Deliveries, their answers, and the outbox of what is owed to Heat."""
+"""Deliveries, their results, and the outbox of results for Heat."""
 
-import dataclasses
 import json
 import sqlite3
-from typing import Any, Dict, FrozenSet, Optional, Sequence, Tuple
+from dataclasses import replace
+from typing import Any, Dict, FrozenSet, NamedTuple, Optional, Sequence, Tuple
 
 from os_update_agent.ledger.database import Database
-from os_update_agent.model.deliveries import Delivery, Output, OwedSignal, Request, SignalTarget
+from os_update_agent.ledger.kinds import REQUEST, TARGET
+from os_update_agent.model.deliveries import Delivery, OwedSignal, Request, SignalTarget
+from os_update_agent.model.documents import parsed
+from os_update_agent.model.errors import Damaged
+from os_update_agent.model.field_types import Unreadable, row_of
+from os_update_agent.model.policy import POLICY
 
-_DELIVERY = "config_id, key, value, action, received, policy, restore, started, finished, run, body, request"
+_DELIVERY = "turn, config_id, key, value, action, received, restore, started, finished, run, body, policy, request"
 _OVERTAKEN = (
     "SELECT 1 FROM deliveries AS mine JOIN deliveries AS other USING (address) WHERE mine.config_id = ? AND other.turn"
     " > mine.turn"
 )
 
 
+class _Row(NamedTuple):
+    config_id: str
+    key: str
+    value: str
+    action: str
+    received: float
+    restore: Optional[int]
+    started: Optional[float]
+    finished: Optional[float]
+    run: Optional[int]
+    body: Optional[str]
+
+
 class Deliveries(Database):
     """The tables of deliveries and of owed signals."""
 
     def receive(self, delivery: Delivery) -> Delivery:
-        """Write a delivery down before anything is done for it; one that is there already stays as it is.
+        """Store a delivery before anything is done for it, and return what is stored: a known delivery stays as it is.
 
-        Whom to answer goes with it, so that a crash cannot lose it; finish() wipes these secrets. A signal is addressed
-        by resource name (heat: ResourceController.signal), so with a new delivery an older result that Heat has not
-        taken under the same name is superseded: it would finish this one, whether we send it or, where it was refused,
-        an operator does by hand.
+        The request is stored too, so that a crash cannot lose it; finish() wipes its secrets. A signal is addressed by
+        resource name (heat: ResourceController.signal). An older result that Heat has not accepted under the same name
+        is superseded: it would finish the new delivery, also if an operator sent it by hand.
         """
         with self._transaction() as db:
             self._receive(db, delivery)
         return self.delivery(delivery.config_id) or delivery
 
     def receive_answered(self, delivery: Delivery, body: str, target: Optional[SignalTarget]) -> bool:
-        """A delivery that comes with its answer: nobody can see it without. False where it was there already."""
+        """Store a delivery together with its result. Returns False, and stores nothing, if the delivery is known."""
         with self._transaction() as db:
             is_new = self._receive(db, delivery)
             if is_new:
@@ -39,7 +56,7 @@ class Deliveries(Database):
         return is_new
 
     def _receive(self, db: sqlite3.Connection, delivery: Delivery) -> bool:
-        request = None if delivery.request is None else json.dumps(_request_as_json(delivery.request))
+        request = None if delivery.request is None else REQUEST.encode(delivery.request)
         address = None if delivery.request is None else _address(delivery.request.signal)
         is_new = db.execute(
             "INSERT OR IGNORE INTO deliveries (config_id, key, value, action, received, policy, restore, address,"
@@ -58,28 +75,68 @@ class Deliveries(Database):
         return bool(is_new)
 
     def delivery(self, config_id: str) -> Optional[Delivery]:
+        """Return the delivery with the id, None where there is none. Raises Damaged."""
         row = self._row(f"SELECT {_DELIVERY} FROM deliveries WHERE config_id = ?", config_id)
-        return _as_delivery(row) if row else None
+        return self._delivery_of(row) if row else None
 
     def unfinished(self) -> Tuple[Delivery, ...]:
-        """Deliveries that have no answer yet, in the order in which they came."""
-        rows = self._rows(f"SELECT {_DELIVERY} FROM deliveries WHERE finished IS NULL ORDER BY turn")
-        return tuple(map(_as_delivery, rows))
+        """Return the deliveries that have no answer yet and can be read, in the order in which they came."""
+        return tuple(self._readable(self._unfinished_rows(), self._delivery_of))
+
+    def damaged_unfinished(self) -> Tuple[Damaged, ...]:
+        """Return the errors that name the unanswered deliveries that cannot be read; ``row`` is what
+        ``damaged_request`` and ``finish_damaged`` take.
+        """
+        found = []
+        for row in self._unfinished_rows():
+            try:
+                self._delivery_of(row)
+            except Damaged as damage:
+                found.append(damage)
+        return tuple(found)
+
+    def damaged_request(self, turn: int) -> Optional[Tuple[str, Request]]:
+        """Return the id of a delivery that cannot be read, and whom to answer, if these can be read."""
+        row = self._row("SELECT config_id, request FROM deliveries WHERE turn = ?", turn)
+        try:
+            return (row[0], REQUEST.decode(row[1])) if row and isinstance(row[0], str) else None
+        except Unreadable:
+            return None
+
+    def finish_damaged(self, turn: int, body: str, target: Optional[SignalTarget], now: float) -> None:
+        """Answer a delivery that cannot be read. Its other columns become readable: the first answer stays, and is
+        what this delivery gets when it comes again.
+        """
+        row = self._row("SELECT config_id, key, value, action FROM deliveries WHERE turn = ?", turn)
+        texts = [one if isinstance(one, str) else repr(one) for one in row or ()]
+        with self._transaction() as db:
+            changed = db.execute(
+                "UPDATE deliveries SET config_id = ?, key = ?, value = ?, action = ?, policy = '{}', restore = NULL,"
+                " started = NULL, body = NULL, run = CASE WHEN typeof(run) = 'integer' THEN run END,"
+                " received = CASE WHEN abs(received) < 1e12 THEN abs(received) ELSE ? END"
+                " WHERE turn = ? AND finished IS NULL",
+                (*texts, now, turn),
+            ).rowcount
+            if changed:
+                self._finish(db, texts[0], body, target, now, unless_started=False)
+
+    def _unfinished_rows(self) -> Sequence[Any]:
+        return self._rows(f"SELECT {_DELIVERY} FROM deliveries WHERE finished IS NULL ORDER BY turn")
 
     def last_policy(self, key: str, *, besides: str = "") -> Optional[Dict[str, Any]]:
-        """The policy of the key's delivery that came last, as it was written down; None where there was none.
+        """Return the options of the key's delivery that came last, as they were stored; None where there was none.
 
-        Deliveries whose id begins with ``besides`` do not count.
+        Deliveries whose id begins with ``besides`` do not count. Raises Damaged: older options may not hold any more.
         """
         row = self._row(
-            "SELECT policy FROM deliveries WHERE key = ? AND policy != '{}' AND (? = '' OR substr(config_id, 1,"
-            " length(?)) != ?) ORDER BY turn DESC LIMIT 1",
+            "SELECT config_id, policy FROM deliveries WHERE key = ? AND policy != '{}' AND (? = '' OR"
+            " substr(config_id, 1, length(?)) != ?) ORDER BY turn DESC LIMIT 1",
             *(key, besides, besides, besides),
         )
-        return json.loads(row[0]) if row else None
+        return self._read(_called(row[0]), lambda: POLICY.decode(row[1]).options()) if row else None
 
     def start(self, config_id: str, now: float) -> bool:
-        """A worker takes the delivery up. False where it has its answer already."""
+        """Store that a worker has taken the delivery up. Returns False if the delivery has its result already."""
         with self._transaction() as db:
             return bool(
                 db.execute(
@@ -89,17 +146,17 @@ class Deliveries(Database):
             )
 
     def is_overtaken(self, config_id: str) -> bool:
-        """Has a newer delivery under the same resource name come?"""
+        """Return whether a newer delivery under the same resource name is stored."""
         return bool(self._rows(_OVERTAKEN, config_id))
 
     def finish(
         self, config_id: str, body: str, target: Optional[SignalTarget], now: float, *, unless_started: bool = False
     ) -> bool:
-        """The answer of a delivery, and with ``target`` the duty to send it: both or neither. The first answer stays.
+        """Store the result of a delivery and, with a ``target``, the duty to send it: both or neither.
 
-        ``unless_started``: only where no worker has taken it up. Returns whether this is the answer now.
-
-        Where a newer delivery under the same name has come meanwhile, the answer is superseded from the start.
+        The first result stays. With ``unless_started`` nothing is stored once a worker has taken the delivery up. If a
+        newer delivery under the same name is stored, the result is superseded from the start. Returns whether ``body``
+        is the result now.
         """
         with self._transaction() as db:
             return self._finish(db, config_id, body, target, now, unless_started=unless_started)
@@ -121,7 +178,7 @@ class Deliveries(Database):
         ).rowcount
         if changed and target is not None:
             newer = db.execute(_OVERTAKEN, (config_id,)).fetchone()
-            secret = None if newer else json.dumps(target.as_json())
+            secret = None if newer else TARGET.encode(target)
             db.execute(
                 "INSERT OR REPLACE INTO outbox (config_id, address, target, body, standing, tries, updated,"
                 " last_answer) VALUES (?, ?, ?, ?, ?, 0, ?, '')",
@@ -130,11 +187,9 @@ class Deliveries(Database):
         return bool(changed)
 
     def settle(self, config_id: str, standing: str, answer: str, now: float) -> None:
-        """Note one try: "owed" keeps the target, every other standing ("delivered", "refused", "superseded") wipes its
-        secrets.
+        """Store the outcome of one try: "owed" keeps the target, every other standing wipes its secrets.
 
-        What is no longer owed stays as it is: somebody else may have sent or superseded it while this try was on its
-        way.
+        A result that is no longer owed stays as it is: another process may have sent or superseded it meanwhile.
         """
         with self._transaction() as db:
             db.execute(
@@ -144,63 +199,59 @@ class Deliveries(Database):
             )
 
     def owed(self) -> Tuple[OwedSignal, ...]:
+        """Return the results that are still to be sent and can be read, the oldest first."""
         return tuple(signal for signal in self.signals() if signal.standing == "owed")
 
     def superseded(self) -> FrozenSet[str]:
-        """The deliveries whose result a newer one has overtaken. Their bodies stay unread: each delivery asks, and
-        there may be many.
+        """Return the ids of the deliveries whose result is superseded. Their bodies stay unread: every delivery asks,
+        and there may be many.
         """
         return frozenset(row[0] for row in self._rows("SELECT config_id FROM outbox WHERE standing = 'superseded'"))
 
     def signals(self, config_id: Optional[str] = None) -> Tuple[OwedSignal, ...]:
-        """Every result that was to be sent, the oldest first."""
+        """Return every result that was to be sent and whose record can be read, the oldest first."""
         rows = self._rows(
-            "SELECT config_id, body, standing, tries, updated, target, last_answer FROM outbox"
+            "SELECT config_id, body, standing, tries, updated, last_answer, target FROM outbox"
             " WHERE ? IS NULL OR config_id = ? ORDER BY updated",
             config_id,
             config_id,
         )
-        return tuple(_as_signal(*row) for row in rows)
+        return tuple(self._readable(rows, self._signal_of))
+
+    def _delivery_of(self, row: Sequence[Any]) -> Delivery:
+        """Return the delivery of a row. Raises Damaged, NewerDocument."""
+        turn, config_id, policy, request = row[0], row[1], row[-2], row[-1]
+        name = _called(config_id)
+        fields = self._read(name, lambda: row_of(_Row, row[1:-2]), turn)
+        options = self._read(f"{name}, its policy,", lambda: _policy(policy), turn)
+        found = Delivery(**fields._asdict(), policy=options)
+        if request is None:
+            return found
+        return replace(found, request=self._read(f"{name}, its request,", lambda: REQUEST.decode(request), turn))
+
+    def _signal_of(self, row: Sequence[Any]) -> OwedSignal:
+        *columns, target = row
+        name = f"the result of {_called(row[0])}"
+        signal = self._read(name, lambda: row_of(OwedSignal, columns))
+        if target is None:
+            return signal
+        return replace(signal, target=self._read(f"{name}, its target,", lambda: TARGET.decode(target)))
 
 
 def _address(target: SignalTarget) -> Optional[str]:
-    """Under which name Heat takes the signal. None outside of any stack: such a deployment has a URL of its own."""
+    """Return the name under which Heat takes the signal; None outside of any stack, where each URL stands alone."""
     if not (target.stack_id and target.resource_name):
         return None
     return json.dumps([target.stack_id, target.resource_name])
 
 
-def _request_as_json(request: Request) -> Dict[str, Any]:
-    return {"signal": request.signal.as_json(), "outputs": [dataclasses.asdict(output) for output in request.outputs]}
+def _policy(text: Any) -> Dict[str, Any]:
+    """Return the stored policy; an empty one is that of a delivery without options. Raises Unreadable."""
+    data: Dict[str, Any] = parsed(text)
+    if data != {}:
+        POLICY.check(data)
+    return data
 
 
-def _as_request(text: Optional[str]) -> Optional[Request]:
-    if text is None:
-        return None
-    data = json.loads(text)
-    return Request(SignalTarget.from_json(data["signal"]), tuple(Output(**output) for output in data["outputs"]))
-
-
-def _as_delivery(row: Sequence[Any]) -> Delivery:
-    config_id, key, value, action, received, policy, restore, started, finished, run, body, request = row
-    return Delivery(
-        config_id,
-        key,
-        value,
-        action,
-        received,
-        json.loads(policy),
-        restore,
-        started,
-        finished,
-        run,
-        body,
-        _as_request(request),
-    )
-
-
-def _as_signal(
-    config_id: str, body: str, standing: str, tries: int, updated: float, target: Optional[str], answer: str
-) -> OwedSignal:
-    where = SignalTarget.from_json(json.loads(target)) if target else None
-    return OwedSignal(config_id, body, standing, tries, updated, where, answer)
+def _called(config_id: Any) -> str:
+    return f"delivery {config_id!r:.80}"

@@ -1,33 +1,23 @@
 """Runs, written ahead of each of their steps."""
 
-import dataclasses
-import json
 from dataclasses import replace
-from typing import Any, Dict, Mapping, Optional, Tuple
+from itertools import islice
+from typing import Any, Iterator, Optional, Sequence, Tuple, Union
 
 from os_update_agent.ledger.database import Database
-from os_update_agent.model.packages import Change, HeldBack, Package
-from os_update_agent.model.phases import (
-    BACK_IN_SERVICE,
-    CHANGED,
-    IN_SERVICE,
-    NOT_UNDONE,
-    OUT_OF_SERVICE,
-    UNDONE,
-    UNTOUCHED,
-    Impact,
-    Service,
-)
-from os_update_agent.model.plans import Plan
-from os_update_agent.model.runs import Progress, Run
+from os_update_agent.ledger.kinds import RUN
+from os_update_agent.model.errors import Damaged
+from os_update_agent.model.field_types import checked
+from os_update_agent.model.policy import POLICY
+from os_update_agent.model.runs import Run
 
 
 class Runs(Database):
     """The table of runs."""
 
     def open_run(self, run: Run) -> Run:
-        """Begin a run: gives it its number, and to its delivery the run. A run that leads to a value makes it known as
-        tried.
+        """Store a new run and return it with its number. Its delivery points to it; its value, if the run leads to one,
+        counts as tried.
         """
         with self._transaction() as db:
             cursor = db.execute(
@@ -47,119 +37,83 @@ class Runs(Database):
         return run
 
     def begin_change(self, run: Run) -> None:
-        """Write ahead that packages change from now on: the run says so, and the key stands at no value until a run's
-        end says which.
-        """
+        """Store the run just before packages change. The key has no current value until the end of a run."""
         with self._transaction() as db:
             self._write_run(run)
             db.execute("UPDATE histories SET current = NULL WHERE key = ?", (run.key,))
 
     def save_run(self, run: Run) -> None:
-        """Write ahead: after this returns, the run is at ``run.phase`` whatever happens."""
+        """Store the run. After this returns, the run is in ``run.phase`` whatever happens."""
         with self._transaction():
             self._write_run(run)
 
     def _write_run(self, run: Run) -> None:
-        document = json.dumps(_as_json(run), separators=(",", ":"))
-        self._db.execute("UPDATE runs SET finished = ?, document = ? WHERE id = ?", (run.finished, document, run.id))
+        self._db.execute(
+            "UPDATE runs SET finished = ?, document = ? WHERE id = ?", (run.finished, RUN.encode(run), run.id)
+        )
 
     def run(self, number: int) -> Optional[Run]:
+        """Return the run with the number, None where there is none. Raises Damaged if its record cannot be read."""
         row = self._row("SELECT id, document FROM runs WHERE id = ?", number)
-        return _as_run(*row) if row else None
+        return self._run_of(row) if row else None
 
     def runs(self, key: Optional[str] = None, limit: int = -1) -> Tuple[Run, ...]:
-        """Runs, the newest first."""
-        rows = self._rows(
-            "SELECT id, document FROM runs WHERE ? IS NULL OR key = ? ORDER BY id DESC LIMIT ?", key, key, limit
-        )
-        return tuple(_as_run(*row) for row in rows)
+        """Return the runs that can be read, the newest first: all of them, or at most ``limit``."""
+        found = tuple(self._readable(self._run_rows(key, limit), self._run_of))
+        if limit < 0 or len(found) == limit:
+            return found
+        # There are no more runs, or a damaged one takes the place of another.
+        return tuple(islice(self._readable(self._run_rows(key), self._run_of), limit))
+
+    def walk_runs(self) -> Iterator[Union[Run, Damaged]]:
+        """Yield all runs, the newest first; in place of a damaged one the error that names it."""
+        for row in self._run_rows(None):
+            try:
+                yield self._run_of(row)
+            except Damaged as damage:
+                yield damage
 
     def open_runs(self) -> Tuple[Run, ...]:
-        return tuple(
-            _as_run(*row) for row in self._rows("SELECT id, document FROM runs WHERE finished IS NULL ORDER BY id")
+        """Return the open runs that can be read, the oldest first."""
+        return tuple(self._readable(self._open_rows(), self._run_of))
+
+    def damaged_open_runs(self) -> Tuple[Damaged, ...]:
+        """Return the errors that name the open runs that cannot be read; ``row`` is the number of the run."""
+        return tuple(self._damages(self._open_rows()))
+
+    def close_damaged_run(self, number: int, now: float) -> None:
+        """End an open run whose document cannot be read. The document stays as it is, for whoever looks into it."""
+        with self._transaction() as db:
+            db.execute("UPDATE runs SET finished = ? WHERE id = ? AND finished IS NULL", (now, number))
+
+    def damaged(self) -> Tuple[Damaged, ...]:
+        """Return the errors that name the damaged runs, the newest first, then those of every other damaged record
+        that was met since the ledger was opened.
+        """
+        runs = tuple(self._damages(self._run_rows(None)))
+        names = {damage.record for damage in runs}
+        return (*runs, *(damage for record, damage in self._noted.items() if record not in names))
+
+    def _damages(self, rows: Sequence[Any]) -> Iterator[Damaged]:
+        for row in rows:
+            try:
+                self._run_of(row)
+            except Damaged as damage:
+                yield damage
+
+    def _run_rows(self, key: Optional[str], limit: int = -1) -> Sequence[Any]:
+        return self._rows(
+            "SELECT id, document FROM runs WHERE ? IS NULL OR key = ? ORDER BY id DESC LIMIT ?", key, key, limit
         )
 
+    def _open_rows(self) -> Sequence[Any]:
+        return self._rows("SELECT id, document FROM runs WHERE finished IS NULL ORDER BY id")
 
-def _as_run(number: int, document: str) -> Run:
-    known = {field.name for field in dataclasses.fields(Run)}
-    read = json.loads(document)
-    data = {name: value for name, value in read.items() if name in known}
-    data["progress"] = _progress(read["progress"]) if "progress" in read else _progress_of_flags(read)
-    data["plan"] = _plan(read["plan"]) if "plan" in read else _plan_of_lists(read)
-    names = (
-        "notes",
-        "complaints",
-        "were_active",
-        "restarted",
-        "restart_last",
-    )
-    for name in names:
-        data[name] = tuple(data.get(name, ()))
-    return Run(id=number, **data)
-
-
-def _progress(data: Mapping[str, Any]) -> Progress:
-    return Progress(**{**data, "rebooted": tuple(data["rebooted"])})
-
-
-def _progress_of_flags(data: Mapping[str, Any]) -> Progress:
-    """Return the progress of a run that was stored as separate flags, as until November 2026."""
-    undone: Mapping[Optional[bool], Impact] = {None: CHANGED, True: UNDONE, False: NOT_UNDONE}
-    impact: Impact = undone[data.get("undone")] if data.get("begun") else UNTOUCHED
-    service: Service = BACK_IN_SERVICE if data.get("returned") else OUT_OF_SERVICE if data.get("left") else IN_SERVICE
-    return Progress(
-        impact=impact,
-        service=service,
-        rebooted=tuple(data.get("rebooted", ())),
-        reboot_from=data.get("reboot_from", ""),
-        reboots_asked=data.get("reboots_asked", 0),
-        reached=data.get("reached", False),
-    )
-
-
-def _plan(data: Mapping[str, Any]) -> Plan:
-    known = {field.name for field in dataclasses.fields(Plan)}
-    lists: Dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in data.items() if name in known
-    }
-    lists["changes"] = tuple(_change(*change) for change in data.get("changes", ()))
-    lists["held_back"] = tuple(HeldBack(*item) for item in data.get("held_back", ()))
-    return Plan(**lists)
-
-
-def _change(before: Any, after: Any, origins: Any, is_security: bool) -> Change:
-    old, new = (Package(*row) if row else None for row in (before, after))
-    return Change(old, new, tuple(origins), is_security)
-
-
-def _plan_of_lists(data: Mapping[str, Any]) -> Plan:
-    """Return the plan of a run that was stored without one, as until November 2026: its changes are not known."""
-    return Plan(
-        held_back=tuple(HeldBack(**item) for item in data.get("held_back", ())),
-        removes_foreign=tuple(data.get("removes_foreign", ())),
-        lost=tuple(data.get("not_restorable", ())),
-        rebuilt=tuple(data.get("repacked", ())),
-    )
-
-
-def _plan_as_json(plan: Plan) -> Dict[str, Any]:
-    changes = [
-        [
-            change.before.identity if change.before else None,
-            change.after.identity if change.after else None,
-            change.origins,
-            change.is_security,
-        ]
-        for change in plan.changes
-    ]
-    return {
-        **dataclasses.asdict(replace(plan, changes=(), held_back=())),
-        "changes": changes,
-        "held_back": [[item.name, item.reason] for item in plan.held_back],
-    }
-
-
-def _as_json(run: Run) -> Dict[str, Any]:
-    document = dataclasses.asdict(replace(run, plan=Plan()))
-    del document["id"]
-    return {**document, "plan": _plan_as_json(run.plan)}
+    def _run_of(self, row: Sequence[Any]) -> Run:
+        """Return the run of a row. Raises Damaged, NewerDocument."""
+        number, document = row
+        run = self._read(f"run {number}", lambda: RUN.decode(document, id=checked(int, number, "its number")), number)
+        # A run without a policy is one of a test or of a download that was recorded by hand.
+        if run.policy:
+            self._read(f"run {number}", lambda: POLICY.check(run.policy), number)
+        return run

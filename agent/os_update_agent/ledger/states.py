@@ -2,14 +2,24 @@
 
 import zlib
 from pathlib import Path
-from typing import Any, FrozenSet, List, Optional, Set, Tuple
+from typing import FrozenSet, List, NamedTuple, Optional, Set, Tuple
 
 from os_update_agent.ledger.database import Database
-from os_update_agent.model.errors import LedgerError
+from os_update_agent.model.errors import Damaged
+from os_update_agent.model.field_types import Unreadable, row_of
 from os_update_agent.model.packages import PackageState
 
 FULL_EVERY = 32
 _GONE, _COME = "-", "+"
+
+
+class _Row(NamedTuple):
+    digest: str
+    backend: str
+    native: str
+    install_only: str
+    base: Optional[int]
+    body: bytes
 
 
 class States(Database):
@@ -20,14 +30,24 @@ class States(Database):
         self._last: Optional[Tuple[int, PackageState]] = None
 
     def put_state(self, state: PackageState) -> int:
-        """Keep the state; the same rows are kept once. Returns its number."""
+        """Store the state unless the same rows are stored already. Returns its number.
+
+        A state that is stored already and cannot be read any more is stored again.
+        """
         with self._transaction():
             known = self._db.execute("SELECT max(id) FROM states WHERE digest = ?", (state.digest,)).fetchone()[0]
-            if known is not None:
+            if known is not None and self._is_readable(known):
                 return int(known)
             number = self._insert_state(state)
         self._last = number, state
         return number
+
+    def _is_readable(self, number: int) -> bool:
+        try:
+            self.state(number)
+        except Damaged:
+            return False
+        return True
 
     def _insert_state(self, state: PackageState) -> int:
         latest = self._db.execute("SELECT id, depth FROM states ORDER BY id DESC LIMIT 1").fetchone()
@@ -35,10 +55,10 @@ class States(Database):
         base: Optional[int] = None
         depth = 0
         content: List[str] = []
-        if latest is not None and latest[1] + 1 < FULL_EVERY:
+        if latest is not None and type(latest[1]) is int and 0 <= latest[1] < FULL_EVERY - 1:
             base, depth = latest[0], latest[1] + 1
-            content = _delta(self._lines(latest[0]), lines)
-        if base is None or len(content) >= len(lines):
+            content = self._delta_from(latest[0], lines)
+        if base is None or not content or len(content) >= len(lines):
             base, depth, content = None, 0, _delta(frozenset(), lines)
         body = zlib.compress("\n".join(content).encode(), 6)
         cursor = self._db.execute(
@@ -49,32 +69,40 @@ class States(Database):
         assert cursor.lastrowid is not None
         return cursor.lastrowid
 
+    def _delta_from(self, number: int, lines: FrozenSet[str]) -> List[str]:
+        """Return the delta from a stored state to the lines; an empty one where that state cannot be read."""
+        try:
+            return _delta(self._lines(number), lines)
+        except Damaged:
+            return []
+
     def state(self, number: int) -> PackageState:
-        """The state with that number. Raises LedgerError when it is not there or differs from its digest."""
+        """Return the state with that number. Raises Damaged if it is missing or differs from its digest."""
         if self._last is not None and self._last[0] == number:
             return self._last[1]
-        digest, backend, native, install_only, _, _ = self._state_row(number)
-        try:
-            state = PackageState.of_lines(backend, native, self._lines(number), install_only.split())
-        except TypeError as error:
-            raise self._damaged(f"state {number} has a row that is none") from error
-        if state.digest != digest:
-            raise self._damaged(f"state {number} does not match its digest")
+        row = self._state_row(number)
+        state = self._read(f"state {number}", lambda: _state_of(row, self._lines(number)), number)
         self._last = number, state
         return state
 
     def _lines(self, number: int) -> FrozenSet[str]:
-        """The lines of a state, put together along its chain of deltas; not checked against the digest."""
+        """Return the lines of a state, put together along its chain of deltas; they are not checked against the
+        digest.
+        """
         if self._last is not None and self._last[0] == number:
             return frozenset(self._last[1].lines)
         chain: List[str] = []
         base: Optional[int] = number
         while base is not None:
-            *_, base, body = self._state_row(base)
+            row = self._state_row(base)
+            if row.base is not None and row.base >= base:
+                # A delta starts from an older state. Anything else could go round for ever.
+                raise self._damaged(f"state {number}", f"has state {base} with a base that is not older")
             try:
-                chain.append(zlib.decompress(body).decode())
+                chain.append(zlib.decompress(row.body).decode())
             except (zlib.error, ValueError) as error:
-                raise self._damaged(f"state {number} cannot be unpacked: {error}") from error
+                raise self._damaged(f"state {number}", f"cannot be unpacked: {error}") from error
+            base = row.base
         lines: Set[str] = set()
         for content in reversed(chain):
             marked = content.split("\n")
@@ -82,17 +110,26 @@ class States(Database):
             lines.update(line[1:] for line in marked if line[:1] == _COME)
         return frozenset(lines)
 
-    def _damaged(self, what: str) -> LedgerError:
-        return LedgerError(f"the ledger {self.path} is damaged: {what}")
-
-    def _state_row(self, number: int) -> Any:
+    def _state_row(self, number: int) -> _Row:
         row = self._row("SELECT digest, backend, native, install_only, base, body FROM states WHERE id = ?", number)
         if row is None:
-            raise self._damaged(f"state {number} is missing")
-        return row
+            raise self._damaged(f"state {number}", "is missing", number)
+        return self._read(f"state {number}", lambda: row_of(_Row, row), number)
 
     def digest(self, number: int) -> str:
-        return str(self._state_row(number)[0])
+        """Return the digest of the state with that number. Raises Damaged."""
+        return self._state_row(number).digest
+
+
+def _state_of(row: _Row, lines: FrozenSet[str]) -> PackageState:
+    """Raises Unreadable."""
+    try:
+        state = PackageState.of_lines(row.backend, row.native, lines, row.install_only.split())
+    except TypeError as error:
+        raise Unreadable("has a row that is none") from error
+    if state.digest != row.digest:
+        raise Unreadable("does not match its digest")
+    return state
 
 
 def _delta(base: FrozenSet[str], lines: FrozenSet[str]) -> List[str]:

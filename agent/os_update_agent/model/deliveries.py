@@ -3,7 +3,11 @@ way.
 """
 
 from dataclasses import dataclass, field
-from typing import Any, Dict, Mapping, Optional, Tuple
+from typing import Any, Literal, Mapping, Optional, Tuple
+
+# What has become of a result: still to be sent, accepted by Heat, refused by Heat for good, or overtaken by a newer
+# delivery under the same name.
+Standing = Literal["owed", "delivered", "refused", "superseded"]
 
 
 @dataclass(frozen=True)
@@ -15,19 +19,6 @@ class SignalTarget:
     resource_name: str = ""
     verb: str = "POST"
     secret: Mapping[str, str] = field(default_factory=dict, repr=False)
-
-    def as_json(self) -> Dict[str, Any]:
-        return {
-            "transport": self.transport,
-            "stack_id": self.stack_id,
-            "resource_name": self.resource_name,
-            "verb": self.verb,
-            "secret": dict(self.secret),
-        }
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> "SignalTarget":
-        return cls(**data)
 
 
 @dataclass(frozen=True)
@@ -109,8 +100,8 @@ class OwedSignal:
 
     config_id: str
     body: str
-    standing: str
+    standing: Standing
     tries: int
     updated: float
-    target: Optional[SignalTarget] = field(default=None, repr=False)
     last_answer: str = ""
+    target: Optional[SignalTarget] = field(default=None, repr=False)

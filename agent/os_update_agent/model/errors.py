@@ -74,6 +74,28 @@ class LedgerError(AgentError):
     advice = "look at the file and at the space on its disk; no package is touched while it cannot be used"
 
 
+class Damaged(LedgerError):
+    """One record of the ledger cannot be read; every other record can.
+
+    Attributes:
+        record: The record in words, "run 12".
+        row: The number of the record's row in its table; 0 where a record is not known by a number.
+    """
+
+    advice = "the rest of the ledger is in use; 'os-update-agent status' lists every damaged record"
+
+    def __init__(self, message: str, *, record: str = "", row: int = 0) -> None:
+        super().__init__(message)
+        self.record = record
+        self.row = row
+
+
+class NewerDocument(LedgerError):
+    """A newer agent has written a document that this agent does not read."""
+
+    advice = "install the newer os-update-agent again; no package is touched before"
+
+
 class Busy(AgentError):
     """Somebody else holds a lock; trying later helps (EX_TEMPFAIL)."""
 

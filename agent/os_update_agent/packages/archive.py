@@ -218,7 +218,7 @@ class Archive:
         """
         gone = [entry for entry in self._ledger.archive_entries().values() if entry.identity not in needed]
         self._ledger.drop_archive_entries(gone)
-        known = {entry.file for entry in self._ledger.archive_entries().values()}
+        known = self._ledger.archive_files()
         files = size = 0
         for path in self.directory.iterdir() if self.directory.is_dir() else ():
             if path.name not in known and path.name != "lock" and path.is_file():

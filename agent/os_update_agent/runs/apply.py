@@ -5,7 +5,7 @@ ended.
 from dataclasses import replace
 from typing import Mapping, Sequence, Tuple
 
-from os_update_agent.model.errors import PackageError
+from os_update_agent.model.errors import Damaged, PackageError
 from os_update_agent.model.packages import Change, diff
 from os_update_agent.model.phases import (
     BACK_IN_SERVICE,
@@ -129,8 +129,10 @@ def _why(complaints: Sequence[str]) -> str:
 
 
 def _is_outside(work: Work) -> bool:
-    """Did an earlier run take the node out of service and not bring it back?"""
-    for run in work.site.ledger.runs():
+    """Did an earlier run take the node out of service and not bring it back? A damaged record may hide that it did."""
+    for run in work.site.ledger.walk_runs():
+        if isinstance(run, Damaged):
+            return True
         if run.id != work.run.id and run.progress.service != IN_SERVICE:
             return run.progress.service == OUT_OF_SERVICE
     return False

@@ -5,7 +5,7 @@ from typing import Dict, FrozenSet, Mapping, NamedTuple, Optional, Sequence, Tup
 
 from os_update_agent.config.policy import Policy
 from os_update_agent.ledger import Ledger
-from os_update_agent.model.errors import PackageError
+from os_update_agent.model.errors import Damaged, PackageError
 from os_update_agent.model.packages import (
     Change,
     Identity,
@@ -90,9 +90,16 @@ def _touched_since(ledger: Ledger, policy: Policy) -> FrozenSet[Slot]:
 def _not_ours(ledger: Ledger, removals: Sequence[Change]) -> Tuple[str, ...]:
     if not removals:
         return ()
-    effects = [_effect_of(ledger, run) for run in ledger.runs()]
+    effects = [_known_effect_of(ledger, run) for run in ledger.runs()]
     ours = {change.name for effect in effects if effect for change in visible(diff(*effect)) if change.before is None}
     return tuple(change.name for change in removals if change.name not in ours)
+
+
+def _known_effect_of(ledger: Ledger, run: Run) -> Optional[Tuple[PackageState, PackageState]]:
+    try:
+        return _effect_of(ledger, run)
+    except Damaged:
+        return None
 
 
 def _effect_of(ledger: Ledger, run: Run) -> Optional[Tuple[PackageState, PackageState]]:

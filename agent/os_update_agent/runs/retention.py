@@ -2,11 +2,13 @@
 nothing else.
 """
 
+import contextlib
 from pathlib import Path
 from typing import Dict, FrozenSet, Iterable, Mapping, Optional, Set, Tuple
 
 from os_update_agent.config.policy import Policy
 from os_update_agent.ledger import Ledger
+from os_update_agent.model.errors import Damaged
 from os_update_agent.model.packages import Identity, diff
 from os_update_agent.model.phases import DOWNLOAD
 from os_update_agent.model.runs import History, Run
@@ -52,10 +54,12 @@ def at_hand(ledger: Ledger, archive: Path, history: History, keep: int) -> Froze
     here = current.state if current is not None else runs[0].after or runs[0].before if runs else None
     if here is None:
         return frozenset()
-    now = ledger.state(here)
 
     def is_at_hand(number: int) -> bool:
-        changes = visible(diff(now, ledger.state(number)))
+        try:
+            changes = visible(diff(ledger.state(here), ledger.state(number)))
+        except Damaged:
+            return False
         return not missing(archive, ledger, [change.after for change in changes if change.after])
 
     return frozenset(number for number in {here, *kept_states(history, keep)} if is_at_hand(number))
@@ -99,8 +103,11 @@ def downloads_ahead(ledger: Ledger, ending: Optional[int] = None) -> Tuple[Run, 
 
 
 def _is_ahead(ledger: Ledger, download: Run, here: int) -> bool:
-    before, target = (ledger.state(number) for number in _ends(download))
-    planned, done = ({change.name for change in visible(diff(before, state))} for state in (target, ledger.state(here)))
+    try:
+        before, target, now = (ledger.state(number) for number in (*_ends(download), here))
+    except Damaged:
+        return False
+    planned, done = ({change.name for change in visible(diff(before, state))} for state in (target, now))
     return bool(planned - done)
 
 
@@ -109,6 +116,9 @@ def _ends(run: Run) -> Tuple[int, ...]:
 
 
 def _identities(ledger: Ledger, numbers: Iterable[int]) -> FrozenSet[Identity]:
-    return frozenset(
-        package.identity for number in numbers for package in ledger.state(number).packages if package.is_present
-    )
+    """Return the packages of the states. A state whose record is damaged cannot be restored: it needs no files."""
+    found: Set[Identity] = set()
+    for number in numbers:
+        with contextlib.suppress(Damaged):
+            found.update(package.identity for package in ledger.state(number).packages if package.is_present)
+    return frozenset(found)

@@ -116,10 +116,13 @@ def shown(value: object) -> str:
 
 
 def when(seconds: Optional[float]) -> str:
-    """Seconds since the epoch as UTC."""
+    """Return seconds since the epoch as UTC; "-" for none and for what no calendar holds."""
     if seconds is None:
         return "-"
-    return datetime.fromtimestamp(seconds, tz=timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    try:
+        return datetime.fromtimestamp(seconds, tz=timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except (OverflowError, ValueError, OSError):
+        return "-"
 
 
 def _outputs(run: Run, facts: Facts) -> Dict[str, Any]:

@@ -388,5 +388,5 @@ def test_a_key_by_hand_is_stronger_than_the_state_key_of_the_file() -> None:
 
 
 def test_every_field_of_a_policy_is_an_option_or_the_value_or_the_key() -> None:
-    fields = set(Policy().as_json())
+    fields = set(Policy().options())
     assert set(READERS) == fields - {"value", "key"} | {"trigger", "state_key"}

@@ -3,6 +3,7 @@
 import json
 from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
+from os_update_agent.model.errors import Damaged
 from os_update_agent.model.packages import HeldBack
 from os_update_agent.model.runs import Run
 from os_update_agent.text.outcomes import shown, when
@@ -56,8 +57,17 @@ def fitted(
     return [line[:width] for line in table(cells)], tuple(left_out)
 
 
-def run_document(run: Run, changed: int) -> Document:
-    """Return a run. ``changed`` is the number of packages that it has changed."""
+def damaged_documents(damaged: Iterable[Damaged]) -> List[Document]:
+    return [{"record": one.record, "why": str(one)} for one in damaged]
+
+
+def damaged_lines(document: Document) -> List[str]:
+    """Name each record that cannot be read, of a document with ``damaged``."""
+    return [f"damaged: {one['why']}" for one in document["damaged"]]
+
+
+def run_document(run: Run, changed: Optional[int]) -> Document:
+    """Return a run. ``changed`` is the number of packages that it has changed; None if a damaged record hides it."""
     return {
         "run": run.id,
         "key": run.key,

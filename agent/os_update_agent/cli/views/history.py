@@ -2,7 +2,8 @@
 
 from typing import Collection, List, Mapping, Optional, Sequence, Tuple
 
-from os_update_agent.cli.views.base import Document, fitted, run_document
+from os_update_agent.cli.views.base import Document, damaged_documents, damaged_lines, fitted, run_document
+from os_update_agent.model.errors import Damaged
 from os_update_agent.model.runs import History, Run
 from os_update_agent.text.outcomes import shown, when
 
@@ -10,13 +11,20 @@ SHOWN_WHY = 100
 
 
 def history_document(
-    histories: Sequence[History], runs: Sequence[Tuple[Run, int]], kept: Mapping[str, Collection[int]]
+    histories: Sequence[History],
+    runs: Sequence[Tuple[Run, Optional[int]]],
+    kept: Mapping[str, Collection[int]],
+    damaged: Sequence[Damaged] = (),
 ) -> Document:
     """Return the history. Each run comes with the number of packages that it has changed; ``kept`` maps each key to
-    the states whose package files are kept.
+    the states whose package files are kept; ``damaged`` are the records that cannot be read.
     """
     keys = [_key_document(history, kept[history.key]) for history in histories]
-    return {"keys": keys, "runs": [run_document(run, changed) for run, changed in runs]}
+    return {
+        "keys": keys,
+        "runs": [run_document(run, changed) for run, changed in runs],
+        "damaged": damaged_documents(damaged),
+    }
 
 
 def _key_document(history: History, kept: Collection[int]) -> Document:
@@ -37,6 +45,10 @@ def _key_document(history: History, kept: Collection[int]) -> Document:
     }
 
 
+def _count(changed: Optional[int]) -> str:
+    return "?" if changed is None else str(changed)
+
+
 def _why(failure: str) -> str:
     line = failure.partition("\n")[0]
     return line if len(failure) <= SHOWN_WHY else f"{line[:SHOWN_WHY]}..."
@@ -44,7 +56,7 @@ def _why(failure: str) -> str:
 
 def history_text(document: Document, width: Optional[int] = None) -> str:
     """Return the text. Columns beyond the terminal's ``width`` (None: no terminal) are left out and named."""
-    if not document["keys"]:
+    if not (document["keys"] or document["runs"] or document["damaged"]):
         return "nothing has been recorded on this node yet"
     lines: List[str] = []
     left_out: Tuple[str, ...] = ()
@@ -73,7 +85,7 @@ def history_text(document: Document, width: Optional[int] = None) -> str:
         runs: List[Sequence[str]] = [("RUN", "KIND", "VALUE", "STARTED", "SECONDS", "RESULT", "CHANGED", "HELD", "WHY")]
         for run in document["runs"]:
             took = "-" if run["seconds"] is None else f"{run['seconds']:.1f}"
-            counts = (str(run["changed"]), str(len(run["held_back"])))
+            counts = (_count(run["changed"]), str(len(run["held_back"])))
             why = _why(run["failure"])
             runs.append(
                 (str(run["run"]), run["kind"], shown(run["value"]), run["started"], took, run["result"], *counts, why)
@@ -85,6 +97,7 @@ def history_text(document: Document, width: Optional[int] = None) -> str:
         left_out += gone
         logs = next((run["log"] for run in document["runs"] if run["log"]), "")
         lines += [f"logs: {logs.rpartition('/')[0]}/NNNNNN.log, by the number of the run"] if logs else []
+    lines += damaged_lines(document)
     if left_out:
         lines.append(f"left out here: {', '.join(dict.fromkeys(left_out))} ('history | cat' shows all)")
     return "\n".join(lines).rstrip()

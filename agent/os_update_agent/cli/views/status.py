@@ -3,9 +3,10 @@
 from dataclasses import asdict, dataclass
 from typing import List, Mapping, Optional, Sequence
 
-from os_update_agent.cli.views.base import Document, run_document, work_lines
+from os_update_agent.cli.views.base import Document, damaged_documents, damaged_lines, run_document, work_lines
 from os_update_agent.cli.views.signals import signal_document, signal_line
 from os_update_agent.model.deliveries import Delivery, OwedSignal
+from os_update_agent.model.errors import Damaged
 from os_update_agent.model.runs import History, Run
 from os_update_agent.text.outcomes import shown, when
 
@@ -26,7 +27,7 @@ def status_document(
     histories: Sequence[History],
     ahead: Mapping[str, Sequence[Ahead]],
     last: Optional[Run],
-    changed: int,
+    changed: Optional[int],
     open_runs: Sequence[Run],
     signals: Sequence[OwedSignal],
     holder: Optional[str],
@@ -35,10 +36,11 @@ def status_document(
     unfinished: Sequence[Delivery] = (),
     lock_holder: Optional[str] = None,
     refused: str = "",
+    damaged: Sequence[Damaged] = (),
 ) -> Document:
     """``ahead`` tells for each key what would happen; ``changed`` is how many packages the last run has changed.
 
-    ``refused`` is why agent.conf has any new value refused.
+    ``refused`` is why agent.conf has any new value refused; ``damaged`` are the records that cannot be read.
 
     Of the ``unfinished`` deliveries those wait that have no run yet, or none any more: the others are the open runs.
     """
@@ -64,6 +66,7 @@ def status_document(
         "reboot_required": list(reboot),
         "readable_by_all": list(readable),
         "refused": refused,
+        "damaged": damaged_documents(damaged),
     }
 
 
@@ -105,7 +108,7 @@ def status_text(document: Document) -> str:
         lines.append("nothing has been recorded on this node yet")
     last = document["last_run"]
     if last:
-        counts = f"{last['changed']} changed, {len(last['held_back'])} held back"
+        counts = f"{'?' if last['changed'] is None else last['changed']} changed, {len(last['held_back'])} held back"
         lines.append(
             f"last run: {last['kind']} {shown(last['value'])}, started {last['started']}: {last['result']}, {counts}"
         )
@@ -122,6 +125,7 @@ def status_text(document: Document) -> str:
     if document["signals"]["superseded"]:
         lines.append(f"signals dropped because a newer delivery came: {len(document['signals']['superseded'])}")
     lines += [f"reboot required: {reason}" for reason in document["reboot_required"]] or ["reboot required: no"]
+    lines += damaged_lines(document)
     if document["refused"]:
         lines.append(f"every new value is refused until agent.conf is corrected: {document['refused']}")
     lines += [

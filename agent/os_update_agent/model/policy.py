@@ -1,0 +1,70 @@
+"""A checked policy: every option of one deployment with its value, as it is stored with a delivery and with a run."""
+
+from dataclasses import dataclass
+from typing import Any, Dict, Mapping, Optional, Tuple
+
+from os_update_agent.model.documents import VERSION, Kind
+from os_update_agent.model.options import (
+    ArchiveRule,
+    ConfigFiles,
+    OnFailure,
+    Operation,
+    RebootRule,
+    Removals,
+    RestoreScope,
+    Select,
+    ServicesRule,
+)
+
+_LISTS = ("packages", "exclude", "units")
+
+
+@dataclass(frozen=True)
+class Policy:
+    """The answer to every question that an update asks about what is wanted. The defaults are the built-in ones.
+
+    ``value`` is the trigger's value as text ('' is: none given), ``key`` says whose history it belongs to. ``keep``
+    counts states; ``lock_timeout``, ``deadline``, ``script_timeout`` (each step) and ``signal_timeout`` (all tries of
+    one signal) are seconds.
+    """
+
+    value: str = ""
+    key: str = ""
+    operation: Operation = "update"
+    select: Select = "all"
+    packages: Tuple[str, ...] = ()
+    exclude: Tuple[str, ...] = ()
+    removals: Removals = "allow"
+    config_files: ConfigFiles = "keep"
+    archive: ArchiveRule = "best-effort"
+    keep: int = 5
+    restore: RestoreScope = "exact"
+    on_failure: OnFailure = "restore"
+    reboot: RebootRule = "never"
+    services: ServicesRule = "report"
+    units: Tuple[str, ...] = ()
+    lock_timeout: float = 600
+    deadline: Optional[float] = None
+    script_timeout: float = 600
+    signal_timeout: float = 600
+
+    @property
+    def is_restricted(self) -> bool:
+        """Does the policy leave out a part of the updates that the node could have?"""
+        return bool(self.packages or self.exclude or self.select == "security")
+
+    def as_json(self) -> Dict[str, Any]:
+        """Return the policy as a JSON object, which has a version."""
+        return {**POLICY.to_json(self), **{name: list(getattr(self, name)) for name in _LISTS}}
+
+    def options(self) -> Dict[str, Any]:
+        """Return every option with its value, as JSON has it."""
+        return {name: value for name, value in self.as_json().items() if name != VERSION}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Policy":
+        """Return the policy of a JSON object. Raises Unreadable, TooNew."""
+        return POLICY.from_json(data)
+
+
+POLICY = Kind(Policy)
