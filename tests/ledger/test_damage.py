@@ -56,7 +56,15 @@ DOCUMENTS = {
     ),
     "held back without a reason": (
         '{"key":"k","value":"v","kind":"update","phase":"check","started":1,"held_back":[{"name":"a"}]}',
-        "held_back item 1 reason is missing",
+        "cannot be upgraded from version 1: KeyError",
+    ),
+    "a plan without a reason": (
+        '{"version":2,"key":"k","value":"v","kind":"update","phase":"check","started":1,"plan":{"held_back":[["a"]]}}',
+        "plan held_back item 1 reason is missing",
+    ),
+    "an unknown phase": (
+        '{"version":2,"key":"k","value":"v","kind":"update","phase":"chekc","started":1}',
+        "phase is text and must be one of check, capture,",
     ),
     "a policy of another shape": (
         '{"key":"k","value":"v","kind":"update","phase":"check","started":1,"policy":{"keep":"many"}}',

@@ -56,7 +56,7 @@ def test_every_run_is_read_with_what_it_holds(ledger: Ledger, tmp_path: Path) ->
     results = {number: run.result for number, run in runs.items()}
     assert results == {**dict.fromkeys(range(1, 16), "success"), 3: "undone", 16: "open"}
     assert "no answer on port 80" in runs[3].failure
-    assert [item.name for item in runs[1].held_back] == ["heldpkg"]
+    assert [item.name for item in runs[1].plan.held_back] == ["heldpkg"]
     assert runs[10].notes == ("no installed package matches 'nosuch*' (packages)",)
     assert runs[1].log == str(tmp_path / "log/000001.log")
     assert Policy.from_json(runs[10].policy).packages == ("tool", "nosuch*")

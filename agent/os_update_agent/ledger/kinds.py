@@ -23,9 +23,11 @@ from os_update_agent.model.runs import Run
 
 _FLAGS = ("begun", "undone", "left", "returned", "rebooted", "reboot_from", "reboots_asked", "reached")
 
+_LISTS = {"removes_foreign": "removes_foreign", "not_restorable": "lost", "repacked": "rebuilt"}
 
-def _with_progress(run: Dict[str, Any]) -> Dict[str, Any]:
-    """Run 1 -> 2: eight flags become the one field "progress"."""
+
+def _with_progress_and_plan(run: Dict[str, Any]) -> Dict[str, Any]:
+    """Run 1 -> 2: eight flags become the field "progress", four lists the field "plan". Its changes are not known."""
     flags = {name: run.pop(name) for name in _FLAGS if name in run}
     if not all(flags.get(name) in (None, True, False) for name in _FLAGS[:4]):
         raise TypeError("a flag is neither true nor false")
@@ -34,10 +36,12 @@ def _with_progress(run: Dict[str, Any]) -> Dict[str, Any]:
     service: Service = OUT_OF_SERVICE if flags.get("left") else IN_SERVICE
     progress["impact"] = impact if flags.get("begun") else UNTOUCHED
     progress["service"] = BACK_IN_SERVICE if flags.get("returned") else service
-    return {**run, "progress": progress}
+    plan = {new: run.pop(old) for old, new in _LISTS.items() if old in run}
+    plan["held_back"] = [[item["name"], item["reason"]] for item in run.pop("held_back", ())]
+    return {**run, "progress": progress, "plan": plan}
 
 
 # The number of a run is the number of its row.
-RUN = Kind(Run, 2, {1: _with_progress}, left_out=frozenset({"id"}))
+RUN = Kind(Run, 2, {1: _with_progress_and_plan}, left_out=frozenset({"id"}))
 REQUEST = Kind(Request)
 TARGET = Kind(SignalTarget)

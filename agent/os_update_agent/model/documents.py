@@ -6,6 +6,8 @@ newest version and the upgrades from each version to the next one. These rules h
 - A document without "version" has version 1. The first published agent wrote none.
 - A document of an older version is upgraded while it is read. The stored text stays as it is.
 - A document of a newer version is refused (`TooNew`). A field may have a new meaning there.
+- A NamedTuple, and a dataclass with STORED_AS_ROW, is a list of its fields; those at the end that have their default
+  are left out. Every other dataclass is an object.
 - An unknown field of a known version is ignored. A missing field gets the default of the dataclass.
 - A field of a wrong type makes the document unreadable (`Unreadable`). No message holds a value: values may be secret.
 
@@ -20,10 +22,9 @@ metrics are written for others and never read back.
 
 import dataclasses
 import json
-from enum import Enum
 from typing import Any, Callable, Dict, FrozenSet, Generic, Mapping, Type, TypeVar
 
-from os_update_agent.model.field_types import Unreadable, called, fields_of, read_fields
+from os_update_agent.model.field_types import Unreadable, called, fields_of, read_fields, stored
 
 T = TypeVar("T")
 VERSION = "version"
@@ -57,12 +58,12 @@ class Kind(Generic[T]):
 
     def to_json(self, value: T) -> Dict[str, Any]:
         """Return the document of the value as a JSON object."""
-        fields: Dict[str, Any] = dataclasses.asdict(value)  # type: ignore[call-overload]
-        return {VERSION: self.version, **{name: one for name, one in fields.items() if name not in self.left_out}}
+        fields = fields_of(self.type, self.left_out)
+        return {VERSION: self.version, **{field.name: stored(getattr(value, field.name)) for field in fields}}
 
     def encode(self, value: T) -> str:
         """Return the document of the value as text."""
-        return json.dumps(self.to_json(value), separators=(",", ":"), default=_plain)
+        return json.dumps(self.to_json(value), separators=(",", ":"))
 
     def from_json(self, data: Any, **given: Any) -> T:
         """Return the value of a JSON object. ``given`` are the fields that are left out of the document.
@@ -110,11 +111,3 @@ def parsed(text: Any) -> Any:
     except (ValueError, RecursionError) as error:
         # The message of JSONDecodeError holds a place and no part of the text.
         raise Unreadable(f"is not JSON: {error}") from error
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Enum):
-        return value.value
-    if isinstance(value, (set, frozenset)):
-        return sorted(value)
-    raise TypeError(f"{type(value).__name__} is no part of a document")

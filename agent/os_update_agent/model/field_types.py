@@ -12,6 +12,7 @@ from typing import (
     Callable,
     Dict,
     FrozenSet,
+    List,
     Literal,
     Mapping,
     NamedTuple,
@@ -46,10 +47,38 @@ def checked(kind: Any, value: Any, what: str) -> Any:
     return _read_field(what, _reader(kind), value)
 
 
+def stored(value: Any) -> Any:
+    """Return the value of a field as JSON holds it."""
+    kind = type(value)
+    if kind in _PLAIN:
+        return value
+    if _is_row(kind):
+        return _row(value)
+    if dataclasses.is_dataclass(value):
+        return {field.name: stored(getattr(value, field.name)) for field in fields_of(kind)}
+    if isinstance(value, Mapping):
+        return {name: stored(one) for name, one in value.items()}
+    if isinstance(value, Enum):
+        return value.value
+    return [stored(one) for one in value]
+
+
+_PLAIN = frozenset({str, int, float, bool, type(None)})
+
+
+def _row(value: Any) -> List[Any]:
+    fields = fields_of(type(value))
+    length = len(fields)
+    while not fields[length - 1].is_required and getattr(value, fields[length - 1].name) == fields[length - 1].default:
+        length -= 1
+    return [stored(getattr(value, field.name)) for field in fields[:length]]
+
+
 class _Field(NamedTuple):
     name: str
     read: Reader
     is_required: bool
+    default: Any = None
 
 
 def fields_of(kind: Any, left_out: FrozenSet[str] = frozenset()) -> Tuple[_Field, ...]:
@@ -66,12 +95,15 @@ def _all_fields_of(kind: Any) -> Tuple[_Field, ...]:
     types = get_type_hints(kind)
     if not dataclasses.is_dataclass(kind):
         defaults = kind._field_defaults
-        return tuple(_Field(name, _reader(types[name]), name not in defaults) for name in kind._fields)
+        return tuple(
+            _Field(name, _reader(types[name]), name not in defaults, defaults.get(name)) for name in kind._fields
+        )
     return tuple(
         _Field(
             field.name,
             _reader(types[field.name]),
             field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING,
+            field.default,
         )
         for field in dataclasses.fields(kind)
     )
@@ -82,7 +114,7 @@ def read_fields(fields: Sequence[_Field], data: Mapping[str, Any]) -> Dict[str, 
     found: Dict[str, Any] = {}
     name = ""
     try:
-        for name, read, is_required in fields:
+        for name, read, is_required, _ in fields:
             if name in data:
                 found[name] = read(data[name])
             elif is_required:
@@ -106,8 +138,6 @@ def _reader(kind: Any) -> Reader:
     Raises TypeError for a type that a stored field cannot have.
     """
     origin, arguments = get_origin(kind), get_args(kind)
-    if kind is Any:
-        return lambda value: value
     if kind in _READERS:
         return _READERS[kind]
     if origin is Union:
@@ -120,6 +150,8 @@ def _reader(kind: Any) -> Reader:
         return _map_of(_reader(arguments[1]))
     if isinstance(kind, type) and issubclass(kind, Enum):
         return _member_of(kind)
+    if _is_row(kind):
+        return _row_of(kind)
     if dataclasses.is_dataclass(kind):
         return _object_of(kind)
     raise TypeError(f"a stored field cannot have the type {kind}")
@@ -165,7 +197,14 @@ def _bytes(value: Any) -> bytes:
     return value
 
 
-_READERS: Dict[Any, Reader] = {str: _text, int: _whole, float: _number, bool: _flag, bytes: _bytes}
+_READERS: Dict[Any, Reader] = {
+    Any: lambda value: value,
+    str: _text,
+    int: _whole,
+    float: _number,
+    bool: _flag,
+    bytes: _bytes,
+}
 
 
 def _optional(kinds: Sequence[Any]) -> Reader:
@@ -207,6 +246,20 @@ def _map_of(read: Reader) -> Reader:
         return {name: _read_field(repr(name), read, one) for name, one in value.items()}
 
     return read_all
+
+
+def _is_row(kind: Any) -> bool:
+    """Return whether values of the class are stored as lists: NamedTuples, and dataclasses that say so."""
+    return hasattr(kind, "_fields") or getattr(kind, "STORED_AS_ROW", False)
+
+
+def _row_of(kind: Any) -> Reader:
+    def read(value: Any) -> Any:
+        if type(value) is not list:
+            raise _wrong(value, "a list")
+        return row_of(kind, value)
+
+    return read
 
 
 def _object_of(kind: Any) -> Reader:

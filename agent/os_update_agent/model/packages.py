@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Dict, FrozenSet, Iterable, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, ClassVar, Dict, FrozenSet, Iterable, List, Mapping, NamedTuple, Optional, Tuple
 
 # A package of these architectures stands in the place of the native one.
 NEUTRAL_ARCHES = ("all", "noarch")
@@ -146,6 +146,9 @@ class Change:
     Neither makes another change of it.
     """
 
+    # A plan may hold thousands.
+    STORED_AS_ROW: ClassVar[bool] = True
+
     before: Optional[Package]
     after: Optional[Package]
     origins: Tuple[str, ...] = field(default=(), compare=False)
@@ -180,6 +183,8 @@ class Change:
 @dataclass(frozen=True, order=True)
 class HeldBack:
     """A package that has a newer version and does not get it, and why."""
+
+    STORED_AS_ROW: ClassVar[bool] = True
 
     name: str
     reason: str

@@ -20,9 +20,13 @@ def keep(work: Path, suggested: Iterable[Identity]) -> None:
 
 
 def kept(work: Path) -> FrozenSet[Identity]:
-    """Return what the last refresh has told; nothing before the first one."""
+    """Return what the last refresh has told; nothing before the first one.
+
+    A file that another version of the agent or a full disk has left unreadable tells nothing: the next refresh writes
+    it again.
+    """
     try:
         rows = json.loads((work / _FILE).read_bytes())
-    except FileNotFoundError:
+        return frozenset((str(name), str(arch), str(version)) for name, arch, version in rows)
+    except (FileNotFoundError, ValueError, TypeError, RecursionError):
         return frozenset()
-    return frozenset((name, arch, version) for name, arch, version in rows)
