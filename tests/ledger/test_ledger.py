@@ -364,7 +364,7 @@ def test_a_run_comes_back_with_everything_in_it(path: Path, ledger: Ledger) -> N
     ledger.save_run(run)
     fresh = Ledger(path)
     assert fresh.run(run.id) == run
-    assert fresh.runs() == (run,)
+    assert fresh.runs() == (replace(run, plan=replace(run.plan, changes=())),)
     fresh.close()
 
 

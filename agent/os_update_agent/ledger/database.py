@@ -25,9 +25,9 @@ SCHEMA = 2
 # it at its schema.
 READABLE = 1
 # For each schema the function that makes the next one of it, inside the transaction of all of them.
-MIGRATIONS: Mapping[int, Callable[[sqlite3.Connection], None]] = {
-    # The tables are the same. The documents are upgraded when they are read.
-    1: lambda db: None,
+MIGRATIONS: Mapping[int, Callable[[sqlite3.Connection], object]] = {
+    # The documents are upgraded when they are read.
+    1: lambda db: db.execute("ALTER TABLE runs ADD COLUMN changes TEXT"),
 }
 # Hundreds of callers may ask at once on a node that has no time for them; who gives up tells Heat a failure.
 BUSY_SECONDS = 240.0

@@ -4,10 +4,12 @@ See model.documents for the rules, and model.policy for the kind of a policy. A 
 ledger.database; a change of a document raises the version of its kind.
 """
 
-from typing import Any, Dict
+from dataclasses import dataclass
+from typing import Any, Dict, Tuple
 
 from os_update_agent.model.deliveries import Request, SignalTarget
 from os_update_agent.model.documents import Kind
+from os_update_agent.model.packages import Change
 from os_update_agent.model.phases import (
     BACK_IN_SERVICE,
     CHANGED,
@@ -41,6 +43,14 @@ def _with_progress_and_plan(run: Dict[str, Any]) -> Dict[str, Any]:
     return {**run, "progress": progress, "plan": plan}
 
 
+@dataclass(frozen=True)
+class PlannedChanges:
+    """The changes of a run's plan. They have their own column: there may be hundreds, and few readers need them."""
+
+    changes: Tuple[Change, ...]
+
+
+CHANGES = Kind(PlannedChanges)
 # The number of a run is the number of its row.
 RUN = Kind(Run, 2, {1: _with_progress_and_plan}, left_out=frozenset({"id"}))
 REQUEST = Kind(Request)

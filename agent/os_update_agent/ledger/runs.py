@@ -2,18 +2,22 @@
 
 from dataclasses import replace
 from itertools import islice
-from typing import Any, Iterator, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Iterator, Optional, Sequence, Tuple, Union
 
 from os_update_agent.ledger.database import Database
-from os_update_agent.ledger.kinds import RUN
+from os_update_agent.ledger.kinds import CHANGES, RUN, PlannedChanges
 from os_update_agent.model.errors import Damaged
 from os_update_agent.model.field_types import checked
+from os_update_agent.model.packages import Change, Package
 from os_update_agent.model.policy import POLICY
 from os_update_agent.model.runs import Run
 
 
 class Runs(Database):
     """The table of runs."""
+
+    # Whose changes were written last, so that not every phase writes them again.
+    _stored: Optional[Tuple[int, Tuple[Change, ...]]] = None
 
     def open_run(self, run: Run) -> Run:
         """Store a new run and return it with its number. Its delivery points to it; its value, if the run leads to one,
@@ -41,24 +45,37 @@ class Runs(Database):
         with self._transaction() as db:
             self._write_run(run)
             db.execute("UPDATE histories SET current = NULL WHERE key = ?", (run.key,))
+        self._stored = run.id, run.plan.changes
 
     def save_run(self, run: Run) -> None:
         """Store the run. After this returns, the run is in ``run.phase`` whatever happens."""
         with self._transaction():
             self._write_run(run)
+        self._stored = run.id, run.plan.changes
 
     def _write_run(self, run: Run) -> None:
         self._db.execute(
-            "UPDATE runs SET finished = ?, document = ? WHERE id = ?", (run.finished, RUN.encode(run), run.id)
+            "UPDATE runs SET finished = ?, document = ?, changes = coalesce(?, changes) WHERE id = ?",
+            (run.finished, RUN.encode(_without_changes(run)), self._new_changes(run), run.id),
         )
+
+    def _new_changes(self, run: Run) -> Optional[str]:
+        """Return the document of the run's planned changes, None if the ledger has it."""
+        changes = run.plan.changes
+        if not changes or self._stored == (run.id, changes):
+            return None
+        return CHANGES.encode(PlannedChanges(tuple(map(_by_identity, changes))))
 
     def run(self, number: int) -> Optional[Run]:
         """Return the run with the number, None where there is none. Raises Damaged if its record cannot be read."""
-        row = self._row("SELECT id, document FROM runs WHERE id = ?", number)
-        return self._run_of(row) if row else None
+        row = self._row(f"SELECT id, document, {self._changes_column} FROM runs WHERE id = ?", number)
+        return self._whole_run_of(row) if row else None
 
     def runs(self, key: Optional[str] = None, limit: int = -1) -> Tuple[Run, ...]:
-        """Return the runs that can be read, the newest first: all of them, or at most ``limit``."""
+        """Return the runs that can be read, the newest first: all of them, or at most ``limit``.
+
+        Their plans lack the changes, which run() and open_runs() read.
+        """
         found = tuple(self._readable(self._run_rows(key, limit), self._run_of))
         if limit < 0 or len(found) == limit:
             return found
@@ -75,11 +92,11 @@ class Runs(Database):
 
     def open_runs(self) -> Tuple[Run, ...]:
         """Return the open runs that can be read, the oldest first."""
-        return tuple(self._readable(self._open_rows(), self._run_of))
+        return tuple(self._readable(self._open_rows(), self._whole_run_of))
 
     def damaged_open_runs(self) -> Tuple[Damaged, ...]:
         """Return the errors that name the open runs that cannot be read; ``row`` is the number of the run."""
-        return tuple(self._damages(self._open_rows()))
+        return tuple(self._damages(self._open_rows(), self._whole_run_of))
 
     def close_damaged_run(self, number: int, now: float) -> None:
         """End an open run whose document cannot be read. The document stays as it is, for whoever looks into it."""
@@ -90,14 +107,14 @@ class Runs(Database):
         """Return the errors that name the damaged runs, the newest first, then those of every other damaged record
         that was met since the ledger was opened.
         """
-        runs = tuple(self._damages(self._run_rows(None)))
+        runs = tuple(self._damages(self._run_rows(None), self._run_of))
         names = {damage.record for damage in runs}
         return (*runs, *(damage for record, damage in self._noted.items() if record not in names))
 
-    def _damages(self, rows: Sequence[Any]) -> Iterator[Damaged]:
+    def _damages(self, rows: Sequence[Any], read: Callable[[Sequence[Any]], Run]) -> Iterator[Damaged]:
         for row in rows:
             try:
-                self._run_of(row)
+                read(row)
             except Damaged as damage:
                 yield damage
 
@@ -107,7 +124,21 @@ class Runs(Database):
         )
 
     def _open_rows(self) -> Sequence[Any]:
-        return self._rows("SELECT id, document FROM runs WHERE finished IS NULL ORDER BY id")
+        return self._rows(f"SELECT id, document, {self._changes_column} FROM runs WHERE finished IS NULL ORDER BY id")
+
+    @property
+    def _changes_column(self) -> str:
+        """A ledger of schema 1 on a disk that takes no writes has no such column."""
+        return "changes" if self._schema() > 1 else "NULL"
+
+    def _whole_run_of(self, row: Sequence[Any]) -> Run:
+        """Return the run of a row with the changes of its plan. Raises Damaged, NewerDocument."""
+        number, document, changes = row
+        run = self._run_of((number, document))
+        if changes is None:
+            return run
+        found = self._read(f"run {number}", lambda: CHANGES.decode(changes), number)
+        return replace(run, plan=replace(run.plan, changes=found.changes))
 
     def _run_of(self, row: Sequence[Any]) -> Run:
         """Return the run of a row. Raises Damaged, NewerDocument."""
@@ -117,3 +148,13 @@ class Runs(Database):
         if run.policy:
             self._read(f"run {number}", lambda: POLICY.check(run.policy), number)
         return run
+
+
+def _without_changes(run: Run) -> Run:
+    return replace(run, plan=replace(run.plan, changes=()))
+
+
+def _by_identity(change: Change) -> Change:
+    """Return the change with what names its packages; the states of the run hold their whole rows."""
+    before, after = (Package(*package.identity) if package else None for package in (change.before, change.after))
+    return replace(change, before=before, after=after)

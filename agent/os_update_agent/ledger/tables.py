@@ -9,7 +9,7 @@ CREATE TABLE histories (key TEXT PRIMARY KEY, current TEXT, first_state INTEGER)
 CREATE TABLE records (key TEXT NOT NULL, value TEXT NOT NULL, state INTEGER, tried REAL NOT NULL, reached REAL,
                       run INTEGER, reached_run INTEGER, turn INTEGER, PRIMARY KEY (key, value)) WITHOUT ROWID;
 CREATE TABLE runs (id INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL, config_id TEXT NOT NULL, finished REAL,
-                   document TEXT NOT NULL);
+                   document TEXT NOT NULL, changes TEXT);
 CREATE INDEX runs_open ON runs (finished) WHERE finished IS NULL;
 CREATE TABLE deliveries (turn INTEGER PRIMARY KEY AUTOINCREMENT, config_id TEXT NOT NULL UNIQUE, key TEXT NOT NULL,
                          value TEXT NOT NULL, action TEXT NOT NULL, received REAL NOT NULL, policy TEXT NOT NULL,
