@@ -1,4 +1,4 @@
-"""Has what a package manager knows changed since it was last read? Seen from its files, without opening them."""
+"""Has the package database changed since it was last read? Its files tell, without being opened."""
 
 import time
 from pathlib import Path
@@ -15,7 +15,7 @@ Stamp = Tuple[Tuple[str, int, int, int], ...]
 
 
 def stamp_of(paths: Iterable[Path]) -> Optional[Stamp]:
-    """Something that is equal only as long as the files are the same; None where they have changed too lately to
+    """Return a value that is equal only as long as the files are the same; None if they have changed too lately to
     tell.
     """
     found = []
@@ -33,18 +33,18 @@ def stamp_of(paths: Iterable[Path]) -> Optional[Stamp]:
 
 
 class LastState:
-    """The state that was read last, as long as the files that it comes from are the same."""
+    """The state that was read last, as long as its files are the same."""
 
     def __init__(self) -> None:
         self._known: Optional[Tuple[Optional[Stamp], PackageState]] = None
 
     def get(self, files: Iterable[Path], read: Callable[[], PackageState]) -> PackageState:
-        # From before the reading: what changes meanwhile shows the next time.
+        # Take the stamp before the reading, so that a change during it shows the next time.
         files = list(files)
         stamp = stamp_of(files)
         if stamp is None:
-            # Behind a transaction: after a moment one reading serves all that ask. Where that is not why, the moment
-            # costs little.
+            # Directly after a transaction: wait one tick, so that one reading serves all further calls. If the file was
+            # not just changed, the 20 ms delay is harmless.
             time.sleep(_TOO_YOUNG_NS / 1e9)
             stamp = stamp_of(files)
         if self._known is None or stamp is None or stamp != self._known[0]:

@@ -62,8 +62,8 @@ class Transition:
             return tuple(lost for package in self.archive.missing(packages) for lost in self._unobtainable([package]))
 
     def fetch(self, now: PackageState, target: PackageState) -> None:
-        """See that every file on the way is here. Raises NotRestorable that names what nobody has, PackageError where
-        fetching fails.
+        """Obtain every file of the way. Raises NotRestorable that names packages without a file anywhere, PackageError
+        if fetching fails.
         """
         missing = self.archive.obtain(transaction(now, target).install)
         if missing:
@@ -73,8 +73,8 @@ class Transition:
             )
 
     def mend(self, now: PackageState) -> None:
-        """Unpack half-installed packages again, in the version that they have, as far as anybody has the file, and
-        configure all.
+        """Complete what an interruption has left: unpack half-installed packages again in the version that they have,
+        as far as their files can be had, and configure all.
         """
         torn = [package for package in now.packages if is_torn(package)]
         missing = self.archive.obtain(torn) if torn else ()
@@ -84,11 +84,11 @@ class Transition:
             self.backend.mend(files, self.output)
 
     def settle(self, *, forced: bool) -> Tuple[str, ...]:
-        """Out of somebody's interruption, so far that a transaction can start: law 2, the package database says whether
-        that has worked.
+        """Get out of an interruption so far that a transaction can start. The package database says whether that has
+        worked (law 2).
 
-        Returns what the package manager complained about on the way. Raises PackageError with its words where it is
-        still interrupted.
+        Returns what the package manager complained about. Raises PackageError with these words if it is still
+        interrupted.
         """
         self.backend.wait()
         if not self.backend.interrupted():
@@ -113,8 +113,8 @@ class Transition:
         disk_space.check_space(self.root, need, boot, self.archive.directory)
 
     def rehearse(self, before: PackageState, target: PackageState, *, forced: bool) -> None:
-        """Simulate the very transaction. Raises PackageError unless the package manager would do the plan and only the
-        plan.
+        """Rehearse the transaction itself. Raises PackageError unless the package manager would do the plan and nothing
+        else.
         """
         planned = frozenset(
             (before.slot(change.package), change.after.version if change.after else None)
@@ -122,7 +122,7 @@ class Transition:
         )
         todo = transaction(before, target)
         effect = self.backend.effect(self._with_files(todo), forced=forced)
-        # What is torn, and what is the same version in other bytes.
+        # Torn packages, and packages of the same version in other bytes, count as changes to the package manager alone.
         there = {package.identity for package in before.packages}
         reinstalled = {
             (before.slot(package), package.version)
@@ -138,10 +138,8 @@ class Transition:
             )
 
     def go(self, target: PackageState, *, forced: bool) -> Tuple[str, ...]:
-        """One transaction from here to the target, then purges, marks and holds. Returns what the package manager
-        complained about.
-
-        It has no complaint about a mark: what could not get its own shows in a capture.
+        """Run one transaction from here to the target, then purge, mark and hold. Returns what the package manager
+        complained about, except for marks: a capture shows the wrong ones.
         """
         self.archive.flush()
         self.settle(forced=forced)
@@ -155,7 +153,7 @@ class Transition:
                 # The first transaction has mended what was broken, perhaps with packages that the target does not have:
                 # once more, from a whole state.
             for failure in self.backend.finish(aftercare(self.backend.capture(), target, todo.purge), self.output):
-                # A capture shows the wrong mark to the caller; the log explains it.
+                # The log explains the wrong mark that a capture shows.
                 with suppress(OSError):
                     self.output.write(f"{failure}\n".encode("utf-8", "replace"))
         return complaints
@@ -174,7 +172,7 @@ def _replaced(before: PackageState, target: PackageState) -> Tuple[Package, ...]
 
 
 def _in_the_way(state: PackageState) -> str:
-    """What there is to be done by hand where two versions are in one place; nothing where that is not what is wrong."""
+    """Return what to do by hand if two versions are in one place; "" if that is not what is wrong."""
     doubled = [rows for rows in state.slots.values() if len(rows) > 1]
     if not doubled:
         return ""

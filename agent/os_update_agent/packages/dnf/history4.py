@@ -29,8 +29,8 @@ _PATIENCE = 30.0
 
 
 def marks(record: Path) -> Callable[[str, str], str]:
-    """The mark of a name and an architecture; that of what dnf did not install itself is UNKNOWN. Raises
-    PackageError.
+    """Return the function that gives the mark of a name and an architecture, UNKNOWN for a package that dnf did not
+    install itself. Raises PackageError.
     """
     found: Dict[Tuple[str, str], str] = {}
     for name, arch, action, reason in rows(record, _ITEMS):
@@ -46,7 +46,7 @@ def is_unfinished(record: Path) -> bool:
 def rows(record: Path, query: str) -> List[Tuple[Any, ...]]:
     if not record.exists():
         return []
-    # Not immutable, and for writing if need be: after a kill the truth is in the journal beside the file, which SQLite
+    # Not immutable, and writable if necessary: after a kill the truth is in the journal beside the file, which SQLite
     # merges.
     for mode in ("ro", "rw"):
         try:

@@ -38,8 +38,8 @@ _LAST = "SELECT state_id, comment FROM trans ORDER BY id DESC LIMIT 1"
 
 
 def marks(state: Path) -> Callable[[str, str], str]:
-    """The mark of a name and an architecture; that of what dnf did not install itself is UNKNOWN. Raises
-    PackageError.
+    """Return the function that gives the mark of a name and an architecture, UNKNOWN for a package that dnf did not
+    install itself. Raises PackageError.
     """
     text = _read(state / "packages.toml")
     grouped = _grouped(_read(state / "groups.toml"))
@@ -63,9 +63,7 @@ def is_unfinished(history: Path) -> bool:
 
 
 def _grouped(text: str) -> FrozenSet[str]:
-    """The names that groups have brought: they are written down there, and in packages.toml as dependencies or not at
-    all.
-    """
+    """Return the names that groups have installed. packages.toml has them as dependencies, or not at all."""
     return frozenset(name for match in _GROUPED.finditer(text) for name in _NAME.findall(match["names"]))
 
 

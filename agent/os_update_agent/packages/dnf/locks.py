@@ -1,5 +1,5 @@
-"""Who holds the locks of dnf 4 and of rpm, and waiting for them: dnf's are files with a process id, rpm's is a record
-lock.
+"""The locks of dnf 4 and of rpm: their holders, and waiting for them. dnf's are files with a process id, rpm's is a
+record lock.
 """
 
 import time
@@ -13,8 +13,8 @@ POLL_SECONDS = 0.1
 
 
 def wait_until_free(files: Sequence[Path], rpm_lock: Path, *, timeout: float) -> None:
-    """Wait until nobody holds one of dnf's lock files nor rpm's lock; raises Busy that names the holder after
-    ``timeout`` seconds.
+    """Wait until none of dnf's lock files and rpm's lock is held. Raises Busy that names the holder after ``timeout``
+    seconds.
     """
     end = time.monotonic() + timeout
     while True:
@@ -28,7 +28,7 @@ def wait_until_free(files: Sequence[Path], rpm_lock: Path, *, timeout: float) ->
 
 
 def first_held(files: Sequence[Path], rpm_lock: Path) -> Optional[Held]:
-    """The first of the locks that somebody holds just now, and who does."""
+    """Return the first lock that is held just now, with its holder."""
     for path in files:
         pid = _writer(path)
         if pid:
@@ -38,8 +38,8 @@ def first_held(files: Sequence[Path], rpm_lock: Path) -> Optional[Held]:
 
 
 def _writer(path: Path) -> int:
-    """The process that has written its id into a lock file, 0 where it is gone: dnf, too, takes the lock of a dead
-    process over.
+    """Return the process that has written its id into a lock file, 0 if it has ended: dnf takes over the lock of a dead
+    process as well.
     """
     try:
         pid = int(path.read_text(encoding="ascii").strip() or "0")

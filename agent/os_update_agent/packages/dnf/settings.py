@@ -22,10 +22,10 @@ INSTALL_ONLY = (
 
 @dataclass(frozen=True)
 class DnfSettings:
-    """Absolute paths; ``install_only`` are names or provides of which several versions may be installed.
+    """Absolute paths, and in ``install_only`` names or provides of which several versions may be installed.
 
-    ``cache`` and ``persistent`` are dnf 4's; ``state`` (reasons), ``history`` (transactions) and ``locks`` (whichever a
-    version has: who changes packages holds it) are dnf 5's.
+    ``cache`` and ``persistent`` are dnf 4's. ``state`` (reasons), ``history`` (transactions) and ``locks`` are dnf 5's;
+    which one of the locks exists depends on its version, and the process that changes packages holds it.
     """
 
     cache: Path
@@ -37,15 +37,13 @@ class DnfSettings:
 
 
 def settings_files(root: Path, *, drop_ins: bool) -> Tuple[Path, ...]:
-    """The files that the settings come from; the last one that says something wins. ``drop_ins`` are read by dnf 5
-    alone.
-    """
+    """Return the files with settings; the last one that has a setting wins. Only dnf 5 reads ``drop_ins``."""
     found = {path.name: path for place in _DROP_INS for path in (root / place).glob("*.conf")} if drop_ins else {}
     return (*(found[name] for name in sorted(found)), root / DNF_CONF)
 
 
 def read_settings(root: Path, *, drop_ins: bool = False) -> DnfSettings:
-    """The settings of dnf below ``root``. Raises PackageError where a file cannot be read."""
+    """Return the settings of dnf below ``root``. Raises PackageError if a file cannot be read."""
     parsers = [_read(file) for file in settings_files(root, drop_ins=drop_ins)]
 
     def each(name: str) -> List[str]:

@@ -1,9 +1,9 @@
-"""Completing by rpm itself what a dnf was ended in the middle of, in one transaction. Runs in the worker, Python 3.6.
+"""Completing an interrupted transaction of dnf by rpm itself, in one transaction. Runs in the worker, Python 3.6.
 
 Measured: after a kill "dnf upgrade" and "dnf distro-sync" end with 0 and leave both versions, and "history undo" makes
-the database right and leaves the new files on the disk; only forward is clean. So what the record says should have come
-is installed (again), and what should have gone goes; but nothing goes for a successor that is not there and whose file
-nobody has.
+the database right and leaves the new files on the disk. Only forward is clean. So the packages that the record says
+should have come are installed (again), and those that should have gone are removed. No package is removed for a
+successor that is not there and has no file.
 """
 
 import glob
@@ -26,9 +26,9 @@ _NO_ERASING_SCRIPTLETS = (
 
 
 class Installed(NamedTuple):
-    """A package as it is found: the place that it takes, whether several versions may be there, when it was installed
+    """An installed package: the place that it takes, whether several versions may be there, when it was installed
     (seconds since the epoch, then its number in the database: two transactions may fall into one second), and whether
-    another one that is installed obsoletes it."""
+    another installed package obsoletes it."""
 
     identity: Identity
     place: str
@@ -38,7 +38,7 @@ class Installed(NamedTuple):
 
 
 class Due(NamedTuple):
-    """What an unfinished transaction has still to bring and to take, from what is installed."""
+    """What an unfinished transaction has still to install and to remove, among the installed packages."""
 
     comes: List[Identity]
     goes: List[Identity]
@@ -46,7 +46,9 @@ class Due(NamedTuple):
     native: str
 
     def erasable(self, files: Mapping[Identity, str]) -> List[Identity]:
-        """What may go when no more than ``files`` can come: all, or where not all can come, what has a successor."""
+        """Return what may be removed if only ``files`` can be installed: everything, or if some files are missing, what
+        has a successor.
+        """
         there = {found.identity for found in self.installed}
         present = {identity for identity in self.comes if identity in there or identity in files}
         if len(present) == len(set(self.comes)):
@@ -61,10 +63,11 @@ class Due(NamedTuple):
 
 
 def due(comes: Sequence[Identity], goes: Sequence[Identity], installed: Sequence[Installed], native: str) -> Due:
-    """What has to come and to go to complete an unfinished transaction that was to bring ``comes`` and take ``goes``.
+    """Return what has to be installed and removed to complete an unfinished transaction that was to install ``comes``
+    and remove ``goes``.
 
-    Where something else is by now the record is an old story. What the record does not tell are places with two
-    versions, where the last one installed stays, and what another one obsoletes.
+    A package of ``comes`` whose place is taken by a third version by now is left alone: the record is out of date. Two
+    things are not in the record: places with two versions, where the last one installed stays, and obsoleted packages.
     """
     there: Dict[str, List[Installed]] = {}
     for found in installed:
@@ -94,14 +97,14 @@ def due(comes: Sequence[Identity], goes: Sequence[Identity], installed: Sequence
 
 
 def run(root: str, several: Set[str], todo: Due, files: Mapping[Identity, str], *, forced: bool) -> List[str]:
-    """One rpm transaction. Where its dependencies are not met only what should have gone is erased. Returns what went
+    """Run one rpm transaction. If its dependencies are not met only what should have gone is erased. Returns what went
     wrong.
 
-    ``several`` are the names of which more than one version may be installed. ``forced``: the way back starts from
-    here, and what does not go by its own scriptlets goes without them: else the files on the disk would stay those of
-    the version beside it.
+    ``several`` are the names of which more than one version may be installed. ``forced``: a way back starts from here,
+    and a package that its own scriptlets do not let go is erased without them. Otherwise the files of the version
+    beside it would stay on the disk.
 
-    Raises Refused where rpm would not even begin.
+    Raises Refused if rpm does not begin.
     """
     complete = _transaction(root, several, files, todo.erasable(files))
     problems = [str(problem) for problem in complete.check()]
@@ -113,9 +116,7 @@ def run(root: str, several: Set[str], todo: Due, files: Mapping[Identity, str], 
 
 
 def _done(transaction: Any) -> List[str]:
-    """Run it. Returns which scriptlets failed. Raises Refused with rpm's problems, where it would not begin for
-    them.
-    """
+    """Run the transaction. Returns which scriptlets failed. Raises Refused with rpm's problems if it does not begin."""
     transaction.order()
     callback = _Callback()
     refused = transaction.run(callback, "")
@@ -126,8 +127,9 @@ def _done(transaction: Any) -> List[str]:
 
 
 def _stuck(root: str, several: Set[str], todo: Due, forced: bool) -> List[int]:
-    """The numbers in the database of what a scriptlet has not let go: what is there twice in the same version, once
-    installed again; ``forced``: also what should have gone and is there beside another version.
+    """Return the numbers in the database of packages that a scriptlet has not let go: those that are there twice in the
+    same version because they were installed again, and with ``forced`` those that should have gone and are there beside
+    another version.
     """
     found = []
     transaction = _opened(root)
@@ -147,14 +149,14 @@ def _stuck(root: str, several: Set[str], todo: Due, forced: bool) -> List[int]:
 
 
 def _matches(transaction: Any, name: str) -> Iterator[Tuple[Any, int]]:
-    """The headers of a name, each with its number in the database."""
+    """Yield the headers of a name, each with its number in the database."""
     found = transaction.dbMatch("name", name)
     for header in found:
         yield header, int(found.instance())
 
 
 def _erased_without_scriptlets(root: str, numbers: Sequence[int]) -> List[str]:
-    """Erase what has these numbers in the database. Returns that it was done, and what went wrong."""
+    """Erase the packages with these numbers in the database. Returns a note for each, and what went wrong."""
     if not numbers:
         return []
     erasure = _opened(root)
@@ -168,7 +170,7 @@ def _erased_without_scriptlets(root: str, numbers: Sequence[int]) -> List[str]:
 
 
 def files_of(wanted: Sequence[Identity], cache: str, archive: str) -> Dict[Identity, str]:
-    """The package files at hand: in the agent's archive, and in dnf's cache, where it keeps those of a failed
+    """Return the wanted package files in the agent's archive and in dnf's cache, which keeps those of a failed
     transaction.
     """
     found: Dict[Identity, str] = {}
@@ -202,7 +204,7 @@ def _opened(root: str) -> Any:
 
 
 class _Callback:
-    """rpm's callback: opens the files and tells which scriptlets failed."""
+    """rpm's callback: opens the files and notes which scriptlets failed."""
 
     def __init__(self) -> None:
         self.problems: List[str] = []
