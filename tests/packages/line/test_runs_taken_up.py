@@ -91,9 +91,7 @@ def test_a_run_that_is_taken_up_again_tells_of_a_mistyped_name_once(based: Node)
 
 
 def test_a_run_that_cannot_be_taken_up_undoes_nothing_that_another_key_has_reached_since(based: Node) -> None:
-    """Heat has its answer already; what stands in the run's way, here options of another version, may go away when it
-    is too late.
-    """
+    """Heat has its answer already. What stood in the way of the run is gone when it is too late to go on."""
     site = based.site()
     before = site.ledger.put_state(site.backend(Policy()).capture())
     site.ledger.record_reached("other", "w", before, None, 1.0)
@@ -107,10 +105,12 @@ def test_a_run_that_cannot_be_taken_up_undoes_nothing_that_another_key_has_reach
         before=before,
         target=before,
         progress=Progress(CHANGED),
-        policy={"of_another_version": 1},
     )
     stuck = site.ledger.open_run(stuck)
+    site.ledger.save_run(replace(stuck, finished=1.0))
     based.offer_two()
+    based.succeed("UPDATE", "v2")
+    site.ledger.save_run(stuck)
     based.succeed("UPDATE", "v2")
     assert based.versions() == VERSIONS_TWO and based.history().current == "v2"
     assert site.ledger.open_runs() == ()
