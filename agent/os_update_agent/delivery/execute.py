@@ -12,12 +12,11 @@ from typing import Callable, Mapping, Optional, Tuple
 from os_update_agent.config.policy import Policy
 from os_update_agent.decision import table
 from os_update_agent.decision.table import Decision, decide, line_of
-from os_update_agent.delivery.outbox import Patience, send_owed
+from os_update_agent.delivery.outbox import Patience, forget_copy, only_logged, send_owed
 from os_update_agent.delivery.result import aftermath, encoded, nobody_waits, outcome_of, store
-from os_update_agent.heat.deployed_files import forget_signal
 from os_update_agent.model import phases
 from os_update_agent.model.deliveries import Delivery, Outcome, OwedSignal, Request, SignalTarget
-from os_update_agent.model.errors import AgentError, Bug, Damaged, LedgerError, bug
+from os_update_agent.model.errors import AgentError, Damaged, LedgerError, bug, known
 from os_update_agent.model.phases import RunKind
 from os_update_agent.model.runs import Progress, Run
 from os_update_agent.node.locks import is_held, node_lock, try_lock
@@ -69,9 +68,10 @@ def resume(
     _leave_to_callers(site)
     owed = send_owed(site, patience)
     if site.settings.metrics is not None:
-        from os_update_agent.delivery.metrics import publish  # late: most nodes have no collector
+        with only_logged("metrics", ""):
+            from os_update_agent.delivery.metrics import publish  # late: most nodes have no collector
 
-        publish(site)
+            publish(site)
     return owed
 
 
@@ -158,18 +158,18 @@ def work(site: Site, delivery: Delivery) -> None:
         return
     try:
         outcome = _outcome(site, delivery)
-    except AgentError as error:
+    except Exception as error:
         if isinstance(error, LedgerError) and not isinstance(error, Damaged):
             raise
-        outcome = outcome_of_error(error, aftermath(site, delivery.config_id))
-    except Exception as error:
-        # A bug must still reach Heat, which waits.
-        log.critical(logged(deployment=delivery.config_id, bug=bug(error)))
-        outcome = outcome_of_error(Bug(bug(error)), aftermath(site, delivery.config_id))
+        reason = known(error)
+        if reason is not error:
+            # A bug must still reach Heat, which waits.
+            log.critical(logged(deployment=delivery.config_id, bug=reason))
+        outcome = outcome_of_error(reason, aftermath(site, delivery.config_id))
     store(site, delivery.config_id, delivery.request or NOBODY, outcome)
     if site.ledger.is_overtaken(delivery.config_id):
         # heat-config-notify would send it under the newer deployment's name.
-        forget_signal(delivery.config_id)
+        forget_copy(delivery.config_id)
 
 
 def _outcome(site: Site, delivery: Delivery) -> Outcome:

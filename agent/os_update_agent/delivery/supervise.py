@@ -16,6 +16,7 @@ from os_update_agent.config.policy import Policy
 from os_update_agent.config.settings import ENVIRONMENT
 from os_update_agent.decision import table
 from os_update_agent.delivery.execute import decision_for, work
+from os_update_agent.delivery.outbox import only_logged
 from os_update_agent.delivery.result import store
 from os_update_agent.model import phases
 from os_update_agent.model.errors import AgentError, Busy, Damaged
@@ -77,7 +78,8 @@ def see_through(
         ):
             _withdraw(site, config_id, policy)
         if meanwhile is not None:
-            meanwhile()
+            with only_logged("preparation", config_id):
+                meanwhile()
             meanwhile = None
         _pause(site, seen, begun, watch)
 

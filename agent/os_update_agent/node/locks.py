@@ -5,7 +5,7 @@ import json
 import os
 import struct
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Callable, Iterable, Iterator, Optional, Tuple
 
@@ -33,8 +33,10 @@ def node_lock(path: Path, *, doing: str, timeout: float) -> Iterator[None]:
     try:
         if not _wait(lambda: _take(descriptor), timeout):
             raise Busy(f"another os-update-agent is at work: {_told(path)}; waited {timeout:g} s for {path}")
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, json.dumps({"pid": os.getpid(), "doing": doing}).encode(), 0)
+        # A note for those who wait. It may fail, on a full disk for example; the lock holds without it.
+        with suppress(OSError):
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, json.dumps({"pid": os.getpid(), "doing": doing}).encode(), 0)
         yield
     finally:
         os.close(descriptor)
