@@ -7,17 +7,17 @@ through a delivery that changes packages. It can be called by anybody at any tim
 import logging
 import time
 from dataclasses import replace
-from typing import Callable, Mapping, Optional, Tuple
+from typing import Callable, Optional, Tuple
 
 from os_update_agent.config.policy import Policy
 from os_update_agent.decision import table
-from os_update_agent.decision.table import Decision, decide, line_of
+from os_update_agent.decision.table import Decision
+from os_update_agent.delivery.decide import what_would_happen
 from os_update_agent.delivery.outbox import Patience, forget_copy, only_logged, send_owed
 from os_update_agent.delivery.result import aftermath, encoded, nobody_waits, outcome_of, store
 from os_update_agent.model import phases
 from os_update_agent.model.deliveries import Delivery, Outcome, OwedSignal, Request, SignalTarget
 from os_update_agent.model.errors import AgentError, Damaged, LedgerError, bug, known
-from os_update_agent.model.phases import RunKind
 from os_update_agent.model.runs import Progress, Run
 from os_update_agent.node.locks import is_held, node_lock, try_lock
 from os_update_agent.runtime.context import Site
@@ -33,15 +33,6 @@ CALLER_SECONDS = 1.0
 CALLER_POLL_SECONDS = 0.02
 NOBODY = Request(SignalTarget("NO_SIGNAL"))
 NOT_KNOWN = "what this delivery has done to the packages is not known: 'os-update-agent status' shows the node"
-
-_RUNS: Mapping[str, RunKind] = {
-    table.UPDATE: phases.UPDATE,
-    table.RESTORE: phases.RESTORE,
-    table.DOWNLOAD: phases.DOWNLOAD,
-    table.ASSESS: phases.ASSESS,
-    table.STOP: phases.STOP,
-    table.START: phases.START,
-}
 
 
 def resume(
@@ -181,7 +172,7 @@ def _outcome(site: Site, delivery: Delivery) -> Outcome:
     if ledger.is_overtaken(delivery.config_id):
         return outcome_of_nothing("a newer deployment of the same resource has come", delivery.value)
     policy = Policy.from_json(delivery.policy)
-    what = decision_for(site, delivery, policy)
+    what = what_would_happen(ledger, policy, delivery.action, delivery.restore)
     log.info(
         logged(deployment=delivery.config_id, action=delivery.action, value=policy.value, do=what.do, why=what.reason)
     )
@@ -192,16 +183,6 @@ def _to_its_end(site: Site, run: Run) -> Run:
     from os_update_agent.runs import engine  # late: see carry_out
 
     return engine.perform(site, engine.taken_up(run))
-
-
-def decision_for(site: Site, delivery: Delivery, policy: Policy) -> Decision:
-    if delivery.restore is not None:
-        return Decision(table.RESTORE, "asked for by hand", delivery.restore)
-    history = site.ledger.history(policy.key)
-    if policy.operation == "update":
-        return decide(history, delivery.action, policy.value)
-    line = line_of(history, reversed(site.ledger.runs(policy.key)), policy.operation)
-    return decide(history, delivery.action, policy.value, operation=policy.operation, line=line)
 
 
 def carry_out(site: Site, policy: Policy, what: Decision, config_id: str) -> Outcome:
@@ -221,5 +202,5 @@ def carry_out(site: Site, policy: Policy, what: Decision, config_id: str) -> Out
         run = engine.begin(site, policy, policy.operation, config_id=config_id)
         ledger.save_run(replace(run, phase=phases.FINISHED, finished=site.clock(), progress=Progress(reached=True)))
         return outcome_of_nothing(what.reason, policy.value)
-    run = engine.begin(site, policy, _RUNS[what.do], config_id=config_id, state=what.state, is_first=what.is_first)
+    run = engine.begin(site, policy, what.do, config_id=config_id, state=what.state, is_first=what.is_first)
     return outcome_of(site, engine.perform(site, run))

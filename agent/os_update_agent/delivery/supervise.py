@@ -15,7 +15,8 @@ from typing import Callable, Optional, Tuple
 from os_update_agent.config.policy import Policy
 from os_update_agent.config.settings import ENVIRONMENT
 from os_update_agent.decision import table
-from os_update_agent.delivery.execute import decision_for, work
+from os_update_agent.delivery.decide import what_would_happen
+from os_update_agent.delivery.execute import work
 from os_update_agent.delivery.outbox import only_logged
 from os_update_agent.delivery.result import store
 from os_update_agent.model import phases
@@ -240,7 +241,8 @@ def _at_once(site: Site, config_id: str) -> bool:
                 return False
             if _is_damaged_open(site):
                 return False
-            what = decision_for(site, delivery, Policy.from_json(delivery.policy))
+            policy = Policy.from_json(delivery.policy)
+            what = what_would_happen(site.ledger, policy, delivery.action, delivery.restore)
             if delivery.run is None and what.do in (table.NOTHING, table.BASELINE, table.BACK):
                 work(site, delivery)
                 return True
