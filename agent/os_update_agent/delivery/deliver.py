@@ -15,11 +15,11 @@ from os_update_agent.config.settings import Settings
 from os_update_agent.decision import table
 from os_update_agent.delivery.answer import Addressee, answer, answer_error, newer_than, plain
 from os_update_agent.delivery.outbox import Sending, forget_copy
+from os_update_agent.delivery.protocol import waiting
 from os_update_agent.delivery.supervise import Watch, give_up, see_through
 from os_update_agent.heat.signal import get_ready
 from os_update_agent.model.deliveries import Delivery, Deployment, Outcome, Output, Request, SignalTarget
 from os_update_agent.model.errors import BadDeployment, NoLongerWatched
-from os_update_agent.node.locks import shared_lock
 from os_update_agent.runtime.context import Site, open_site
 from os_update_agent.text.log_lines import logged
 from os_update_agent.text.outcomes import NOTHING_CHANGED, OUTPUTS, outcome_of_nothing
@@ -56,7 +56,7 @@ def deliver(
             return _overtaken(to, newer, policy.value)
         _receive(site, to, policy)
         is_received = True
-        with shared_lock(settings.callers_lock):
+        with waiting(settings, deployment.id):
             see_through(
                 site,
                 deployment.id,

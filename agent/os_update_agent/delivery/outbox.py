@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Any, Callable, Iterator, Mapping, Optional, Tuple
 
 from os_update_agent.config.policy import signal_patience
+from os_update_agent.delivery.protocol import sending_lock
 from os_update_agent.heat.alternate_targets import other_targets
 from os_update_agent.heat.deployed_files import forget_signal
 from os_update_agent.heat.metadata import is_current
 from os_update_agent.heat.signal import AGAIN, DELIVERED, NEVER, Answer, send
 from os_update_agent.model.deliveries import OwedSignal, SignalTarget
 from os_update_agent.model.errors import Damaged, LedgerError, known
-from os_update_agent.node.locks import short_lock
 from os_update_agent.runtime.context import Site, note_told, was_told
 from os_update_agent.text.log_lines import logged
 
@@ -90,11 +90,10 @@ def deliver_signal(site: Site, config_id: str, patience: Patience, sending: Opti
 def _try(site: Site, config_id: str) -> Optional[Answer]:
     """One try, unless the result is no longer owed: somebody else may have sent or superseded it meanwhile.
 
-    One sender at a time on the node: the caller of a delivery and its worker both try, and Heat is to get each result
-    once.
+    Raises LedgerError, Busy, AgentError.
     """
     ledger = site.ledger
-    with short_lock(site.settings.outbox_lock):
+    with sending_lock(site.settings, config_id):
         signals = ledger.signals(config_id)
         owed = next((signal for signal in signals if signal.standing == "owed"), None)
         if owed is None or owed.target is None:
