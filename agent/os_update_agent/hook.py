@@ -1,19 +1,21 @@
 """The heat-config hook: a deployment's JSON on standard input, one JSON object on standard output, logs on standard
 error.
 
-heat-config takes what is printed for the result and does not look at the exit status then (heat-agents:
-55-heat-config), so a status code is always inside, and a traceback is never the answer.
+heat-config takes the printed object as the result and ignores the exit status then (heat-agents: 55-heat-config). So
+the object always has a status code, and a traceback is never the answer.
 """
 
-import json
 import logging
+import os
 import sys
 from typing import Optional, TextIO
 
 from os_update_agent.config.settings import Settings, load
+from os_update_agent.delivery.answer import stored_result
 from os_update_agent.delivery.deliver import deliver, refuse
 from os_update_agent.heat.deployment import parse
-from os_update_agent.model.errors import BUG_STATUS, AgentError, BadDeployment, bug
+from os_update_agent.model.deliveries import Deployment
+from os_update_agent.model.errors import AgentError, BadDeployment
 from os_update_agent.text.log_lines import logged
 
 log = logging.getLogger(__name__)
@@ -22,18 +24,16 @@ LOG_FORMAT = "[%(asctime)s] (os-update-agent) [%(levelname)s] %(message)s"
 
 
 def main(stdin: Optional[TextIO] = None, stdout: Optional[TextIO] = None) -> int:
-    """Answer the deployment on ``stdin``. Returns the exit status: 0 once an answer is printed, whatever it says."""
+    """Answer the deployment on ``stdin``. Returns the exit status: 0 once a result is printed, whatever it says."""
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format=LOG_FORMAT)
-    body = _body((stdin or sys.stdin).buffer.read().decode("utf-8", "replace"))
-    out = stdout or sys.stdout
-    out.write(body)
-    out.flush()
-    return 0
+    return _printed(_body(stdin or sys.stdin), stdout or sys.stdout)
 
 
-def _body(text: str) -> str:
+def _body(stdin: TextIO) -> str:
     settings: Optional[Settings] = None
+    deployment: Optional[Deployment] = None
     try:
+        text = stdin.buffer.read().decode("utf-8", "replace")
         trouble: Optional[AgentError] = None
         try:
             settings = load()
@@ -43,17 +43,31 @@ def _body(text: str) -> str:
         if settings is None:
             raise BadDeployment(str(trouble), deployment=deployment)
         return deliver(settings, deployment)
-    except BadDeployment as error:
-        log.error(logged(deployment=error.deployment.id if error.deployment else "unknown", refused=error))
-        return refuse(settings, error)
     except Exception as error:
-        # A bug must still reach Heat as a failure.
-        log.critical(logged(bug=bug(error)))
-        return _failure(bug(error), BUG_STATUS)
+        if deployment is None and isinstance(error, BadDeployment):
+            deployment = error.deployment
+        log.error(logged(deployment=deployment.id if deployment else "unknown", refused=type(error).__name__))
+        return refuse(settings, deployment, error)
+    except KeyboardInterrupt:
+        stored = stored_result(settings, deployment.id) if settings and deployment else None
+        if stored is None:
+            # The delivery goes on in its worker: no result that is printed now would be true.
+            raise
+        return stored
 
 
-def _failure(message: str, status: int) -> str:
-    return json.dumps({"deploy_stdout": "", "deploy_stderr": f"{message}\n", "deploy_status_code": status})
+def _printed(body: str, stdout: TextIO) -> int:
+    """Print the result. Returns 1 where nobody can read it: it is stored, and sent or still owed."""
+    try:
+        stdout.write(body)
+        stdout.flush()
+    except (OSError, ValueError, AttributeError) as error:
+        log.critical(logged(printed="no", why=f"{type(error).__name__} on standard output"))
+        if stdout is not None:
+            # Python flushes once more when it ends, and would print a traceback.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 1
+    return 0
 
 
 if __name__ == "__main__":

@@ -47,13 +47,9 @@ def main(argv: Sequence[str] = ()) -> int:
 
 def _resume(settings: Settings, argv: Sequence[str]) -> None:
     from os_update_agent.delivery.execute import resume
-    from os_update_agent.runtime.context import note_end, open_site
+    from os_update_agent.runtime.context import open_site
 
-    try:
-        resume(open_site(settings), before_sending=end_early)
-    finally:
-        if argv:
-            note_end(settings, argv[0])
+    resume(open_site(settings), name=argv[0] if argv else "", before_sending=end_early)
 
 
 if __name__ == "__main__":

@@ -13,12 +13,15 @@ import pytest
 
 from os_update_agent.model.errors import AgentError, Busy
 from os_update_agent.node.locks import (
+    bounded_lock,
     holder,
     is_held,
     node_holder,
     node_lock,
+    note_in,
     process_name,
     shared_lock,
+    try_lock,
     wait_until_free,
 )
 
@@ -125,11 +128,46 @@ def test_who_holds_the_lock_can_be_asked(path: Path) -> None:
 
 def test_any_number_can_share_a_lock_that_tells_that_somebody_is_there(path: Path) -> None:
     assert not is_held(path)
-    with shared_lock(path):
-        with shared_lock(path):
-            assert is_held(path)
-        assert is_held(path)
-    assert not is_held(path)
+    with shared_lock(path, 7):
+        with shared_lock(path, 7):
+            assert is_held(path, 7)
+        assert is_held(path, 7) and not is_held(path, 8)
+    assert not is_held(path, 7)
+
+
+def test_each_byte_is_a_lock_and_the_whole_file_is_all_of_them(path: Path) -> None:
+    with try_lock(path, 0) as first, try_lock(path, 1) as second, try_lock(path, 0) as again, try_lock(path) as whole:
+        assert (first, second, again, whole) == (True, True, False, False)
+    with try_lock(path) as whole, try_lock(path, 2**33) as far:
+        assert (whole, far, is_held(path), is_held(path, 2**33)) == (True, False, True, True)
+
+
+def test_the_last_holder_s_note_stays(path: Path) -> None:
+    assert note_in(path) == ""
+    with try_lock(path, 0, note="a longer one"), try_lock(path, 0, note="not mine"):
+        assert note_in(path) == "a longer one"
+    with try_lock(path, 0, note="short"):
+        pass
+    assert note_in(path) == "short"
+
+
+def test_a_bounded_wait_ends_and_names_what_holds(path: Path) -> None:
+    with try_lock(path, 3), bounded_lock(path, 4, timeout=0.0, what="nobody"):
+        begun = time.monotonic()
+        complaint = pytest.raises(Busy, match=f"the other sender holds a lock in {path}; waited 0.2 s")
+        with complaint, bounded_lock(path, 3, timeout=0.2, what="the other sender"):
+            raise AssertionError("it was free")
+        assert time.monotonic() - begun >= 0.2
+    with bounded_lock(path, 3, timeout=0.0, what="nobody"):
+        assert is_held(path, 3)
+
+
+def test_a_note_that_a_full_disk_does_not_take_leaves_the_lock(path: Path) -> None:
+    full = path.with_name("full")
+    full.parent.mkdir(exist_ok=True)
+    full.symlink_to("/dev/full")
+    with node_lock(full, doing="deployment 4711 (UPDATE)", timeout=0.0), try_lock(path, 0) as other:
+        assert other
 
 
 def test_a_note_that_cannot_be_read_is_no_failure(path: Path) -> None:

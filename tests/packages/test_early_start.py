@@ -162,4 +162,4 @@ def test_an_environment_that_cannot_be_removed_stops_no_worker(based: Node) -> N
     (based.directory / "run/os-update-agent-worker-by-test.env").mkdir()
     argv = [sys.executable, "-m", "os_update_agent.worker", "by-test"]
     assert subprocess.run(argv, env=based.environment(), check=False).returncode == 0
-    assert (based.directory / "run/worker.ended").read_text() == "by-test"
+    assert (based.directory / "run/worker.lock").read_text() == "by-test"

@@ -1,7 +1,9 @@
 """Which key, record, state and policy the arguments of a verb mean."""
 
 import argparse
-from typing import FrozenSet, Optional, Tuple
+import contextlib
+from dataclasses import replace
+from typing import Any, FrozenSet, Mapping, Optional, Tuple
 
 from os_update_agent.cli.output import complain
 from os_update_agent.config.options import is_unset
@@ -87,13 +89,27 @@ def kept_states(site: Site, known: History) -> FrozenSet[int]:
     return at_hand(site.ledger, site.settings.archive, known, keep)
 
 
-def policy_of(site: Site, arguments: argparse.Namespace, key: str) -> Policy:
+def policy_of_key(site: Site, key: str, value: str = "") -> Policy:
+    """Return the policy under which a value of the key would arrive: that of the last delivery by Heat.
+
+    A damaged one counts as none.
+    """
+    last: Mapping[str, Any] = {}
+    with contextlib.suppress(Damaged):
+        last = site.ledger.last_policy(key, besides=BY_HAND) or {}
+    return replace(Policy.from_json(last), key=key, value=value)
+
+
+def policy_of(site: Site, arguments: argparse.Namespace, key: str, *, operation: str = "") -> Policy:
     """Return the policy of the key's last delivery by Heat, overridden by this command line.
 
-    A run by hand thus excludes the same packages as a run by Heat. Raises UsageError.
+    A run by hand thus excludes the same packages as a run by Heat. ``operation`` is the one without --set operation;
+    '' means an update. Raises UsageError.
     """
     last = site.ledger.last_policy(key, besides=BY_HAND) or {}
     options = {name: value for name, value in last.items() if name not in _OF_ONE_DELIVERY and value not in (None, [])}
+    if operation:
+        options["operation"] = operation
     if arguments.select or arguments.packages or arguments.exclude:
         # A new restriction decides anew which kind of restore is the default.
         options.pop("restore", None)

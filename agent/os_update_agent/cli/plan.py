@@ -4,7 +4,7 @@ import argparse
 from typing import Optional, Tuple
 
 from os_update_agent.cli import views
-from os_update_agent.cli.keys import key_of, policy_of, record_of, refuse_now, warn_of_new_key
+from os_update_agent.cli.keys import key_of, policy_of, policy_of_key, record_of, refuse_now, warn_of_new_key
 from os_update_agent.cli.output import answer
 from os_update_agent.cli.progress import Doing
 from os_update_agent.cli.views import Planned, called
@@ -13,9 +13,8 @@ from os_update_agent.config.policy import Policy
 from os_update_agent.config.settings import Settings
 from os_update_agent.decision import table
 from os_update_agent.decision.table import Decision
-from os_update_agent.delivery.execute import decision_for
+from os_update_agent.delivery.decide import what_a_new_value_does, what_would_happen
 from os_update_agent.model import phases
-from os_update_agent.model.deliveries import Delivery
 from os_update_agent.model.errors import Busy, PackageError, UsageError
 from os_update_agent.model.runs import Run
 from os_update_agent.node.locks import node_holder
@@ -39,7 +38,7 @@ def command(settings: Settings, arguments: argparse.Namespace) -> int:
     site = open_site(settings, reading=True)
     key = key_of(site, arguments.key)
     warn_of_new_key(site, key)
-    policy = policy_of(site, arguments, key)
+    policy = policy_of(site, arguments, key, operation=policy_of_key(site, key).operation)
     busy = _busy(site, policy)
     doing = Doing(site)
     if not arguments.quiet:
@@ -76,7 +75,7 @@ def _planned(site: Site, policy: Policy, doing: Doing, *, refresh: bool) -> Plan
     """Raises PackageError, Busy, and AgentError where services cannot be asked for."""
     what = called(policy.operation, policy.value)
     decided = _decided(site, policy)
-    if decided.do == table.RESTORE and decided.state is not None:
+    if decided.do == phases.RESTORE and decided.state is not None:
         record = site.ledger.history(policy.key).record(policy.value)
         return _way_back(site, policy, doing, decided.state, "" if record else decided.reason)
     if decided.do == table.NOTHING and policy.operation == "update":
@@ -84,13 +83,13 @@ def _planned(site: Site, policy: Policy, doing: Doing, *, refresh: bool) -> Plan
         state = record_of(site.ledger.history(policy.key), policy.value).state
         if state is not None:
             return _way_back(site, policy, doing, state, f"by rollback; an update does nothing: {decided.reason}")
-    if decided.do in (table.UPDATE, table.DOWNLOAD, table.ASSESS):
+    if decided.do in (phases.UPDATE, phases.DOWNLOAD, phases.ASSESS):
         return _update(site, policy, doing, what, decided.do, refresh=refresh)
-    if decided.do in (table.STOP, table.START):
+    if decided.do in (phases.STOP, phases.START):
         why = decided.reason if decided.do != policy.operation else ""
         states = known_units(site, policy.units)
         is_right = {
-            unit: state.is_stopped if decided.do == table.STOP else state.is_active for unit, state in states.items()
+            unit: state.is_stopped if decided.do == phases.STOP else state.is_active for unit, state in states.items()
         }
         units = tuple((unit, state.active, not is_right[unit]) for unit, state in states.items())
         return Planned(what, decided.do, units=units, why=why)
@@ -98,10 +97,8 @@ def _planned(site: Site, policy: Policy, doing: Doing, *, refresh: bool) -> Plan
 
 
 def _decided(site: Site, policy: Policy) -> Decision:
-    """What would become of the value if it came now by hand; without one, of any new value."""
-    if not policy.value:
-        return Decision(policy.operation, "")
-    return decision_for(site, Delivery("", policy.key, policy.value, "UPDATE", site.clock(), policy.as_json()), policy)
+    """Return what happens if the value arrives now, or any new value if none is given."""
+    return what_would_happen(site.ledger, policy) if policy.value else what_a_new_value_does(policy)
 
 
 def _way_back(site: Site, policy: Policy, doing: Doing, state: int, why: str) -> Planned:

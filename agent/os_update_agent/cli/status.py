@@ -2,14 +2,15 @@
 
 import argparse
 import contextlib
-from typing import List
+from dataclasses import replace
+from typing import List, Sequence
 
 from os_update_agent.cli import views
-from os_update_agent.cli.keys import HAND_KEY, histories, kept_states
+from os_update_agent.cli.keys import HAND_KEY, histories, kept_states, policy_of_key
 from os_update_agent.cli.output import answer
 from os_update_agent.config.policy import Policy, by_hand
 from os_update_agent.config.settings import Settings
-from os_update_agent.decision.table import decide
+from os_update_agent.delivery.decide import line_before, what_a_new_value_does, what_would_happen
 from os_update_agent.heat.secret_audit import readable_by_all
 from os_update_agent.model.errors import BadOption, Damaged
 from os_update_agent.model.packages import diff
@@ -56,15 +57,25 @@ def _refused_defaults(settings: Settings) -> str:
 
 def _ahead(site: Site, known: History) -> List[views.Ahead]:
     """Return what would happen for each of the values reached last, the current one included, and for a new one."""
-    kept = kept_states(site, known)
-    current = known.record(known.current) if known.current is not None else None
-    found = []
-    for record in [record for record in known.records if record.is_reached][-SHOWN_AHEAD:]:
-        packages = None
-        if current is not None and current.state is not None and record.state is not None:
-            with contextlib.suppress(Damaged):
-                packages = len(visible(diff(site.ledger.state(current.state), site.ledger.state(record.state))))
-        found.append(
-            views.Ahead(record.value, decide(known, "UPDATE", record.value).do, packages, record.state in kept)
-        )
-    return [*found, views.Ahead(None, "update", None)]
+    policy = policy_of_key(site, known.key)
+    found = [_ahead_of(site, known, replace(policy, value=value)) for value in _last_values(site, known, policy)]
+    return [*found, views.Ahead(None, what_a_new_value_does(policy).do, None)]
+
+
+def _last_values(site: Site, known: History, policy: Policy) -> Sequence[str]:
+    line = line_before(site.ledger, known, policy)
+    values = line.values if line else [record.value for record in known.records if record.is_reached]
+    return values[-SHOWN_AHEAD:]
+
+
+def _ahead_of(site: Site, known: History, policy: Policy) -> views.Ahead:
+    """Return what would happen if the policy's value came; the count of packages is None where none is restored."""
+    do = what_would_happen(site.ledger, policy).do
+    record, current = known.record(policy.value), known.record(known.current or "")
+    if policy.operation != "update" or record is None or record.state is None:
+        return views.Ahead(policy.value, do, None)
+    packages = None
+    if current is not None and current.state is not None:
+        with contextlib.suppress(Damaged):
+            packages = len(visible(diff(site.ledger.state(current.state), site.ledger.state(record.state))))
+    return views.Ahead(policy.value, do, packages, record.state in kept_states(site, known))

@@ -62,16 +62,8 @@ class Settings:
         return self.run / "worker.lock"
 
     @property
-    def start_lock(self) -> Path:
-        return self.run / "start.lock"
-
-    @property
     def outbox_lock(self) -> Path:
         return self.run / "outbox.lock"
-
-    @property
-    def callers_lock(self) -> Path:
-        return self.run / "callers.lock"
 
     @property
     def work(self) -> Path:

@@ -5,21 +5,18 @@ Heat replaces a failed deployment and delivers the replacement as CREATE, and it
 """
 
 from dataclasses import dataclass
-from typing import FrozenSet, Iterable, List, Optional, Tuple
+from typing import Final, FrozenSet, Iterable, List, Literal, Mapping, Optional, Tuple, Union
 
 from os_update_agent.decision.timestamps import is_older_than_all
+from os_update_agent.model.options import Operation
+from os_update_agent.model.phases import RESTORE, START, STOP, UPDATE, RunKind
 from os_update_agent.model.runs import History, Run
 
-REPEAT = "repeat"
-NOTHING = "nothing"
-BASELINE = "baseline"
-UPDATE = "update"
-RESTORE = "restore"
-DOWNLOAD = "download"
-ASSESS = "assess"
-STOP = "stop"
-START = "start"
-BACK = "back"
+# What is done for a delivery: a run of some kind, or something that needs none.
+Act = Union[RunKind, Literal["nothing", "baseline", "back"]]
+NOTHING: Final = "nothing"
+BASELINE: Final = "baseline"
+BACK: Final = "back"
 
 ACTIVE_ACTIONS = ("CREATE", "UPDATE")
 
@@ -31,7 +28,7 @@ class Decision:
     ``is_first`` asks to keep the state before the run as the key's first state.
     """
 
-    do: str
+    do: Act
     reason: str
     state: Optional[int] = None
     is_first: bool = False
@@ -41,12 +38,12 @@ class Decision:
 class Line:
     """The values that an operation other than update has come through and not gone back from, the oldest first.
 
-    ``kind`` is that of the last run, and ``is_reached`` whether it did what it was to do; both are about the last
-    value. ``idle`` are those of the values whose runs failed before they touched anything.
+    ``kind`` is that of the last run, None where there was none, and ``is_reached`` says whether that run reached its
+    aim; both are about the last value. ``idle`` are the values whose runs failed before they touched anything.
     """
 
     values: Tuple[str, ...] = ()
-    kind: str = ""
+    kind: Optional[RunKind] = None
     is_reached: bool = True
     idle: FrozenSet[str] = frozenset()
 
@@ -55,7 +52,7 @@ class Line:
         return all(one in self.idle for one in behind)
 
 
-def line_of(history: History, runs: Iterable[Run], operation: str) -> Line:
+def line_of(history: History, runs: Iterable[Run], operation: Operation) -> Line:
     """The line of an operation out of its key's history. ``runs`` are those of the key, the oldest first."""
     kinds = (STOP, START) if operation == STOP else (operation,)
     values: List[str] = [record.value for record in history.records if record.is_reached and record.reached_run is None]
@@ -79,16 +76,13 @@ def decide(
     action: str,
     value: str,
     *,
-    operation: str = "update",
+    operation: Operation = "update",
     line: Optional[Line] = None,
-    is_finished: bool = False,
 ) -> Decision:
-    """One row of the table for one delivery. ``is_finished``: this very delivery (config id) has its result already.
+    """Return one row of the table for a delivery that has no result yet.
 
     ``line`` is needed for every operation but update.
     """
-    if is_finished:
-        return Decision(REPEAT, "this delivery is finished; its stored result is given again")
     if action not in ACTIVE_ACTIONS:
         return Decision(NOTHING, f"packages are not touched on {action}")
     if not value:
@@ -121,7 +115,7 @@ def _with_history(history: History, value: str) -> Decision:
     return Decision(RESTORE, "this value was reached before: its state is restored", record.state)
 
 
-def _on_a_line(history: History, action: str, value: str, operation: str, line: Line) -> Decision:
+def _on_a_line(history: History, action: str, value: str, operation: Operation, line: Line) -> Decision:
     """These leave no package state behind, so an old value is known by the line; and a first delivery is the baseline
     whatever it asks for.
 
@@ -137,16 +131,16 @@ def _on_a_line(history: History, action: str, value: str, operation: str, line: 
         return Decision(NOTHING, "an old value is back, and no service was touched since")
     if is_back:
         return Decision(START if switches else BACK, f"an old value is back: {_BACK[operation]}")
-    if value in line.values and switches and not line.is_reached:
+    if value in line.values and switches and not line.is_reached and line.kind is not None:
         return Decision(line.kind, "this was tried before and not reached: it is tried again")
     if value in line.values and switches:
         return Decision(NOTHING, "this is the current value already, so no service is touched")
     return Decision(operation, f"{operation} only: packages stay as they are")
 
 
-_BACK = {
+_BACK: Mapping[Operation, str] = {
     STOP: "the services have to run",
     START: "the services have to run",
-    DOWNLOAD: "what going back needs is in the archive",
-    ASSESS: "there is nothing to assess",
+    "download": "what going back needs is in the archive",
+    "assess": "there is nothing to assess",
 }

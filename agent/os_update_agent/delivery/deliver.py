@@ -1,35 +1,35 @@
-"""One delivery, from the moment it comes to its answer: written down, done at once or given to a worker, waited for,
-sent.
+"""One delivery from its arrival to its result: recorded, done at once or given to a worker, waited for, answered.
 
-The hook and the command line come here.
+The hook and the command line call this module.
 """
 
+import contextlib
 import json
 import logging
+from dataclasses import replace
 from typing import Optional
 
 from os_update_agent.config import policy as policies
-from os_update_agent.config.policy import Policy, signal_patience
+from os_update_agent.config.policy import Policy
 from os_update_agent.config.settings import Settings
 from os_update_agent.decision import table
-from os_update_agent.delivery.outbox import Patience, Sending, deliver_signal
-from os_update_agent.delivery.result import aftermath, encoded, readable_run, request_of, store
+from os_update_agent.delivery.answer import Addressee, answer, answer_error, newer_than, plain
+from os_update_agent.delivery.outbox import Sending, forget_copy
+from os_update_agent.delivery.protocol import waiting
 from os_update_agent.delivery.supervise import Watch, give_up, see_through
-from os_update_agent.heat.deployed_files import forget_signal
-from os_update_agent.heat.metadata import overtaken_on_arrival
-from os_update_agent.heat.outcome import encode
-from os_update_agent.heat.signal import DELIVERED, get_ready, send
+from os_update_agent.heat.signal import get_ready
 from os_update_agent.model.deliveries import Delivery, Deployment, Outcome, Output, Request, SignalTarget
-from os_update_agent.model.errors import AgentError, BadDeployment, Bug, LedgerError, NoLongerWatched, bug
-from os_update_agent.node.locks import shared_lock
-from os_update_agent.runtime.context import Site, note_told, open_site
+from os_update_agent.model.errors import BadDeployment, NoLongerWatched
+from os_update_agent.runtime.context import Site, open_site
 from os_update_agent.text.log_lines import logged
-from os_update_agent.text.outcomes import NOTHING_CHANGED, OUTPUTS, outcome_of_error, outcome_of_nothing
+from os_update_agent.text.outcomes import NOTHING_CHANGED, OUTPUTS, outcome_of_nothing
 
 log = logging.getLogger(__name__)
 
 # How the id of a delivery begins that no Heat made.
 BY_HAND = "by-hand-"
+# The deployment of an input in which none can be recognized.
+NOBODY = Deployment("", "", "", "", "", "")
 
 
 def deliver(
@@ -40,49 +40,23 @@ def deliver(
     watch: Optional[Watch] = None,
     sending: Optional[Sending] = None,
 ) -> str:
-    """Take one delivery to its end and answer Heat. Returns the body that was, or will be, signalled.
+    """Take one delivery to its end and answer Heat. Returns the body that was, or will be, signaled.
 
-    Nothing that can go wrong is raised: it becomes a failure that is told to Heat. ``signals`` False only returns the
-    body. ``watch`` is shown the run while it is at work, and ``sending`` what the tries to send its result come to.
+    Raises no Exception: each becomes a failure that is reported to Heat. ``signals`` False only returns the body.
+    ``watch`` is shown the run while it is at work, and ``sending`` gets the server's answers to the tries to send.
     """
+    to, is_received = Addressee(settings, deployment, signals, sending), False
     try:
         site = open_site(settings)
-    except AgentError as error:
-        return _without_ledger(settings, deployment, error, signals)
-    try:
+        to = replace(to, site=site)
         policy = _policy(site, deployment)
-    except BadDeployment as error:
-        return _answer(site, deployment, outcome_of_error(error), signals, signal_patience(settings.defaults), sending)
-    except LedgerError as error:
-        return _without_ledger(settings, deployment, error, signals)
-    newer = overtaken_on_arrival(deployment.id) if signals else None
-    if newer is not None:
-        log.warning(
-            logged(
-                deployment=deployment.id, run="none", why=f"the newer deployment {newer} of the same resource has come"
-            )
-        )
-        forget_signal(deployment.id)
-        return encoded(
-            request_of(deployment), outcome_of_nothing("a newer deployment of the same resource has come", policy.value)
-        )
-    request = _request(deployment, signals)
-    try:
-        superseded = site.ledger.superseded()
-        site.ledger.receive(
-            Delivery(
-                deployment.id,
-                policy.key,
-                policy.value,
-                deployment.action,
-                site.clock(),
-                policy.as_json(),
-                request=request,
-            )
-        )
-        for overtaken in site.ledger.superseded() - superseded:
-            forget_signal(overtaken)
-        with shared_lock(site.settings.callers_lock):
+        to = replace(to, patience=policy.signal_timeout)
+        newer = newer_than(deployment) if signals else None
+        if newer is not None:
+            return _overtaken(to, newer, policy.value)
+        _receive(site, to, policy)
+        is_received = True
+        with waiting(settings, deployment.id):
             see_through(
                 site,
                 deployment.id,
@@ -90,25 +64,47 @@ def deliver(
                 watch,
                 meanwhile=(lambda: get_ready(deployment.signal)) if signals else None,
             )
-            return _answer(site, deployment, None, signals, policy.signal_timeout, sending)
-    except LedgerError as error:
-        return _without_ledger(settings, deployment, error, signals, changed=True)
-    except AgentError as error:
-        outcome = outcome_of_error(error, aftermath(site, deployment.id))
+            return answer(to)
     except Exception as error:
-        # A bug must still reach Heat, which waits.
-        log.critical(logged(deployment=deployment.id, bug=bug(error)))
-        outcome = outcome_of_error(Bug(bug(error)), aftermath(site, deployment.id))
-    return _answer(site, deployment, outcome, signals, policy.signal_timeout, sending)
+        return answer_error(to, error, is_received=is_received)
 
 
-def _request(deployment: Deployment, signals: bool) -> Request:
-    # One that nobody waits for overtakes nobody.
-    return (
-        request_of(deployment)
-        if signals
-        else Request(SignalTarget("NO_SIGNAL", resource_name=deployment.id), deployment.outputs)
+def refuse(settings: Optional[Settings], deployment: Optional[Deployment], error: Exception) -> str:
+    """Answer a delivery that cannot be used. Without settings there is no ledger to keep the result in.
+
+    Without a deployment not even the signal's target is known, and the result is only returned. Raises no Exception.
+    """
+    to = Addressee(settings or Settings(), deployment or NOBODY, signals=deployment is not None)
+    if settings is not None:
+        with contextlib.suppress(Exception):
+            to = replace(to, site=open_site(settings))
+    return answer_error(to, error)
+
+
+def _overtaken(to: Addressee, newer: str, value: str) -> str:
+    """A delivery that is superseded when it arrives is not run, and nobody waits for its result."""
+    why = f"the newer deployment {newer} of the same resource has come"
+    log.warning(logged(deployment=to.deployment.id, run="none", why=why))
+    forget_copy(to.deployment.id)
+    return plain(outcome_of_nothing("a newer deployment of the same resource has come", value), to.request)
+
+
+def _receive(site: Site, to: Addressee, policy: Policy) -> None:
+    """Record the delivery. Raises LedgerError."""
+    deployment, superseded = to.deployment, site.ledger.superseded()
+    site.ledger.receive(
+        Delivery(
+            deployment.id,
+            policy.key,
+            policy.value,
+            deployment.action,
+            site.clock(),
+            policy.as_json(),
+            request=to.request,
+        )
     )
+    for overtaken in site.ledger.superseded() - superseded:
+        forget_copy(overtaken)
 
 
 def _policy(site: Site, deployment: Deployment) -> Policy:
@@ -169,85 +165,3 @@ def _no_longer_watched(site: Site, config_id: str) -> NoLongerWatched:
         else "what was begun goes on"
     )
     return NoLongerWatched(f"no longer watching; {what}: 'os-update-agent status' tells how it ends")
-
-
-def refuse(settings: Optional[Settings], error: BadDeployment) -> str:
-    """The answer to a delivery that cannot be used, told to whoever can be told. Without settings there is no ledger to
-    keep it in.
-    """
-    outcome = outcome_of_error(error)
-    if error.deployment is None:
-        return encode(outcome, ())
-    if settings is None or not error.deployment.id:
-        # The ledger keeps one answer for each id: what has none would get that of the one before it.
-        return _without_ledger(settings or Settings(), error.deployment, error, True)
-    try:
-        site = open_site(settings)
-    except AgentError:
-        return _without_ledger(settings, error.deployment, error, True)
-    return _answer(site, error.deployment, outcome, True, signal_patience(settings.defaults))
-
-
-def _answer(
-    site: Site,
-    deployment: Deployment,
-    outcome: Optional[Outcome],
-    signals: bool,
-    patience: float,
-    sending: Optional[Sending] = None,
-) -> str:
-    """Store the answer with the duty to send it, then send it. A delivery that has an answer already keeps it."""
-    ledger, config_id = site.ledger, deployment.id
-    request = _request(deployment, signals)
-    try:
-        if outcome is not None and not store(site, config_id, request, outcome):
-            delivery = Delivery(config_id, deployment.key, "", deployment.action, site.clock(), request=request)
-            ledger.receive_answered(
-                delivery, encoded(request, outcome), None if request.signal.transport == "NO_SIGNAL" else request.signal
-            )
-        stored = ledger.delivery(config_id)
-        run = readable_run(site, stored.run) if stored else None
-        if run is not None:
-            log.info(logged(deployment=config_id, run=run.id, result=run.result, log=run.log))
-        if signals:
-            deliver_signal(site, config_id, Patience(patience), sending)
-        if site.settings.metrics is not None:
-            from os_update_agent.delivery.metrics import publish  # late: most nodes have no collector
-
-            publish(site)
-        return (
-            stored.body
-            if stored and stored.body
-            else encode(outcome_of_error(Bug("no result was stored")), deployment.outputs)
-        )
-    except AgentError as error:
-        # The ledger, or the lock of the signals: Heat waits in any case.
-        return _without_ledger(site.settings, deployment, error, signals, outcome)
-
-
-def _without_ledger(
-    settings: Settings,
-    deployment: Deployment,
-    error: AgentError,
-    signals: bool,
-    outcome: Optional[Outcome] = None,
-    *,
-    changed: bool = False,
-) -> str:
-    """No memory, no outbox: what is known is sent once, now. heat-config sends the returned body again.
-
-    ``changed``: a run may have begun, and the ledger cannot tell.
-    """
-    aftermath = (
-        "what has become of the packages is not known before the ledger can be read again"
-        if changed
-        else NOTHING_CHANGED
-    )
-    body = encoded(request_of(deployment), outcome or outcome_of_error(error, aftermath))
-    if signals and overtaken_on_arrival(deployment.id) is None:
-        answer = send(deployment.signal, body, ca_certificate=settings.ca_certificate)
-        if answer.verdict == DELIVERED and deployment.id:
-            note_told(settings, deployment.id)
-            forget_signal(deployment.id)
-        log.error(logged(deployment=deployment.id, ledger=error, signal=answer.verdict, answer=answer.reason))
-    return body

@@ -7,20 +7,20 @@ through a delivery that changes packages. It can be called by anybody at any tim
 import logging
 import time
 from dataclasses import replace
-from typing import Callable, Mapping, Optional, Tuple
+from typing import Callable, Optional, Tuple
 
 from os_update_agent.config.policy import Policy
 from os_update_agent.decision import table
-from os_update_agent.decision.table import Decision, decide, line_of
-from os_update_agent.delivery.outbox import Patience, send_owed
+from os_update_agent.decision.table import Decision
+from os_update_agent.delivery.decide import what_would_happen
+from os_update_agent.delivery.outbox import Patience, forget_copy, only_logged, send_owed
+from os_update_agent.delivery.protocol import at_work, is_waited_for
 from os_update_agent.delivery.result import aftermath, encoded, nobody_waits, outcome_of, store
-from os_update_agent.heat.deployed_files import forget_signal
 from os_update_agent.model import phases
 from os_update_agent.model.deliveries import Delivery, Outcome, OwedSignal, Request, SignalTarget
-from os_update_agent.model.errors import AgentError, Bug, Damaged, LedgerError, bug
-from os_update_agent.model.phases import RunKind
+from os_update_agent.model.errors import AgentError, Damaged, LedgerError, bug, known
 from os_update_agent.model.runs import Progress, Run
-from os_update_agent.node.locks import is_held, node_lock, try_lock
+from os_update_agent.node.locks import node_lock
 from os_update_agent.runtime.context import Site
 from os_update_agent.text.log_lines import logged
 from os_update_agent.text.outcomes import outcome_of_baseline, outcome_of_error, outcome_of_nothing
@@ -35,25 +35,19 @@ CALLER_POLL_SECONDS = 0.02
 NOBODY = Request(SignalTarget("NO_SIGNAL"))
 NOT_KNOWN = "what this delivery has done to the packages is not known: 'os-update-agent status' shows the node"
 
-_RUNS: Mapping[str, RunKind] = {
-    table.UPDATE: phases.UPDATE,
-    table.RESTORE: phases.RESTORE,
-    table.DOWNLOAD: phases.DOWNLOAD,
-    table.ASSESS: phases.ASSESS,
-    table.STOP: phases.STOP,
-    table.START: phases.START,
-}
-
 
 def resume(
-    site: Site, patience: Optional[Patience] = None, *, before_sending: Callable[[], object] = lambda: None
+    site: Site,
+    patience: Optional[Patience] = None,
+    *,
+    name: str = "",
+    before_sending: Callable[[], object] = lambda: None,
 ) -> Tuple[OwedSignal, ...]:
-    """Work through the unfinished deliveries, unless a worker is already at it, then send what is owed. Returns what
-    stays owed. ``before_sending`` releases what only working needs.
+    """Work through the unfinished deliveries, unless a worker is already at it, then send what is owed.
 
-    Raises LedgerError, Busy.
+    ``before_sending`` releases what only working needs. ``name`` is the one that this worker's caller knows. Returns what stays owed. Raises LedgerError, Busy.
     """
-    with try_lock(site.settings.worker_lock) as mine:
+    with at_work(site.settings, name) as mine:
         while mine:
             _close_damaged(site)
             # First: what they have left half-done is what a newer run would take for the state before.
@@ -69,16 +63,22 @@ def resume(
     _leave_to_callers(site)
     owed = send_owed(site, patience)
     if site.settings.metrics is not None:
-        from os_update_agent.delivery.metrics import publish  # late: most nodes have no collector
+        with only_logged("metrics", ""):
+            from os_update_agent.delivery.metrics import publish  # late: most nodes have no collector
 
-        publish(site)
+            publish(site)
     return owed
 
 
 def _leave_to_callers(site: Site) -> None:
-    """Who waits for an answer sends it, and has got ready for that: two senders only stand in each other's way."""
+    """Give callers that are there the time to send their results themselves.
+
+    They have loaded the libraries for that while they waited: a worker that sends costs 0.1 s of processor time more.
+    """
     end = time.monotonic() + CALLER_SECONDS
-    while site.ledger.owed() and is_held(site.settings.callers_lock) and time.monotonic() < end:
+    while time.monotonic() < end and any(
+        is_waited_for(site.settings, signal.config_id) for signal in site.ledger.owed()
+    ):
         time.sleep(CALLER_POLL_SECONDS)
 
 
@@ -158,18 +158,18 @@ def work(site: Site, delivery: Delivery) -> None:
         return
     try:
         outcome = _outcome(site, delivery)
-    except AgentError as error:
+    except Exception as error:
         if isinstance(error, LedgerError) and not isinstance(error, Damaged):
             raise
-        outcome = outcome_of_error(error, aftermath(site, delivery.config_id))
-    except Exception as error:
-        # A bug must still reach Heat, which waits.
-        log.critical(logged(deployment=delivery.config_id, bug=bug(error)))
-        outcome = outcome_of_error(Bug(bug(error)), aftermath(site, delivery.config_id))
+        reason = known(error)
+        if reason is not error:
+            # A bug must still reach Heat, which waits.
+            log.critical(logged(deployment=delivery.config_id, bug=reason))
+        outcome = outcome_of_error(reason, aftermath(site, delivery.config_id))
     store(site, delivery.config_id, delivery.request or NOBODY, outcome)
     if site.ledger.is_overtaken(delivery.config_id):
         # heat-config-notify would send it under the newer deployment's name.
-        forget_signal(delivery.config_id)
+        forget_copy(delivery.config_id)
 
 
 def _outcome(site: Site, delivery: Delivery) -> Outcome:
@@ -181,7 +181,7 @@ def _outcome(site: Site, delivery: Delivery) -> Outcome:
     if ledger.is_overtaken(delivery.config_id):
         return outcome_of_nothing("a newer deployment of the same resource has come", delivery.value)
     policy = Policy.from_json(delivery.policy)
-    what = decision_for(site, delivery, policy)
+    what = what_would_happen(ledger, policy, delivery.action, delivery.restore)
     log.info(
         logged(deployment=delivery.config_id, action=delivery.action, value=policy.value, do=what.do, why=what.reason)
     )
@@ -192,16 +192,6 @@ def _to_its_end(site: Site, run: Run) -> Run:
     from os_update_agent.runs import engine  # late: see carry_out
 
     return engine.perform(site, engine.taken_up(run))
-
-
-def decision_for(site: Site, delivery: Delivery, policy: Policy) -> Decision:
-    if delivery.restore is not None:
-        return Decision(table.RESTORE, "asked for by hand", delivery.restore)
-    history = site.ledger.history(policy.key)
-    if policy.operation == "update":
-        return decide(history, delivery.action, policy.value)
-    line = line_of(history, reversed(site.ledger.runs(policy.key)), policy.operation)
-    return decide(history, delivery.action, policy.value, operation=policy.operation, line=line)
 
 
 def carry_out(site: Site, policy: Policy, what: Decision, config_id: str) -> Outcome:
@@ -221,5 +211,5 @@ def carry_out(site: Site, policy: Policy, what: Decision, config_id: str) -> Out
         run = engine.begin(site, policy, policy.operation, config_id=config_id)
         ledger.save_run(replace(run, phase=phases.FINISHED, finished=site.clock(), progress=Progress(reached=True)))
         return outcome_of_nothing(what.reason, policy.value)
-    run = engine.begin(site, policy, _RUNS[what.do], config_id=config_id, state=what.state, is_first=what.is_first)
+    run = engine.begin(site, policy, what.do, config_id=config_id, state=what.state, is_first=what.is_first)
     return outcome_of(site, engine.perform(site, run))

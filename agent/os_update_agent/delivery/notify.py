@@ -7,15 +7,13 @@ overtaken, never the same delivery twice, and no URL is ever logged.
 
 import json
 import logging
+from dataclasses import replace
 from typing import Any, Optional, TextIO
 
 from os_update_agent.config.settings import Settings, load
-from os_update_agent.delivery.outbox import Patience, deliver_signal
-from os_update_agent.delivery.result import request_of
+from os_update_agent.delivery.answer import Addressee, answer_with, newer_than
 from os_update_agent.heat.deployment import parse
-from os_update_agent.heat.metadata import overtaken_on_arrival
-from os_update_agent.heat.signal import DELIVERED, send
-from os_update_agent.model.deliveries import Delivery, Deployment
+from os_update_agent.model.deliveries import Deployment
 from os_update_agent.model.errors import BadDeployment, BadOption, LedgerError, UsageError
 from os_update_agent.runtime.context import open_site
 from os_update_agent.text.log_lines import logged
@@ -34,36 +32,19 @@ def notify(config: Optional[str], path: str, stdin: TextIO, patience: float) -> 
     deployment = _deployment(path)
     if deployment.signal.transport == "NO_SIGNAL":
         return 0
-    if overtaken_on_arrival(deployment.id):
-        log.warning(
-            logged(
-                deployment=deployment.id, signal="superseded", why="a newer deployment of the same resource has come"
-            )
-        )
+    if newer_than(deployment) is not None:
+        why = "a newer deployment of the same resource has come"
+        log.warning(logged(deployment=deployment.id, signal="superseded", why=why))
         return 0
     body = _body(stdin.read())
-    settings = Settings()
+    to = Addressee(Settings(), deployment, patience=patience)
     try:
         settings = load(config)
-        site = open_site(settings)
-        delivery = Delivery(
-            deployment.id, deployment.key, "", deployment.action, site.clock(), request=request_of(deployment)
-        )
-        site.ledger.receive_answered(delivery, body, deployment.signal)
-        deliver_signal(site, deployment.id, Patience(patience))
-        left = [
-            signal
-            for signal in site.ledger.signals(deployment.id)
-            if signal.standing not in ("delivered", "superseded")
-        ]
-        for signal in left:
-            log.error(logged(deployment=signal.config_id, signal=signal.standing, answer=signal.last_answer))
-        return 1 if left else 0
+        to = replace(to, settings=settings)
+        to = replace(to, site=open_site(settings))
     except (BadOption, LedgerError) as error:
-        # No memory, no outbox: another hook's result is sent all the same, once.
-        answer = send(deployment.signal, body, ca_certificate=settings.ca_certificate)
-        log.error(logged(deployment=deployment.id, not_kept=error, signal=answer.verdict, answer=answer.reason))
-        return 0 if answer.verdict == DELIVERED else 1
+        log.error(logged(deployment=deployment.id, kept="no", why=error))
+    return 0 if answer_with(to, body) else 1
 
 
 def _deployment(path: str) -> Deployment:

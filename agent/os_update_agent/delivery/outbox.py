@@ -1,20 +1,20 @@
-"""What is owed to Heat: send it until it is taken, drop what is superseded, keep the rest for the next time (law 5)."""
+"""The results that Heat has not accepted yet: send each until it is accepted, and drop superseded ones (law 5)."""
 
-import contextlib
 import logging
 import time
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, Callable, Mapping, Optional, Tuple
+from typing import Any, Callable, Iterator, Mapping, Optional, Tuple
 
 from os_update_agent.config.policy import signal_patience
+from os_update_agent.delivery.protocol import sending_lock
 from os_update_agent.heat.alternate_targets import other_targets
 from os_update_agent.heat.deployed_files import forget_signal
 from os_update_agent.heat.metadata import is_current
 from os_update_agent.heat.signal import AGAIN, DELIVERED, NEVER, Answer, send
 from os_update_agent.model.deliveries import OwedSignal, SignalTarget
-from os_update_agent.model.errors import Damaged
-from os_update_agent.node.locks import short_lock
-from os_update_agent.runtime.context import Site
+from os_update_agent.model.errors import Damaged, LedgerError, known
+from os_update_agent.runtime.context import Site, note_told, was_told
 from os_update_agent.text.log_lines import logged
 
 log = logging.getLogger(__name__)
@@ -45,17 +45,20 @@ class Patience:
 def send_owed(
     site: Site, patience: Optional[Patience] = None, sending: Optional[Sending] = None
 ) -> Tuple[OwedSignal, ...]:
-    """Try everything that is owed, each as long as its own delivery asks for unless ``patience`` says; returns what is
-    still owed.
+    """Send every result that is owed. Returns what is still owed.
+
+    Each is tried as long as its own delivery asks for, unless ``patience`` is given. A result that cannot be sent stops
+    no other one. Raises LedgerError.
     """
     for signal in site.ledger.owed():
-        deliver_signal(site, signal.config_id, patience or _own_patience(site, signal.config_id), sending)
+        with only_logged("signal", signal.config_id):
+            deliver_signal(site, signal.config_id, patience or _own_patience(site, signal.config_id), sending)
     return site.ledger.owed()
 
 
 def _own_patience(site: Site, config_id: str) -> Patience:
     policy: Mapping[str, Any] = {}
-    with contextlib.suppress(Damaged):
+    with suppress(Damaged):
         delivery = site.ledger.delivery(config_id)
         policy = delivery.policy if delivery else {}
     return Patience(float(policy.get("signal_timeout", signal_patience(site.settings.defaults))))
@@ -87,51 +90,86 @@ def deliver_signal(site: Site, config_id: str, patience: Patience, sending: Opti
 def _try(site: Site, config_id: str) -> Optional[Answer]:
     """One try, unless the result is no longer owed: somebody else may have sent or superseded it meanwhile.
 
-    One sender at a time on the node: the caller of a delivery and its worker both try, and Heat is to get each result
-    once.
+    Raises LedgerError, Busy, AgentError.
     """
     ledger = site.ledger
-    with short_lock(site.settings.outbox_lock):
+    with sending_lock(site.settings, config_id):
         signals = ledger.signals(config_id)
         owed = next((signal for signal in signals if signal.standing == "owed"), None)
         if owed is None or owed.target is None:
             if any(signal.standing in ("delivered", "superseded") for signal in signals):
                 # heat-config, which has run the hook once more, has written its copy anew.
-                forget_signal(config_id)
+                forget_copy(config_id)
+            return None
+        if was_told(site.settings, config_id):
+            # Heat accepted this result when the ledger could not record it.
+            ledger.settle(config_id, "delivered", "Heat has accepted it before", site.clock())
             return None
         if _is_given_up(site, config_id, owed.target):
             ledger.settle(config_id, "superseded", "Heat lists another deployment in its place", site.clock())
             log.warning(
                 logged(deployment=config_id, signal="superseded", why="Heat lists another deployment in its place")
             )
-            forget_signal(config_id)
+            forget_copy(config_id)
             return None
-        answer = _sent(site, owed.target, owed.body)
+        answer = _sent(site, config_id, owed.target, owed.body)
         standing = {DELIVERED: "delivered", AGAIN: "owed"}.get(answer.verdict, "refused")
-        ledger.settle(config_id, standing, answer.reason, site.clock())
-        if standing == "delivered":
-            forget_signal(config_id)
+        _settle(site, config_id, standing, answer.reason)
     log.info(logged(deployment=config_id, signal=standing, transport=owed.target.transport, answer=answer.reason))
     return answer
 
 
+def _settle(site: Site, config_id: str, standing: str, reason: str) -> None:
+    """Record the answer to a try. Raises LedgerError."""
+    try:
+        site.ledger.settle(config_id, standing, reason, site.clock())
+    except LedgerError:
+        if standing == "delivered":
+            # The next try would send the result a second time.
+            note_told(site.settings, config_id)
+        raise
+    if standing == "delivered":
+        forget_copy(config_id)
+
+
 def _is_given_up(site: Site, config_id: str, target: SignalTarget) -> bool:
-    """Asked before every try, also of a delivery that has just come: Heat's shortest timeout is a minute, and the list
+    """Does Heat list another deployment instead? False where the list cannot be read.
+
+    Asked before every try, also for a delivery that has just arrived: Heat's shortest timeout is a minute, and the list
     may be as old.
     """
-    return is_current(config_id, target.stack_id, target.resource_name, site.settings.collect_config) is False
+    with only_logged("list", config_id):
+        return is_current(config_id, target.stack_id, target.resource_name, site.settings.collect_config) is False
+    return False
 
 
-def _sent(site: Site, target: SignalTarget, body: str) -> Answer:
-    """Send; a CFN_SIGNAL that is refused, as it is 15 minutes after Heat made its URL, goes the other ways that this
-    node has.
+def _sent(site: Site, config_id: str, target: SignalTarget, body: str) -> Answer:
+    """Send the result; try the alternative targets of this node for a CFN_SIGNAL that is refused.
+
+    Heat refuses one 15 minutes after it made the URL.
     """
     certificate = site.settings.ca_certificate
     answer = send(target, body, ca_certificate=certificate)
     if answer.verdict == NEVER:
-        for other in other_targets(target, site.settings.collect_config):
-            second = send(other, body, ca_certificate=certificate)
-            log.info(logged(signal="refused", why=answer.reason, instead=other.transport, answer=second.reason))
-            if second.verdict != NEVER:
-                return second
+        with only_logged("alternative", config_id):
+            for other in other_targets(target, site.settings.collect_config):
+                second = send(other, body, ca_certificate=certificate)
+                log.info(logged(signal="refused", why=answer.reason, instead=other.transport, answer=second.reason))
+                if second.verdict != NEVER:
+                    return second
     return answer
+
+
+def forget_copy(config_id: str) -> None:
+    """Take the signal out of heat-config's copy. A copy that cannot be written does not fail a delivery."""
+    with only_logged("copy", config_id):
+        forget_signal(config_id)
+
+
+@contextmanager
+def only_logged(what: str, config_id: str) -> Iterator[None]:
+    """Log an exception of the sending side: it must not replace a stored result."""
+    try:
+        yield
+    except Exception as error:
+        log.error(logged(deployment=config_id, failed=what, why=known(error), next="os-update-agent resume"))

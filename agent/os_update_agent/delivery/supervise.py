@@ -15,24 +15,29 @@ from typing import Callable, Optional, Tuple
 from os_update_agent.config.policy import Policy
 from os_update_agent.config.settings import ENVIRONMENT
 from os_update_agent.decision import table
-from os_update_agent.delivery.execute import decision_for, work
+from os_update_agent.delivery.decide import what_would_happen
+from os_update_agent.delivery.execute import work
+from os_update_agent.delivery.outbox import only_logged
+from os_update_agent.delivery.protocol import has_been_at_work, is_at_work, starting
 from os_update_agent.delivery.result import store
 from os_update_agent.model import phases
 from os_update_agent.model.errors import AgentError, Busy, Damaged
 from os_update_agent.model.runs import Run
-from os_update_agent.node.locks import is_held, node_holder, node_lock, short_lock
+from os_update_agent.node.locks import node_holder, node_lock
 from os_update_agent.node.permissions import make_private, worker_unit
-from os_update_agent.runtime.context import Site, has_ended
+from os_update_agent.runtime.context import Site
 from os_update_agent.text.log_lines import logged
 from os_update_agent.text.outcomes import outcome_of_error
 
 log = logging.getLogger(__name__)
 
+# The pause between two looks at the ledger's file, at first and after a hundred seconds.
 POLL_SECONDS = 0.005
-LOOK_SECONDS = 0.02
-LONGEST_POLL_SECONDS = 1.0
 LONGEST_LOOK_SECONDS = 0.1
+# The ledger is asked so often at least; more often where somebody watches the progress.
+LONGEST_POLL_SECONDS = 1.0
 WATCHED_SECONDS = 0.2
+# A worker that is neither at work nor has been after this time is given up, and another one is started.
 START_SECONDS = 20.0
 WORKER_STARTS = 5
 GOING_DOWN_SECONDS = 1.0
@@ -77,7 +82,8 @@ def see_through(
         ):
             _withdraw(site, config_id, policy)
         if meanwhile is not None:
-            meanwhile()
+            with only_logged("preparation", config_id):
+                meanwhile()
             meanwhile = None
         _pause(site, seen, begun, watch)
 
@@ -100,17 +106,16 @@ def finish_open(site: Site, watch: Optional[Watch] = None) -> None:
 
 
 def _pause(site: Site, seen: Optional[Tuple[int, int]], begun: float, watch: Optional[Watch]) -> None:
-    """Until the ledger has changed since it was ``seen``, or it is time to look anyway.
+    """Wait until the ledger has changed since it was ``seen``, or until it is time to ask it anyway.
 
-    Who asks the ledger often has soon used more processor time than what is waited for; a look at its file costs next
-    to nothing. That misses what changes twice within a tick of the clock, so the ledger is asked after a hundredth of
-    the time that has passed as well.
+    A look at the file costs 5 us, a question to the ledger 24 us, and readers keep a writer of SQLite waiting: hundreds
+    of callers may wait beside a transaction. A look misses two changes within one tick of the file system's clock, so
+    the ledger is asked after a hundredth of the time that has passed as well.
     """
     passed = time.monotonic() - begun
     longest = LONGEST_POLL_SECONDS if watch is None else WATCHED_SECONDS
     end = time.monotonic() + min(max(POLL_SECONDS, passed / 100), longest)
     while time.monotonic() < end and _ledger_mark(site) == seen:
-        # Hundreds may wait beside a transaction.
         time.sleep(min(max(POLL_SECONDS, passed / 1000), LONGEST_LOOK_SECONDS))
 
 
@@ -139,7 +144,7 @@ def leave_open(site: Site, *, until_whole: bool = False) -> None:
         _start_worker(site)
     while until_whole and not is_whole():
         workers.start_where_none_is(is_whole)
-        time.sleep(LOOK_SECONDS)
+        time.sleep(LONGEST_LOOK_SECONDS)
 
 
 def _is_open(site: Site) -> bool:
@@ -164,13 +169,12 @@ class _Workers:
         self.starts = 0
 
     def start_where_none_is(self, is_over: Callable[[], bool]) -> bool:
-        """Start a worker unless one is at work; returns when it is, or when it is all over. False where one was at work
-        already.
+        """Start a worker unless one is at work; return when it is, or when it is all over.
 
-        Raises CommandFailed, AgentError.
+        Returns False where one was at work already, or is started by another caller. Raises CommandFailed, AgentError.
         """
         settings = self.site.settings
-        if is_held(settings.worker_lock):
+        if is_at_work(settings):
             return False
         from os_update_agent.node.transient_unit import is_going_down  # late: most deliveries find nothing to do
 
@@ -178,28 +182,27 @@ class _Workers:
             # It goes on after the boot; a worker that is started now would die in the middle.
             time.sleep(GOING_DOWN_SECONDS)
             return True
-        # One caller at a time: hundreds that find nobody at work must not start hundreds of workers.
-        with short_lock(settings.start_lock):
-            if is_held(settings.worker_lock):
+        with starting(settings) as mine:
+            if not mine or is_at_work(settings):
                 return False
-            if is_over():
-                return True
-            if self.starts == WORKER_STARTS:
-                raise AgentError(f"the worker ended {self.starts} times without a result; see {settings.worker_log}")
-            self.starts += 1
-            name = _start_worker(self.site)
-            end = time.monotonic() + START_SECONDS
-            while time.monotonic() < end and not (
-                is_held(settings.worker_lock) or is_over() or has_ended(settings, name)
-            ):
-                time.sleep(POLL_SECONDS)
+            if not is_over():
+                self._start(is_over)
         return True
+
+    def _start(self, is_over: Callable[[], bool]) -> None:
+        """Start a worker, and wait until it is at work or has been. Raises CommandFailed, AgentError."""
+        settings = self.site.settings
+        if self.starts == WORKER_STARTS:
+            raise AgentError(f"the worker ended {self.starts} times without a result; see {settings.worker_log}")
+        self.starts += 1
+        name = _start_worker(self.site)
+        end = time.monotonic() + START_SECONDS
+        while time.monotonic() < end and not (is_at_work(settings) or is_over() or has_been_at_work(settings, name)):
+            time.sleep(POLL_SECONDS)
 
 
 def _start_worker(site: Site) -> str:
     """Returns the worker's name."""
-    import uuid  # late: it looks for the platform's own way to make one
-
     from os_update_agent.node import transient_unit
     from os_update_agent.node.reboot import own_unit
 
@@ -212,7 +215,7 @@ def _start_worker(site: Site) -> str:
     if settings.source is not None:
         environment[ENVIRONMENT] = str(settings.source)
     environment[transient_unit.CALLER_UNIT] = own_unit() or ""
-    name = str(uuid.uuid4())
+    name = os.urandom(16).hex()
     argv = [sys.executable, "-m", "os_update_agent.worker", name]
     transient_unit.start(
         argv, unit=worker_unit(name), output=settings.worker_log, environment=environment, work=settings.run
@@ -238,7 +241,8 @@ def _at_once(site: Site, config_id: str) -> bool:
                 return False
             if _is_damaged_open(site):
                 return False
-            what = decision_for(site, delivery, Policy.from_json(delivery.policy))
+            policy = Policy.from_json(delivery.policy)
+            what = what_would_happen(site.ledger, policy, delivery.action, delivery.restore)
             if delivery.run is None and what.do in (table.NOTHING, table.BASELINE, table.BACK):
                 work(site, delivery)
                 return True
@@ -250,7 +254,7 @@ def _at_once(site: Site, config_id: str) -> bool:
 
 def _withdraw(site: Site, config_id: str, policy: Policy) -> None:
     """Give a delivery up for which no worker was to be had in time."""
-    holder = node_holder(site.settings.lock) or "a worker that is just ending"
+    holder = node_holder(site.settings.lock) or "a worker that is just starting or ending"
     busy = Busy(f"another os-update-agent is at work: {holder}; waited {policy.lock_timeout:g} s")
     if give_up(site, config_id, busy):
         log.error(logged(deployment=config_id, withdrawn="yes", why=busy))

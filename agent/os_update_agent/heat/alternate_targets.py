@@ -1,4 +1,4 @@
-"""Other ways to the same ear: an expired CFN_SIGNAL URL can be signed anew, or its result sent as the server's own
+"""Alternative signal targets: an expired CFN_SIGNAL URL can be signed anew, or the result sent as the server's own
 user.
 
 keystone refuses a signed URL 15 minutes after its Timestamp ([credential] auth_ttl) and does not look at the time of
@@ -7,16 +7,21 @@ tried on a real Heat.
 """
 
 import configparser
+import logging
 from pathlib import Path
 from typing import Dict, List, Mapping, Tuple
 from urllib.parse import parse_qsl, quote, unquote, urlsplit, urlunsplit
 
 from os_update_agent.model.deliveries import SignalTarget
+from os_update_agent.text.log_lines import logged
+
+log = logging.getLogger(__name__)
 
 
 def other_targets(target: SignalTarget, collect_config: Path) -> Tuple[SignalTarget, ...]:
-    """What else can be tried for a refused CFN_SIGNAL, with the credentials that os-collect-config polls with; best
-    first.
+    """Return the other targets for a refused CFN_SIGNAL, best first.
+
+    They use the credentials that os-collect-config polls with.
     """
     if target.transport != "CFN_SIGNAL" or "url" not in target.secret:
         return ()
@@ -24,8 +29,11 @@ def other_targets(target: SignalTarget, collect_config: Path) -> Tuple[SignalTar
     found: List[SignalTarget] = []
     cfn, heat = sections.get("cfn", {}), sections.get("heat", {})
     if cfn.get("access_key_id") and cfn.get("secret_access_key"):
-        url = signed_anew(target.secret["url"], cfn["access_key_id"], cfn["secret_access_key"])
-        found.append(SignalTarget("CFN_SIGNAL", target.stack_id, target.resource_name, target.verb, {"url": url}))
+        try:
+            url = signed_anew(target.secret["url"], cfn["access_key_id"], cfn["secret_access_key"])
+            found.append(SignalTarget("CFN_SIGNAL", target.stack_id, target.resource_name, target.verb, {"url": url}))
+        except ImportError:
+            log.warning(logged(signal="not signed anew", why="python3-keystoneclient is not installed"))
     if all(heat.get(name) for name in ("auth_url", "user_id", "password", "project_id")):
         names = ("auth_url", "user_id", "password", "project_id", "region_name")
         secret = {name: heat[name] for name in names if heat.get(name)}
@@ -34,8 +42,9 @@ def other_targets(target: SignalTarget, collect_config: Path) -> Tuple[SignalTar
 
 
 def signed_anew(url: str, access_key: str, secret_key: str) -> str:
-    """The same URL under another key and without a time (AWS signature version 2, as heat: signal_responder makes
-    it).
+    """Sign the same URL with another key and without a time (AWS signature version 2, as heat: signal_responder).
+
+    Raises ImportError without keystoneclient.
     """
     from keystoneclient.contrib.ec2.utils import Ec2Signer
 

@@ -6,9 +6,14 @@ sent behind our back.
 """
 
 import json
+import logging
 import os
 from pathlib import Path
 from typing import Any, Dict
+
+from os_update_agent.text.log_lines import logged
+
+log = logging.getLogger(__name__)
 
 _DIRECTORY = ("HEAT_CONFIG_DEPLOYED", "/var/lib/heat-config/deployed")
 _SECRET = ("deploy_signal_id", "deploy_password", "deploy_queue_id", "deploy_auth_url")
@@ -29,19 +34,28 @@ def deployed_directory() -> Path:
 
 
 def forget_signal(config_id: str) -> None:
-    """Take the signal out of heat-config's copy of the delivery, where there is one."""
+    """Take the signal out of heat-config's copy of the delivery, where there is one. A failure is logged."""
     directory = deployed_directory()
     path = directory / f"{config_id}.json"
     if path.name != f"{config_id}.json" or path.parent != directory:
         return
     try:
         copy = json.loads(path.read_text(encoding="utf-8"))
-        import tempfile  # late: there is a copy of Heat's own deliveries only
+        _replace(path, json.dumps(without_signal(copy), indent=2))
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError, AttributeError, TypeError, RecursionError) as error:
+        log.warning(logged(deployment=config_id, copy=path, cleaned="no", why=type(error).__name__))
 
-        text = json.dumps(without_signal(copy), indent=2)
-        descriptor, staging = tempfile.mkstemp(dir=directory, prefix=".")
+
+def _replace(path: Path, text: str) -> None:
+    import tempfile  # late: there is a copy of Heat's own deliveries only
+
+    descriptor, staging = tempfile.mkstemp(dir=path.parent, prefix=".")
+    try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(text)
         os.replace(staging, path)
-    except (OSError, ValueError, AttributeError, TypeError):
-        return
+    except OSError:
+        os.unlink(staging)
+        raise

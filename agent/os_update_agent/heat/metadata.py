@@ -81,7 +81,7 @@ def overtaken_on_arrival(config_id: str) -> Optional[str]:
     """
     try:
         return overtaker(parse_list(json.loads(heat_config_file().read_text(encoding="utf-8"))), config_id)
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
 
 
@@ -117,7 +117,6 @@ def _collected(collect_config: Path, collectors: Tuple[str, ...]) -> Any:
     of some locales.
     """
     import shutil  # late, as what starts processes: not every delivery comes here
-    import tempfile
 
     from os_update_agent.node.process import run_to_file
 
@@ -125,20 +124,18 @@ def _collected(collect_config: Path, collectors: Tuple[str, ...]) -> Any:
     program = str(beside) if beside.exists() else shutil.which("os-collect-config")
     if program is None:
         return None
-    # The metadata hold secrets: they go to a nameless file, and its errors nowhere.
-    with tempfile.TemporaryFile() as output:
-        try:
-            run_to_file(
-                [program, "--print", "--config-file", str(collect_config), *collectors],
-                output,
-                timeout=COLLECT_SECONDS,
-                errors=False,
-            )
+    try:
+        # The metadata hold secrets: they stay in memory, which also works while every disk is full. The errors of
+        # os-collect-config may show them, and are dropped.
+        with os.fdopen(os.memfd_create("os-collect-config", os.MFD_CLOEXEC), "w+b") as output:
+            argv = [program, "--print", "--config-file", str(collect_config), *collectors]
+            run_to_file(argv, output, timeout=COLLECT_SECONDS, errors=False)
             output.seek(0)
             return json.loads(output.read())
-        except (AgentError, ValueError):
-            log.warning(logged(metadata="unreadable", why="whether the result is still waited for is not known"))
-            return None
+    except (AgentError, OSError, ValueError, RecursionError) as error:
+        why = "os-collect-config printed no metadata, so it is unknown whether Heat still waits for the result"
+        log.warning(logged(metadata="unreadable", error=type(error).__name__, why=why))
+        return None
 
 
 def _lists(content: Any) -> Iterator[Any]:

@@ -14,7 +14,7 @@ newest version and the upgrades from each version to the next one. These rules h
 Raise a kind's version when a field changes its meaning, its type or its place, or when an older agent would do harm
 without a new field. Add the upgrade to the kind in the same change.
 
-Other files that the agent writes have no version, for these reasons: the notes in locks, `worker.ended`, `told-*`, the
+Other files that the agent writes have no version, for these reasons: the notes in locks, `told-*`, the
 worker's environment and `reboot-suggested.json` lie below /run, they are hints, and a reader takes what it cannot read
 as absent; agent.conf and the files for apt and dnf have the format of their readers and are known by a mark; logs and
 metrics are written for others and never read back.

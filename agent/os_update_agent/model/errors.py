@@ -128,3 +128,8 @@ def bug(error: BaseException) -> str:
         trace = trace.tb_next
     place = f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace is not None else "an unknown place"
     return f"bug in os-update-agent: {type(error).__name__} at {place}"
+
+
+def known(error: Exception) -> AgentError:
+    """The error itself where an operator may read it, otherwise a Bug that names its class and place."""
+    return error if isinstance(error, AgentError) else Bug(bug(error))

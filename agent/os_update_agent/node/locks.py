@@ -5,7 +5,7 @@ import json
 import os
 import struct
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Callable, Iterable, Iterator, Optional, Tuple
 
@@ -16,11 +16,10 @@ POLL_SECONDS = 0.1
 # A lock file and the id of the process that holds it.
 Held = Tuple[Path, int]
 
-# Ours are open file description locks (fcntl(2)): they can be asked about without being taken, and go with their last
-# descriptor.
+# Our own locks are open file description locks (fcntl(2)): asking about one does not take it, and a lock goes with its
+# last descriptor. Each byte of a file is a lock of its own, whether or not the file is so long.
 _FLOCK = "hhqqi4x"
 _WHOLE_FILE = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
-_SHARED = struct.pack(_FLOCK, fcntl.F_RDLCK, os.SEEK_SET, 0, 0, 0)
 
 
 @contextmanager
@@ -33,59 +32,80 @@ def node_lock(path: Path, *, doing: str, timeout: float) -> Iterator[None]:
     try:
         if not _wait(lambda: _take(descriptor), timeout):
             raise Busy(f"another os-update-agent is at work: {_told(path)}; waited {timeout:g} s for {path}")
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, json.dumps({"pid": os.getpid(), "doing": doing}).encode(), 0)
+        # A note for those who wait. It may fail, on a full disk for example; the lock holds without it.
+        with suppress(OSError):
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, json.dumps({"pid": os.getpid(), "doing": doing}).encode(), 0)
         yield
     finally:
         os.close(descriptor)
 
 
 @contextmanager
-def try_lock(path: Path) -> Iterator[bool]:
-    """Hold a lock if nobody else does: True, or False at once. Raises AgentError."""
-    descriptor = _open(path)
-    try:
-        yield _take(descriptor)
-    finally:
-        os.close(descriptor)
+def try_lock(path: Path, byte: Optional[int] = None, *, note: str = "") -> Iterator[bool]:
+    """Hold one byte, or the whole file, if nobody else does: yield True, or False at once. Raises AgentError.
 
-
-@contextmanager
-def short_lock(path: Path) -> Iterator[None]:
-    """Hold a lock that everybody holds for moments only; waits for it. Raises AgentError."""
-    with _waited_for(path, _WHOLE_FILE):
-        yield
-
-
-@contextmanager
-def shared_lock(path: Path) -> Iterator[None]:
-    """Hold a lock that only others like this hold, any number of them: it tells that somebody is there. Raises
-    AgentError.
+    The holder leaves ``note`` in the file, and the note stays when the lock is gone.
     """
-    with _waited_for(path, _SHARED):
-        yield
+    descriptor = _open(path)
+    try:
+        mine = _take(descriptor, _one(byte, fcntl.F_WRLCK))
+        if mine and note:
+            with suppress(OSError):
+                os.ftruncate(descriptor, 0)
+                os.pwrite(descriptor, note.encode(), 0)
+        yield mine
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager
-def _waited_for(path: Path, kind: bytes) -> Iterator[None]:
+def bounded_lock(path: Path, byte: int, *, timeout: float, what: str) -> Iterator[None]:
+    """Hold one byte; wait at most ``timeout`` seconds for it. ``what`` names its holder.
+
+    Raises AgentError, Busy.
+    """
     descriptor = _open(path)
     try:
-        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLKW, kind)
+        if not _wait(lambda: _take(descriptor, _one(byte, fcntl.F_WRLCK)), timeout):
+            raise Busy(f"{what} holds a lock in {path}; waited {timeout:g} s")
         yield
     finally:
         os.close(descriptor)
 
 
-def is_held(path: Path) -> bool:
-    """Does anybody hold the lock just now? Only asks: nobody's own try fails because of it."""
+@contextmanager
+def shared_lock(path: Path, byte: int) -> Iterator[None]:
+    """Hold one byte that everybody locks in this way, any number at once: it shows that somebody is there.
+
+    Raises AgentError.
+    """
+    descriptor = _open(path)
+    try:
+        _take(descriptor, _one(byte, fcntl.F_RDLCK))
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def is_held(path: Path, byte: int = 0) -> bool:
+    """Ask whether anybody holds the byte, in whichever way, or the whole file."""
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     except OSError:
         return False
     try:
-        return _asked(descriptor, fcntl.F_OFD_GETLK)[0] != fcntl.F_UNLCK
+        return _asked(descriptor, fcntl.F_OFD_GETLK, _one(byte, fcntl.F_WRLCK))[0] != fcntl.F_UNLCK
     finally:
         os.close(descriptor)
+
+
+def note_in(path: Path) -> str:
+    """Return the note that the last holder of a try_lock left, '' where there is none."""
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
 
 
 def _open(path: Path) -> int:
@@ -148,10 +168,15 @@ def holder(path: Path) -> int:
         os.close(descriptor)
 
 
-def _asked(descriptor: int, question: int) -> Tuple[int, int]:
-    """(kind of lock, process id) of who would stand in the way of locking the whole file."""
-    kind, _, _, _, pid = struct.unpack(_FLOCK, fcntl.fcntl(descriptor, question, _WHOLE_FILE))
+def _asked(descriptor: int, question: int, lock: bytes = _WHOLE_FILE) -> Tuple[int, int]:
+    """Return the kind of a lock that is in the way of ``lock``, and the process id of its holder."""
+    kind, _, _, _, pid = struct.unpack(_FLOCK, fcntl.fcntl(descriptor, question, lock))
     return kind, pid
+
+
+def _one(byte: Optional[int], kind: int) -> bytes:
+    """Return the lock of one byte, or of the whole file."""
+    return struct.pack(_FLOCK, kind, os.SEEK_SET, byte or 0, 0 if byte is None else 1, 0)
 
 
 def process_name(pid: int) -> str:
@@ -187,9 +212,9 @@ def _parent(pid: int) -> int:
         return 0
 
 
-def _take(descriptor: int) -> bool:
+def _take(descriptor: int, lock: bytes = _WHOLE_FILE) -> bool:
     try:
-        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, _WHOLE_FILE)
+        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, lock)
     except BlockingIOError:
         return False
     return True

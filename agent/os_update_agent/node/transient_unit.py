@@ -56,8 +56,9 @@ def start(argv: Sequence[str], *, unit: str, output: Path, environment: Mapping[
         raise CommandFailed(f"the log {output} cannot be written: {error.strerror}") from error
     with os.fdopen(descriptor, "ab") as file:
         if SYSTEMD.is_dir() and os.geteuid() == 0:
+            # No session in its place where this cannot be written: a session dies with the service of its caller.
+            file_of_it = _environment_file(work / f"{unit}.env", environment) if environment else None
             try:
-                file_of_it = _environment_file(work / f"{unit}.env", environment) if environment else None
                 run(_service(argv, unit, output, file_of_it))
                 return
             except CommandFailed as error:
@@ -102,10 +103,10 @@ def environment_text(environment: Mapping[str, str]) -> str:
 def _environment_file(path: Path, environment: Mapping[str, str]) -> Path:
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape") as file:
+            file.write(environment_text(environment))
     except OSError as error:
         raise CommandFailed(f"the environment {path} cannot be written: {error.strerror}") from error
-    with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape") as file:
-        file.write(environment_text(environment))
     return path
 
 

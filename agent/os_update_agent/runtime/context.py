@@ -89,19 +89,6 @@ class Site:
         return Archive(self.settings.archive, self.ledger, backend)
 
 
-def note_end(settings: Settings, name: str) -> None:
-    """A worker that ends says so: its caller need not wait for a lock that it will never see held."""
-    with contextlib.suppress(OSError):
-        (settings.run / "worker.ended").write_text(name, encoding="utf-8")
-
-
-def has_ended(settings: Settings, name: str) -> bool:
-    try:
-        return (settings.run / "worker.ended").read_text(encoding="utf-8") == name
-    except OSError:
-        return False
-
-
 def note_told(settings: Settings, config_id: str) -> None:
     """Heat has taken an answer that could not be stored. Noted outside of the state, whose disk may be what is full."""
     with contextlib.suppress(AgentError, OSError):
@@ -132,7 +119,7 @@ def _keep_private(settings: Settings) -> None:
         settings.worker_log,
         *settings.run.glob("told-*"),
     )
-    close_files((*own, settings.lock, *settings.run.glob("*.lock"), *settings.run.glob("worker.*")))
+    close_files((*own, settings.lock, *settings.run.glob("*.lock"), *settings.run.glob("*.env")))
 
 
 def open_site(settings: Settings, *, reading: bool = False) -> Site:

@@ -2,12 +2,14 @@
 systemd is a program.
 """
 
+import json
 import subprocess
-from typing import Any, Iterator, List
+import sys
+from typing import Any, Dict, Iterator, List, Optional
 
 import pytest
 
-from packages.node import PATIENCE, Node, wait_until
+from packages.node import PATIENCE, RESOURCE, SERVER, STACK, Node, wait_until
 from packages.scene import Pkg
 from packages.services import Services
 
@@ -213,3 +215,55 @@ def test_the_baseline_of_a_stop_keeps_no_package_files(node: Node, services: Ser
     node.offer(Pkg("app", "3.0"))
     node.succeed("UPDATE", "v3", keep=1)
     assert "app 2.0-1" in node.kept() and "app 1.0-1" not in node.kept()
+
+
+# --- what the command line says would happen is what happens
+
+
+def said(node: Node, *arguments: str) -> str:
+    """What the command prints on the node."""
+    argv = [sys.executable, "-m", "os_update_agent", *arguments]
+    done = subprocess.run(argv, env=node.environment(), capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def ahead(node: Node) -> Dict[Optional[str], str]:
+    """What status says would happen, by value; None is any new value."""
+    (key,) = json.loads(said(node, "status", "--json"))["keys"]
+    return {one["value"]: one["do"] for one in key["if_it_came"]}
+
+
+def test_status_and_plan_of_a_key_that_stops_services_speak_of_services(node: Node, services: Services) -> None:
+    node.succeed(**stop("v1", "CREATE"))
+    # A restore of v1 would have something to do.
+    node.hand.install("tool")
+    node.succeed(**stop("v2"))
+    assert ahead(node) == {"v1": "start", "v2": "nothing", None: "stop"}
+    text = said(node, "status")
+    assert "if 'v1' comes: start\n" in text and "if a new value comes: stop\n" in text
+    key = f"{STACK}/{RESOURCE}@{SERVER}"
+    plan = said(node, "plan", "v1", "--key", key)
+    assert plan.startswith("a stop for 'v1' would start services, and touch no package (an old value is back")
+    assert "db.service: inactive\n" in plan
+    assert said(node, "plan", "v2").startswith("a stop for 'v2' would do nothing: ")
+    assert said(node, "plan").startswith("a stop would find nothing to stop, and touch no package:")
+    node.succeed(**stop("v1"))
+    assert services.state(DB) == "active"
+
+
+@pytest.mark.parametrize("operation, name", [("download", "a download"), ("assess", "an assessment")])
+def test_status_and_plan_of_a_key_that_changes_no_package_say_so(node: Node, operation: str, name: str) -> None:
+    node.succeed("CREATE", "v1", operation=operation)
+    node.offer_two()
+    node.succeed("UPDATE", "v2", operation=operation)
+    assert ahead(node) == {"v1": "back", "v2": operation, None: operation}
+    assert said(node, "plan", "v1").startswith(f"{name} for 'v1' would do nothing: an old value is back: ")
+    assert said(node, "plan", "v3").startswith(f"{name} for 'v3' would ")
+    assert said(node, "plan", "--set", "operation=update").startswith("an update would change:")
+
+
+def test_a_command_by_hand_does_not_change_what_status_says_of_heats_key(node: Node) -> None:
+    node.succeed("CREATE", "v1")
+    said(node, "update", "v2", "--set", "operation=assess")
+    assert ahead(node) == {"v1": "nothing", None: "update"}

@@ -16,8 +16,8 @@ import pytest
 from delivery.server import PASSWORD, PROJECT, USER, SignalServer
 from os_update_agent.delivery.execute import CALLER_SECONDS, resume
 from os_update_agent.delivery.outbox import Patience, deliver_signal
+from os_update_agent.delivery.protocol import is_waited_for, waiting
 from os_update_agent.ledger import SCHEMA
-from os_update_agent.node.locks import shared_lock
 from os_update_agent.testing.receiver import Request
 from os_update_agent.testing.repository import Deb
 from packages.node import SIGNATURE, VERSIONS_ONE, Node, Result
@@ -85,7 +85,7 @@ def test_a_caller_that_is_there_sends_its_result_itself(based: Node) -> None:
 
     def call() -> None:
         site = based.site()
-        with shared_lock(site.settings.callers_lock):
+        with waiting(site.settings, done.id):
             is_there.set()
             # The worker has seen by now that something is owed.
             time.sleep(CALLER_SECONDS / 4)
@@ -110,12 +110,24 @@ def test_a_caller_that_is_there_and_does_not_send_is_helped(based: Node) -> None
     based.receiver.answer(200)
     based.receiver.received.clear()
     site = based.site()
-    with shared_lock(site.settings.callers_lock):
+    with waiting(site.settings, done.id):
         begun = time.monotonic()
         assert resume(site, Patience(0.0)) == ()
         assert time.monotonic() - begun >= CALLER_SECONDS
     site.ledger.close()
     assert bodies(based.receiver.received) == [done.stdout]
+
+
+def test_a_caller_of_another_delivery_keeps_nobody_from_sending(based: Node) -> None:
+    based.receiver.answer(503)
+    done = based.succeed("UPDATE", "v2")
+    based.wait_until_at_rest()
+    based.receiver.answer(200)
+    site = based.site()
+    with waiting(site.settings, "another"):
+        assert not is_waited_for(site.settings, done.id)
+        assert resume(site, Patience(0.0)) == ()
+    site.ledger.close()
 
 
 def test_what_is_owed_is_sent_by_resume_with_the_same_bytes(based: Node) -> None:

@@ -63,9 +63,9 @@ def test_a_value_of_several_lines_is_left_out() -> None:
 
 def test_an_environment_that_nobody_has_read_does_not_stay(tmp_path: Path) -> None:
     """It may hold a proxy's password; one that was just written is about to be read."""
-    for name, age in (("dead.env", UNREAD_SECONDS + 60), ("fresh.env", 0), ("worker.ended", UNREAD_SECONDS + 60)):
+    for name, age in (("dead.env", UNREAD_SECONDS + 60), ("fresh.env", 0), ("worker.lock", UNREAD_SECONDS + 60)):
         (tmp_path / name).touch()
         os.utime(tmp_path / name, times=(0, time.time() - age))
     forget_environments(tmp_path)
     forget_environments(tmp_path / "not there")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["fresh.env", "worker.ended"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["fresh.env", "worker.lock"]

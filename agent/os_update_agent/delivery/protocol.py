@@ -1,0 +1,60 @@
+"""The locks between the callers of deliveries and their worker: each is a byte of a file in the run directory.
+
+A lock goes with the process that holds it, so nobody waits for a dead one. ``worker.lock`` has a byte for the worker
+and one for the caller that starts it. ``outbox.lock`` has two for each delivery: one for its callers, and one for
+whoever sends its result. The node's own lock, under which packages change, is in node/locks.py.
+"""
+
+from contextlib import contextmanager
+from typing import ContextManager, Iterator
+from zlib import crc32
+
+from os_update_agent.config.settings import Settings
+from os_update_agent.node.locks import bounded_lock, is_held, note_in, shared_lock, try_lock
+
+WORKER, STARTER = 0, 1
+# Longer than one try may take: the list of Heat, the signal, and two alternative targets.
+SENDING_SECONDS = 300.0
+
+
+def at_work(settings: Settings, name: str) -> ContextManager[bool]:
+    """Be the worker, if there is no other. ``name`` lets the caller see that its worker has been there."""
+    return try_lock(settings.worker_lock, WORKER, note=name)
+
+
+def is_at_work(settings: Settings) -> bool:
+    """Is there a worker?"""
+    return is_held(settings.worker_lock, WORKER)
+
+
+def has_been_at_work(settings: Settings, name: str) -> bool:
+    """Has the worker of this name been at work? The last one only."""
+    return note_in(settings.worker_lock) == name
+
+
+def starting(settings: Settings) -> ContextManager[bool]:
+    """Be the caller that starts a worker, if no other does: hundreds that find none must not start hundreds."""
+    return try_lock(settings.worker_lock, STARTER)
+
+
+def waiting(settings: Settings, config_id: str) -> ContextManager[None]:
+    """Be a caller that is going to send the result of the delivery."""
+    return shared_lock(settings.outbox_lock, 2 * _number(config_id))
+
+
+def is_waited_for(settings: Settings, config_id: str) -> bool:
+    """Is there a caller that is going to send the result?"""
+    return is_held(settings.outbox_lock, 2 * _number(config_id))
+
+
+@contextmanager
+def sending_lock(settings: Settings, config_id: str) -> Iterator[None]:
+    """Be the only sender of the result on this node: its caller and the worker both try. Raises Busy, AgentError."""
+    byte = 2 * _number(config_id) + 1
+    with bounded_lock(settings.outbox_lock, byte, timeout=SENDING_SECONDS, what=f"another sender of {config_id}"):
+        yield
+
+
+def _number(config_id: str) -> int:
+    """Two deliveries of one number share their locks, which costs them time only."""
+    return crc32(config_id.encode("utf-8", "surrogatepass"))
