@@ -208,7 +208,16 @@ def test_a_delivery_with_nothing_to_do_waits_for_no_import_that_it_does_not_need
 
 def test_a_worker_imports_only_what_starting_dnf_needs_before_it_has_started_it() -> None:
     assert imported_by("worker") == {
-        *("worker", "__init__", "model.errors", "config.settings", "node.permissions", "node.journal", "node.locks"),
+        *(
+            "worker",
+            "__init__",
+            "model.errors",
+            "model.options",
+            "config.settings",
+            "node.permissions",
+            "node.journal",
+            "node.locks",
+        ),
         *("node.process", "packages.dnf.client", "packages.detect", "packages.rpm.place", "text.log_lines"),
     }
 

@@ -4,9 +4,10 @@ import configparser
 import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Dict, Mapping, Optional
+from typing import Dict, Mapping, Optional, get_args
 
 from os_update_agent.model.errors import BadOption
+from os_update_agent.model.options import BackendName
 
 DEFAULT_FILE = Path("/etc/os-update-agent/agent.conf")
 ENVIRONMENT = "OS_UPDATE_AGENT_CONFIG"
@@ -16,7 +17,6 @@ _KNOWN = {
     "paths": ("state", "log", "run", "steps", "collect_config", "metrics"),
     "signal": ("ca_certificate",),
 }
-_BACKENDS = ("auto", "apt", "dnf", "dnf5")
 
 
 @dataclass(frozen=True)
@@ -127,8 +127,8 @@ def parse(text: str, source: str) -> Settings:
 
 def _checked(values: Mapping[str, str], defaults: Mapping[str, str], source: str) -> Settings:
     backend = values.get("backend") or "auto"
-    if backend not in _BACKENDS:
-        raise BadOption(f"{source}: backend is {backend!r}; it must be one of {', '.join(_BACKENDS)}")
+    if backend not in get_args(BackendName):
+        raise BadOption(f"{source}: backend is {backend!r}; it must be one of {', '.join(get_args(BackendName))}")
     paths = {}
     for key in ("root", "systemctl", *_KNOWN["paths"]):
         if values.get(key):

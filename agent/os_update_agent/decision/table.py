@@ -60,7 +60,7 @@ def line_of(history: History, runs: Iterable[Run], operation: Operation) -> Line
     idle: FrozenSet[str] = frozenset()
     for run in runs:
         if run.kind in kinds:
-            if run.progress.has_changed or run.progress.reached:
+            if run.progress.change_began or run.progress.reached:
                 idle -= {run.value}
             elif run.value not in values:
                 idle |= {run.value}

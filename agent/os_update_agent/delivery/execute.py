@@ -45,7 +45,8 @@ def resume(
 ) -> Tuple[OwedSignal, ...]:
     """Work through the unfinished deliveries, unless a worker is already at it, then send what is owed.
 
-    ``before_sending`` releases what only working needs. ``name`` is the one that this worker's caller knows. Returns what stays owed. Raises LedgerError, Busy.
+    ``name`` is the one that this worker's caller knows. ``before_sending`` releases what only working needs. Returns
+    what stays owed. Raises LedgerError, Busy.
     """
     with at_work(site.settings, name) as mine:
         while mine:
@@ -112,7 +113,7 @@ def _finish_orphans(site: Site) -> None:
             newer = _gone_on(site, run)
             if newer is not None:
                 # Before the run is closed: nobody would look again.
-                if run.leads_to_value and run.progress.has_changed and newer.key != run.key:
+                if run.leads_to_value and run.progress.change_began and newer.key != run.key:
                     site.ledger.record_current(run.key, None)
                 _close(site, run, f"it was cut off in phase {run.phase}, and run {newer.id} has gone on from there")
             elif run.progress.is_untouched:

@@ -34,7 +34,7 @@ def outcome_of(site: Site, run: Run) -> Outcome:
         is_exact=recorded is None or (after is not None and with_rows(after, other_marks).digest == recorded),
         other_marks=tuple(change.name for change in other_marks),
         reboot=site.reboot_reasons(Policy.from_json(run.policy)),
-        services=stale_services(site.settings.root) if run.progress.has_changed else (),
+        services=stale_services(site.settings.root) if run.progress.change_began else (),
         log_tail="" if run.progress.reached else _tail(Path(run.log)),
     )
     return outcome_of_run(run, facts)

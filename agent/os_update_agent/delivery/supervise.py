@@ -158,7 +158,7 @@ def _is_damaged_open(site: Site) -> bool:
 
 def is_half_done(run: Run) -> bool:
     """Is an open run in the middle of the packages?"""
-    return run.progress.has_changed and run.phase in (phases.TRANSACT, phases.VERIFY, phases.UNDO)
+    return run.progress.change_began and run.phase in (phases.TRANSACT, phases.VERIFY, phases.UNDO)
 
 
 class _Workers:

@@ -1,7 +1,9 @@
-"""The words that an option takes, the default first. config/options.py reads them; a misspelled one is a type error."""
+"""The words that an option or a setting takes, the default first. A misspelled one is a type error."""
 
 from typing import Literal
 
+# The setting ``backend`` of agent.conf; "dnf" is whichever dnf the node has.
+BackendName = Literal["auto", "apt", "dnf", "dnf5"]
 Operation = Literal["update", "download", "assess", "stop", "start"]
 Select = Literal["all", "security"]
 Removals = Literal["allow", "refuse"]

@@ -90,10 +90,10 @@ class Progress:
     @property
     def is_untouched(self) -> bool:
         """Has the run neither changed anything nor taken the node out of service?"""
-        return not self.has_changed and self.service == IN_SERVICE
+        return not self.change_began and self.service == IN_SERVICE
 
     @property
-    def has_changed(self) -> bool:
+    def change_began(self) -> bool:
         """Has a transaction of this run started, whatever became of it?"""
         return self.impact != UNTOUCHED
 

@@ -1,4 +1,5 @@
-"""The only module that starts a process: no shell, a closed standard input, the C locale, exit statuses that the caller
+"""The only module that starts a process; every folder above node/ may call it. No shell; standard input is the given
+text or nothing; the C locale; exit statuses that the caller
 allows.
 """
 

@@ -43,7 +43,7 @@ def leave(work: Work) -> Tuple[Run, Event]:
 
 
 def transact(work: Work) -> Tuple[Run, Event]:
-    was_cut_off = work.run.progress.has_changed
+    was_cut_off = work.run.progress.change_began
     if not was_cut_off:
         # Once more: to leave may have taken long, and the machine may have been off meanwhile.
         work.check_deadline()

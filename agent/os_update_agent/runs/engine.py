@@ -96,7 +96,7 @@ def taken_up(run: Run) -> Run:
 
 
 def _is_changing(run: Run) -> bool:
-    return run.progress.has_changed and run.phase != RECORD
+    return run.progress.change_began and run.phase != RECORD
 
 
 def _given_up(run: Run, times: int) -> Run:

@@ -106,7 +106,7 @@ def _effect_of(ledger: Ledger, run: Run) -> Optional[Tuple[PackageState, Package
     """The states between which a run has moved the node; of one that was cut off in its transaction only its aim is
     known.
     """
-    after = run.after if run.after is not None else run.target if run.progress.has_changed else None
+    after = run.after if run.after is not None else run.target if run.progress.change_began else None
     if run.before is None or after is None:
         return None
     return ledger.state(run.before), ledger.state(after)

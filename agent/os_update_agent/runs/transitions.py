@@ -46,7 +46,7 @@ Event = Literal[
     "undo is incomplete",
     "failed",
     "failed on the way back",
-    "failed after a change",
+    "failed after a change began",
     "transaction broke off",
     "cut off",
 ]
@@ -69,8 +69,8 @@ UNDO_IS_INCOMPLETE: Final = "undo is incomplete"
 # Nothing has to be undone: nothing was changed yet, or the policy keeps what was.
 FAILED: Final = "failed"
 FAILED_BACK: Final = "failed on the way back"
-FAILED_AFTER_CHANGE: Final = "failed after a change"
-# The package database says whether it ended before, in or behind the transaction.
+FAILED_AFTER_CHANGE: Final = "failed after a change began"
+# An exception after the transaction began: verify asks the package database how far it came.
 BROKE_OFF: Final = "transaction broke off"
 # A run that has not touched anything is taken up again: the node may have changed meanwhile.
 CUT_OFF: Final = "cut off"
@@ -124,7 +124,7 @@ TRANSITIONS: Mapping[Tuple[Phase, Event], Phase] = {
     (RETURN, FAILED): RECORD,
     (RECORD, DONE): FINISHED,
     (RECORD, FAILED): FINISHED,
-    **{(phase, CUT_OFF): CHECK for phase in (CHECK, CAPTURE, REFRESH, PLAN, FETCH, LEAVE, RETURN, RECORD)},
+    **{(phase, CUT_OFF): CHECK for phase in (CHECK, CAPTURE, REFRESH, PLAN, FETCH, LEAVE, TRANSACT, RETURN, RECORD)},
 }
 
 
@@ -138,13 +138,13 @@ def after(run: Run, event: Event) -> Run:
 
 def failure_in(run: Run, on_failure: OnFailure) -> Event:
     """Return the kind of failure that a failing phase means for the run (law 6)."""
-    if run.phase == TRANSACT and run.progress.has_changed:
+    if run.phase == TRANSACT and run.progress.change_began:
         return BROKE_OFF
     if run.phase in (UNDO, RETURN, RECORD):
         return FAILED
     if run.progress.undo_was_tried:
         return FAILED_BACK
-    return FAILED_AFTER_CHANGE if run.progress.has_changed and on_failure == "restore" else FAILED
+    return FAILED_AFTER_CHANGE if run.progress.change_began and on_failure == "restore" else FAILED
 
 
 def drawn() -> Dict[Phase, Dict[Phase, Tuple[Event, ...]]]:

@@ -66,7 +66,7 @@ def outcome_of_switch(run: Run, log_tail: str) -> Outcome:
         already = f"; so before: {named(before)}" if before else ""
         text = f"{_SWITCHED[run.kind]} for {shown(run.value)}{why}: {named(units)}{already}\n"
         return Outcome(0, f"{text}log on the node: {run.log}\n", _notes(run), outputs)
-    if not run.progress.has_changed:
+    if not run.progress.change_began:
         aftermath = NOTHING_CHANGED
     elif run.progress.impact == UNDONE:
         aftermath = "what was running before runs again"
@@ -207,7 +207,7 @@ def _complaint(texts: Sequence[str], log_tail: str = "") -> str:
 
 
 def _aftermath(run: Run, facts: Facts) -> str:
-    if not run.progress.has_changed:
+    if not run.progress.change_began:
         return NOTHING_CHANGED
     if run.progress.impact == UNDONE:
         return f"the {run.kind} was undone: the node has the packages that it had before"

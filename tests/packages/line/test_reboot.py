@@ -246,7 +246,7 @@ def test_a_worker_may_end_at_any_of_its_writes_and_the_machine_is_booted_once_in
             phases.REBOOT,
             2,
         )
-        is_new = run.progress.has_changed and not is_left_out and where not in seen
+        is_new = run.progress.change_began and not is_left_out and where not in seen
         seen.add(where)
         if is_new and moment == "before":
             raise CutOff

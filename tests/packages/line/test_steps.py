@@ -140,7 +140,7 @@ def test_a_deadline_that_passes_while_the_node_leaves_stops_before_the_transacti
     run = engine.begin(site, Policy(value="v2", key="k", deadline=5000.0), phases.UPDATE, config_id="by-hand")
     done = engine.perform(site, run)
     site.ledger.close()
-    assert "deadline is 5000 s" in done.failure and not done.progress.has_changed
+    assert "deadline is 5000 s" in done.failure and not done.progress.change_began
     assert based.versions() == VERSIONS_ONE
     assert [line.split()[0] for line in based.ran()] == ["pre-update.d/10-drain", "post-update.d/10-back"]
 
@@ -150,7 +150,7 @@ def test_a_transaction_that_was_begun_is_not_cut_by_its_deadline(based: Node) ->
     based.offer(TWO)
     ledger = based.site().ledger
     site = replace(
-        based.site(), clock=lambda: time.time() + 10_000.0 * any(run.progress.has_changed for run in ledger.runs())
+        based.site(), clock=lambda: time.time() + 10_000.0 * any(run.progress.change_began for run in ledger.runs())
     )
     run = engine.begin(site, Policy(value="v2", key="k", deadline=5000.0), phases.UPDATE, config_id="by-hand")
     done = engine.perform(site, run)

@@ -1,15 +1,18 @@
 """The table of a run's transitions, walked from its first phase."""
 
 import ast
+from dataclasses import replace
 from pathlib import Path
 from typing import Dict, Iterator, Set, Tuple, get_args
 
 import pytest
 
+from os_update_agent.config.policy import Policy
 from os_update_agent.model.options import OnFailure
 from os_update_agent.model.phases import CHANGED, CHECK, FINISHED, UNDONE, UNTOUCHED, Impact, Phase
 from os_update_agent.model.runs import Progress, Run
 from os_update_agent.runs import transitions
+from os_update_agent.runs.engine import taken_up
 from os_update_agent.runs.transitions import TRANSITIONS, Event, after, drawn, failure_in
 
 RUNS = Path(transitions.__file__).parent
@@ -67,6 +70,23 @@ def test_a_failure_in_any_phase_has_a_next_phase(phase: Phase, impact: Impact, o
     assert after(run, failure_in(run, on_failure)).phase != phase
 
 
+@pytest.mark.parametrize("phase", [phase for phase, impacts in IMPACTS.items() if UNTOUCHED in impacts])
+def test_a_run_that_is_cut_off_before_it_touches_anything_begins_anew(phase: Phase) -> None:
+    assert taken_up(run_in(phase)).phase == CHECK
+
+
+@pytest.mark.parametrize("phase", get_args(Phase))
+@pytest.mark.parametrize("times", [1, 2, 3])
+@pytest.mark.parametrize("impact", get_args(Impact))
+def test_a_run_that_is_cut_off_in_any_phase_can_be_taken_up(phase: Phase, times: int, impact: Impact) -> None:
+    if phase == FINISHED or impact not in IMPACTS.get(phase, (CHANGED, UNDONE)):
+        return
+    run = replace(run_in(phase, impact), policy=Policy().as_json())
+    for _ in range(times):
+        run = taken_up(replace(run, phase=phase))
+    assert run.phase in get_args(Phase)
+
+
 @pytest.mark.parametrize("phase", ["verify", "restart", "reboot", "health"])
 def test_a_failure_after_a_change_is_undone_unless_the_policy_keeps_it(phase: Phase) -> None:
     run = run_in(phase, CHANGED)
@@ -118,7 +138,7 @@ def test_what_the_phases_return_and_what_the_table_has_are_the_same() -> None:
     for phase in ("restart", "reboot"):
         returned.setdefault(phase, set()).update(("done", "done on the way back"))
     # What every phase may meet: it fails, or the run is cut off.
-    common = {"failed", "failed on the way back", "failed after a change", "transaction broke off", "cut off"}
+    common = {"failed", "failed on the way back", "failed after a change began", "transaction broke off", "cut off"}
     table: Dict[str, Set[str]] = {}
     for phase, event in TRANSITIONS:
         if event not in common:
