@@ -55,7 +55,8 @@ class Network:
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
     ledger = Ledger(tmp_path / "ledger.sqlite")
-    yield Site(Settings(ca_certificate="/ca.pem"), ledger, clock=lambda: 5.0)
+    settings = Settings(run=tmp_path / "run", collect_config=tmp_path / "none", ca_certificate="/ca.pem")
+    yield Site(settings, ledger, clock=lambda: 5.0)
     ledger.close()
 
 

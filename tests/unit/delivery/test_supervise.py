@@ -37,7 +37,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
-    settings = Settings(state=tmp_path)
+    settings = Settings(state=tmp_path, run=tmp_path / "run")
     ledger = Ledger(settings.ledger)
     yield Site(settings, ledger)
     ledger.close()
@@ -62,6 +62,6 @@ def test_a_change_of_the_ledger_ends_the_pause(site: Site, clock: Clock) -> None
 
 
 def test_without_a_ledger_it_waits_all_the_same(tmp_path: Path, site: Site, clock: Clock) -> None:
-    gone = Site(Settings(state=tmp_path / "none"), site.ledger)
+    gone = Site(Settings(state=tmp_path / "none", run=tmp_path / "run"), site.ledger)
     supervise._pause(gone, supervise._ledger_mark(gone), clock.now - 60, None)
     assert sum(clock.slept) == pytest.approx(0.6, abs=0.1)
