@@ -14,8 +14,8 @@ from os_update_agent.config.policy import Policy
 from os_update_agent.config.settings import Settings
 from os_update_agent.decision import table
 from os_update_agent.delivery.answer import Addressee, answer, answer_error, newer_than, plain
+from os_update_agent.delivery.locks import waiting
 from os_update_agent.delivery.outbox import Sending, forget_copy
-from os_update_agent.delivery.protocol import waiting
 from os_update_agent.delivery.supervise import Watch, give_up, see_through
 from os_update_agent.heat.signal import get_ready
 from os_update_agent.model.deliveries import Delivery, Deployment, Outcome, Output, Request, SignalTarget

@@ -13,8 +13,8 @@ from os_update_agent.config.policy import Policy
 from os_update_agent.decision import table
 from os_update_agent.decision.table import Decision
 from os_update_agent.delivery.decide import what_would_happen
+from os_update_agent.delivery.locks import at_work, is_waited_for
 from os_update_agent.delivery.outbox import Patience, forget_copy, only_logged, send_owed
-from os_update_agent.delivery.protocol import at_work, is_waited_for
 from os_update_agent.delivery.result import aftermath, encoded, nobody_waits, outcome_of, store
 from os_update_agent.model import phases
 from os_update_agent.model.deliveries import Delivery, Outcome, OwedSignal, Request, SignalTarget

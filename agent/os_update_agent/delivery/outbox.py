@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Callable, Iterator, Mapping, Optional, Tuple
 
 from os_update_agent.config.policy import signal_patience
-from os_update_agent.delivery.protocol import sending_lock
+from os_update_agent.delivery.locks import sending_lock
 from os_update_agent.heat.alternate_targets import other_targets
 from os_update_agent.heat.deployed_files import forget_signal
 from os_update_agent.heat.metadata import is_current

@@ -17,8 +17,8 @@ from os_update_agent.config.settings import ENVIRONMENT
 from os_update_agent.decision import table
 from os_update_agent.delivery.decide import what_would_happen
 from os_update_agent.delivery.execute import work
+from os_update_agent.delivery.locks import has_been_at_work, is_at_work, starting
 from os_update_agent.delivery.outbox import only_logged
-from os_update_agent.delivery.protocol import has_been_at_work, is_at_work, starting
 from os_update_agent.delivery.result import store
 from os_update_agent.model import phases
 from os_update_agent.model.errors import AgentError, Busy, Damaged

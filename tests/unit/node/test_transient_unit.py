@@ -8,7 +8,9 @@ from typing import Dict
 
 import pytest
 
-from os_update_agent.node.transient_unit import UNREAD_SECONDS, environment_text, forget_environments
+from os_update_agent.model.errors import CommandFailed
+from os_update_agent.node import transient_unit
+from os_update_agent.node.transient_unit import UNREAD_SECONDS, environment_text, forget_environments, start
 
 # NAME="...", with a backslash before a quote, a backslash, a dollar and a backtick.
 LINE = re.compile(r'([A-Za-z_][A-Za-z0-9_]*)="((?:[^"\\$`]|\\["\\$`])*)"')
@@ -69,3 +71,17 @@ def test_an_environment_that_nobody_has_read_does_not_stay(tmp_path: Path) -> No
     forget_environments(tmp_path)
     forget_environments(tmp_path / "not there")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["fresh.env", "worker.lock"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root's programs get a unit of their own")
+def test_without_its_environment_nothing_is_started_that_would_die_with_its_caller(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transient_unit, "SYSTEMD", tmp_path)
+    (tmp_path / "worker.env").symlink_to("/dev/full")
+    program = ["touch", str(tmp_path / "started")]
+    with pytest.raises(
+        CommandFailed, match=r"the environment .*worker\.env cannot be written: No space left on device"
+    ):
+        start(program, unit="worker", output=tmp_path / "log", environment={"A": "1"}, work=tmp_path)
+    assert not (tmp_path / "started").exists()
