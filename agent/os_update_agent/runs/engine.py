@@ -32,9 +32,7 @@ from os_update_agent.runs import apply, finish, prepare, restart, services
 from os_update_agent.runs.changes import facts_of
 from os_update_agent.runs.context import Step, Work, moved, noted
 from os_update_agent.runs.transitions import (
-    BROKE_OFF,
     CUT_OFF,
-    FAILED_AFTER_CHANGE,
     FAILED_BACK,
     Event,
     after,
@@ -106,9 +104,8 @@ def _given_up(run: Run, times: int) -> Run:
         run = moved(run, impact=NOT_UNDONE)
     if run.phase == RETURN:
         run = noted(run, STILL_OUTSIDE)
-    event = failure_in(run, Policy.from_json(run.policy).on_failure)
-    # A transaction that is cut off again and again is not looked at: it is undone.
-    return after(run, FAILED_AFTER_CHANGE if event == BROKE_OFF else event)
+    # A transaction that is cut off again and again is not looked at: it is undone, or kept.
+    return after(run, failure_in(run, Policy.from_json(run.policy).on_failure, is_given_up=True))
 
 
 def perform(site: Site, run: Run) -> Run:

@@ -136,9 +136,12 @@ def after(run: Run, event: Event) -> Run:
     return replace(run, phase=TRANSITIONS[run.phase, event])
 
 
-def failure_in(run: Run, on_failure: OnFailure) -> Event:
-    """Return the kind of failure that a failing phase means for the run (law 6)."""
-    if run.phase == TRANSACT and run.progress.change_began:
+def failure_in(run: Run, on_failure: OnFailure, *, is_given_up: bool = False) -> Event:
+    """Return the kind of failure that a failing phase means for the run (law 6).
+
+    ``is_given_up``: the phase did not fail, but was cut off too often.
+    """
+    if run.phase == TRANSACT and run.progress.change_began and not is_given_up:
         return BROKE_OFF
     if run.phase in (UNDO, RETURN, RECORD):
         return FAILED
