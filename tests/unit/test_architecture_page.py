@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import Dict, List, Set
 
-from os_update_agent.runs.transitions import drawn
+from unit.pictures import drawn
 
 AGENT = Path(__file__).parents[2] / "agent"
 PAGE = (AGENT / "README.rst").read_text(encoding="utf-8")

@@ -9,7 +9,7 @@ A run that stops or starts services goes check -> transact -> verify -> return -
 """
 
 from dataclasses import replace
-from typing import Dict, Final, Literal, Mapping, Tuple
+from typing import Final, Literal, Mapping, Tuple
 
 from os_update_agent.model.options import OnFailure
 from os_update_agent.model.phases import (
@@ -148,12 +148,3 @@ def failure_in(run: Run, on_failure: OnFailure, *, is_given_up: bool = False) ->
     if run.progress.undo_was_tried:
         return FAILED_BACK
     return FAILED_AFTER_CHANGE if run.progress.change_began and on_failure == "restore" else FAILED
-
-
-def drawn() -> Dict[Phase, Dict[Phase, Tuple[Event, ...]]]:
-    """Return the table for a picture: phase -> next phase -> the events that lead there, in the order of the table."""
-    found: Dict[Phase, Dict[Phase, Tuple[Event, ...]]] = {}
-    for (phase, event), following in TRANSITIONS.items():
-        ways = found.setdefault(phase, {})
-        ways[following] = (*ways.get(following, ()), event)
-    return found

@@ -13,7 +13,8 @@ from os_update_agent.model.phases import CHANGED, CHECK, FINISHED, UNDONE, UNTOU
 from os_update_agent.model.runs import Progress, Run
 from os_update_agent.runs import transitions
 from os_update_agent.runs.engine import taken_up
-from os_update_agent.runs.transitions import TRANSITIONS, Event, after, drawn, failure_in
+from os_update_agent.runs.transitions import TRANSITIONS, Event, after, failure_in
+from unit.pictures import drawn
 
 RUNS = Path(transitions.__file__).parent
 
