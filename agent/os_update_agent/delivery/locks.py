@@ -5,12 +5,17 @@ and one for the caller that starts it. ``outbox.lock`` has two for each delivery
 whoever sends its result. The node's own lock, under which packages change, is in node/locks.py.
 """
 
-from contextlib import contextmanager
+import logging
+from contextlib import ExitStack, contextmanager
 from typing import ContextManager, Iterator
 from zlib import crc32
 
 from os_update_agent.config.settings import Settings
+from os_update_agent.model.errors import AgentError, Busy
 from os_update_agent.node.locks import bounded_lock, is_held, note_in, shared_lock, try_lock
+from os_update_agent.text.log_lines import logged
+
+log = logging.getLogger(__name__)
 
 WORKER, STARTER = 0, 1
 # Longer than one try may take: the list of Heat, the signal, and two alternative targets.
@@ -49,9 +54,19 @@ def is_waited_for(settings: Settings, config_id: str) -> bool:
 
 @contextmanager
 def sending_lock(settings: Settings, config_id: str) -> Iterator[None]:
-    """Be the only sender of the result on this node: its caller and the worker both try. Raises Busy, AgentError."""
-    byte = 2 * _number(config_id) + 1
-    with bounded_lock(settings.outbox_lock, byte, timeout=SENDING_SECONDS, what=f"another sender of {config_id}"):
+    """Be the only sender of the result on this node: its caller and the worker both try. Raises Busy.
+
+    In a run directory that cannot be written there is no lock, and the result is sent without one: Heat ignores a
+    second signal, and waits for the first.
+    """
+    byte, what = 2 * _number(config_id) + 1, f"another sender of {config_id}"
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(bounded_lock(settings.outbox_lock, byte, timeout=SENDING_SECONDS, what=what))
+        except Busy:
+            raise
+        except AgentError as error:
+            log.warning(logged(deployment=config_id, lock="none", why=error))
         yield
 
 

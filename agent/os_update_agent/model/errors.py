@@ -1,11 +1,14 @@
 """The errors an operator may read; each class owns the exit status of the command line (sysexits where one fits)."""
 
+import errno
 from typing import TYPE_CHECKING, Optional
 
 if TYPE_CHECKING:
     from os_update_agent.model.deliveries import Deployment
 
 
+# A disk that is full, over its quota, or mounted read-only.
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 # EX_SOFTWARE: a bug of ours.
 BUG_STATUS = 70
 
@@ -131,5 +134,9 @@ def bug(error: BaseException) -> str:
 
 
 def known(error: Exception) -> AgentError:
-    """The error itself where an operator may read it, otherwise a Bug that names its class and place."""
+    """Return the error itself if an operator may read it, one that names the disk if that takes no writes, else a Bug
+    that names its class and place.
+    """
+    if isinstance(error, OSError) and error.errno in _DISK:
+        return AgentError(f"{error.filename or 'a file'} cannot be written: {error.strerror}")
     return error if isinstance(error, AgentError) else Bug(bug(error))

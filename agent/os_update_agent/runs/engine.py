@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import IO, Iterator, Mapping, Optional, Tuple
 
 from os_update_agent.config.policy import Policy
-from os_update_agent.model.errors import BUG_STATUS, AgentError, LedgerError, bug
+from os_update_agent.model.errors import AgentError, LedgerError, known
 from os_update_agent.model.phases import (
     CHECK,
     FINISHED,
@@ -150,14 +150,13 @@ def _step(work: Work) -> None:
     work.enter(phase)
     try:
         run, event = (services.PHASES if work.run.switches_services else _PHASES)[phase](work)
-    except AgentError as error:
+    except Exception as error:
         if phase == RECORD and isinstance(error, LedgerError):
             # The packages are where they should be: that this cannot be stored now does not make it untrue.
             raise
-        run, event = _failed(work, str(error), error.exit_status)
-    except Exception as error:
         # A bug must not leave the node half-done, and must still be reported as a failure.
-        run, event = _failed(work, bug(error), BUG_STATUS)
+        reason = known(error)
+        run, event = _failed(work, str(reason), reason.exit_status)
     work.save(after(run, event))
 
 
