@@ -149,6 +149,15 @@ def test_a_note_that_a_full_run_directory_does_not_take_stops_no_delivery(based:
     assert_told(based, based.deliver(action, value))
 
 
+def test_an_update_that_a_full_run_directory_stops_names_the_disk_and_changes_nothing(based: Node) -> None:
+    based.offer_two()
+    based.wrapper = ("unshare", "--mount", "sh", "-c", _FULL_RUN, "sh", str(based.run))
+    failed = based.deliver("UPDATE", "v2")
+    assert failed.status not in (0, 70) and "bug" not in failed.complaint
+    assert "No space left on device" in failed.complaint and "nothing was changed" in failed.complaint
+    assert posts(based) == [failed.stdout]
+
+
 def refuse_signals(node: Node) -> None:
     """Heat refuses the signed URL, and the node has credentials to sign it anew."""
     node.receiver.answer(403)
