@@ -18,10 +18,13 @@ NewOne = Callable[..., One]
 
 @pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the mark in the same hook.
 def pytest_collection_modifyitems(items: List[pytest.Item]) -> None:
-    """One worker runs all tests that need Heat: there is one lab."""
+    """Two groups of tests, each run by one process with a lab of its own: both wait for their Heat most of the time.
+
+    The fleets load their Heat; among the others are tests that restart their keystone.
+    """
     for item in items:
         if HERE in item.path.parents:
-            item.add_marker(pytest.mark.xdist_group("heat"))
+            item.add_marker(pytest.mark.xdist_group("heat-fleets" if item.path.stem == "test_fleets" else "heat"))
 
 
 @pytest.fixture(scope="session")
