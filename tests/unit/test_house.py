@@ -279,3 +279,8 @@ def test_every_line_of_a_log_is_made_of_keys_and_values() -> None:
                 if not (isinstance(maker, ast.Name) and maker.id in ("logged", "facts")):
                     wrong.append(f"{module}, line {call.lineno}")
     assert wrong == []
+
+
+def test_no_module_is_longer_than_300_lines() -> None:
+    lengths = {str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in ROOT.rglob("*.py")}
+    assert {name: length for name, length in lengths.items() if length > 300} == {}
