@@ -15,7 +15,7 @@ from os_update_agent.delivery.answer import stored_result
 from os_update_agent.delivery.deliver import deliver, refuse
 from os_update_agent.heat.deployment import parse
 from os_update_agent.model.deliveries import Deployment
-from os_update_agent.model.errors import AgentError, BadDeployment
+from os_update_agent.model.errors import AgentError, BadDeployment, known
 from os_update_agent.text.log_lines import logged
 
 log = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ def _body(stdin: TextIO) -> str:
     except Exception as error:
         if deployment is None and isinstance(error, BadDeployment):
             deployment = error.deployment
-        log.error(logged(deployment=deployment.id if deployment else "unknown", refused=type(error).__name__))
+        log.error(logged(deployment=deployment.id if deployment else "unknown", refused=known(error)))
         return refuse(settings, deployment, error)
     except KeyboardInterrupt:
         stored = stored_result(settings, deployment.id) if settings and deployment else None

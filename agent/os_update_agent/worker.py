@@ -41,8 +41,17 @@ def main(argv: Sequence[str] = ()) -> int:
         from os_update_agent.text.log_lines import logged
 
         log.error(logged(worker="ended", why=error))
+        _note_end(argv)
         return 1
     return 0
+
+
+def _note_end(argv: Sequence[str]) -> None:
+    """Let the caller see that this worker has been there: it would wait for one that is slow to start."""
+    from os_update_agent.delivery.locks import at_work
+
+    with suppress(AgentError), at_work(load(), argv[0] if argv else ""):
+        pass
 
 
 def _resume(settings: Settings, argv: Sequence[str]) -> None:

@@ -62,7 +62,7 @@ def answer(to: Addressee, outcome: Optional[Outcome] = None, *, is_kept: bool = 
         log.error(logged(deployment=to.deployment.id, stored="no", why=known(error)))
         outcome = outcome or outcome_of_error(known(error), UNKNOWN)
     if body is None or to.site is None:
-        body = plain(outcome or outcome_of_error(Bug("no result was stored"), UNKNOWN), to.request)
+        body = plain(outcome or outcome_of_error(Bug("no result was stored"), UNKNOWN), request_of(to.deployment))
         if to.signals:
             send_unstored(to, body)
         return body

@@ -217,8 +217,11 @@ def _line(document: Mapping[str, Any]) -> bytes:
 
 
 def parse_request(line: bytes) -> Request:
-    """Return the request in a line of JSON. Raises Refused that names an unknown action and each field that is unknown,
-    missing, or of another type.
+    """Return the request in a line of JSON.
+
+    An unknown field is ignored, and a new one needs a default: an update may have replaced the agent on the disk, and
+    its process then asks a worker of another version. Raises Refused that names an unknown action and each field that
+    is missing or of another type.
     """
     try:
         document = json.loads(line.decode())
@@ -243,12 +246,11 @@ def _plain(value: Any) -> Mapping[str, Any]:
 
 
 def _typed(kind: Type[Any], fields: Mapping[str, Any], what: str) -> Any:
-    unknown, missing = sorted(set(fields) - set(kind._fields)), [name for name in kind._fields if name not in fields]
-    if unknown:
-        raise Refused("{} has no field {}".format(what, ", ".join(map(repr, unknown))))
+    known = [name for name in kind._fields if name in fields]
+    missing = [name for name in kind._fields if name not in fields and name not in kind._field_defaults]
     if missing:
         raise Refused("{} needs the field {}".format(what, ", ".join(map(repr, missing))))
-    return kind(*(_field(kind.__annotations__[name], fields[name], f"{name!r} of {what}") for name in kind._fields))
+    return kind(**{name: _field(kind.__annotations__[name], fields[name], f"{name!r} of {what}") for name in known})
 
 
 def _field(kind: Any, value: Any, what: str) -> Any:

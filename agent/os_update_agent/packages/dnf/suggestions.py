@@ -5,6 +5,7 @@ That directory is below /run: a package that was installed before a boot asks fo
 
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import FrozenSet, Iterable
 
@@ -14,9 +15,12 @@ _FILE = "reboot-suggested.json"
 
 
 def keep(work: Path, suggested: Iterable[Identity]) -> None:
-    staging = work / f"{_FILE}.new"
-    staging.write_text(json.dumps(list(suggested)), encoding="utf-8")
-    os.replace(staging, work / _FILE)
+    """Write the file. A directory that takes no writes costs a hint, never a refresh."""
+    rows, staging = list(suggested), work / f"{_FILE}.new"
+    with suppress(OSError):
+        if rows or (work / _FILE).exists():
+            staging.write_text(json.dumps(rows), encoding="utf-8")
+            os.replace(staging, work / _FILE)
 
 
 def kept(work: Path) -> FrozenSet[Identity]:
