@@ -15,7 +15,9 @@ from image.build import CHECKOUT, ELEMENTS
 
 OURS = sorted(path.name for path in ELEMENTS.iterdir() if path.is_dir())
 # The agent brings scripts of its own, which install-hook puts onto the node; hooks/ has those of the templates.
-ROOTS = (ELEMENTS, CHECKOUT / "tests/image", CHECKOUT / "agent", CHECKOUT / "hooks")
+ROOTS = (ELEMENTS, CHECKOUT / "tests/image", CHECKOUT / "tests/docs", CHECKOUT / "agent", CHECKOUT / "hooks")
+# Most of it is shtab's text; the part that is ours is tests/docs/completion.bash.
+GENERATED = CHECKOUT / "agent/os_update_agent/install/files/completion.bash"
 
 
 def scripts() -> List[Path]:
@@ -44,7 +46,8 @@ def test_dib_lint_finds_nothing(tmp_path: Path) -> None:
 
 def test_shellcheck_finds_nothing() -> None:
     """By each script's own first line: what dash runs must not need bash."""
-    done = subprocess.run(["shellcheck", *map(str, scripts())], capture_output=True, text=True)
+    ours = [str(script) for script in scripts() if script != GENERATED]
+    done = subprocess.run(["shellcheck", *ours], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
 
 
