@@ -8,6 +8,7 @@ the object always has a status code, and a traceback is never the answer.
 import logging
 import os
 import sys
+from contextlib import suppress
 from typing import Optional, TextIO
 
 from os_update_agent.config.settings import Settings, load
@@ -49,7 +50,9 @@ def _body(stdin: TextIO) -> str:
         log.error(logged(deployment=deployment.id if deployment else "unknown", refused=known(error)))
         return refuse(settings, deployment, error)
     except KeyboardInterrupt:
-        stored = stored_result(settings, deployment.id) if settings and deployment else None
+        stored = None
+        with suppress(AgentError):
+            stored = stored_result(settings, deployment.id) if settings and deployment else None
         if stored is None:
             # The delivery goes on in its worker: no result that is printed now would be true.
             raise

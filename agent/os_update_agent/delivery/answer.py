@@ -7,11 +7,13 @@ ledger the result is sent once, and returned.
 
 import json
 import logging
+import time
 from dataclasses import dataclass
 from typing import Optional
 
 from os_update_agent.config.policy import signal_patience
 from os_update_agent.config.settings import Settings
+from os_update_agent.delivery.locks import is_at_work
 from os_update_agent.delivery.outbox import Patience, Sending, deliver_signal, forget_copy, only_logged
 from os_update_agent.delivery.result import aftermath, encoded, readable_run, request_of, store
 from os_update_agent.heat.metadata import overtaken_on_arrival
@@ -24,6 +26,8 @@ from os_update_agent.text.outcomes import NOTHING_CHANGED, outcome_of_error
 
 log = logging.getLogger(__name__)
 
+# Between two looks at the ledger while a worker goes on although its caller has failed.
+WAIT_SECONDS = 0.5
 UNKNOWN = "the state of the packages is not known until the ledger can be read again"
 
 
@@ -49,15 +53,14 @@ class Addressee:
         return Request(SignalTarget("NO_SIGNAL", resource_name=self.deployment.id), self.deployment.outputs)
 
 
-def answer(to: Addressee, outcome: Optional[Outcome] = None, *, is_kept: bool = True) -> str:
+def answer(to: Addressee, outcome: Optional[Outcome] = None) -> str:
     """Store the outcome unless the delivery has a result already, send the result, and return it.
 
-    ``outcome`` None means that the ledger holds the result. ``is_kept`` False only reads the ledger: the delivery may
-    be at work, and its own result is still to come. Raises no Exception.
+    ``outcome`` None means that the ledger holds the result. Raises no Exception.
     """
     body: Optional[str] = None
     try:
-        body = _stored(to, outcome if is_kept else None)
+        body = _stored(to, outcome)
     except Exception as error:
         log.error(logged(deployment=to.deployment.id, stored="no", why=known(error)))
         outcome = outcome or outcome_of_error(known(error), UNKNOWN)
@@ -71,19 +74,36 @@ def answer(to: Addressee, outcome: Optional[Outcome] = None, *, is_kept: bool = 
 
 
 def answer_error(to: Addressee, error: Exception, *, is_received: bool = False) -> str:
-    """Answer a delivery that an error has ended. ``is_received``: a run may have begun for it."""
+    """Answer a delivery that an error of its caller has ended. ``is_received``: a worker may have taken it up."""
     reason = known(error)
     if reason is not error:
         # A bug must still reach Heat as a failure.
         log.critical(logged(deployment=to.deployment.id, bug=reason))
-    is_kept = not isinstance(error, LedgerError)
     after = NOTHING_CHANGED
-    if is_received:
+    if is_received and to.site is not None:
+        if _has_result_of_worker(to.site, to.deployment.id):
+            return answer(to)
         after = UNKNOWN
-        if to.site is not None and is_kept:
+        if not isinstance(error, LedgerError):
             with only_logged("aftermath", to.deployment.id):
                 after = aftermath(to.site, to.deployment.id)
-    return answer(to, outcome_of_error(reason, after), is_kept=is_kept)
+    return answer(to, outcome_of_error(reason, after))
+
+
+def _has_result_of_worker(site: Site, config_id: str) -> bool:
+    """Return whether the delivery has a result, once no worker is at work on it any more.
+
+    The error is one of the caller: a worker that has taken the delivery up goes on, and its result is the true one.
+    """
+    while True:
+        is_over = not is_at_work(site.settings)
+        with only_logged("wait", config_id):
+            delivery = site.ledger.delivery(config_id)
+            if delivery is None or delivery.finished is not None:
+                return delivery is not None
+        if is_over:
+            return False
+        time.sleep(WAIT_SECONDS)
 
 
 def plain(outcome: Outcome, request: Request) -> str:

@@ -19,7 +19,7 @@ from os_update_agent.delivery.outbox import Sending, forget_copy
 from os_update_agent.delivery.supervise import Watch, give_up, see_through
 from os_update_agent.heat.signal import get_ready
 from os_update_agent.model.deliveries import Delivery, Deployment, Outcome, Output, Request, SignalTarget
-from os_update_agent.model.errors import BadDeployment, NoLongerWatched
+from os_update_agent.model.errors import BadDeployment, LedgerError, NoLongerWatched
 from os_update_agent.runtime.context import Site, open_site
 from os_update_agent.text.log_lines import logged
 from os_update_agent.text.outcomes import NOTHING_CHANGED, OUTPUTS, outcome_of_nothing
@@ -144,7 +144,9 @@ def by_hand(site: Site, policy: Policy, *, state: Optional[int] = None, watch: O
     except KeyboardInterrupt:
         raise _no_longer_watched(site, config_id) from None
     delivery = site.ledger.delivery(config_id)
-    body = json.loads(delivery.body) if delivery and delivery.body else {}
+    if delivery is None or delivery.body is None:
+        raise LedgerError(f"the ledger holds no result of the run: 'os-update-agent history' may name it ({config_id})")
+    body = json.loads(delivery.body)
     outputs = {name: body.get(name) for name in OUTPUTS}
     return Outcome(body["deploy_status_code"], body["deploy_stdout"], body["deploy_stderr"], outputs)
 

@@ -1,5 +1,6 @@
-"""All transitions of a run: in a phase something happens, and the next phase follows. The engine goes by this table and
-by nothing else; agent/README.rst draws it.
+"""All transitions of a run: in a phase something happens, and the next phase follows. The engine goes by this table;
+agent/README.rst draws it. A run that was cut off after it had touched something stays in its phase, and one that
+another run has gone on from is closed where it is (delivery/execute.py).
 
     check -> capture -> [refresh] -> plan -> fetch -> leave -> transact -> verify -> restart -> [reboot] -> health
     -> return -> record -> finished

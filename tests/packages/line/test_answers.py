@@ -208,6 +208,20 @@ def test_a_bug_while_the_caller_waits_for_its_worker_is_no_result(based: Node) -
     assert_told(based, result)
 
 
+@pytest.mark.parametrize("fault", [
+    _BUG,
+    "from os_update_agent.model.errors import LedgerError; raise LedgerError('busy')",
+    "from os_update_agent.model.errors import AgentError; raise AgentError('the lock cannot be opened')",
+])  # fmt: skip
+def test_a_caller_that_fails_leaves_the_result_to_its_worker(based: Node, fault: str) -> None:
+    """The worker is at work on the delivery by then, and its result is the true one."""
+    based.offer(Deb("tool", "2.0-1"))
+    breaking(based, "delivery.supervise:_pause", fault=fault)
+    result = based.deliver("UPDATE", "v2")
+    assert based.versions()["tool"] == "2.0-1"
+    assert_told(based, result)
+
+
 @pytest.mark.parametrize("fault", [_BUG, "raise OSError(28, 'No space left on device')", "import no_such_module"])
 @pytest.mark.parametrize(
     "place", ["delivery.outbox:send", "delivery.outbox:sending_lock", "delivery.answer:deliver_signal"]

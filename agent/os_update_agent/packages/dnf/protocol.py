@@ -237,8 +237,11 @@ def parse_request(line: bytes) -> Request:
 
 
 def as_reply(line: bytes) -> Reply:
-    """Return the answer in a line of JSON. Raises ValueError."""
-    return Reply(**{name: _tuples(value) for name, value in json.loads(line.decode()).items()})
+    """Return the answer in a line of JSON; a field of another version is ignored. Raises ValueError."""
+    document = json.loads(line.decode())
+    if not isinstance(document, dict):
+        raise ValueError("the answer is no object")
+    return Reply(**{name: _tuples(document[name]) for name in Reply._fields if name in document})
 
 
 def _plain(value: Any) -> Mapping[str, Any]:
