@@ -6,8 +6,7 @@ from typing import Iterator, Tuple
 
 import pytest
 
-from ledger.stored import KEY, ask, old_ledger
-from os_update_agent.config.settings import Settings
+from ledger.stored import KEY, ask, old_ledger, private_settings
 from os_update_agent.delivery.result import NOT_COMPARED, outcome_of
 from os_update_agent.ledger import Ledger
 from os_update_agent.model.packages import Change, Package
@@ -34,9 +33,7 @@ def ledger(path: Path) -> Iterator[Ledger]:
 
 @pytest.fixture
 def site(tmp_path: Path, ledger: Ledger) -> Site:
-    places = {name: tmp_path / name for name in ("root", "state", "log", "run", "steps")}
-    places["root"].mkdir()
-    return Site(Settings(**places, backend="apt", collect_config=tmp_path / "none"), ledger)
+    return Site(private_settings(tmp_path), ledger)
 
 
 # --- the planned changes

@@ -6,9 +6,8 @@ from typing import Iterator, List
 
 import pytest
 
-from ledger.stored import ask
+from ledger.stored import ask, private_settings
 from os_update_agent.config.policy import Policy
-from os_update_agent.config.settings import Settings
 from os_update_agent.delivery.decide import what_would_happen
 from os_update_agent.delivery.execute import resume
 from os_update_agent.delivery.outbox import Patience
@@ -39,13 +38,12 @@ class Clock:
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
     """A node without packages whose key has reached v-zero and v-one, the current value."""
-    places = {name: tmp_path / name for name in ("root", "state", "log", "run", "steps")}
-    places["root"].mkdir()
-    ledger = Ledger(places["state"] / "ledger.sqlite")
+    settings = private_settings(tmp_path)
+    ledger = Ledger(settings.ledger)
     for number, value in enumerate(("v-zero", "v-one"), 1):
         state = ledger.put_state(PackageState("apt", "amd64", (Package("tool", "amd64", str(number)),)))
         ledger.record_reached("key", value, state, None, 1.0)
-    yield Site(Settings(**places, backend="apt", collect_config=tmp_path / "none"), ledger, clock=Clock())
+    yield Site(settings, ledger, clock=Clock())
     ledger.close()
 
 
@@ -95,7 +93,7 @@ def test_a_delivery_with_a_damaged_text_is_answered_once_and_stops_no_other_one(
     (damage,) = site.ledger.damaged_unfinished()
     assert f"{column} is binary data and must be text" in str(damage)
     assert resume(site, ONE_TRY) == ()
-    assert site.ledger.unfinished() == site.ledger.damaged_unfinished() == ()
+    assert not site.ledger.unfinished() and not site.ledger.damaged_unfinished()
     (first, second) = ask(site.settings.ledger, "SELECT body FROM deliveries ORDER BY turn")
     assert '"deploy_status_code": 1' in first[0] and f"{column} is binary data" in first[0]
     assert '"deploy_status_code": 0' in second[0]
