@@ -5,6 +5,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from os_update_agent.config.settings import Settings
+
 FIXTURE = Path(__file__).parent / "fixtures/ledger-1.sql"
 PLACEHOLDER = "@NODE@"
 KEY = "web/68c97fbe/update@fcdbf267"
@@ -17,6 +19,20 @@ def old_ledger(node: Path) -> Path:
     with closing(sqlite3.connect(path)) as db:
         db.executescript(FIXTURE.read_text(encoding="utf-8").replace(PLACEHOLDER, str(node)))
     return path
+
+
+def private_settings(node: Path) -> Settings:
+    """Return the settings of a node without packages in a directory: nothing reaches this machine."""
+    (node / "root").mkdir()
+    return Settings(
+        root=node / "root",
+        backend="apt",
+        state=node / "state",
+        log=node / "log",
+        run=node / "run",
+        steps=node / "steps",
+        collect_config=node / "none",
+    )
 
 
 def ask(path: Path, sql: str, *parameters: object) -> Any:

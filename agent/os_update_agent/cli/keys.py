@@ -81,11 +81,8 @@ def state_of(site: Site, settings: Settings, key: Optional[str], name: str) -> P
 
 
 def kept_states(site: Site, known: History) -> FrozenSet[int]:
-    """Return the ids of the states whose package files are kept; none if the key's last policy is damaged."""
-    try:
-        keep = keep_of(site.ledger, known.key, site.settings.defaults)
-    except Damaged:
-        return frozenset()
+    """Return the ids of the states whose package files are kept."""
+    keep = keep_of(site.ledger, known.key, site.settings.defaults)
     return at_hand(site.ledger, site.settings.archive, known, keep)
 
 
@@ -106,7 +103,7 @@ def policy_of(site: Site, arguments: argparse.Namespace, key: str, *, operation:
     A run by hand thus excludes the same packages as a run by Heat. ``operation`` is the one without --set operation;
     '' means an update. Raises UsageError.
     """
-    last = site.ledger.last_policy(key, besides=BY_HAND) or {}
+    last = _last_options(site, key)
     options = {name: value for name, value in last.items() if name not in _OF_ONE_DELIVERY and value not in (None, [])}
     if operation:
         options["operation"] = operation
@@ -125,6 +122,17 @@ def policy_of(site: Site, arguments: argparse.Namespace, key: str, *, operation:
         name, value = _assigned(assignment)
         options[name] = value
     return by_hand(arguments.value or "", key, site.settings.defaults, **options)
+
+
+def _last_options(site: Site, key: str) -> Mapping[str, Any]:
+    """Return the options of the key's last delivery by Heat that can be read; warn if a newer one is damaged."""
+    try:
+        return site.ledger.last_policy(key, besides=BY_HAND) or {}
+    except Damaged as damage:
+        older = site.ledger.last_readable_policy(key, besides=BY_HAND)
+        instead = "the defaults of this node" if older is None else "those of the newest delivery that can be read"
+        complain(f"warning: the options of the last delivery by Heat cannot be read: {damage}; {instead} are used")
+        return older or {}
 
 
 def _assigned(assignment: str) -> Tuple[str, str]:

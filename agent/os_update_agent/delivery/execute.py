@@ -7,7 +7,7 @@ through a delivery that changes packages. It can be called by anybody at any tim
 import logging
 import time
 from dataclasses import replace
-from typing import Callable, Optional, Tuple
+from typing import Callable, Collection, Optional, Set, Tuple
 
 from os_update_agent.config.policy import Policy
 from os_update_agent.decision import table
@@ -48,17 +48,19 @@ def resume(
     ``name`` is the one that this worker's caller knows. ``before_sending`` releases what only working needs. Returns
     what stays owed. Raises LedgerError, Busy.
     """
+    taken: Set[str] = set()
     with at_work(site.settings, name) as mine:
         while mine:
             _close_damaged(site)
             # First: what they have left half-done is what a newer run would take for the state before.
             _finish_orphans(site)
-            unfinished = site.ledger.unfinished()
-            if not unfinished:
+            delivery = _next_of(site, taken)
+            if delivery is None:
                 break
-            doing = f"deployment {unfinished[0].config_id} ({unfinished[0].action})"
+            taken.add(delivery.config_id)
+            doing = f"deployment {delivery.config_id} ({delivery.action})"
             with node_lock(site.settings.lock, doing=doing, timeout=LOCK_SECONDS):
-                work(site, unfinished[0])
+                work(site, delivery)
     # Sending may take long.
     before_sending()
     _leave_to_callers(site)
@@ -69,6 +71,19 @@ def resume(
 
             publish(site)
     return owed
+
+
+def _next_of(site: Site, taken: Collection[str]) -> Optional[Delivery]:
+    """Return the oldest delivery without an answer that this worker has not taken up yet.
+
+    A damaged index of the ledger can list a delivery that no statement finds: its answer could never be stored.
+    """
+    unfinished = site.ledger.unfinished()
+    for delivery in unfinished:
+        if delivery.config_id not in taken:
+            return delivery
+        log.error(logged(deployment=delivery.config_id, answered="no", why="the ledger stores no answer for it"))
+    return None
 
 
 def _leave_to_callers(site: Site) -> None:
@@ -84,7 +99,8 @@ def _leave_to_callers(site: Site) -> None:
 
 
 def _close_damaged(site: Site) -> None:
-    """End the open runs and answer the deliveries whose records cannot be read: nobody could go on from there.
+    """End the open runs and answer the deliveries whose records cannot be read: nobody could go on from there. Give
+    the results whose id cannot be read back to their deliveries.
 
     Such a run counts as failed. The next run repairs the packages in its check, and ends with post-update.d, because
     nobody knows whether the node is in service. Raises LedgerError, Busy.
@@ -101,6 +117,7 @@ def _close_damaged(site: Site) -> None:
         with node_lock(site.settings.lock, doing=damage.record, timeout=LOCK_SECONDS):
             ledger.finish_damaged(damage.row, body, target, site.clock())
         log.error(logged(deployment=config_id, answered="yes", why=damage))
+    ledger.reclaim_owed(site.clock())
 
 
 def _finish_orphans(site: Site) -> None:

@@ -1,7 +1,8 @@
 """The end of a run: what came of it, stored as the answer of its delivery together with the duty to send it."""
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Optional
+from typing import Callable, Optional, TypeVar
 
 from os_update_agent.config.policy import Policy
 from os_update_agent.heat.outcome import encode
@@ -14,22 +15,37 @@ from os_update_agent.runtime.context import Site, was_told
 from os_update_agent.text.outcomes import NOTHING_CHANGED, Facts, outcome_of_run, outcome_of_switch
 
 TAIL_BYTES = 16 * 1024
+NOT_COMPARED = (
+    "the record of a package state of this run is damaged, so the reported changes were not compared with the installed"
+    " packages"
+)
+
+T = TypeVar("T")
 
 
 def outcome_of(site: Site, run: Run) -> Outcome:
-    """The outcome of a finished run."""
+    """Return the outcome of a finished run. A damaged state takes nothing from what was reached: the changes reported
+    are then those of the plan.
+    """
     if run.switches_services:
         return outcome_of_switch(run, "" if run.progress.reached else _tail(Path(run.log)))
     from os_update_agent.node.reboot import stale_services  # late: only a run asks
 
     ledger = site.ledger
-    before = ledger.state(run.before) if run.before is not None else None
-    target = ledger.state(run.target) if run.target is not None else None
-    after = ledger.state(run.after) if run.after is not None else before
-    recorded = ledger.digest(run.restored_from) if run.restored_from is not None else None
+    before, target = (_readable(ledger.state, number) for number in (run.before, run.target))
+    after = _readable(ledger.state, run.after) if run.after is not None else before
+    recorded = _readable(ledger.digest, run.restored_from)
     other_marks = of_marks(unmet(after, target)) if run.progress.reached and after and target else ()
+    if not run.plan.changes and before and target:
+        # The first agent has stored no changes of a plan.
+        run = replace(run, plan=replace(run.plan, changes=visible(diff(before, target))))
+    changes = run.plan.changes if run.progress.reached else ()
+    if before and after:
+        changes = annotated(visible(diff(before, after)), run.plan.changes)
+    elif run.before is not None:
+        run = replace(run, notes=(*run.notes, NOT_COMPARED))
     facts = Facts(
-        changes=annotated(visible(diff(before, after)), run.plan.changes) if before and after else (),
+        changes=changes,
         digest=after.digest if after else "",
         is_exact=recorded is None or (after is not None and with_rows(after, other_marks).digest == recorded),
         other_marks=tuple(change.name for change in other_marks),
@@ -38,6 +54,14 @@ def outcome_of(site: Site, run: Run) -> Outcome:
         log_tail="" if run.progress.reached else _tail(Path(run.log)),
     )
     return outcome_of_run(run, facts)
+
+
+def _readable(read: Callable[[int], T], number: Optional[int]) -> Optional[T]:
+    """Return what is read of a state; None where there is none and where its record is damaged."""
+    try:
+        return read(number) if number is not None else None
+    except Damaged:
+        return None
 
 
 def store(site: Site, config_id: str, request: Request, outcome: Outcome, *, unless_started: bool = False) -> bool:

@@ -6,7 +6,7 @@ import os
 import sqlite3
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple, TypeVar
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple, TypeVar, Union
 
 from os_update_agent.ledger import reserve
 from os_update_agent.ledger.tables import TABLES
@@ -138,8 +138,8 @@ class Database:
             except sqlite3.OperationalError as error:
                 if "Could not decode" not in str(error):
                     raise
-            # A damaged text is no UTF-8. Read it with escapes in its place: it must not hide the other rows.
-            self._db.text_factory = _with_escapes
+            # A damaged text must not hide the other rows.
+            self._db.text_factory = _text_or_bytes
             return self._db.execute(sql, parameters).fetchall()
 
     def _row(self, sql: str, *parameters: Any) -> Optional[Any]:
@@ -177,8 +177,15 @@ class Database:
                 continue
 
 
-def _with_escapes(text: bytes) -> str:
-    return text.decode("utf-8", "backslashreplace")
+def _text_or_bytes(text: bytes) -> Union[str, bytes]:
+    """Return the text, or its bytes if it is no UTF-8: the check of the row refuses these.
+
+    A readable substitute would count as another value or id, one that the ledger does not know.
+    """
+    try:
+        return text.decode()
+    except UnicodeDecodeError:
+        return text
 
 
 def _is_writable(path: Path, reading: bool) -> bool:

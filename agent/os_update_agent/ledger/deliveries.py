@@ -108,7 +108,8 @@ class Deliveries(Database):
         what this delivery gets when it comes again.
         """
         row = self._row("SELECT config_id, key, value, action FROM deliveries WHERE turn = ?", turn)
-        texts = [one if isinstance(one, str) else repr(one) for one in row or ()]
+        # The turn keeps an id of its own for each of them.
+        texts = [one if isinstance(one, str) else f"{one!r} of delivery {turn}" for one in row or ()]
         with self._transaction() as db:
             changed = db.execute(
                 "UPDATE deliveries SET config_id = ?, key = ?, value = ?, action = ?, policy = '{}', restore = NULL,"
@@ -128,12 +129,22 @@ class Deliveries(Database):
 
         Deliveries whose id begins with ``besides`` do not count. Raises Damaged: older options may not hold any more.
         """
-        row = self._row(
+        rows = self._policy_rows(key, besides, 1)
+        return self._options_of(rows[0]) if rows else None
+
+    def last_readable_policy(self, key: str, *, besides: str = "") -> Optional[Dict[str, Any]]:
+        """Return the same as last_policy(), without the deliveries whose policy is damaged."""
+        return next(self._readable(self._policy_rows(key, besides, -1), self._options_of), None)
+
+    def _policy_rows(self, key: str, besides: str, limit: int) -> Sequence[Any]:
+        return self._rows(
             "SELECT config_id, policy FROM deliveries WHERE key = ? AND policy != '{}' AND (? = '' OR"
-            " substr(config_id, 1, length(?)) != ?) ORDER BY turn DESC LIMIT 1",
-            *(key, besides, besides, besides),
+            " substr(config_id, 1, length(?)) != ?) ORDER BY turn DESC LIMIT ?",
+            *(key, besides, besides, besides, limit),
         )
-        return self._read(_called(row[0]), lambda: POLICY.decode(row[1]).options()) if row else None
+
+    def _options_of(self, row: Sequence[Any]) -> Dict[str, Any]:
+        return self._read(_called(row[0]), lambda: POLICY.decode(row[1]).options())
 
     def start(self, config_id: str, now: float) -> bool:
         """Store that a worker has taken the delivery up. Returns False if the delivery has its result already."""
@@ -206,7 +217,31 @@ class Deliveries(Database):
         """Return the ids of the deliveries whose result is superseded. Their bodies stay unread: every delivery asks,
         and there may be many.
         """
-        return frozenset(row[0] for row in self._rows("SELECT config_id FROM outbox WHERE standing = 'superseded'"))
+        rows = self._rows("SELECT config_id FROM outbox WHERE standing = 'superseded'")
+        return frozenset(row[0] for row in rows if isinstance(row[0], str))
+
+    def reclaim_owed(self, now: float) -> None:
+        """Give each owed result whose id cannot be read back to its delivery: to the only one that has this answer and
+        no other record of it. Otherwise the result can never be sent, and is refused.
+        """
+        for config_id, address, body in self._rows("SELECT config_id, address, body FROM outbox WHERE standing='owed'"):
+            if isinstance(config_id, str):
+                continue
+            owners = self._rows(
+                "SELECT config_id FROM deliveries WHERE coalesce(address, '') = ? AND body = ? AND config_id NOT IN"
+                " (SELECT config_id FROM outbox)",
+                *(address, body),
+            )
+            owner = owners[0][0] if len(owners) == 1 else None
+            with self._transaction() as db:
+                if isinstance(owner, str):
+                    db.execute("UPDATE outbox SET config_id = ? WHERE CAST(config_id AS BLOB) = ?", (owner, config_id))
+                else:
+                    db.execute(
+                        "UPDATE outbox SET standing = 'refused', target = NULL, updated = ?, last_answer = ?"
+                        " WHERE CAST(config_id AS BLOB) = ?",
+                        (now, "its id cannot be read", config_id),
+                    )
 
     def signals(self, config_id: Optional[str] = None) -> Tuple[OwedSignal, ...]:
         """Return every result that was to be sent and whose record can be read, the oldest first."""

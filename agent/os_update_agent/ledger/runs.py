@@ -16,7 +16,7 @@ from os_update_agent.model.runs import Run
 class Runs(Database):
     """The table of runs."""
 
-    # Whose changes were written last, so that not every phase writes them again.
+    # The run whose changes were written last, and these: not every phase writes them again.
     _stored: Optional[Tuple[int, Tuple[Change, ...]]] = None
 
     def open_run(self, run: Run) -> Run:
@@ -45,30 +45,31 @@ class Runs(Database):
         with self._transaction() as db:
             self._write_run(run)
             db.execute("UPDATE histories SET current = NULL WHERE key = ?", (run.key,))
-        self._stored = run.id, run.plan.changes
 
-    def save_run(self, run: Run) -> None:
-        """Store the run. After this returns, the run is in ``run.phase`` whatever happens."""
+    def save_run(self, run: Run, *, is_planned: bool = False) -> None:
+        """Store the run. After this returns, the run is in ``run.phase`` whatever happens.
+
+        ``is_planned`` says that the run has just got its plan, which replaces the stored changes even if it has none.
+        Otherwise a plan without changes counts as unknown, and the stored changes stay: runs() leaves them out, and
+        damaged ones cannot be read.
+        """
         with self._transaction():
-            self._write_run(run)
-        self._stored = run.id, run.plan.changes
+            self._write_run(run, is_planned=is_planned)
+        if run.plan.changes or is_planned:
+            self._stored = run.id, run.plan.changes
 
-    def _write_run(self, run: Run) -> None:
+    def _write_run(self, run: Run, *, is_planned: bool = False) -> None:
+        changes = run.plan.changes
+        is_new = is_planned or (bool(changes) and self._stored != (run.id, changes))
+        new = CHANGES.encode(PlannedChanges(tuple(map(_by_identity, changes)))) if is_new else None
         self._db.execute(
             "UPDATE runs SET finished = ?, document = ?, changes = coalesce(?, changes) WHERE id = ?",
-            (run.finished, RUN.encode(_without_changes(run)), self._new_changes(run), run.id),
+            (run.finished, RUN.encode(_without_changes(run)), new, run.id),
         )
-
-    def _new_changes(self, run: Run) -> Optional[str]:
-        """Return the document of the run's planned changes, None if the ledger has it."""
-        changes = run.plan.changes
-        if not changes or self._stored == (run.id, changes):
-            return None
-        return CHANGES.encode(PlannedChanges(tuple(map(_by_identity, changes))))
 
     def run(self, number: int) -> Optional[Run]:
         """Return the run with the number, None where there is none. Raises Damaged if its record cannot be read."""
-        row = self._row(f"SELECT id, document, {self._changes_column} FROM runs WHERE id = ?", number)
+        row = self._row(f"SELECT id, finished, document, {self._changes_column} FROM runs WHERE id = ?", number)
         return self._whole_run_of(row) if row else None
 
     def runs(self, key: Optional[str] = None, limit: int = -1) -> Tuple[Run, ...]:
@@ -120,11 +121,14 @@ class Runs(Database):
 
     def _run_rows(self, key: Optional[str], limit: int = -1) -> Sequence[Any]:
         return self._rows(
-            "SELECT id, document FROM runs WHERE ? IS NULL OR key = ? ORDER BY id DESC LIMIT ?", key, key, limit
+            "SELECT id, finished, document FROM runs WHERE ? IS NULL OR key = ? ORDER BY id DESC LIMIT ?",
+            *(key, key, limit),
         )
 
     def _open_rows(self) -> Sequence[Any]:
-        return self._rows(f"SELECT id, document, {self._changes_column} FROM runs WHERE finished IS NULL ORDER BY id")
+        return self._rows(
+            f"SELECT id, finished, document, {self._changes_column} FROM runs WHERE finished IS NULL ORDER BY id"
+        )
 
     @property
     def _changes_column(self) -> str:
@@ -132,18 +136,30 @@ class Runs(Database):
         return "changes" if self._schema() > 1 else "NULL"
 
     def _whole_run_of(self, row: Sequence[Any]) -> Run:
-        """Return the run of a row with the changes of its plan. Raises Damaged, NewerDocument."""
-        number, document, changes = row
-        run = self._run_of((number, document))
+        """Return the run of a row with the changes of its plan. Raises Damaged, NewerDocument.
+
+        Damaged changes are logged and count as unknown: a run that is half done must still be finished or undone.
+        """
+        *columns, changes = row
+        run = self._run_of(columns)
         if changes is None:
             return run
-        found = self._read(f"run {number}", lambda: CHANGES.decode(changes), number)
+        try:
+            found = self._read(f"run {run.id}, its planned changes,", lambda: CHANGES.decode(changes), run.id)
+        except Damaged:
+            return run
         return replace(run, plan=replace(run.plan, changes=found.changes))
 
     def _run_of(self, row: Sequence[Any]) -> Run:
-        """Return the run of a row. Raises Damaged, NewerDocument."""
-        number, document = row
+        """Return the run of a row. Raises Damaged, NewerDocument.
+
+        A run that was closed because its document could not be read has its end in the row alone.
+        """
+        number, finished, document = row
         run = self._read(f"run {number}", lambda: RUN.decode(document, id=checked(int, number, "its number")), number)
+        if run.finished is None and finished is not None:
+            end = self._read(f"run {number}", lambda: checked(float, finished, "its end"), number)
+            run = replace(run, finished=end)
         # A run without a policy is one of a test or of a download that was recorded by hand.
         if run.policy:
             self._read(f"run {number}", lambda: POLICY.check(run.policy), number)

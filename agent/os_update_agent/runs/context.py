@@ -37,9 +37,11 @@ class Work:
         self.systemctl = site.settings.services
         self.transition = Transition(self.backend, self.archive, site.settings.root, output)
 
-    def save(self, run: Run) -> None:
-        """Write ahead: after this returns, the run stands there whatever happens. Raises LedgerError."""
-        self.site.ledger.save_run(run)
+    def save(self, run: Run, *, is_planned: bool = False) -> None:
+        """Store the run before its next phase begins; ``is_planned`` says that it has just got its plan. Raises
+        LedgerError.
+        """
+        self.site.ledger.save_run(run, is_planned=is_planned)
         self.run = run
 
     def say(self, line: str) -> None:

@@ -19,6 +19,7 @@ from os_update_agent.model.phases import (
     LEAVE,
     NOT_UNDONE,
     OUT_OF_SERVICE,
+    PLAN,
     REBOOT,
     RECORD,
     RETURN,
@@ -148,8 +149,10 @@ def _step(work: Work) -> None:
     phase = work.run.phase
     log.info(logged(run=work.run.id, phase=phase))
     work.enter(phase)
+    is_planned = False
     try:
         run, event = (services.PHASES if work.run.switches_services else _PHASES)[phase](work)
+        is_planned = phase == PLAN
     except Exception as error:
         if phase == RECORD and isinstance(error, LedgerError):
             # The packages are where they should be: that this cannot be stored now does not make it untrue.
@@ -157,7 +160,7 @@ def _step(work: Work) -> None:
         # A bug must not leave the node half-done, and must still be reported as a failure.
         reason = known(error)
         run, event = _failed(work, str(reason), reason.exit_status)
-    work.save(after(run, event))
+    work.save(after(run, event), is_planned=is_planned)
 
 
 def _failed(work: Work, why: str, status: int) -> Tuple[Run, Event]:

@@ -35,9 +35,12 @@ def keep_of(ledger: Ledger, key: str, defaults: Mapping[str, object]) -> int:
     """How many values of the key stay restorable: as its last delivery said; 0 where that switched the archive off.
 
     A key that only downloads, assesses, stops or starts restores no packages: its baseline would hold the oldest files
-    for ever.
+    for ever. A key whose last policy is damaged may have asked for any number: all its values stay.
     """
-    policy = ledger.last_policy(key) or defaults
+    try:
+        policy = ledger.last_policy(key) or defaults
+    except Damaged:
+        return max(1, len(ledger.history(key).records))
     if policy.get("operation", "update") != "update" and all(
         one.reached_run is None for one in ledger.history(key).records
     ):

@@ -1,12 +1,17 @@
 """A node whose ledger an older agent has written, or has a damaged record: what is asked of it goes on."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from ledger.stored import KEY, ask, old_ledger
+from os_update_agent.model import phases
 from os_update_agent.model.deliveries import Delivery, Request, SignalTarget
+from os_update_agent.model.packages import Change, with_rows
+from os_update_agent.model.phases import Phase
+from os_update_agent.model.plans import Plan
 from os_update_agent.model.policy import Policy
 from os_update_agent.model.runs import Run
 from packages.line.others import command
@@ -103,9 +108,13 @@ def test_a_damaged_open_run_is_closed_and_its_delivery_is_answered(based: Node) 
     assert f"{BACK} v3 update [success]" in based.ran()
     with based.ledger() as ledger:
         assert not ledger.damaged_open_runs() and not ledger.unfinished()
-        cut_off = ledger.delivery("cut-off")
-    assert cut_off is not None and cut_off.body is not None
-    body = json.loads(cut_off.body)
+        left = ledger.delivery("cut-off")
+    assert left is not None and left.body is not None
+    for verb in ("history", "status"):
+        document = json.loads(answered(based, verb, "--json"))
+        runs = document["runs"] if verb == "history" else [document["last_run"], *document["open_runs"]]
+        assert [(run["run"], run["result"]) for run in runs] == [(2, "success")]
+    body = json.loads(left.body)
     assert body["deploy_status_code"] == 1
     assert "run 1 is not JSON" in body["deploy_stderr"] and str(based.state) in body["deploy_stderr"]
     assert damaged(based, "status") == ["run 1"]
@@ -161,3 +170,72 @@ def test_a_damaged_state_fails_only_the_way_to_it(based: Node) -> None:
     assert "state 1 cannot be unpacked" in failed.complaint
     assert based.versions()["tool"] == "3.0-1"
     based.succeed("UPDATE", "v4")
+
+
+# --- damaged planned changes
+
+
+def test_a_run_with_damaged_planned_changes_goes_on(based: Node) -> None:
+    """It may be half-done: to close it would leave the node there."""
+    based.offer(TOOL)
+    done = based.succeed("UPDATE", "v2")
+    damage(
+        based,
+        "UPDATE runs SET finished = NULL, changes = '{', document = json_set(json_remove(document, '$.finished'),"
+        " '$.phase', 'transact', '$.progress.reached', json('false'))",
+    )
+    damage(based, "UPDATE deliveries SET finished = NULL, body = NULL WHERE config_id = ?", done.id)
+    assert "run 1, its planned changes," in damaged(based, "status")
+    assert command(based, "resume").returncode == 0
+    with based.ledger() as ledger:
+        run, delivery = ledger.run(1), ledger.delivery(done.id)
+    assert run is not None and run.result == "success"
+    assert delivery is not None and delivery.body is not None
+    body = json.loads(delivery.body)
+    assert body["deploy_status_code"] == 0 and "tool: 1.0-1 -> 2.0-1" in body["deploy_stdout"]
+
+
+def test_a_run_whose_new_plan_is_empty_forgets_the_changes_of_its_old_one(based: Node) -> None:
+    """It was cut off before it has touched anything; what it wanted is no longer offered."""
+    cut_off(based, phases.FETCH)
+    assert command(based, "resume").returncode == 0
+    with based.ledger() as ledger:
+        run = ledger.run(1)
+    assert run is not None and run.result == "success" and run.plan.changes == ()
+    assert damage(based, "SELECT json_extract(changes, '$.changes') FROM runs") == [("[]",)]
+
+
+def cut_off(node: Node, phase: Phase) -> None:
+    """An update of the tool to 2.0 that ended in the phase, before it has touched anything."""
+    key = node.history().key
+    open_run(node, key)
+    with node.ledger() as ledger:
+        number = ledger.history(key).records[0].state
+        run = ledger.run(1)
+        assert number is not None and run is not None
+        before = ledger.state(number)
+        old = next(package for package in before.packages if package.name == "tool")
+        change = Change(old, old._replace(version="2.0-1", digest=""))
+        target = ledger.put_state(with_rows(before, (change,)))
+        ledger.save_run(replace(run, phase=phase, before=number, target=target, plan=Plan((change,))))
+
+
+# --- a damaged policy
+
+
+def test_a_damaged_policy_stops_no_command_and_drops_no_file(based: Node) -> None:
+    """Which states the key has to keep is not known, so all of them stay."""
+    for version in ("2.0", "3.0"):
+        based.offer(Pkg("tool", version))
+        based.succeed("UPDATE", f"v{version}")
+    based.configure(keep=1)
+    damage(based, "UPDATE deliveries SET policy = '{' WHERE value = 'v3.0'")
+    answered(based, "prune")
+    kept = {entry.version for entry in based.kept().values() if entry.name == "tool"}
+    assert kept == {"1.0-1", "2.0-1", "3.0-1"}
+    for argv in (("plan", "v1"), ("rollback", "v1"), ("update", "v4")):
+        done = command(based, *argv)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "warning: the options of the last delivery by Heat cannot be read" in done.stderr
+        assert "those of the newest delivery that can be read are used" in done.stderr
+    assert based.versions()["tool"] == "3.0-1"
