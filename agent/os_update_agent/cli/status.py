@@ -10,7 +10,7 @@ from os_update_agent.cli.keys import HAND_KEY, histories, kept_states, policy_of
 from os_update_agent.cli.output import answer
 from os_update_agent.config.policy import Policy, by_hand
 from os_update_agent.config.settings import Settings
-from os_update_agent.delivery.decide import line_before, what_a_new_value_does, what_would_happen
+from os_update_agent.delivery.decide import past_values_of, what_a_new_value_does, what_would_happen
 from os_update_agent.heat.secret_audit import readable_by_all
 from os_update_agent.model.errors import BadOption, Damaged
 from os_update_agent.model.packages import diff
@@ -63,8 +63,8 @@ def _ahead(site: Site, known: History) -> List[views.Ahead]:
 
 
 def _last_values(site: Site, known: History, policy: Policy) -> Sequence[str]:
-    line = line_before(site.ledger, known, policy)
-    values = line.values if line else [record.value for record in known.records if record.is_reached]
+    past = past_values_of(site.ledger, known, policy)
+    values = past.values if past else [record.value for record in known.records if record.is_reached]
     return values[-SHOWN_AHEAD:]
 
 

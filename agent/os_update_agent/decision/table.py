@@ -35,40 +35,46 @@ class Decision:
 
 
 @dataclass(frozen=True)
-class Line:
-    """The values that an operation other than update has come through and not gone back from, the oldest first.
+class PastValues:
+    """The values run with one operation so far, oldest first.
 
-    ``kind`` is that of the last run, None where there was none, and ``is_reached`` says whether that run reached its
-    aim; both are about the last value. ``idle`` are the values whose runs failed before they touched anything.
+    Values that a return to an older value has dropped are left out.
+
+    Attributes:
+        values: The values, oldest first.
+        kind: The kind of the last run; None if there was none.
+        is_reached: Whether the last run reached its target.
+        failed_untouched: The values whose runs failed before they changed anything.
     """
 
     values: Tuple[str, ...] = ()
     kind: Optional[RunKind] = None
     is_reached: bool = True
-    idle: FrozenSet[str] = frozenset()
+    failed_untouched: FrozenSet[str] = frozenset()
 
-    def is_idle_since(self, value: str) -> bool:
-        behind = self.values[self.values.index(value) + 1 :] if value in self.values else self.values
-        return all(one in self.idle for one in behind)
+    def nothing_was_touched_since(self, value: str) -> bool:
+        """Return whether every run after the one of ``value`` failed before it changed anything."""
+        later = self.values[self.values.index(value) + 1 :] if value in self.values else self.values
+        return all(one in self.failed_untouched for one in later)
 
 
-def line_of(history: History, runs: Iterable[Run], operation: Operation) -> Line:
-    """The line of an operation out of its key's history. ``runs`` are those of the key, the oldest first."""
+def past_values(history: History, runs: Iterable[Run], operation: Operation) -> PastValues:
+    """Return the values of an operation from its key's history and from ``runs``, the key's runs, oldest first."""
     kinds = (STOP, START) if operation == STOP else (operation,)
     values: List[str] = [record.value for record in history.records if record.is_reached and record.reached_run is None]
-    line = Line(tuple(values))
-    idle: FrozenSet[str] = frozenset()
+    past = PastValues(tuple(values))
+    failed_untouched: FrozenSet[str] = frozenset()
     for run in runs:
         if run.kind in kinds:
             if run.progress.change_began or run.progress.reached:
-                idle -= {run.value}
+                failed_untouched -= {run.value}
             elif run.value not in values:
-                idle |= {run.value}
+                failed_untouched |= {run.value}
             if run.value in values:
                 del values[values.index(run.value) :]
             values.append(run.value)
-            line = Line(tuple(values), run.kind, run.progress.reached, idle)
-    return line
+            past = PastValues(tuple(values), run.kind, run.progress.reached, failed_untouched)
+    return past
 
 
 def decide(
@@ -77,18 +83,18 @@ def decide(
     value: str,
     *,
     operation: Operation = "update",
-    line: Optional[Line] = None,
+    past: Optional[PastValues] = None,
 ) -> Decision:
     """Return one row of the table for a delivery that has no result yet.
 
-    ``line`` is needed for every operation but update.
+    ``past`` is needed for every operation except update.
     """
     if action not in ACTIVE_ACTIONS:
         return Decision(NOTHING, f"packages are not touched on {action}")
     if not value:
         return Decision(NOTHING, "the trigger input has no value, so there is nothing to do")
     if operation != "update":
-        return _on_a_line(history, action, value, operation, line or Line())
+        return _with_past_values(history, action, value, operation, past or PastValues())
     if not history.is_known:
         if action == "CREATE":
             return Decision(BASELINE, "first delivery: the installed packages are the baseline of this value")
@@ -115,25 +121,25 @@ def _with_history(history: History, value: str) -> Decision:
     return Decision(RESTORE, "this value was reached before: its state is restored", record.state)
 
 
-def _on_a_line(history: History, action: str, value: str, operation: Operation, line: Line) -> Decision:
-    """These leave no package state behind, so an old value is known by the line; and a first delivery is the baseline
-    whatever it asks for.
+def _with_past_values(history: History, action: str, value: str, operation: Operation, past: PastValues) -> Decision:
+    """Return the decision for an operation other than update.
 
-    What is behind the value that comes back was left by a rollback, or by hand: if it comes again, it is new again.
+    Such a run records no package state, so the past values show whether a value is old. A first delivery is the
+    baseline, whatever it asks for. Values after the one that returns were left by a rollback, or by hand: they are
+    forgotten, and if one of them returns, it counts as new.
     """
-    if action == "CREATE" and not history.is_known and not line.values:
+    if action == "CREATE" and not history.is_known and not past.values:
         return Decision(BASELINE, "first delivery: the installed packages are the baseline of this value")
     switches = operation in (STOP, START)
-    is_back = value in line.values[:-1] or is_older_than_all(value, line.values)
-    if is_back and switches and line.is_idle_since(value):
-        # What stood in the way of the newer value would stand in the way of a start too, and fail the rollback for
-        # nothing.
+    is_back = value in past.values[:-1] or is_older_than_all(value, past.values)
+    if is_back and switches and past.nothing_was_touched_since(value):
+        # The cause that made the newer value fail would make the start fail too, and with it the rollback.
         return Decision(NOTHING, "an old value is back, and no service was touched since")
     if is_back:
         return Decision(START if switches else BACK, f"an old value is back: {_BACK[operation]}")
-    if value in line.values and switches and not line.is_reached and line.kind is not None:
-        return Decision(line.kind, "this was tried before and not reached: it is tried again")
-    if value in line.values and switches:
+    if value in past.values and switches and not past.is_reached and past.kind is not None:
+        return Decision(past.kind, "this was tried before and not reached: it is tried again")
+    if value in past.values and switches:
         return Decision(NOTHING, "this is the current value already, so no service is touched")
     return Decision(operation, f"{operation} only: packages stay as they are")
 

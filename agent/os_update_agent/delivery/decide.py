@@ -3,7 +3,7 @@
 from typing import Optional
 
 from os_update_agent.config.policy import Policy
-from os_update_agent.decision.table import Decision, Line, decide, line_of
+from os_update_agent.decision.table import Decision, PastValues, decide, past_values
 from os_update_agent.ledger import Ledger
 from os_update_agent.model.phases import RESTORE
 from os_update_agent.model.runs import History
@@ -20,8 +20,8 @@ def what_would_happen(
     if restore is not None:
         return Decision(RESTORE, "asked for by hand", restore)
     history = ledger.history(policy.key)
-    line = line_before(ledger, history, policy)
-    return decide(history, action, policy.value, operation=policy.operation, line=line)
+    past = past_values_of(ledger, history, policy)
+    return decide(history, action, policy.value, operation=policy.operation, past=past)
 
 
 def what_a_new_value_does(policy: Policy) -> Decision:
@@ -29,8 +29,8 @@ def what_a_new_value_does(policy: Policy) -> Decision:
     return Decision(policy.operation, "this value is new")
 
 
-def line_before(ledger: Ledger, history: History, policy: Policy) -> Optional[Line]:
-    """Return the values that the policy's operation has come through, None for an update. Raises LedgerError."""
+def past_values_of(ledger: Ledger, history: History, policy: Policy) -> Optional[PastValues]:
+    """Return the earlier values of a stop, start, download or assess; None for an update. Raises LedgerError."""
     if policy.operation == "update":
         return None
-    return line_of(history, reversed(ledger.runs(policy.key)), policy.operation)
+    return past_values(history, reversed(ledger.runs(policy.key)), policy.operation)

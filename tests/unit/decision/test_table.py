@@ -8,9 +8,9 @@ from os_update_agent.decision.table import (
     BACK,
     BASELINE,
     NOTHING,
-    Line,
+    PastValues,
     decide,
-    line_of,
+    past_values,
 )
 from os_update_agent.model.options import Operation
 from os_update_agent.model.phases import ASSESS, CHANGED, DOWNLOAD, RESTORE, START, STOP, UNTOUCHED, UPDATE, RunKind
@@ -173,8 +173,8 @@ def test_every_decision_says_why() -> None:
     )
 
 
-def line(*values: str, kind: RunKind = STOP, is_reached: bool = True) -> Line:
-    return Line(values, kind, is_reached)
+def past(*values: str, kind: RunKind = STOP, is_reached: bool = True) -> PastValues:
+    return PastValues(values, kind, is_reached)
 
 
 @pytest.mark.parametrize("action", ["CREATE", "UPDATE"])
@@ -187,21 +187,21 @@ def line(*values: str, kind: RunKind = STOP, is_reached: bool = True) -> Line:
 def test_a_new_value_goes_forward_and_an_old_one_back(
     action: str, operation: Operation, forward: str, back: str
 ) -> None:
-    assert decide(KNOWN, action, "v3", operation=operation, line=line("v1", "v2")).do == forward
-    assert decide(KNOWN, action, "v1", operation=operation, line=line("v1", "v2")).do == back
+    assert decide(KNOWN, action, "v3", operation=operation, past=past("v1", "v2")).do == forward
+    assert decide(KNOWN, action, "v1", operation=operation, past=past("v1", "v2")).do == back
 
 
 @pytest.mark.parametrize(
     ("operation", "do"), [("stop", NOTHING), ("start", NOTHING), ("download", DOWNLOAD), ("assess", ASSESS)]
 )
-def test_the_value_at_the_end_of_the_line(operation: Operation, do: str) -> None:
-    assert decide(KNOWN, "UPDATE", "v2", operation=operation, line=line("v1", "v2")).do == do
+def test_the_current_value_is_not_run_again_but_a_download_is(operation: Operation, do: str) -> None:
+    assert decide(KNOWN, "UPDATE", "v2", operation=operation, past=past("v1", "v2")).do == do
 
 
 @pytest.mark.parametrize("kind", [STOP, START])
 def test_what_was_not_reached_is_tried_again_in_the_same_direction(kind: RunKind) -> None:
     assert (
-        decide(KNOWN, "CREATE", "v2", operation="stop", line=line("v1", "v2", kind=kind, is_reached=False)).do == kind
+        decide(KNOWN, "CREATE", "v2", operation="stop", past=past("v1", "v2", kind=kind, is_reached=False)).do == kind
     )
 
 
@@ -210,14 +210,14 @@ def test_the_retry_of_a_failed_first_update_is_no_baseline(operation: Operation)
     """A template with actions [UPDATE]: the first value was never told, and the replacement of what failed is a
     CREATE.
     """
-    tried_once = Line(("v2",), operation, False)
-    assert decide(NEW, "CREATE", "v2", operation=operation, line=tried_once).do == operation
+    tried_once = PastValues(("v2",), operation, False)
+    assert decide(NEW, "CREATE", "v2", operation=operation, past=tried_once).do == operation
 
 
-def test_a_moment_before_the_line_is_a_way_back() -> None:
-    stopped = line("2026-11-23", "2026-11-24")
-    assert decide(NEW, "UPDATE", "2026-11-22", operation="stop", line=stopped).do == START
-    assert decide(NEW, "UPDATE", "2026-11-25", operation="stop", line=stopped).do == STOP
+def test_a_time_older_than_all_past_values_is_a_way_back() -> None:
+    stopped = past("2026-11-23", "2026-11-24")
+    assert decide(NEW, "UPDATE", "2026-11-22", operation="stop", past=stopped).do == START
+    assert decide(NEW, "UPDATE", "2026-11-25", operation="stop", past=stopped).do == STOP
 
 
 def run(value: str, kind: RunKind = STOP, *, reached: bool = True, begun: bool = True) -> Run:
@@ -233,7 +233,7 @@ def run(value: str, kind: RunKind = STOP, *, reached: bool = True, begun: bool =
     )
 
 
-def idle(value: str, kind: RunKind = STOP) -> Run:
+def failed_untouched(value: str, kind: RunKind = STOP) -> Run:
     """It has failed before it touched anything."""
     return run(value, kind, reached=False, begun=False)
 
@@ -242,34 +242,34 @@ BASED = history(reached("v1", 1), current="v1")
 
 
 @pytest.mark.parametrize(("runs", "expected"), [
-    ([], Line(("v1",))),
-    ([run("v2")], line("v1", "v2")),
-    ([run("v2", reached=False)], line("v1", "v2", is_reached=False)),
-    ([run("v2"), run("v1", START)], line("v1", kind=START)),
-    ([run("v2"), run("v1", START), run("v2")], line("v1", "v2")),
-    ([run("v2"), run("v3"), run("v2", START, reached=False)], line("v1", "v2", kind=START, is_reached=False)),
-    ([run("v2"), run("v3", "update"), run("v4", "download")], line("v1", "v2")),
+    ([], PastValues(("v1",))),
+    ([run("v2")], past("v1", "v2")),
+    ([run("v2", reached=False)], past("v1", "v2", is_reached=False)),
+    ([run("v2"), run("v1", START)], past("v1", kind=START)),
+    ([run("v2"), run("v1", START), run("v2")], past("v1", "v2")),
+    ([run("v2"), run("v3"), run("v2", START, reached=False)], past("v1", "v2", kind=START, is_reached=False)),
+    ([run("v2"), run("v3", "update"), run("v4", "download")], past("v1", "v2")),
 ])  # fmt: skip
-def test_the_line_is_what_was_gone_through_and_not_gone_back_from(runs: List[Run], expected: Line) -> None:
-    assert line_of(BASED, runs, "stop") == expected
+def test_past_values_are_those_that_no_return_has_dropped(runs: List[Run], expected: PastValues) -> None:
+    assert past_values(BASED, runs, "stop") == expected
 
 
 @pytest.mark.parametrize(("runs", "value", "expected"), [
-    ([idle("v2")], "v1", NOTHING),
-    ([idle("v2")], "v2", STOP),
-    ([idle("v2"), idle("v3")], "v1", NOTHING),
-    ([run("v2"), idle("v3")], "v2", NOTHING),
-    ([run("v2"), idle("v3")], "v1", START),
-    ([idle("v2"), run("v2", reached=False)], "v1", START),
-    ([run("v2", reached=False), idle("v2")], "v1", START),
-    ([run("v2"), idle("v1", START)], "v1", START),
-    ([idle("v2"), run("v1", START), run("v2", reached=False)], "v1", START),
-    ([run("v2"), run("v1", START), idle("v2")], "v1", NOTHING),
+    ([failed_untouched("v2")], "v1", NOTHING),
+    ([failed_untouched("v2")], "v2", STOP),
+    ([failed_untouched("v2"), failed_untouched("v3")], "v1", NOTHING),
+    ([run("v2"), failed_untouched("v3")], "v2", NOTHING),
+    ([run("v2"), failed_untouched("v3")], "v1", START),
+    ([failed_untouched("v2"), run("v2", reached=False)], "v1", START),
+    ([run("v2", reached=False), failed_untouched("v2")], "v1", START),
+    ([run("v2"), failed_untouched("v1", START)], "v1", START),
+    ([failed_untouched("v2"), run("v1", START), run("v2", reached=False)], "v1", START),
+    ([run("v2"), run("v1", START), failed_untouched("v2")], "v1", NOTHING),
 ])  # fmt: skip
 def test_nothing_is_started_where_nothing_was_stopped(runs: List[Run], value: str, expected: str) -> None:
-    assert decide(BASED, "CREATE", value, operation="stop", line=line_of(BASED, runs, "stop")).do == expected
+    assert decide(BASED, "CREATE", value, operation="stop", past=past_values(BASED, runs, "stop")).do == expected
 
 
-def test_a_value_that_an_update_has_reached_is_on_no_other_line() -> None:
+def test_a_value_that_an_update_has_reached_is_no_past_value_of_a_download() -> None:
     known = history(reached("v1", 1), Record("v2", 2, 1.0, 2.0, run=5, reached_run=5), current="v2")
-    assert line_of(known, [run("v2", "update")], "download") == Line(("v1",))
+    assert past_values(known, [run("v2", "update")], "download") == PastValues(("v1",))
