@@ -1,4 +1,4 @@
-"""The command, also as python -m os_update_agent: from its very beginning on Ctrl-C is answered in one line."""
+"""The command, also as ``python -m os_update_agent``. It answers Ctrl-C with one line, even while it imports."""
 
 import os
 import signal
@@ -7,7 +7,7 @@ import sys
 
 def main() -> int:
     """Run one command. Returns its exit status."""
-    # Whoever was started in the background has inherited that Ctrl-C is not for him.
+    # Background jobs inherit SIGINT ignored; keep it ignored.
     is_for_us = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if is_for_us:
         signal.signal(signal.SIGINT, _end)
@@ -19,7 +19,7 @@ def main() -> int:
 
 
 def _end(*_: object) -> None:
-    """No exception: in the middle of an import it may be swallowed, and what tells so is a traceback."""
+    """Exit directly: an exception raised during an import may be swallowed or print a traceback."""
     os.write(2, b"os-update-agent: interrupted before anything was begun\n")
     os._exit(128 + signal.SIGINT)
 

@@ -272,13 +272,13 @@ def test_a_wrong_option_is_named_and_nothing_is_done(scene: Scene, command: Comm
         (("show", "v9"), "'v9' is not recorded"),
         (("update",), "VALUE"),
         (("update", ""), "stands for no value"),
-        (("update", "v2", "--key", ""), "stands for no key"),
+        (("update", "v2", "--key", ""), "--key '' is empty; give a recorded key"),
         (("update", "v2", "--set", "key=v"), "there is no option 'key'"),
         (("update", "v2", "--set", "value=v"), "there is no option 'value'"),
         (("update", "v2", "--set", "defaults=v"), "there is no option 'defaults'"),
         (("update", "v2", "--set", "state_key=v"), "--key says whose history"),
         (("update", "v2", "--set", "trigger="), "by hand the value is VALUE"),
-        (("update", "v2", "--packages", ""), "--packages is '', which names no package"),
+        (("update", "v2", "--packages", ""), "--packages '' names no package"),
         (("update", "v2", "--packages", "clock", "--packages", ""), "--packages is ''"),
         (("update", "v2", "--exclude", " "), "--exclude is ' '"),
         (("update", "v2", "--set", "packages="), "no value"),
@@ -326,7 +326,7 @@ def test_what_is_not_recorded_is_looked_for_in_the_history(command: Command) -> 
         assert status == 2 and err.splitlines()[1:] == [history], argv
     status, _, err = command("update", "v2", "--key", "one", "--set", "operation=stop")
     assert status == 2 and err.splitlines()[1:] == [
-        "next: correct it: agent.conf.sample and 'os-update-agent man' tell what can be said"
+        "next: correct it; 'os-update-agent man' and agent.conf.sample list the options and their values"
     ]
 
 

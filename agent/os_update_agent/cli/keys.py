@@ -32,7 +32,7 @@ def key_of(site: Site, asked: Optional[str]) -> str:
     keys = site.ledger.all_keys()
     if asked is not None:
         if is_unset(asked):
-            raise Unrecorded(f"--key is {asked!r}, which stands for no key; {recorded_keys(site)}")
+            raise Unrecorded(f"--key {asked!r} is empty; give a recorded key; {recorded_keys(site)}")
         return asked
     if len(keys) > 1:
         raise Unrecorded(
@@ -112,9 +112,7 @@ def policy_of(site: Site, arguments: argparse.Namespace, key: str, *, operation:
         options.pop("restore", None)
     for name, globs in (("packages", arguments.packages or ()), ("exclude", arguments.exclude or ())):
         for empty in filter(_is_empty, globs):
-            raise UsageError(
-                f"--{name} is {empty!r}, which names no package; without --{name} what was said before holds"
-            )
+            raise UsageError(f"--{name} {empty!r} names no package; leave it out to keep the last delivery's setting")
     for name in ("select", "packages", "exclude"):
         if getattr(arguments, name):
             options[name] = getattr(arguments, name)
@@ -146,7 +144,7 @@ def _assigned(assignment: str) -> Tuple[str, str]:
             f"--set {assignment!r}: by hand the value is VALUE, and --key says whose history it belongs to"
         )
     if _is_empty(value):
-        raise UsageError(f"--set {assignment!r}: that is no value; without --set what was said before holds")
+        raise UsageError(f"--set {assignment!r}: the value is empty; leave it out to keep the last delivery's setting")
     return name, value
 
 

@@ -79,7 +79,7 @@ def _run(arguments: argparse.Namespace) -> int:
     to_error = logging.StreamHandler(sys.stderr)
     to_error.setFormatter(Dated())
     if not arguments.verbose:
-        # These records are for the hook's journal; here the command's own error says the same.
+        # Drop these records: the command prints the same error itself.
         to_error.addFilter(lambda record: record.name != supervise.__name__)
     logging.basicConfig(level=level, handlers=[to_error])
     settings = Settings()

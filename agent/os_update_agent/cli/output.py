@@ -18,7 +18,7 @@ def answer(arguments: argparse.Namespace, document: Document, text: str) -> int:
 
 
 def _json(document: Mapping[str, Any]) -> str:
-    """Escape non-ASCII letters where standard output has no letters for them."""
+    """Return the JSON; escape non-ASCII letters if standard output's encoding lacks them."""
     return as_json(document, only_ascii=not str(getattr(sys.stdout, "encoding", "utf-8")).lower().startswith("utf"))
 
 

@@ -208,7 +208,7 @@ def watcher_of(settings: Settings, *, quiet: bool) -> Optional[Watcher]:
 
 
 def _line(phase: str, step: Optional[Step], since: float, holder: Optional[str] = None) -> str:
-    """Return a phase and its step; without a step, how long the phase has lasted, once that is a while."""
+    """Return a phase and its step; without a step, add the duration of the phase after 2 s."""
     seconds = time.time() - since
     if step or seconds < _WONDERING_SECONDS:
         return f"{phase} {step or ''}".rstrip()

@@ -45,7 +45,7 @@ def command(settings: Settings, arguments: argparse.Namespace) -> int:
 
 def _in_background(site: Site, *, until_whole: bool) -> int:
     leave_open(site, until_whole=until_whole)
-    # The timer runs this: publish what a boot has repaired although no worker has anything to do.
+    # Publish the metrics here: a boot may change them although no worker starts.
     publish(site)
     for delivery in site.ledger.unfinished():
         print(f"at work: deployment {delivery.config_id}")

@@ -43,7 +43,7 @@ def deliver(
     """Take one delivery to its end and answer Heat. Returns the body that was, or will be, signaled.
 
     Raises no Exception: each becomes a failure that is reported to Heat. ``signals`` False only returns the body.
-    ``watch`` is shown the run while it is at work, and ``sending`` gets the server's answers to the tries to send.
+    ``watch`` is called with the run. ``sending`` gets the server's answers to the tries to send.
     """
     to, is_received = Addressee(settings, deployment, signals, sending), False
     try:

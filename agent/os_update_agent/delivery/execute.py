@@ -87,9 +87,9 @@ def _next_of(site: Site, taken: Collection[str]) -> Optional[Delivery]:
 
 
 def _leave_to_callers(site: Site) -> None:
-    """Give callers that are there the time to send their results themselves.
+    """Wait up to 1 s for callers that send their own results.
 
-    They have loaded the libraries for that while they waited: a worker that sends costs 0.1 s of processor time more.
+    Callers load the libraries for sending while they wait; a worker would spend 0.1 s of CPU time on loading them.
     """
     end = time.monotonic() + CALLER_SECONDS
     while time.monotonic() < end and any(
@@ -99,11 +99,11 @@ def _leave_to_callers(site: Site) -> None:
 
 
 def _close_damaged(site: Site) -> None:
-    """End the open runs and answer the deliveries whose records cannot be read: nobody could go on from there. Give
-    the results whose id cannot be read back to their deliveries.
+    """End the open runs and answer the deliveries whose records cannot be read. Give the results whose id cannot be
+    read back to their deliveries.
 
-    Such a run counts as failed. The next run repairs the packages in its check, and ends with post-update.d, because
-    nobody knows whether the node is in service. Raises LedgerError, Busy.
+    Such a record cannot be continued. Its run counts as failed. The next run repairs the packages in its check. It ends
+    with post-update.d, because the node may be out of service. Raises LedgerError, Busy.
     """
     ledger = site.ledger
     for damage in ledger.damaged_open_runs():

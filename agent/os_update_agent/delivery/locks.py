@@ -23,32 +23,32 @@ SENDING_SECONDS = 300.0
 
 
 def at_work(settings: Settings, name: str) -> ContextManager[bool]:
-    """Be the worker, if there is no other. ``name`` lets the caller see that its worker has been there."""
+    """Hold the worker's lock; yield False if another worker holds it. ``name`` is for has_been_at_work()."""
     return try_lock(settings.worker_lock, WORKER, note=name)
 
 
 def is_at_work(settings: Settings) -> bool:
-    """Is there a worker?"""
+    """Return whether a worker is at work."""
     return is_held(settings.worker_lock, WORKER)
 
 
 def has_been_at_work(settings: Settings, name: str) -> bool:
-    """Has the worker of this name been at work? The last one only."""
+    """Return whether this worker was the last to hold the lock."""
     return note_in(settings.worker_lock) == name
 
 
 def starting(settings: Settings) -> ContextManager[bool]:
-    """Be the caller that starts a worker, if no other does: hundreds that find none must not start hundreds."""
+    """Hold the starter's lock; yield False if another caller holds it. It keeps callers from starting a worker each."""
     return try_lock(settings.worker_lock, STARTER)
 
 
 def waiting(settings: Settings, config_id: str) -> ContextManager[None]:
-    """Be a caller that is going to send the result of the delivery."""
+    """Hold the caller's lock: the worker leaves the sending to this process."""
     return shared_lock(settings.outbox_lock, 2 * _number(config_id))
 
 
 def is_waited_for(settings: Settings, config_id: str) -> bool:
-    """Is there a caller that is going to send the result?"""
+    """Return whether a caller is going to send the result."""
     return is_held(settings.outbox_lock, 2 * _number(config_id))
 
 

@@ -76,8 +76,9 @@ def store(site: Site, config_id: str, request: Request, outcome: Outcome, *, unl
 
 
 def nobody_waits(site: Site, config_id: str, request: Request) -> bool:
-    """Is there nobody to signal? Where Heat has been told without the ledger, a second signal could only meet another
-    deployment.
+    """Return whether Heat expects no signal for the delivery.
+
+    Heat may have accepted a result that the ledger could not store; a second signal would finish another deployment.
     """
     return request.signal.transport == "NO_SIGNAL" or was_told(site.settings, config_id)
 

@@ -169,9 +169,9 @@ class _Workers:
         self.starts = 0
 
     def start_where_none_is(self, is_over: Callable[[], bool]) -> bool:
-        """Start a worker unless one is at work; return when it is, or when it is all over.
+        """Start a worker unless one is at work. Return when a worker is at work or ``is_over`` returns True.
 
-        Returns False where one was at work already, or is started by another caller. Raises CommandFailed, AgentError.
+        Returns False if a worker was at work already or another caller starts one. Raises CommandFailed, AgentError.
         """
         settings = self.site.settings
         if is_at_work(settings):
@@ -247,7 +247,7 @@ def _at_once(site: Site, config_id: str) -> bool:
                 work(site, delivery)
                 return True
     except (Busy, Damaged):
-        # A worker answers what a damaged record stands in the way of.
+        # Leave it to a worker: it answers deliveries with damaged records.
         pass
     return False
 

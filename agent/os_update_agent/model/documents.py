@@ -18,6 +18,15 @@ Other files that the agent writes have no version, for these reasons: the notes 
 worker's environment and `reboot-suggested.json` lie below /run, they are hints, and a reader takes what it cannot read
 as absent; agent.conf and the files for apt and dnf have the format of their readers and are known by a mark; logs and
 metrics are written for others and never read back.
+
+These stored things have no version either:
+
+- `deliveries.body` and `outbox.body` have Heat's format. The agent sends the stored text unchanged.
+- The addresses (`deliveries.address`, `outbox.address`) are JSON that SQL compares as text. Their spelling must never
+  change: with another one, a delivery would not supersede the older deliveries of its deployment.
+- `ledger.reserve` has no content. Only its size counts.
+- The rewritten copy in heat-config's directory has heat-config's format. heat-config's own programs read it.
+- The file that dnf 5 replays has libdnf5's format. It is written for one transaction and read by libdnf5 alone.
 """
 
 import dataclasses

@@ -54,7 +54,7 @@ class BadDeployment(AgentError):
 class BadOption(BadDeployment):
     """An option, from a file, a template or an input, is unknown or has a value that it cannot have."""
 
-    advice = "correct it: agent.conf.sample and 'os-update-agent man' tell what can be said"
+    advice = "correct it; 'os-update-agent man' and agent.conf.sample list the options and their values"
 
 
 class CommandFailed(AgentError):
@@ -62,9 +62,9 @@ class CommandFailed(AgentError):
 
 
 class PackageError(AgentError):
-    """The package manager, the package database or a repository stands in the way."""
+    """The package manager, the package database or a repository reports a problem."""
 
-    advice = "mend what it names; 'os-update-agent plan' tells whether that is enough, and changes nothing"
+    advice = "fix the problem named above, then run 'os-update-agent plan' to check"
 
 
 class NotRestorable(PackageError):

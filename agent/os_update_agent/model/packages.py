@@ -250,12 +250,10 @@ class Selection:
 
 @dataclass(frozen=True)
 class Transaction:
-    """One call of the package manager: the files that it installs, the packages that it removes, what is cleaned up
-    behind it.
+    """One call of the package manager: the packages that it installs, removes and purges.
 
-    ``torn`` are those of ``install`` that an interruption has left half-installed: they are unpacked again before
-    anything else, and so are the files ``unpacked``, of half-installed packages that leave: dpkg removes no package in
-    this state. ``mends``: it starts from where an interruption has left packages that wait for others.
+    ``torn``: half-installed packages of ``install``. ``unpacked``: files of half-installed packages that are removed;
+    dpkg has to unpack them first. ``mends``: an interruption has left packages that wait for others.
     """
 
     install: Tuple[Package, ...] = ()
@@ -271,8 +269,10 @@ class Transaction:
 
 @dataclass(frozen=True)
 class Aftercare:
-    """What is put right behind a transaction: left-over configuration to purge, packages by the mark that they have to
-    get, and packages whose hold has to change, as they have to be.
+    """Work after a transaction.
+
+    ``purge``: left-over configuration to purge. ``marks``: the packages that get each mark. ``holds``: the packages
+    whose hold changes, with the hold that they get.
     """
 
     purge: Tuple[Package, ...] = ()

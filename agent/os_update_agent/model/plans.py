@@ -16,9 +16,9 @@ class Plan:
         removes_foreign: The names of packages that the plan removes although no run of the agent has installed them.
         unmatched: The globs of the option ``packages`` that match no installed package.
         torn: The names of packages that an interruption left half-installed and that no change of the plan repairs.
-        lost: The labels of old packages that cannot be installed again: nobody has their file.
+        lost: The labels of old packages whose file is in no archive or repository.
         rebuilt: The labels of old packages whose file is rebuilt from the installed files.
-        download: The bytes to fetch, old files that are kept for the way back included (None: not computed).
+        download: The bytes to fetch, including old files kept for a rollback (None: not computed).
         growth: The bytes by which the used disk space grows (None: not computed, or the index does not say).
     """
 

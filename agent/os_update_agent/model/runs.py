@@ -77,7 +77,7 @@ class Progress:
         rebooted: The directions in which the machine was rebooted for this run, at most once each.
         reboot_from: The boot that a requested reboot is to end ("" while none is requested).
         reboots_asked: How often that reboot was requested.
-        reached: The run did what it was to do. Only a finished run has reached its aim.
+        reached: The run has finished and succeeded.
     """
 
     impact: Impact = UNTOUCHED

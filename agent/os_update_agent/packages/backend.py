@@ -1,8 +1,10 @@
-"""What the agent needs of a package manager. Read this first to add one: each member of Backend is to be implemented,
-except those with a default, and packages/implementations.py has to know the new class.
+"""The interface to a package manager.
 
-A backend reads the package database and changes it. It decides nothing: which versions, marks and holds are to be there
-is decided by packages/state.py and packages/transition.py.
+To add one, implement each member of Backend except those with a default, and name the class in
+packages/implementations.py; agent/README.rst lists the other places.
+
+A backend reads the package database and changes it. It decides nothing: packages/state.py and packages/transition.py
+decide which versions, marks and holds a node gets.
 """
 
 from contextlib import nullcontext
@@ -45,6 +47,8 @@ Effect = FrozenSet[Tuple[Slot, Optional[str]]]
 class Backend(Protocol):
     """One package manager on one root; all sizes on the disk are KiB.
 
+    A member that does less in one implementation says so after "Left out".
+
     Every member raises PackageError, CommandFailed, or, if a lock is not free in time, Busy that names its holder.
     Members that take ``output`` run programs that change packages. Such a program is never killed and writes to that
     file, never to a pipe. ``forced`` allows what only a way back needs: downgrades, changes of held packages, removal
@@ -73,14 +77,14 @@ class Backend(Protocol):
         ...
 
     def interrupted(self) -> bool:
-        """Has a transaction been ended in the middle, so that settle() has to run before another one?"""
+        """Return whether a transaction was interrupted, so that settle() has to run before the next one."""
         ...
 
     def reboot_hints(self, since: Optional[float] = None) -> RebootHints:
         """Return which packages work only after a boot.
 
-        With ``since`` (seconds since the epoch) the hints name the installed ones that came after that. A database
-        without times, such as dpkg's, names none.
+        With ``since`` (seconds since the epoch) the hints also name the installed packages that came after that time.
+        Left out: apt ignores ``since``, because dpkg's database has no times.
         """
         ...
 
@@ -139,7 +143,10 @@ class Backend(Protocol):
         ...
 
     def repack(self, package: Package) -> Path:
-        """Rebuild the file of an installed package from its installed files, into the archive. May be left out."""
+        """Rebuild the file of an installed package from its installed files, into the archive.
+
+        Left out: only apt has it, and ``repacks`` says so. By default it raises PackageError.
+        """
         raise PackageError(
             f"{package.label} is in no repository, and {self.name} cannot rebuild a package from what is installed"
         )
@@ -153,36 +160,39 @@ class Backend(Protocol):
         ...
 
     def transact(self, transaction: Transaction, output: IO[bytes], *, forced: bool) -> Tuple[str, ...]:
-        """Run one transaction from package files, without any network. Return what the package manager says went
-        wrong; whether the target was reached is for a capture to tell.
+        """Run one transaction from package files, without any network. Return the errors that the package manager
+        reports; call capture() to check the target.
         """
         ...
 
     def finish(self, rest: Aftercare, output: IO[bytes]) -> Tuple[str, ...]:
-        """Set the marks, and what else of ``rest`` the package manager knows: rpm has no holds and no left-over
-        configuration, so that an Aftercare between two of its states has none either.
+        """Purge left-over configuration, set the marks and the holds. Return a sentence for each mark that not every
+        package could get.
 
-        Return a sentence for each mark that not every package could get.
+        Left out: dnf sets the marks only. rpm has no holds and no left-over configuration, so ``rest`` names none.
         """
         ...
 
     def settle(self, output: IO[bytes], *, forced: bool) -> Tuple[str, ...]:
-        """Get out of an interruption as far as another transaction needs it, with as little change as possible. Return
-        what went wrong; interrupted() says whether that has worked.
+        """Repair an interrupted transaction just enough for the next one. Return the errors; call interrupted() to
+        check the repair.
         """
         ...
 
     def mend(self, files: Sequence[Path], output: IO[bytes]) -> Tuple[str, ...]:
-        """Complete what an interruption has left: first unpack ``files`` over half-installed packages, which only dpkg
-        has, then finish the rest. Return what went wrong; what stays broken is for a capture to tell.
+        """Complete an interrupted transaction: unpack ``files`` over half-installed packages, then finish the rest.
+        Return the errors; call capture() to check the packages.
+
+        Left out: dnf ignores ``files``, because rpm has no half-installed packages.
         """
         ...
 
     # --- processes
 
     def session(self) -> ContextManager[None]:
-        """Allow the backend to keep a process between requests until the end of the block. May be left out: by default
-        nothing is kept.
+        """Allow the backend to keep a process between requests until the end of the block.
+
+        Left out: apt keeps none, which is the default.
         """
         return nullcontext()
 

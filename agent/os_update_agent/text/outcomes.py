@@ -177,7 +177,7 @@ def _planned(run: Run) -> List[str]:
 def _remarks(run: Run) -> List[str]:
     lines = [f"held back: {item.name}: {item.reason}" for item in run.plan.held_back]
     if run.plan.removes_foreign:
-        lines.append(f"removes what no run of the agent installed: {named(run.plan.removes_foreign)}")
+        lines.append(f"removes packages that the agent did not install: {named(run.plan.removes_foreign)}")
     if run.plan.lost:
         lines.append(f"cannot be undone for: {named(run.plan.lost)}")
     if run.restarted:

@@ -101,7 +101,7 @@ def test_a_plan_says_whether_a_half_installed_package_can_be_repaired(
 ) -> None:
     half_install(based)
     based.withdraw("2.0-1", "tool")
-    nothing = "cannot be done: neither archive nor repository has tool:amd64 1.0-1"
+    nothing = "cannot be done: no archive or repository has tool:amd64 1.0-1"
     for is_there in (True, False):
         assert main.main(["--config", str(based.conf), "plan", "--quiet"]) == 0
         said = capsys.readouterr().out

@@ -129,7 +129,7 @@ def test_a_restore_names_what_it_removes_that_nobody_of_us_installed(based: Node
     based.install_by_hand("byhand")
     back = based.succeed("UPDATE", "v1")
     assert based.versions() == VERSIONS_ONE
-    assert "removes what no run of the agent installed: byhand" in back.told
+    assert "removes packages that the agent did not install: byhand" in back.told
 
 
 def test_changed_marks_and_holds_alone_are_restored(based: Node) -> None:

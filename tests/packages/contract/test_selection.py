@@ -131,4 +131,4 @@ def test_an_exact_restore_takes_back_everything_and_names_what_is_foreign(two_ke
     node, _ = two_keys
     back = node.succeed("UPDATE", "1", packages="tool", restore="exact")
     assert node.versions() == VERSIONS_ONE
-    assert "removes what no run of the agent installed: byhand" in back.told
+    assert "removes packages that the agent did not install: byhand" in back.told

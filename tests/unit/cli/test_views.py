@@ -54,9 +54,11 @@ def test_what_cannot_be_undone_or_done_is_named() -> None:
     rebuilt = replace(PLAN, plan=replace(PLAN.plan, rebuilt=(OLD.label,)))
     assert "can be undone: yes, with files rebuilt from the node" in text(rebuilt)
     lost = replace(PLAN, plan=replace(PLAN.plan, lost=(OLD.label,)))
-    assert text(lost).endswith("can be undone: no, nobody has the present file of libssl3:amd64 3.0.11-1")
-    assert "so it is not begun (archive: required)" in text(lost, "required")
-    assert "cannot be done: neither archive nor repository has libssl3:amd64 3.0.14-1" in text(
+    assert text(lost).endswith(
+        "can be undone: no, the package file of the installed version is no longer available: libssl3:amd64 3.0.11-1"
+    )
+    assert "the run would not start (archive: required)" in text(lost, "required")
+    assert "cannot be done: no archive or repository has libssl3:amd64 3.0.14-1" in text(
         replace(PLAN, missing=(NEW.label,))
     )
     document = plan_document(Planned("", found=lost), "required")
@@ -81,7 +83,7 @@ def test_a_plan_says_who_is_at_work_on_the_node() -> None:
     assert plan_text(document, PLAN.plan.changes).splitlines()[-3:] == [
         "at work: deployment x (UPDATE) (process 12)",
         "open: run 7 (update 'v2') is in phase transact; log: /var/log/7.log",
-        "so this may be another plan as soon as that has ended",
+        "this plan may change once that run has finished",
     ]
     document = plan_document(Planned("an update", found=PLAN), "best-effort", open_runs=[run])
     assert (

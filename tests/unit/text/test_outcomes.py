@@ -140,7 +140,7 @@ def test_what_an_operator_has_to_know_is_told() -> None:
         "held back: held: on hold",
         "cannot be undone for: app:amd64 1",
         "kept as rebuilt packages, with any local edits in them: old:amd64 1",
-        "removes what no run of the agent installed: old",
+        "removes packages that the agent did not install: old",
         "reboot required: package linux-image asks for it",
         "services that still run replaced code: nginx.service, ssh.service",
     ):

@@ -32,10 +32,10 @@ _MAKES_NONE = {
 
 @dataclass(frozen=True)
 class Planned:
-    """What would come of a command. ``operation`` is what would be done, "nothing" and what may surprise with the
-    reason in ``why``.
+    """The answer of ``plan``.
 
-    ``units`` are services with their state and whether it would be another one.
+    ``operation`` is "nothing" if nothing would be done; ``why`` is the reason. ``units`` are services, each with its
+    state and whether that state would change.
     """
 
     what: str
@@ -144,7 +144,7 @@ def _services(document: Document) -> List[str]:
 def _unsettled(document: Document) -> List[str]:
     if not (document["at_work"] or document["lock_holder"] or document["open_runs"]):
         return []
-    return [*work_lines(document), "so this may be another plan as soon as that has ended"]
+    return [*work_lines(document), "this plan may change once that run has finished"]
 
 
 def _consequences(document: Document) -> List[str]:
@@ -154,7 +154,7 @@ def _consequences(document: Document) -> List[str]:
     grows = "not known before the download" if disk is None else f"{'+' if disk > 0 else ''}{amount(disk)}"
     lines = [f"download: {amount(document['download_bytes'])}; on the disk: {grows}"]
     if document["removes_foreign"]:
-        lines.append(f"would remove what no run of the agent installed: {named(document['removes_foreign'])}")
+        lines.append(f"would remove packages that the agent did not install: {named(document['removes_foreign'])}")
     lines.append(
         "reboot:"
         f" {'expected, for ' + named(document['reboot_expected']) if document['reboot_expected'] else 'not expected'}"
@@ -165,7 +165,7 @@ def _consequences(document: Document) -> List[str]:
 
 
 def _missing(document: Document) -> List[str]:
-    nowhere = f"neither archive nor repository has {named(document['missing'])}" if document["missing"] else ""
+    nowhere = f"no archive or repository has {named(document['missing'])}" if document["missing"] else ""
     return [f"cannot be done: {why}" for why in (nowhere, document["no_room"]) if why]
 
 
@@ -174,9 +174,10 @@ def _undo(document: Document) -> str:
         refused = (
             ""
             if document["can_be_done"] or document["missing"] or document["no_room"]
-            else "; so it is not begun (archive: required)"
+            else "; the run would not start (archive: required)"
         )
-        return f"can be undone: no, nobody has the present file of {named(document['lost'])}{refused}"
+        files = f"the package file of the installed version is no longer available: {named(document['lost'])}"
+        return f"can be undone: no, {files}{refused}"
     if document["rebuilt"]:
         return (
             "can be undone: yes, with files rebuilt from the node, local edits included, for"

@@ -11,8 +11,8 @@ from typing import Any, Mapping, NamedTuple, Sequence, Tuple, Type, Union
 # (name, architecture, [epoch:]version-release); an epoch of 0 is not spelled.
 Identity = Tuple[str, str, str]
 
-# The comment of a transaction of ours that has no effect of its own: it changes one reason, and the next transaction
-# sets back what the comment names behind this text. See worker/dnf5/interrupted.py.
+# The comment of a helper transaction. It changes one reason; the next transaction restores it. The names of what to
+# restore follow this text. See worker/dnf5/interrupted.py.
 HALFWAY = "os-update-agent: set back in a moment: "
 
 
@@ -124,8 +124,8 @@ class Mark(NamedTuple):
 class Complete(NamedTuple):
     """Complete an interrupted transaction. Answer: a list of the problems that remain.
 
-    ``archive`` is a directory with package files; those in dnf's cache are used as well. ``forced``: erase without its
-    scriptlets an old version that its scriptlets do not let go.
+    ``archive`` is a directory with package files; those in dnf's cache are used as well. ``forced``: if an old
+    version's scriptlets fail, erase it without them.
     """
 
     root: str
@@ -142,8 +142,10 @@ _KINDS = (Refresh, Reasons, Candidates, Available, Fetch, Effect, Transact, Mark
 
 
 class Coming(NamedTuple):
-    """A package that a plan installs: dnf's word for its reason, the name of its repository, and whether a security
-    advisory names this version, or an older one that is newer than the installed version.
+    """A package that a plan installs.
+
+    ``reason`` is dnf's word, ``repository`` a name. ``is_security``: whether an advisory names this version, or an
+    older one above the installed version.
     """
 
     identity: Identity
