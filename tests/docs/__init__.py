@@ -129,6 +129,9 @@ def completion() -> str:
         parser = build_parser()
     script: str = shtab.complete(parser, "bash")
     # Every script of shtab defines these two; the one that is loaded last would define them for all.
+    # shtab begins with advice for people who install the script by hand; the agent installs it.
+    script, count = re.subn(r"^# Usage:\n(?:#.*\n)+", "", script, count=1, flags=re.MULTILINE)
+    assert count == 1, "shtab's advice has another form"
     script = re.sub(r"\b_set_(parser_defaults|new_action)\b", r"_os_update_agent_set_\1", script)
     assignments = [f"{name}={word}" for name, words in WORDS.items() for word in words]
     own = BASH.read_text(encoding="utf-8")

@@ -39,6 +39,8 @@ HOMES = {
     # The ledger, and the record that dnf keeps in SQLite.
     "sqlite3": {"ledger.database", "ledger.deliveries", "packages.dnf.history4"},
     "fcntl": {"node.locks"},
+    # The agent and dnf's worker speak over a socket.
+    "socket": {"packages.dnf.client", "packages.dnf.wire", "packages.dnf.worker.server", "packages.dnf.worker.caller"},
     "requests": {"heat.signal"},
     "keystoneauth1": {"heat.signal"},
     "zaqarclient": {"heat.signal"},
@@ -165,6 +167,14 @@ def test_rpm_knows_no_dnf_and_no_package_manager_knows_another() -> None:
     pairs = [(module, other) for module, other in rows() if {part(module), part(other)} <= set(floors)]
     assert pairs
     assert [f"{a} imports {b}" for a, b in pairs if part(a) != part(b) and floors[part(b)] <= floors[part(a)]] == []
+
+
+def test_only_implementations_knows_the_package_managers() -> None:
+    """Everything else in packages/ works with any Backend."""
+    managers = {name for names in PACKAGES_FLOORS for name in names}
+    beside = [(module, other) for module, other in rows() if module.rpartition(".")[0] == "packages"]
+    users = {module for module, other in beside if room(other) == "packages" and other.split(".")[1] in managers}
+    assert users == {"packages.implementations"}
 
 
 def test_no_imports_run_in_a_circle() -> None:
