@@ -37,7 +37,7 @@ def write_answer(text: str) -> None:
         unwritten = AgentError(
             f"the answer cannot be written to standard output ({error.strerror}); what was done stands"
         )
-        unwritten.advice = "'os-update-agent history' and 'status' tell what was done"
+        unwritten.advice = "'os-update-agent history' and 'status' show what was done"
         raise unwritten from error
 
 

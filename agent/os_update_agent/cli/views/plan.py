@@ -64,8 +64,10 @@ def plan_document(
     lock_holder: Optional[str] = None,
     open_runs: Sequence[Run] = (),
 ) -> Document:
-    """``archive`` is the option: with "required" what could not be undone is not begun. ``at_work`` tells who holds the
-    node, ``lock_holder`` who else holds the package manager's own locks.
+    """Return the document of ``plan``.
+
+    ``archive`` is the option: with "required", a run that could not be undone does not start. ``at_work`` names the
+    process that holds the node, ``lock_holder`` another one that holds the package manager's locks.
     """
     found, plan = planned.found, planned.found.plan
     return {

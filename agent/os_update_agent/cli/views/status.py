@@ -38,7 +38,7 @@ def status_document(
     refused: str = "",
     damaged: Sequence[Damaged] = (),
 ) -> Document:
-    """``ahead`` tells for each key what would happen; ``changed`` is how many packages the last run has changed.
+    """``ahead`` has for each key what would happen; ``changed`` is how many packages the last run has changed.
 
     ``refused`` is why agent.conf has any new value refused; ``damaged`` are the records that cannot be read.
 
