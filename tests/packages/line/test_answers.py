@@ -35,14 +35,18 @@ if b"package-update" in open("/proc/self/cmdline", "rb").read():
 _BUG = 'raise RuntimeError("made by the test")'
 
 # A small file system over each directory where temporary files could go, and no byte left on it. The node's own
-# directory stays where it is.
+# directory stays where it is, and so does the checkout, which may lie below /tmp.
 _NO_ROOM = """set -e
-node=$1; shift
-keep=$(mktemp -d -p /mnt)
-mount --bind "$node" "$keep"
+node=$1; checkout=$2; shift 2
+mount -t tmpfs tmpfs /mnt
+keep=/mnt
+mkdir "$keep/node" "$keep/checkout"
+mount --bind "$node" "$keep/node"
+mount --bind "$checkout" "$keep/checkout"
 mount -t tmpfs -o size=64k tmpfs /tmp
-mkdir -p "$node"
-mount --bind "$keep" "$node"
+mkdir -p "$node" "$checkout"
+mount --bind "$keep/node" "$node"
+mount --bind "$keep/checkout" "$checkout"
 dd if=/dev/zero of=/tmp/filler bs=4096 2>/dev/null || true
 mount --bind /tmp /var/tmp
 cd /tmp
@@ -126,7 +130,7 @@ def assert_still_owed(node: Node, result: Result, status: int = 0) -> None:
 def test_without_room_for_temporary_files_a_reached_value_is_answered_and_told(based: Node) -> None:
     deployment = based.deployment("UPDATE", "v1")
     listing(based, deployment["id"])
-    based.wrapper = ("unshare", "--mount", "sh", "-c", _NO_ROOM, "sh", str(based.directory))
+    based.wrapper = ("unshare", "--mount", "sh", "-c", _NO_ROOM, "sh", str(based.directory), str(CHECKOUT))
     result = based.start_with(deployment).wait()
     assert_told(based, result)
     # The list was really read: it says whether Heat waits.
@@ -135,7 +139,7 @@ def test_without_room_for_temporary_files_a_reached_value_is_answered_and_told(b
 
 def test_without_room_for_temporary_files_a_superseded_result_is_dropped_all_the_same(based: Node) -> None:
     listing(based, "another")
-    based.wrapper = ("unshare", "--mount", "sh", "-c", _NO_ROOM, "sh", str(based.directory))
+    based.wrapper = ("unshare", "--mount", "sh", "-c", _NO_ROOM, "sh", str(based.directory), str(CHECKOUT))
     result = based.deliver("UPDATE", "v1")
     assert result.status == 0
     assert posts(based) == []
@@ -318,6 +322,8 @@ def test_a_result_that_nobody_can_read_is_stored_and_told(based: Node, closing: 
 def test_an_interrupt_in_the_sending_leaves_the_stored_result_as_the_answer(based: Node) -> None:
     based.configure(signal_timeout=600)
     based.receiver.answer(503)
+    # A test run in the background has SIGINT ignored, and its children would inherit that.
+    based.wrapper = ("env", "--default-signal=INT")
     running = based.start("UPDATE", "v1")
     wait_until(lambda: bool(posts(based)), "the first try")
     wait_until(lambda: based.signals()[running.id].tries > 0, "its answer")

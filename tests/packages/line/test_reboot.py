@@ -239,7 +239,7 @@ def test_a_worker_may_end_at_any_of_its_writes_and_the_machine_is_booted_once_in
     before = machine.node.packages()
     save, seen = Ledger.save_run, set()
 
-    def cut_off_once_at_each(ledger: Ledger, run: Run) -> None:
+    def cut_off_once_at_each(ledger: Ledger, run: Run, *, is_planned: bool = False) -> None:
         where = (run.phase, run.progress, run.after)
         # Who ends twice between writing the order down and giving it has given none, and cannot know that.
         is_left_out = run.phase in (phases.TRANSACT, phases.VERIFY) or (run.phase, run.progress.reboots_asked) == (
@@ -250,7 +250,7 @@ def test_a_worker_may_end_at_any_of_its_writes_and_the_machine_is_booted_once_in
         seen.add(where)
         if is_new and moment == "before":
             raise CutOff
-        save(ledger, run)
+        save(ledger, run, is_planned=is_planned)
         if is_new:
             raise CutOff
 
