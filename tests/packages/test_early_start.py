@@ -126,6 +126,7 @@ def test_a_worker_that_finds_another_one_at_work_starts_none(
     (tmp_path / "run").mkdir(mode=0o700)
     while_sending = []
     monkeypatch.setattr(execute, "send_owed", lambda *_: while_sending.append(early()))
+    monkeypatch.setattr(os, "umask", lambda mode: mode)
     with try_lock(load().worker_lock) as mine:
         assert mine
         if is_at_work:
