@@ -117,7 +117,7 @@ def test_a_reached_run_with_a_damaged_state_is_a_success(site: Site, path: Path,
     whole = outcome_of(site, run)
     assert whole.status_code == 0 and NOT_COMPARED not in whole.stderr
     ask(path, "UPDATE states SET body = X'00' WHERE id = ?", getattr(run, end))
-    fresh = replace(site, ledger=Ledger(path))
+    fresh = site._replace(ledger=Ledger(path))
     outcome = outcome_of(fresh, run)
     fresh.ledger.close()
     assert outcome.status_code == 0 and f"updated to '{run.value}'" in outcome.stdout

@@ -1,6 +1,5 @@
 """A text that is damaged into one that is no UTF-8: it is named, and never counts as another value or another id."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Iterator, List
 
@@ -116,7 +115,7 @@ def test_a_delivery_that_no_statement_finds_is_taken_up_once_and_stops_no_other_
     content = ledger.read_bytes()
     assert content.count(b"damaged-1keyv-one") == 1
     ledger.write_bytes(content.replace(b"damaged-1keyv-one", b"damaged-3keyv-one"))
-    fresh = replace(site, ledger=Ledger(ledger))
+    fresh = site._replace(ledger=Ledger(ledger))
     assert not fresh.ledger.start("damaged-3", 1.0)
     assert resume(fresh, ONE_TRY) == ()
     assert [one.config_id for one in fresh.ledger.unfinished()] == ["damaged-3"]

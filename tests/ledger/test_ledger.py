@@ -258,7 +258,7 @@ def test_a_directory_in_the_place_of_the_file_is_refused_with_a_sentence(path: P
 def test_what_fails_halfway_leaves_nothing_behind(ledger: Ledger) -> None:
     entry = ArchiveEntry("app_1_amd64.deb", "app", "amd64", "1", "ab", 10, 20, "repository")
     with pytest.raises(LedgerError, match="cannot be used"):
-        ledger.add_archive_entries([entry, replace(entry, version="2", size=None)])  # type: ignore[arg-type]
+        ledger.add_archive_entries([entry, entry._replace(version="2", size=None)])  # type: ignore[arg-type]
     assert ledger.archive_entries() == {}
     ledger.add_archive_entries([entry])
 
@@ -535,11 +535,11 @@ def test_no_repr_shows_a_secret(ledger: Ledger) -> None:
 
 def test_kept_files_are_known_by_name_architecture_and_version(ledger: Ledger) -> None:
     entry = ArchiveEntry("app_1_amd64.deb", "app", "amd64", "1", "ab", 10, 20, "repository")
-    other = replace(entry, file="app_2_amd64.deb", version="2", origin="repack")
+    other = entry._replace(file="app_2_amd64.deb", version="2", origin="repack")
     ledger.add_archive_entries([entry, other])
-    ledger.add_archive_entries([replace(entry, sha256="cd")])
+    ledger.add_archive_entries([entry._replace(sha256="cd")])
     assert ledger.archive_entries() == {
-        ("app", "amd64", "1"): replace(entry, sha256="cd"),
+        ("app", "amd64", "1"): entry._replace(sha256="cd"),
         ("app", "amd64", "2"): other,
     }
     ledger.drop_archive_entries([entry])

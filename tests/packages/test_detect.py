@@ -8,13 +8,14 @@ import distro
 import pytest
 
 from os_update_agent.model.errors import PackageError
+from os_update_agent.model.options import BackendName
 from os_update_agent.packages.backend import Backend
 from os_update_agent.packages.dnf.dnf4 import Dnf4
 from os_update_agent.packages.dnf.dnf5 import Dnf5
 from os_update_agent.packages.implementations import backend_for
 
 
-def choose(tmp_path: Path, name: str) -> Backend:
+def choose(tmp_path: Path, name: BackendName) -> Backend:
     return backend_for(
         name, root=tmp_path, archive=tmp_path, work=tmp_path, lock_timeout=1.0, config_files="keep", value="v1"
     )
@@ -81,7 +82,7 @@ def test_the_node_decides(
     ],
 )
 def test_what_dnf_itself_is_decides(
-    tmp_path: Path, programs: Dict[str, str], there: Dict[str, str], asked: str, expected: Type[Backend]
+    tmp_path: Path, programs: Dict[str, str], there: Dict[str, str], asked: BackendName, expected: Type[Backend]
 ) -> None:
     programs.update(there)
     assert type(choose(tmp_path, asked)) is expected

@@ -4,7 +4,7 @@ import configparser
 import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Dict, Mapping, Optional, get_args
+from typing import Dict, Mapping, Optional, cast, get_args
 
 from os_update_agent.model.errors import BadOption
 from os_update_agent.model.options import BackendName
@@ -24,7 +24,7 @@ class Settings:
     """What agent.conf says. All paths are absolute; ``source`` is the file itself, None where there is none."""
 
     root: Path = Path("/")
-    backend: str = "auto"
+    backend: BackendName = "auto"
     systemctl: Optional[Path] = None
     state: Path = Path("/var/lib/os-update-agent")
     log: Path = Path("/var/log/os-update-agent")
@@ -140,4 +140,9 @@ def _checked(values: Mapping[str, str], defaults: Mapping[str, str], source: str
         raise BadOption(
             f"{source}: metrics is {str(metrics)!r}; its name must end in .prom, for node-exporter reads no other file"
         )
-    return Settings(backend=backend, ca_certificate=values.get("ca_certificate") or None, defaults=defaults, **paths)
+    return Settings(
+        backend=cast(BackendName, backend),
+        ca_certificate=values.get("ca_certificate") or None,
+        defaults=defaults,
+        **paths,
+    )

@@ -2,9 +2,8 @@
 Pure.
 """
 
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Collection, Iterable, Optional, Sequence, Tuple
+from typing import Collection, Iterable, NamedTuple, Optional, Sequence, Tuple
 
 from os_update_agent.model.options import RebootRule
 from os_update_agent.model.phases import BACK, FORTH, Direction
@@ -29,8 +28,7 @@ _LEFT_ALONE = {
 }
 
 
-@dataclass(frozen=True)
-class Restarts:
+class Restarts(NamedTuple):
     """What to do with the services that run replaced code: restarted now, restarted last, left alone with the
     reason.
     """

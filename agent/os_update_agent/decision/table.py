@@ -4,8 +4,7 @@ Heat replaces a failed deployment and delivers the replacement as CREATE, and it
 (heat: Resource.needs_replace_failed); so what to do follows from what this node knows about the value.
 """
 
-from dataclasses import dataclass
-from typing import Final, FrozenSet, Iterable, List, Literal, Mapping, Optional, Tuple, Union
+from typing import Final, FrozenSet, Iterable, List, Literal, Mapping, NamedTuple, Optional, Tuple, Union
 
 from os_update_agent.decision.timestamps import is_older_than_all
 from os_update_agent.model.options import Operation
@@ -21,8 +20,7 @@ BACK: Final = "back"
 ACTIVE_ACTIONS = ("CREATE", "UPDATE")
 
 
-@dataclass(frozen=True)
-class Decision:
+class Decision(NamedTuple):
     """What to do for one delivery, and the reason in words. ``state`` is the one to restore.
 
     ``is_first`` asks to keep the state before the run as the key's first state.
@@ -34,8 +32,7 @@ class Decision:
     is_first: bool = False
 
 
-@dataclass(frozen=True)
-class PastValues:
+class PastValues(NamedTuple):
     """The values run with one operation so far, oldest first.
 
     Values that a return to an older value has dropped are left out.

@@ -8,8 +8,7 @@ ledger the result is sent once, and returned.
 import json
 import logging
 import time
-from dataclasses import dataclass
-from typing import Optional
+from typing import NamedTuple, Optional
 
 from os_update_agent.config.policy import signal_patience
 from os_update_agent.config.settings import Settings
@@ -31,8 +30,7 @@ WAIT_SECONDS = 0.5
 UNKNOWN = "the state of the packages is not known until the ledger can be read again"
 
 
-@dataclass(frozen=True)
-class Addressee:
+class Addressee(NamedTuple):
     """The deployment that gets the result. Without ``signals`` the result is only returned.
 
     ``site`` is None where there is no usable ledger; ``patience`` is in seconds, None means the node's default.

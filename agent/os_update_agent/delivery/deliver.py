@@ -6,7 +6,6 @@ The hook and the command line call this module.
 import contextlib
 import json
 import logging
-from dataclasses import replace
 from typing import Optional
 
 from os_update_agent.config import policy as policies
@@ -48,9 +47,9 @@ def deliver(
     to, is_received = Addressee(settings, deployment, signals, sending), False
     try:
         site = open_site(settings)
-        to = replace(to, site=site)
+        to = to._replace(site=site)
         policy = _policy(site, deployment)
-        to = replace(to, patience=policy.signal_timeout)
+        to = to._replace(patience=policy.signal_timeout)
         newer = newer_than(deployment) if signals else None
         if newer is not None:
             return _overtaken(to, newer, policy.value)
@@ -77,7 +76,7 @@ def refuse(settings: Optional[Settings], deployment: Optional[Deployment], error
     to = Addressee(settings or Settings(), deployment or NOBODY, signals=deployment is not None)
     if settings is not None:
         with contextlib.suppress(Exception):
-            to = replace(to, site=open_site(settings))
+            to = to._replace(site=open_site(settings))
     return answer_error(to, error)
 
 

@@ -5,9 +5,8 @@
 import logging
 import os
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, Iterable, Iterator, Optional, Tuple
+from typing import Dict, Iterable, Iterator, NamedTuple, Optional, Tuple
 
 from os_update_agent import __version__
 from os_update_agent.config.policy import Policy
@@ -24,8 +23,7 @@ RESULTS = ("success", "undone", "failed", "open")
 _Sample = Tuple[Dict[str, str], float]
 
 
-@dataclass(frozen=True)
-class Facts:
+class Facts(NamedTuple):
     """``last`` is the newest run, ``changed`` how many packages it has changed, None where its record is damaged;
     ``now`` is in seconds since the epoch.
     """

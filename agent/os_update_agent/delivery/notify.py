@@ -7,7 +7,6 @@ overtaken, never the same delivery twice, and no URL is ever logged.
 
 import json
 import logging
-from dataclasses import replace
 from typing import Any, Optional, TextIO
 
 from os_update_agent.config.settings import Settings, load
@@ -40,8 +39,8 @@ def notify(config: Optional[str], path: str, stdin: TextIO, patience: float) -> 
     to = Addressee(Settings(), deployment, patience=patience)
     try:
         settings = load(config)
-        to = replace(to, settings=settings)
-        to = replace(to, site=open_site(settings))
+        to = to._replace(settings=settings)
+        to = to._replace(site=open_site(settings))
     except (BadOption, LedgerError) as error:
         log.error(logged(deployment=deployment.id, kept="no", why=error))
     return 0 if answer_with(to, body) else 1

@@ -3,8 +3,7 @@
 import logging
 import time
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from typing import Any, Callable, Iterator, Mapping, Optional, Tuple
+from typing import Any, Callable, Iterator, Mapping, NamedTuple, Optional, Tuple
 
 from os_update_agent.config.policy import signal_patience
 from os_update_agent.delivery.locks import sending_lock
@@ -32,8 +31,7 @@ def _chance() -> float:
     return random.random()
 
 
-@dataclass(frozen=True)
-class Patience:
+class Patience(NamedTuple):
     """How long to try one signal: ``total`` seconds for all tries; 0 is one try. Pauses double and are jittered."""
 
     total: float = 600.0

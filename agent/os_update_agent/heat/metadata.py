@@ -7,9 +7,8 @@ import logging
 import os
 import re
 import sys
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Iterator, Optional, Tuple
+from typing import Any, Iterator, NamedTuple, Optional, Tuple
 
 from os_update_agent.model.errors import AgentError
 from os_update_agent.text.log_lines import logged
@@ -25,8 +24,7 @@ _SECTION = re.compile(r"^\[(\w+)\]", re.MULTILINE)
 HEAT_CONFIG = ("HEAT_SHELL_CONFIG", "/var/run/heat-config/heat-config")
 
 
-@dataclass(frozen=True)
-class Listed:
+class Listed(NamedTuple):
     """One entry of the server metadata's list of deployments: what is needed to tell a current one from an overtaken
     one.
     """

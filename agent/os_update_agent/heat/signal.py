@@ -9,8 +9,7 @@ import contextlib
 import json
 import logging
 import threading
-from dataclasses import dataclass
-from typing import Any, Callable, Dict, List, Mapping, Optional, Union
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Union
 from urllib.parse import quote
 
 from os_update_agent.model.deliveries import SignalTarget
@@ -33,8 +32,7 @@ _SHOWN_CHARACTERS = 40
 _TALKATIVE = ("urllib3", "requests", "keystoneauth", "keystoneauth1", "zaqarclient")
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(NamedTuple):
     """What came of one try.
 
     ``verdict`` is "delivered" (accepted or not needed), "again" (may work later) or "never" (the same try cannot work).
@@ -45,8 +43,7 @@ class Answer:
     reason: str
 
 
-@dataclass(frozen=True)
-class _Try:
+class _Try(NamedTuple):
     """How a try is made: ``verify`` is True or the path of the certificates to trust, the rest are seconds."""
 
     verify: Union[bool, str]

@@ -1,6 +1,5 @@
 """The package files that are kept."""
 
-import dataclasses
 from typing import Any, Dict, FrozenSet, Iterable, Sequence
 
 from os_update_agent.ledger.database import Database
@@ -29,7 +28,7 @@ class ArchiveEntries(Database):
             db.executemany(
                 "INSERT OR REPLACE INTO archive (file, name, arch, version, sha256, size, installed_kb, origin)"
                 " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                [dataclasses.astuple(entry) for entry in entries],
+                entries,
             )
 
     def drop_archive_entries(self, entries: Iterable[ArchiveEntry]) -> None:

@@ -180,11 +180,8 @@ class Change:
         }
 
 
-@dataclass(frozen=True, order=True)
-class HeldBack:
+class HeldBack(NamedTuple):
     """A package that has a newer version and does not get it, and why."""
-
-    STORED_AS_ROW: ClassVar[bool] = True
 
     name: str
     reason: str
@@ -232,8 +229,7 @@ def with_rows(state: PackageState, changes: Tuple[Change, ...]) -> PackageState:
     return replace(state, packages=tuple(sorted(rows)))
 
 
-@dataclass(frozen=True)
-class Selection:
+class Selection(NamedTuple):
     """Which updates are asked for: globs that include, globs that exclude (exclusion wins), security only, removals or
     none.
     """
@@ -248,8 +244,7 @@ class Selection:
         return not (self.packages or self.exclude or self.security) and self.removals
 
 
-@dataclass(frozen=True)
-class Transaction:
+class Transaction(NamedTuple):
     """One call of the package manager: the packages that it installs, removes and purges.
 
     ``torn``: half-installed packages of ``install``. ``unpacked``: files of half-installed packages that are removed;
@@ -280,8 +275,7 @@ class Aftercare:
     holds: Tuple[Package, ...] = ()
 
 
-@dataclass(frozen=True)
-class ArchiveEntry:
+class ArchiveEntry(NamedTuple):
     """A package file that the agent keeps; ``origin`` is "repository" or "repack" (rebuilt from the installed
     files).
     """

@@ -16,8 +16,6 @@ from os_update_agent.model.options import (
     ServicesRule,
 )
 
-_LISTS = ("packages", "exclude", "units")
-
 
 @dataclass(frozen=True)
 class Policy:
@@ -55,7 +53,7 @@ class Policy:
 
     def as_json(self) -> Dict[str, Any]:
         """Return the policy as a JSON object, which has a version."""
-        return {**POLICY.to_json(self), **{name: list(getattr(self, name)) for name in _LISTS}}
+        return POLICY.to_json(self)
 
     def options(self) -> Dict[str, Any]:
         """Return every option with its value, as JSON has it."""

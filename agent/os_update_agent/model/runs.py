@@ -1,7 +1,7 @@
 """What the node has been through: runs, and the values that they led to."""
 
 from dataclasses import dataclass, field
-from typing import Any, Mapping, Optional, Tuple
+from typing import Any, Mapping, NamedTuple, Optional, Tuple
 
 from os_update_agent.model.phases import (
     BACK,
@@ -24,8 +24,7 @@ from os_update_agent.model.phases import (
 from os_update_agent.model.plans import Plan
 
 
-@dataclass(frozen=True)
-class Record:
+class Record(NamedTuple):
     """What the ledger holds under one value: was it reached, and with which state.
 
     ``run`` is the last that tried it, ``reached_run`` the last that reached it (None for a baseline). Times are for
@@ -44,8 +43,7 @@ class Record:
         return self.reached is not None and self.state is not None
 
 
-@dataclass(frozen=True)
-class History:
+class History(NamedTuple):
     """All that is known under one key. ``current`` is the reached value that the node stands at, None where a run left
     it elsewhere.
 

@@ -8,9 +8,8 @@ import signal
 import subprocess
 import threading
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Iterator, List, Mapping, Optional, Sequence, Tuple
+from typing import IO, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from os_update_agent.model.errors import CommandFailed
 
@@ -21,8 +20,7 @@ UMASK = 0o022
 TAIL_LINES = 5
 
 
-@dataclass(frozen=True)
-class Completed:
+class Completed(NamedTuple):
     """How a process ended."""
 
     argv: Tuple[str, ...]

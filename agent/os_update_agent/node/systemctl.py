@@ -1,7 +1,6 @@
 """The units of systemd: what runs is asked, never concluded from an exit status; and units are stopped and started."""
 
-from dataclasses import dataclass
-from typing import IO, Dict, Sequence, Tuple
+from typing import IO, Dict, NamedTuple, Sequence, Tuple
 
 from os_update_agent.model.errors import CommandFailed
 from os_update_agent.node import process
@@ -9,8 +8,7 @@ from os_update_agent.node import process
 STOP, START = "stop", "start"
 
 
-@dataclass(frozen=True)
-class UnitState:
+class UnitState(NamedTuple):
     """LoadState and ActiveState of a unit, in systemd's words (org.freedesktop.systemd1(5))."""
 
     load: str

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from os_update_agent.model.errors import PackageError
+from os_update_agent.model.options import BackendName
 
 Manager = Literal["apt", "dnf", "dnf5"]
 APT: Final = "apt"
@@ -14,15 +15,15 @@ _DEB_FAMILIES = ("debian", "ubuntu")
 _RPM_FAMILIES = ("fedora", "rhel", "centos", "rocky", "almalinux", "suse")
 
 
-def manager_of(name: str) -> Manager:
+def manager_of(name: BackendName) -> Manager:
     """Return the package manager that ``backend`` in agent.conf means: "dnf" is whichever dnf the node has, and "auto"
     takes the distribution as a hint. Raises PackageError.
     """
     if name == "auto":
         name = _of_this_node()
-    if name in (APT, DNF5):
-        return APT if name == APT else DNF5
-    return DNF5 if _is_dnf5() else DNF4
+    if name == "dnf":
+        return DNF5 if _is_dnf5() else DNF4
+    return name
 
 
 def _is_dnf5() -> bool:
@@ -44,7 +45,7 @@ def _is_dnf5() -> bool:
     raise PackageError("this node should have dnf, and has neither dnf nor yum")
 
 
-def _of_this_node() -> str:
+def _of_this_node() -> Literal["apt", "dnf"]:
     """What the distribution suggests, where the node has it; else what the node has."""
     import distro  # reads files and takes its time to be imported: only when nobody has said which backend it is
 

@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from os_update_agent.model.options import ConfigFiles
+from os_update_agent.model.options import BackendName, ConfigFiles
 from os_update_agent.packages.backend import Backend
-from os_update_agent.packages.detect import APT, DNF5, manager_of
+from os_update_agent.packages.detect import APT, DNF4, DNF5, manager_of
 
 
 def backend_for(
-    name: str,
+    name: BackendName,
     *,
     root: Path,
     archive: Path,
@@ -31,6 +31,7 @@ def backend_for(
         from os_update_agent.packages.dnf.dnf5 import Dnf5
 
         return Dnf5(root, archive, work, lock_timeout, config_files, value)
-    from os_update_agent.packages.dnf.dnf4 import Dnf4
+    if manager == DNF4:
+        from os_update_agent.packages.dnf.dnf4 import Dnf4
 
-    return Dnf4(root, archive, work, lock_timeout, config_files, value)
+        return Dnf4(root, archive, work, lock_timeout, config_files, value)

@@ -3,8 +3,7 @@ dpkg. Pure.
 """
 
 import re
-from dataclasses import dataclass
-from typing import Optional, Sequence
+from typing import NamedTuple, Optional, Sequence
 
 # The file in the backend's work directory that apt's status goes to (APT::Status-Fd).
 STATUS_FILE = "progress"
@@ -34,8 +33,7 @@ _BY_DPKG = re.compile(r"(?P<text>(?P<verb>Setting up|Unpacking|Removing) \S+ \(\
 _COMPLETING = re.compile(r"completing (?P<file>\S+)\.rpm")
 
 
-@dataclass(frozen=True)
-class Step:
+class Step(NamedTuple):
     """``text`` is what is being done, ``percent`` how much of the whole is done, None where that is not known."""
 
     text: str

@@ -1,9 +1,8 @@
 """From one package state to another with what the archive holds: keep the old, fetch the new, rehearse, go there."""
 
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, Mapping, Sequence, Tuple
+from typing import IO, Mapping, NamedTuple, Sequence, Tuple
 
 from os_update_agent.model.errors import NotRestorable, PackageError
 from os_update_agent.model.packages import Package, PackageState, Transaction, diff
@@ -15,8 +14,7 @@ from os_update_agent.packages.state import aftercare, broken, is_torn, leaving_t
 from os_update_agent.text.phrases import effects, labels, named
 
 
-@dataclass(frozen=True)
-class Transition:
+class Transition(NamedTuple):
     """The way between two states on one node. ``root`` is where the packages are; ``output`` takes what the package
     manager prints.
 
@@ -146,7 +144,7 @@ class Transition:
         with uninterrupted():
             for _ in range(2):
                 now = self.backend.capture()
-                todo = replace(transaction(now, target), unpacked=self._files_of(leaving_torn(now, target)))
+                todo = transaction(now, target)._replace(unpacked=self._files_of(leaving_torn(now, target)))
                 complaints = self.backend.transact(self._with_files(todo), self.output, forced=forced)
                 if complaints or not todo.mends:
                     break
@@ -164,7 +162,7 @@ class Transition:
         return tuple(map(str, self.archive.files([package for package in packages if package not in missing])))
 
     def _with_files(self, todo: Transaction) -> Transaction:
-        return replace(todo, files=tuple(map(str, self.archive.files(todo.install))))
+        return todo._replace(files=tuple(map(str, self.archive.files(todo.install))))
 
 
 def _replaced(before: PackageState, target: PackageState) -> Tuple[Package, ...]:

@@ -4,13 +4,13 @@ import os
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import IO, Callable, Optional, Tuple
+from typing import IO, Any, Callable, Dict, Optional, Tuple
 
 from os_update_agent.config.policy import Policy
 from os_update_agent.model.errors import AgentError
 from os_update_agent.model.packages import PackageState
 from os_update_agent.model.phases import UNDONE, Direction, Impact, Phase, Service
-from os_update_agent.model.runs import Progress, Run
+from os_update_agent.model.runs import Run
 from os_update_agent.node.hook_dirs import run_steps, step_environment
 from os_update_agent.node.reboot import is_booting
 from os_update_agent.packages.transition import Transition
@@ -127,16 +127,16 @@ def moved(
     reached: Optional[bool] = None,
 ) -> Run:
     """Return the run with these parts of its progress changed."""
-    old = run.progress
-    progress = Progress(
-        old.impact if impact is None else impact,
-        old.service if service is None else service,
-        old.rebooted if rebooted is None else rebooted,
-        old.reboot_from if reboot_from is None else reboot_from,
-        old.reboots_asked if reboots_asked is None else reboots_asked,
-        old.reached if reached is None else reached,
-    )
-    return replace(run, progress=progress)
+    given: Dict[str, Any] = {
+        "impact": impact,
+        "service": service,
+        "rebooted": rebooted,
+        "reboot_from": reboot_from,
+        "reboots_asked": reboots_asked,
+        "reached": reached,
+    }
+    changed = {name: value for name, value in given.items() if value is not None}
+    return replace(run, progress=replace(run.progress, **changed))
 
 
 # A phase returns the run as it goes on and what has happened; the table of transitions says which phase follows.

@@ -1,6 +1,6 @@
 """The planner: the state that an update or a restore aims at, the plan that leads there, and what follows from it."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Dict, FrozenSet, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from os_update_agent.config.policy import Policy
@@ -36,8 +36,7 @@ class Aim(NamedTuple):
     plan: Plan
 
 
-@dataclass(frozen=True)
-class Forecast:
+class Forecast(NamedTuple):
     """A plan with what follows from it, for an operator who has to decide.
 
     Attributes:
@@ -48,7 +47,7 @@ class Forecast:
         no_room: Which disk is too full for the plan ("" if none is).
     """
 
-    plan: Plan = field(default_factory=Plan)
+    plan: Plan = Plan()
     reboot: Tuple[str, ...] = ()
     services: Tuple[str, ...] = ()
     missing: Tuple[str, ...] = ()

@@ -49,6 +49,7 @@ Event = Literal[
     "failed on the way back",
     "failed after a change began",
     "transaction broke off",
+    "cut off too often",
     "cut off",
 ]
 DONE: Final = "done"
@@ -73,6 +74,8 @@ FAILED_BACK: Final = "failed on the way back"
 FAILED_AFTER_CHANGE: Final = "failed after a change began"
 # An exception after the transaction began: verify asks the package database how far it came.
 BROKE_OFF: Final = "transaction broke off"
+# The worker was killed in the transaction again and again: what it did is undone without another look.
+CUT_OFF_TOO_OFTEN: Final = "cut off too often"
 # A run that has not touched anything is taken up again: the node may have changed meanwhile.
 CUT_OFF: Final = "cut off"
 
@@ -97,7 +100,7 @@ TRANSITIONS: Mapping[Tuple[Phase, Event], Phase] = {
     (TRANSACT, DONE): VERIFY,
     (TRANSACT, BROKE_OFF): VERIFY,
     (TRANSACT, FAILED): RETURN,
-    (TRANSACT, FAILED_AFTER_CHANGE): UNDO,
+    (TRANSACT, CUT_OFF_TOO_OFTEN): UNDO,
     (VERIFY, DONE): RESTART,
     (VERIFY, UNITS_SWITCHED): RETURN,
     (VERIFY, NOTHING_HAS_CHANGED): RETURN,
@@ -142,8 +145,10 @@ def failure_in(run: Run, on_failure: OnFailure, *, is_given_up: bool = False) ->
 
     ``is_given_up``: the phase did not fail, but was cut off too often.
     """
-    if run.phase == TRANSACT and run.progress.change_began and not is_given_up:
-        return BROKE_OFF
+    if run.phase == TRANSACT and run.progress.change_began:
+        if not is_given_up:
+            return BROKE_OFF
+        return CUT_OFF_TOO_OFTEN if on_failure == "restore" else FAILED
     if run.phase in (UNDO, RETURN, RECORD):
         return FAILED
     if run.progress.undo_was_tried:

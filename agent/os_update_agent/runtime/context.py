@@ -3,9 +3,8 @@
 import contextlib
 import logging
 import time
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Callable, Optional, Tuple
+from typing import TYPE_CHECKING, Callable, NamedTuple, Optional, Tuple
 
 from os_update_agent.config.policy import Policy
 from os_update_agent.config.settings import Settings
@@ -23,8 +22,7 @@ from os_update_agent.text.log_lines import logged
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Site:
+class Site(NamedTuple):
     """This node, as the sequences see it. ``clock`` gives seconds since the epoch, ``boot_id`` the name of this
     boot.
     """

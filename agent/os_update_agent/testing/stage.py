@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import List, Mapping, Sequence, Type
 
 from os_update_agent.model.errors import AgentError
+from os_update_agent.model.options import BackendName
 from os_update_agent.model.packages import Aftercare, Package, PackageState, Transaction
 from os_update_agent.packages.backend import Backend
 from os_update_agent.packages.implementations import backend_for
@@ -16,7 +17,7 @@ class Stage:
     """The root ``directory/root`` and the repository ``directory/repository``."""
 
     # The backend's name in agent.conf, its programs in words, and how to get them.
-    backend_name: str
+    backend_name: BackendName
     tools: str
     needs: str
     needs_root = False

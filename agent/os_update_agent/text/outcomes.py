@@ -1,8 +1,7 @@
 """What a run came to, told to Heat and to the operator. Pure: everything that is told is handed in."""
 
-from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from os_update_agent.model.deliveries import Outcome
 from os_update_agent.model.errors import AgentError
@@ -31,8 +30,7 @@ _TRIED = {"update": "update to", "restore": "restore of", "download": "download 
 _SWITCHED = {"stop": "stopped", "start": "started"}
 
 
-@dataclass(frozen=True)
-class Facts:
+class Facts(NamedTuple):
     """What the ledger and the node add to a finished run.
 
     ``changes`` are the versions that really changed; ``is_exact`` says that the digest equals that of the recorded

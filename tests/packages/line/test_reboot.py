@@ -4,7 +4,6 @@ tests/systemd.
 
 import os
 import stat
-from dataclasses import replace
 from typing import Any, List
 
 import pytest
@@ -61,7 +60,7 @@ class Machine:
 
     @property
     def site(self) -> Site:
-        return replace(self.node.site(), boot_id=self.boot_id)
+        return self.node.site()._replace(boot_id=self.boot_id)
 
     def begin(self, value: str, kind: RunKind = "update", **options: Any) -> Run:
         site = self.site
@@ -200,7 +199,7 @@ def cut_off_in_reboot(machine: Machine, asked: int) -> Run:
     run = machine.begin("v2", reboot="always")
     machine.behave("refuse" if asked > 1 else "deaf")
     with pytest.raises(CutOff):
-        engine.perform(replace(site, boot_id=end_of_this_process), run)
+        engine.perform(site._replace(boot_id=end_of_this_process), run)
     cut_off = site.ledger.runs(limit=1)[0]
     assert (cut_off.phase, cut_off.progress.reboots_asked) == (phases.REBOOT, asked)
     machine.ran()

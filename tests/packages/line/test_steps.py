@@ -4,7 +4,6 @@ update.
 
 import hashlib
 import time
-from dataclasses import replace
 
 import pytest
 
@@ -136,7 +135,7 @@ def test_a_deadline_that_passes_while_the_node_leaves_stops_before_the_transacti
     based.step("post-update.d/10-back")
     based.offer(TWO)
     ran = based.directory / "ran"
-    site = replace(based.site(), clock=lambda: time.time() + (10_000.0 if ran.exists() else 0.0))
+    site = based.site()._replace(clock=lambda: time.time() + (10_000.0 if ran.exists() else 0.0))
     run = engine.begin(site, Policy(value="v2", key="k", deadline=5000.0), phases.UPDATE, config_id="by-hand")
     done = engine.perform(site, run)
     site.ledger.close()
@@ -149,8 +148,8 @@ def test_a_transaction_that_was_begun_is_not_cut_by_its_deadline(based: Node) ->
     """The clock jumps over the deadline as soon as the ledger says that the transaction is begun."""
     based.offer(TWO)
     ledger = based.site().ledger
-    site = replace(
-        based.site(), clock=lambda: time.time() + 10_000.0 * any(run.progress.change_began for run in ledger.runs())
+    site = based.site()._replace(
+        clock=lambda: time.time() + 10_000.0 * any(run.progress.change_began for run in ledger.runs())
     )
     run = engine.begin(site, Policy(value="v2", key="k", deadline=5000.0), phases.UPDATE, config_id="by-hand")
     done = engine.perform(site, run)

@@ -51,15 +51,15 @@ def test_a_plan_reads_like_a_release_note() -> None:
 
 
 def test_what_cannot_be_undone_or_done_is_named() -> None:
-    rebuilt = replace(PLAN, plan=replace(PLAN.plan, rebuilt=(OLD.label,)))
+    rebuilt = PLAN._replace(plan=replace(PLAN.plan, rebuilt=(OLD.label,)))
     assert "can be undone: yes, with files rebuilt from the node" in text(rebuilt)
-    lost = replace(PLAN, plan=replace(PLAN.plan, lost=(OLD.label,)))
+    lost = PLAN._replace(plan=replace(PLAN.plan, lost=(OLD.label,)))
     assert text(lost).endswith(
         "can be undone: no, the package file of the installed version is no longer available: libssl3:amd64 3.0.11-1"
     )
     assert "the run would not start (archive: required)" in text(lost, "required")
     assert "cannot be done: no archive or repository has libssl3:amd64 3.0.14-1" in text(
-        replace(PLAN, missing=(NEW.label,))
+        PLAN._replace(missing=(NEW.label,))
     )
     document = plan_document(Planned("", found=lost), "required")
     assert not document["can_be_done"] and not document["can_be_undone"]
@@ -138,7 +138,7 @@ def test_an_operation_is_called_by_its_value() -> None:
 
 
 def test_an_unknown_size_is_not_called_zero() -> None:
-    assert "on the disk: not known before the download" in text(replace(PLAN, plan=replace(PLAN.plan, growth=None)))
+    assert "on the disk: not known before the download" in text(PLAN._replace(plan=replace(PLAN.plan, growth=None)))
 
 
 def test_kernel_and_libc_ask_for_a_boot_and_a_removed_kernel_does_not() -> None:

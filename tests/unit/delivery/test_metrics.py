@@ -55,9 +55,9 @@ def test_everything_that_is_promised_can_be_scraped() -> None:
 
 
 def test_an_open_run_has_no_end_and_a_fresh_node_no_run() -> None:
-    found = samples(exposition(replace(FACTS, last=replace(RUN, finished=None))))
+    found = samples(exposition(FACTS._replace(last=replace(RUN, finished=None))))
     assert ("last_run_end_timestamp_seconds", ()) not in found and found["last_run_result", ("open",)] == 1
-    assert not any(name.startswith("last_run") for name, _ in samples(exposition(replace(FACTS, last=None))))
+    assert not any(name.startswith("last_run") for name, _ in samples(exposition(FACTS._replace(last=None))))
 
 
 def test_nothing_of_the_stack_is_in_it() -> None:
@@ -90,7 +90,7 @@ def test_the_file_is_for_everybody_and_replaced_in_one_step(site: Site) -> None:
 
 
 def test_a_directory_that_is_not_there_is_told_and_fails_nothing(site: Site, caplog: pytest.LogCaptureFixture) -> None:
-    gone = replace(site, settings=replace(site.settings, metrics=Path("/nowhere/agent.prom")))
+    gone = site._replace(settings=replace(site.settings, metrics=Path("/nowhere/agent.prom")))
     with caplog.at_level(logging.WARNING):
         publish(gone)
     assert "metrics=/nowhere/agent.prom written=no why=" in caplog.text

@@ -100,6 +100,12 @@ def test_a_transaction_that_failed_is_looked_at_before_anything_is_undone() -> N
     assert after(run, failure_in(run, "restore")).phase == after(run, failure_in(run, "keep")).phase == "verify"
 
 
+def test_a_transaction_that_is_cut_off_again_and_again_is_undone_without_another_look() -> None:
+    run = run_in("transact", CHANGED)
+    assert after(run, failure_in(run, "restore", is_given_up=True)).phase == "undo"
+    assert after(run, failure_in(run, "keep", is_given_up=True)).phase == "return"
+
+
 @pytest.mark.parametrize("phase", ["restart", "reboot"])
 def test_a_failure_on_the_way_back_is_not_undone_again(phase: Phase) -> None:
     run = run_in(phase, UNDONE)
@@ -139,7 +145,8 @@ def test_what_the_phases_return_and_what_the_table_has_are_the_same() -> None:
     for phase in ("restart", "reboot"):
         returned.setdefault(phase, set()).update(("done", "done on the way back"))
     # What every phase may meet: it fails, or the run is cut off.
-    common = {"failed", "failed on the way back", "failed after a change began", "transaction broke off", "cut off"}
+    failures = {"failed", "failed on the way back", "failed after a change began", "transaction broke off"}
+    common = {*failures, "cut off", "cut off too often"}
     table: Dict[str, Set[str]] = {}
     for phase, event in TRANSITIONS:
         if event not in common:

@@ -92,19 +92,19 @@ def test_a_restore_tells_when_its_state_was_reached() -> None:
 
 
 def test_a_restore_that_is_not_exact_says_what_it_left() -> None:
-    outcome = run_outcome(REACHED, replace(FACTS, is_exact=False), kind="restore")
+    outcome = run_outcome(REACHED, FACTS._replace(is_exact=False), kind="restore")
     assert "left as it is: what other deployments or operators have changed" in outcome.stdout
 
 
 def test_a_restore_that_could_not_set_a_mark_says_of_which_packages() -> None:
-    outcome = run_outcome(REACHED, replace(FACTS, other_marks=("app", "lib")), kind="restore", reached_before=NOON)
+    outcome = run_outcome(REACHED, FACTS._replace(other_marks=("app", "lib")), kind="restore", reached_before=NOON)
     assert "; the state reached 2026-11-23T12:00:00Z is back, but for the marks of app, lib\n" in outcome.stdout
     assert "left as it is" not in outcome.stdout
 
 
 @pytest.mark.parametrize(("kind", "start"), [("assess", "assessed for 'v2'"), ("download", "downloaded for 'v2'")])
 def test_what_only_looks_or_fetches_tells_what_would_change(kind: str, start: str) -> None:
-    outcome = run_outcome(REACHED, replace(FACTS, changes=()), kind=kind, progress=Progress(reached=True))
+    outcome = run_outcome(REACHED, FACTS._replace(changes=()), kind=kind, progress=Progress(reached=True))
     assert outcome.stdout.startswith(f"{start}: 3 packages would change\n  app: 1 -> 2\n")
     assert outcome.outputs["changes"]["count"] == 3
 
@@ -123,7 +123,7 @@ def test_a_long_list_is_cut_in_the_text_and_counted() -> None:
 
 
 def test_what_an_operator_has_to_know_is_told() -> None:
-    facts = replace(FACTS, reboot=("package linux-image asks for it",), services=("nginx.service", "ssh.service"))
+    facts = FACTS._replace(reboot=("package linux-image asks for it",), services=("nginx.service", "ssh.service"))
     outcome = run_outcome(
         REACHED,
         facts,
@@ -188,7 +188,7 @@ def test_every_failure_ends_with_the_next_step_and_the_log(changed: Mapping[str,
 
 def test_what_a_tool_says_with_an_empty_line_in_it_does_not_end_the_complaint() -> None:
     failed = replace(FAILED, failure="apt-get ended with exit status 100: E: one\n\n \nE: two")
-    said = run_outcome(failed, replace(FACTS, log_tail="dpkg: error"), progress=Progress(UNDONE)).stderr
+    said = run_outcome(failed, FACTS._replace(log_tail="dpkg: error"), progress=Progress(UNDONE)).stderr
     assert complaint(said).splitlines()[1] == "E: two" and complaint(said).endswith(
         "full log on the node: /var/log/agent/000007.log"
     )
@@ -198,7 +198,7 @@ def test_what_a_tool_says_with_an_empty_line_in_it_does_not_end_the_complaint() 
 def test_a_failure_tells_plan_notes_and_the_end_of_the_log() -> None:
     outcome = run_outcome(
         FAILED,
-        replace(FACTS, log_tail="dpkg: error"),
+        FACTS._replace(log_tail="dpkg: error"),
         notes=("the undo failed: no space",),
         progress=Progress(NOT_UNDONE),
     )

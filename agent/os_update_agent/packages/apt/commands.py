@@ -5,7 +5,7 @@ means.
 import os
 import tempfile
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import IO, Iterator, List, Mapping, Optional, Sequence, Tuple
@@ -119,7 +119,7 @@ class AptCalls:
             done = run_to_file(
                 argv, status, ok=None, env=self._environment(), cwd=cwd, pass_fds=[status.fileno()], endable=True
             )
-            return replace(done, stdout=_all_of(status))
+            return done._replace(stdout=_all_of(status))
 
     def _patient(self, *arguments: str, locks: Sequence[Path]) -> Completed:
         """The same when nobody holds the locks; apt itself waits for dpkg's lock only, and fails at once for the

@@ -1,8 +1,7 @@
 """What apt and dpkg print, as values. Pure; a line that should be understood and is not raises PackageError."""
 
 import re
-from dataclasses import dataclass
-from typing import Dict, FrozenSet, Iterable, List, Optional, Sequence, Tuple
+from typing import Dict, FrozenSet, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
 from os_update_agent.model.errors import PackageError
 from os_update_agent.model.packages import CONFIG_FILES, Change, Identity, Offer, Package, PackageState, Slot
@@ -41,8 +40,7 @@ _UNMET = re.compile(r"^ (?:\S+ : | {3,})(?P<why>\S.*)$")
 _SECURITY = re.compile(r"^Debian-Security:|-security$")
 
 
-@dataclass(frozen=True)
-class Simulated:
+class Simulated(NamedTuple):
     """One line of a simulation: ``version`` None is a removal; ``foreign`` is empty for native and neutral packages."""
 
     name: str
@@ -56,8 +54,7 @@ class Simulated:
         return self.name, self.foreign
 
 
-@dataclass(frozen=True)
-class Simulation:
+class Simulation(NamedTuple):
     """What apt-get -s says it would do, and the names that it keeps back or defers."""
 
     lines: Tuple[Simulated, ...]

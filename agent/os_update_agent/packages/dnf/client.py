@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Mapping, Optional
 
 from os_update_agent.model.errors import PackageError
+from os_update_agent.model.options import BackendName
 from os_update_agent.node.permissions import make_private
 from os_update_agent.node.process import TAIL_LINES, start
 from os_update_agent.packages.detect import APT, Manager, manager_of
@@ -104,7 +105,7 @@ class Child:
 _early: Optional[Child] = None
 
 
-def start_early(name: str, root: Path, work: Path) -> None:
+def start_early(name: BackendName, root: Path, work: Path) -> None:
     """Start the worker of dnf before anything is asked for; child_for() takes it over. Nothing is started for apt.
 
     To import dnf 4 takes 120 ms of processor time. The agent needs 65 ms from here to where a run would start the

@@ -1,9 +1,8 @@
 """The few settings of dnf.conf that the agent must know without asking dnf (dnf.conf(5))."""
 
 import configparser
-from dataclasses import dataclass
 from pathlib import Path
-from typing import List, Tuple
+from typing import List, NamedTuple, Tuple
 
 from os_update_agent.model.errors import PackageError
 
@@ -20,8 +19,7 @@ INSTALL_ONLY = (
 )
 
 
-@dataclass(frozen=True)
-class DnfSettings:
+class DnfSettings(NamedTuple):
     """Absolute paths, and in ``install_only`` names or provides of which several versions may be installed.
 
     ``cache`` and ``persistent`` are dnf 4's. ``state`` (reasons), ``history`` (transactions) and ``locks`` are dnf 5's;
