@@ -394,7 +394,7 @@ def test_a_run_of_an_agent_that_knew_more_or_less_can_be_read(path: Path, ledger
 
 def test_a_delivery_is_received_once_with_whom_to_answer(ledger: Ledger) -> None:
     assert ledger.receive(delivery("a")) == delivery("a")
-    again = ledger.receive(replace(delivery("a", received=99.0), value="other"))
+    again = ledger.receive(delivery("a", received=99.0)._replace(value="other"))
     assert again == delivery("a")
     assert ledger.delivery("nobody") is None
 

@@ -209,11 +209,15 @@ def test_what_is_slow_is_imported_when_it_is_needed() -> None:
 
 
 def test_a_delivery_with_nothing_to_do_waits_for_no_import_that_it_does_not_need() -> None:
-    found = imported_by("hook")
+    found = imported_by("hook") | imported_by("delivery.supervise")
     assert "delivery.execute" in found and "model.runs" in found
     assert not found & set(NOT_AT_FIRST)
     libraries = {name.partition(".")[0] for module in found for name in imports(modules()[module], late=False)}
     assert not libraries & set(NOT_AT_FIRST)
+
+
+def test_a_delivery_that_has_its_result_waits_for_nothing_that_works() -> None:
+    assert not imported_by("hook") & {"delivery.supervise", "delivery.execute", "decision.table"}
 
 
 def test_a_worker_imports_only_what_starting_dnf_needs_before_it_has_started_it() -> None:

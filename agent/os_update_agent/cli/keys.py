@@ -9,7 +9,7 @@ from os_update_agent.cli.output import complain
 from os_update_agent.config.options import is_unset
 from os_update_agent.config.policy import NOT_BY_HAND, Policy, by_hand
 from os_update_agent.config.settings import Settings
-from os_update_agent.delivery.deliver import BY_HAND
+from os_update_agent.delivery.manual import BY_HAND
 from os_update_agent.model.errors import Damaged, Unrecorded, UsageError
 from os_update_agent.model.packages import PackageState
 from os_update_agent.model.runs import History, Record

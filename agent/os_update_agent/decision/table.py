@@ -7,6 +7,7 @@ Heat replaces a failed deployment and delivers the replacement as CREATE, and it
 from typing import Final, FrozenSet, Iterable, List, Literal, Mapping, NamedTuple, Optional, Tuple, Union
 
 from os_update_agent.decision.timestamps import is_older_than_all
+from os_update_agent.model.deliveries import ACTIVE_ACTIONS
 from os_update_agent.model.options import Operation
 from os_update_agent.model.phases import RESTORE, START, STOP, UPDATE, RunKind
 from os_update_agent.model.runs import History, Run
@@ -16,8 +17,6 @@ Act = Union[RunKind, Literal["nothing", "baseline", "back"]]
 NOTHING: Final = "nothing"
 BASELINE: Final = "baseline"
 BACK: Final = "back"
-
-ACTIVE_ACTIONS = ("CREATE", "UPDATE")
 
 
 class Decision(NamedTuple):

@@ -4,8 +4,9 @@ import re
 from datetime import datetime, timezone
 from typing import Iterable, Optional, Tuple
 
+# Not compiled here: most processes never read such a value.
 # 2026-11-23T06:44:36Z, 2026-11-23 06:44:36.5+01:00, 2026-11-23
-_ISO = re.compile(
+_ISO = (
     r"(?P<day>\d{4}-\d{2}-\d{2})(?:[T ](?P<clock>\d{2}:\d{2}(?::\d{2})?)(?:[.,](?P<fraction>\d{1,6})\d*)?"
     r"\s?(?P<zone>Z|UTC|[+-]\d{2}:?\d{2})?)?"
 )
@@ -13,14 +14,14 @@ _COMPACT = {8: "%Y%m%d", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
 # Mon Nov 23 06:44:36 UTC 2026 (C locale), Mon 23 Nov 2026 06:44:36 AM UTC (en_US), Mon, 23 Nov 2026 06:44:36 +0000
 # (date -R)
 _DATE = (
-    (re.compile(r"\w{3} (\w{3}) +(\d{1,2}) (\d{2}:\d{2}:\d{2}) (\w+) (\d{4})"), (4, 0, 1, 2, 3), "%Y %b %d %H:%M:%S"),
+    (r"\w{3} (\w{3}) +(\d{1,2}) (\d{2}:\d{2}:\d{2}) (\w+) (\d{4})", (4, 0, 1, 2, 3), "%Y %b %d %H:%M:%S"),
     (
-        re.compile(r"\w{3} +(\d{1,2}) (\w{3}) (\d{4}) (\d{2}:\d{2}:\d{2} [AP]M) (\w+)"),
+        r"\w{3} +(\d{1,2}) (\w{3}) (\d{4}) (\d{2}:\d{2}:\d{2} [AP]M) (\w+)",
         (2, 1, 0, 3, 4),
         "%Y %b %d %I:%M:%S %p",
     ),
     (
-        re.compile(r"\w{3}, (\d{1,2}) (\w{3}) (\d{4}) (\d{2}:\d{2}:\d{2}) ([+-]\d{4})"),
+        r"\w{3}, (\d{1,2}) (\w{3}) (\d{4}) (\d{2}:\d{2}:\d{2}) ([+-]\d{4})",
         (2, 1, 0, 3, 4),
         "%Y %b %d %H:%M:%S",
     ),
@@ -59,7 +60,7 @@ def _digits(text: str) -> Optional[Moment]:
 
 
 def _iso(text: str) -> Optional[Moment]:
-    match = _ISO.fullmatch(text)
+    match = re.fullmatch(_ISO, text)
     if match is None:
         return None
     clock = match["clock"] or "00:00"
@@ -73,7 +74,7 @@ def _iso(text: str) -> Optional[Moment]:
 
 def _date(text: str) -> Optional[Moment]:
     for pattern, places, layout in _DATE:
-        match = pattern.fullmatch(text)
+        match = re.fullmatch(pattern, text)
         if match is not None:
             *parts, zone = (match.groups()[place] for place in places)
             seconds = _seconds(datetime.strptime(" ".join(parts), layout))

@@ -4,29 +4,27 @@ The hook and the command line call this module.
 """
 
 import contextlib
-import json
 import logging
-from typing import Optional
+from typing import TYPE_CHECKING, Optional
 
 from os_update_agent.config import policy as policies
 from os_update_agent.config.policy import Policy
 from os_update_agent.config.settings import Settings
-from os_update_agent.decision import table
 from os_update_agent.delivery.answer import Addressee, answer, answer_error, newer_than, plain
 from os_update_agent.delivery.locks import waiting
 from os_update_agent.delivery.outbox import Sending, forget_copy
-from os_update_agent.delivery.supervise import Watch, give_up, see_through
 from os_update_agent.heat.signal import get_ready
-from os_update_agent.model.deliveries import Delivery, Deployment, Outcome, Output, Request, SignalTarget
-from os_update_agent.model.errors import BadDeployment, LedgerError, NoLongerWatched
+from os_update_agent.model.deliveries import ACTIVE_ACTIONS, Delivery, Deployment
+from os_update_agent.model.errors import BadDeployment
 from os_update_agent.runtime.context import Site, open_site
 from os_update_agent.text.log_lines import logged
-from os_update_agent.text.outcomes import NOTHING_CHANGED, OUTPUTS, outcome_of_nothing
+from os_update_agent.text.outcomes import outcome_of_nothing
+
+if TYPE_CHECKING:
+    from os_update_agent.delivery.supervise import Watch
 
 log = logging.getLogger(__name__)
 
-# How the id of a delivery begins that no Heat made.
-BY_HAND = "by-hand-"
 # The deployment of an input in which none can be recognized.
 NOBODY = Deployment("", "", "", "", "", "")
 
@@ -36,7 +34,7 @@ def deliver(
     deployment: Deployment,
     *,
     signals: bool = True,
-    watch: Optional[Watch] = None,
+    watch: "Optional[Watch]" = None,
     sending: Optional[Sending] = None,
 ) -> str:
     """Take one delivery to its end and answer Heat. Returns the body that was, or will be, signaled.
@@ -48,7 +46,8 @@ def deliver(
     try:
         site = open_site(settings)
         to = to._replace(site=site)
-        policy = _policy(site, deployment)
+        known = site.ledger.delivery(deployment.id)
+        policy = _policy(site, deployment, known)
         to = to._replace(patience=policy.signal_timeout)
         newer = newer_than(deployment) if signals else None
         if newer is not None:
@@ -56,13 +55,16 @@ def deliver(
         _receive(site, to, policy)
         is_received = True
         with waiting(settings, deployment.id):
-            see_through(
-                site,
-                deployment.id,
-                policy,
-                watch,
-                meanwhile=(lambda: get_ready(deployment.signal)) if signals else None,
-            )
+            if known is None or known.finished is None:
+                from os_update_agent.delivery.supervise import see_through  # late: an answered delivery needs no worker
+
+                see_through(
+                    site,
+                    deployment.id,
+                    policy,
+                    watch,
+                    meanwhile=(lambda: get_ready(deployment.signal)) if signals else None,
+                )
             return answer(to)
     except Exception as error:
         return answer_error(to, error, is_received=is_received)
@@ -106,63 +108,17 @@ def _receive(site: Site, to: Addressee, policy: Policy) -> None:
         forget_copy(overtaken)
 
 
-def _policy(site: Site, deployment: Deployment) -> Policy:
-    """The policy of a delivery: the one that was written down when it came first, whatever has become of agent.conf
-    since.
+def _policy(site: Site, deployment: Deployment, known: Optional[Delivery]) -> Policy:
+    """Return the policy of a delivery: the stored one of a ``known`` delivery, whatever agent.conf says now.
 
     Raises BadDeployment, LedgerError.
     """
-    known = site.ledger.delivery(deployment.id)
     if known is not None and known.policy:
         return Policy.from_json(known.policy)
     try:
         return policies.read(deployment, site.settings.defaults)
     except BadDeployment:
-        if deployment.action in table.ACTIVE_ACTIONS:
+        if deployment.action in ACTIVE_ACTIONS:
             raise
         # Nothing is done on DELETE and its like, so a wrong option does not matter: the stack must be able to go.
         return Policy(key=deployment.key)
-
-
-def by_hand(site: Site, policy: Policy, *, state: Optional[int] = None, watch: Optional[Watch] = None) -> Outcome:
-    """The same for an operator at the command line, who is not signalled. ``state`` is one to restore whatever the
-    table says.
-
-    ``watch`` is shown the run while it is at work. Raises LedgerError, Busy, CommandFailed, NoLongerWatched; a run that
-    fails is an outcome.
-    """
-    import uuid  # late: it looks for the platform's own way to make one
-
-    config_id = f"{BY_HAND}{uuid.uuid4()}"
-    request = Request(SignalTarget("NO_SIGNAL", resource_name=config_id), tuple(map(Output, OUTPUTS)))
-    site.ledger.receive(
-        Delivery(config_id, policy.key, policy.value, "UPDATE", site.clock(), policy.as_json(), state, request=request)
-    )
-    try:
-        see_through(site, config_id, policy, watch)
-    except KeyboardInterrupt:
-        raise _no_longer_watched(site, config_id) from None
-    delivery = site.ledger.delivery(config_id)
-    if delivery is None or delivery.body is None:
-        raise LedgerError(f"the ledger holds no result of the run: 'os-update-agent history' may name it ({config_id})")
-    body = json.loads(delivery.body)
-    outputs = {name: body.get(name) for name in OUTPUTS}
-    return Outcome(body["deploy_status_code"], body["deploy_stdout"], body["deploy_stderr"], outputs)
-
-
-def _no_longer_watched(site: Site, config_id: str) -> NoLongerWatched:
-    """Law 4: the transaction outlives its caller. What nobody has begun yet is withdrawn."""
-    if give_up(site, config_id, NoLongerWatched("given up at the terminal")):
-        given_up = NoLongerWatched(f"given up before it was begun; {NOTHING_CHANGED}")
-        given_up.advice = "'os-update-agent status' says how the node stands; give the command again when it suits"
-        return given_up
-    delivery = site.ledger.delivery(config_id)
-    run = site.ledger.run(delivery.run) if delivery and delivery.run is not None else None
-    if run is not None and run.finished:
-        return NoLongerWatched(f"no longer watching; run {run.id} has just ended: {run.result}; log {run.log}")
-    what = (
-        f"run {run.id} goes on (phase {run.phase}; log {run.log or site.run_log(run.id)})"
-        if run
-        else "what was begun goes on"
-    )
-    return NoLongerWatched(f"no longer watching; {what}: 'os-update-agent status' tells how it ends")

@@ -68,16 +68,14 @@ def see_through(
     workers = _Workers(site)
     while True:
         seen = _ledger_mark(site)
-        delivery, run = site.ledger.delivery(config_id), None
-        if delivery is None or delivery.finished is not None:
+        progress = site.ledger.progress(config_id)
+        if progress.is_answered:
             return
-        with contextlib.suppress(Damaged):
-            run = site.ledger.run(delivery.run) if watch is not None and delivery.run is not None else None
-        if watch is not None and run is not None:
-            watch(run)
+        if watch is not None and progress.run is not None:
+            _show(site, progress.run, watch)
         if (
-            not workers.start_where_none_is(lambda: _is_answered(site, config_id))
-            and delivery.started is None
+            not workers.start_where_none_is(lambda: site.ledger.progress(config_id).is_answered)
+            and not progress.is_taken_up
             and time.monotonic() > end
         ):
             _withdraw(site, config_id, policy)
@@ -86,6 +84,13 @@ def see_through(
                 meanwhile()
             meanwhile = None
         _pause(site, seen, begun, watch)
+
+
+def _show(site: Site, number: int, watch: Watch) -> None:
+    with contextlib.suppress(Damaged):
+        run = site.ledger.run(number)
+        if run is not None:
+            watch(run)
 
 
 def finish_open(site: Site, watch: Optional[Watch] = None) -> None:
@@ -221,11 +226,6 @@ def _start_worker(site: Site) -> str:
         argv, unit=worker_unit(name), output=settings.worker_log, environment=environment, work=settings.run
     )
     return name
-
-
-def _is_answered(site: Site, config_id: str) -> bool:
-    delivery = site.ledger.delivery(config_id)
-    return delivery is None or delivery.finished is not None
 
 
 def _at_once(site: Site, config_id: str) -> bool:

@@ -3,7 +3,6 @@ files, no clock.
 """
 
 import json
-from dataclasses import replace
 from typing import Any, Callable, Dict, List, Mapping, Tuple
 
 from os_update_agent.heat.fields import is_unset, kind, line, short, shown
@@ -30,7 +29,7 @@ def parse(text: str) -> Deployment:
     known = Deployment("", "", "", "", "", "", signal=signal_target(inputs))
     for field, read in _FIELDS.items():
         try:
-            known = replace(known, **{field: read(document, inputs)})
+            known = known._replace(**{field: read(document, inputs)})
         except BadDeployment as fault:
             faults.append(str(fault))
     if faults:

@@ -1,13 +1,12 @@
-"""Deliveries, their results, and the outbox of results for Heat."""
+"""Deliveries and their results."""
 
 import json
 import sqlite3
-from dataclasses import replace
-from typing import Any, Dict, FrozenSet, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, NamedTuple, Optional, Sequence, Tuple
 
 from os_update_agent.ledger.database import Database
 from os_update_agent.ledger.kinds import REQUEST, TARGET
-from os_update_agent.model.deliveries import Delivery, OwedSignal, Request, SignalTarget
+from os_update_agent.model.deliveries import Delivery, Request, SignalTarget
 from os_update_agent.model.documents import parsed
 from os_update_agent.model.errors import Damaged
 from os_update_agent.model.field_types import Unreadable, row_of
@@ -33,8 +32,16 @@ class _Row(NamedTuple):
     body: Optional[str]
 
 
+class DeliveryProgress(NamedTuple):
+    """How far a delivery has come: whether it has its result, whether a worker has taken it up, and its run."""
+
+    is_answered: bool
+    is_taken_up: bool
+    run: Optional[int]
+
+
 class Deliveries(Database):
-    """The tables of deliveries and of owed signals."""
+    """The table of deliveries. A result that is to be sent also gets a row in the outbox (ledger/signals.py)."""
 
     def receive(self, delivery: Delivery) -> Delivery:
         """Store a delivery before anything is done for it, and return what is stored: a known delivery stays as it is.
@@ -78,6 +85,18 @@ class Deliveries(Database):
         """Return the delivery with the id, None where there is none. Raises Damaged."""
         row = self._row(f"SELECT {_DELIVERY} FROM deliveries WHERE config_id = ?", config_id)
         return self._delivery_of(row) if row else None
+
+    def progress(self, config_id: str) -> DeliveryProgress:
+        """Return how far the delivery has come. An unknown one counts as answered.
+
+        A caller asks this many times a second while it waits, so the rest of the row stays unread.
+        """
+        row = self._row(
+            "SELECT finished IS NOT NULL, started IS NOT NULL, run FROM deliveries WHERE config_id = ?", config_id
+        )
+        if row is None:
+            return DeliveryProgress(is_answered=True, is_taken_up=False, run=None)
+        return DeliveryProgress(bool(row[0]), bool(row[1]), row[2] if isinstance(row[2], int) else None)
 
     def unfinished(self) -> Tuple[Delivery, ...]:
         """Return the deliveries that have no answer yet and can be read, in the order in which they came."""
@@ -197,62 +216,6 @@ class Deliveries(Database):
             )
         return bool(changed)
 
-    def settle(self, config_id: str, standing: str, answer: str, now: float) -> None:
-        """Store the outcome of one try: "owed" keeps the target, every other standing wipes its secrets.
-
-        A result that is no longer owed stays as it is: another process may have sent or superseded it meanwhile.
-        """
-        with self._transaction() as db:
-            db.execute(
-                "UPDATE outbox SET standing = ?, last_answer = ?, updated = ?, tries = tries + 1,"
-                " target = CASE WHEN ? = 'owed' THEN target END WHERE config_id = ? AND standing = 'owed'",
-                (standing, answer, now, standing, config_id),
-            )
-
-    def owed(self) -> Tuple[OwedSignal, ...]:
-        """Return the results that are still to be sent and can be read, the oldest first."""
-        return tuple(signal for signal in self.signals() if signal.standing == "owed")
-
-    def superseded(self) -> FrozenSet[str]:
-        """Return the ids of the deliveries whose result is superseded. Their bodies stay unread: every delivery asks,
-        and there may be many.
-        """
-        rows = self._rows("SELECT config_id FROM outbox WHERE standing = 'superseded'")
-        return frozenset(row[0] for row in rows if isinstance(row[0], str))
-
-    def reclaim_owed(self, now: float) -> None:
-        """Give each owed result whose id cannot be read back to its delivery: to the only one that has this answer and
-        no other record of it. Otherwise the result can never be sent, and is refused.
-        """
-        for config_id, address, body in self._rows("SELECT config_id, address, body FROM outbox WHERE standing='owed'"):
-            if isinstance(config_id, str):
-                continue
-            owners = self._rows(
-                "SELECT config_id FROM deliveries WHERE coalesce(address, '') = ? AND body = ? AND config_id NOT IN"
-                " (SELECT config_id FROM outbox)",
-                *(address, body),
-            )
-            owner = owners[0][0] if len(owners) == 1 else None
-            with self._transaction() as db:
-                if isinstance(owner, str):
-                    db.execute("UPDATE outbox SET config_id = ? WHERE CAST(config_id AS BLOB) = ?", (owner, config_id))
-                else:
-                    db.execute(
-                        "UPDATE outbox SET standing = 'refused', target = NULL, updated = ?, last_answer = ?"
-                        " WHERE CAST(config_id AS BLOB) = ?",
-                        (now, "its id cannot be read", config_id),
-                    )
-
-    def signals(self, config_id: Optional[str] = None) -> Tuple[OwedSignal, ...]:
-        """Return every result that was to be sent and whose record can be read, the oldest first."""
-        rows = self._rows(
-            "SELECT config_id, body, standing, tries, updated, last_answer, target FROM outbox"
-            " WHERE ? IS NULL OR config_id = ? ORDER BY updated",
-            config_id,
-            config_id,
-        )
-        return tuple(self._readable(rows, self._signal_of))
-
     def _delivery_of(self, row: Sequence[Any]) -> Delivery:
         """Return the delivery of a row. Raises Damaged, NewerDocument."""
         turn, config_id, policy, request = row[0], row[1], row[-2], row[-1]
@@ -262,15 +225,7 @@ class Deliveries(Database):
         found = Delivery(**fields._asdict(), policy=options)
         if request is None:
             return found
-        return replace(found, request=self._read(f"{name}, its request,", lambda: REQUEST.decode(request), turn))
-
-    def _signal_of(self, row: Sequence[Any]) -> OwedSignal:
-        *columns, target = row
-        name = f"the result of {_called(row[0])}"
-        signal = self._read(name, lambda: row_of(OwedSignal, columns))
-        if target is None:
-            return signal
-        return replace(signal, target=self._read(f"{name}, its target,", lambda: TARGET.decode(target)))
+        return found._replace(request=self._read(f"{name}, its request,", lambda: REQUEST.decode(request), turn))
 
 
 def _address(target: SignalTarget) -> Optional[str]:

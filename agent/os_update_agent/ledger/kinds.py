@@ -4,8 +4,7 @@ See model.documents for the rules, and model.policy for the kind of a policy. A 
 ledger.database; a change of a document raises the version of its kind.
 """
 
-from dataclasses import dataclass
-from typing import Any, Dict, Tuple
+from typing import Any, Dict, NamedTuple, Tuple
 
 from os_update_agent.model.deliveries import Request, SignalTarget
 from os_update_agent.model.documents import Kind
@@ -43,8 +42,7 @@ def _with_progress_and_plan(run: Dict[str, Any]) -> Dict[str, Any]:
     return {**run, "progress": progress, "plan": plan}
 
 
-@dataclass(frozen=True)
-class PlannedChanges:
+class PlannedChanges(NamedTuple):
     """The changes of a run's plan. They have their own column: there may be hundreds, and few readers need them."""
 
     changes: Tuple[Change, ...]

@@ -3,11 +3,13 @@ way.
 """
 
 from dataclasses import dataclass, field
-from typing import Any, Literal, Mapping, Optional, Tuple
+from typing import Any, Literal, Mapping, NamedTuple, Optional, Tuple
 
 # What has become of a result: still to be sent, accepted by Heat, refused by Heat for good, or overtaken by a newer
 # delivery under the same name.
 Standing = Literal["owed", "delivered", "refused", "superseded"]
+# The actions of Heat for which packages may be touched.
+ACTIVE_ACTIONS = ("CREATE", "UPDATE")
 
 
 @dataclass(frozen=True)
@@ -29,8 +31,7 @@ class Output:
     error_output: bool = False
 
 
-@dataclass(frozen=True)
-class Deployment:
+class Deployment(NamedTuple):
     """One delivery: what heat-config gives a hook on its standard input, checked and typed.
 
     ``inputs`` are the values of everything that is not Heat's own (deploy_*); ``config`` and ``options`` are maps.
@@ -42,9 +43,9 @@ class Deployment:
     stack_id: str
     resource_name: str
     server_id: str
-    inputs: Mapping[str, Any] = field(default_factory=dict)
-    config: Mapping[str, Any] = field(default_factory=dict)
-    options: Mapping[str, Any] = field(default_factory=dict)
+    inputs: Mapping[str, Any] = {}
+    config: Mapping[str, Any] = {}
+    options: Mapping[str, Any] = {}
     outputs: Tuple[Output, ...] = ()
     signal: SignalTarget = SignalTarget("NO_SIGNAL")
 
@@ -54,26 +55,23 @@ class Deployment:
         return f"{self.stack_id}/{self.resource_name}@{self.server_id}"
 
 
-@dataclass(frozen=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What a delivery came to: the truth that is told to Heat and to the operator."""
 
     status_code: int
     stdout: str = ""
     stderr: str = ""
-    outputs: Mapping[str, Any] = field(default_factory=dict)
+    outputs: Mapping[str, Any] = {}
 
 
-@dataclass(frozen=True)
-class Request:
+class Request(NamedTuple):
     """Whom to answer, and with which outputs."""
 
     signal: SignalTarget
     outputs: Tuple[Output, ...] = ()
 
 
-@dataclass(frozen=True)
-class Delivery:
+class Delivery(NamedTuple):
     """One config id: what Heat, or an operator, asked, and the stored answer once there is one.
 
     ``policy`` is as Policy.as_json() made it; ``restore`` is a state that was asked for by hand whatever the table
@@ -85,17 +83,16 @@ class Delivery:
     value: str
     action: str
     received: float
-    policy: Mapping[str, Any] = field(default_factory=dict)
+    policy: Mapping[str, Any] = {}
     restore: Optional[int] = None
     started: Optional[float] = None
     finished: Optional[float] = None
     run: Optional[int] = None
     body: Optional[str] = None
-    request: Optional[Request] = field(default=None, repr=False)
+    request: Optional[Request] = None
 
 
-@dataclass(frozen=True)
-class OwedSignal:
+class OwedSignal(NamedTuple):
     """A result on its way to Heat; ``target`` holds secrets and is None once nothing is owed any more."""
 
     config_id: str
@@ -104,4 +101,4 @@ class OwedSignal:
     tries: int
     updated: float
     last_answer: str = ""
-    target: Optional[SignalTarget] = field(default=None, repr=False)
+    target: Optional[SignalTarget] = None

@@ -138,7 +138,7 @@ class PackageState:
         return package.name, f"{place}={package.version}" if package.name in self.install_only else place
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True)
 class Change:
     """One package's way from ``before`` to ``after``; None is: not there.
 
@@ -262,8 +262,7 @@ class Transaction(NamedTuple):
     unpacked: Tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Aftercare:
+class Aftercare(NamedTuple):
     """Work after a transaction.
 
     ``purge``: left-over configuration to purge. ``marks``: the packages that get each mark. ``holds``: the packages
@@ -271,7 +270,7 @@ class Aftercare:
     """
 
     purge: Tuple[Package, ...] = ()
-    marks: Mapping[str, Tuple[Package, ...]] = field(default_factory=dict)
+    marks: Mapping[str, Tuple[Package, ...]] = {}
     holds: Tuple[Package, ...] = ()
 
 

@@ -1,4 +1,4 @@
-"""Has the package database changed since it was last read? Its files tell, without being opened."""
+"""Whether files have changed since they were last read, told without opening them."""
 
 import time
 from pathlib import Path

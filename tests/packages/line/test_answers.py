@@ -336,7 +336,7 @@ def test_an_interrupt_in_the_sending_leaves_the_stored_result_as_the_answer(base
 
 @pytest.mark.parametrize("place", [
     *("delivery.deliver:open_site", "delivery.deliver:_policy", "delivery.deliver:_receive", "hook:parse"),
-    *("delivery.deliver:see_through", "delivery.result:encode"),
+    *("delivery.supervise:see_through", "delivery.result:encode"),
 ])  # fmt: skip
 def test_a_bug_before_there_is_a_result_is_told_to_heat_as_a_failure(based: Node, place: str) -> None:
     breaking(based, place)

@@ -4,15 +4,16 @@ import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, ClassVar, Iterator, Optional
+from typing import IO, Any, ClassVar, Iterator, Optional, Tuple
 
 from os_update_agent.model.errors import AgentError, Busy, PackageError
 from os_update_agent.model.options import ConfigFiles
 from os_update_agent.packages.detect import Manager
 from os_update_agent.packages.dnf.client import Child, child_for
 from os_update_agent.packages.dnf.protocol import Request
-from os_update_agent.packages.dnf.settings import DnfSettings, read_settings
+from os_update_agent.packages.dnf.settings import DnfSettings, read_settings, settings_files
 from os_update_agent.packages.rpm.database import RpmCalls
+from os_update_agent.packages.state_cache import Stamp, stamp_of
 
 _COMMENT_LENGTH = 80
 _BUSY_PAUSE = 0.2
@@ -37,10 +38,16 @@ class DnfCalls(RpmCalls):
     # Does this dnf read its settings from drop-in directories as well?
     reads_drop_ins: ClassVar[bool] = False
     _child: Optional[Child] = field(default=None, init=False, repr=False)
+    _settings: Optional[Tuple[Optional[Stamp], DnfSettings]] = field(default=None, init=False, repr=False)
 
     def settings(self) -> DnfSettings:
-        """Return the settings of dnf.conf. Raises PackageError if it cannot be read."""
-        return read_settings(self.root, drop_ins=self.reads_drop_ins)
+        """Return the settings of dnf.conf, read again where a file has changed. Raises PackageError if it cannot be
+        read.
+        """
+        stamp = stamp_of(settings_files(self.root, drop_ins=self.reads_drop_ins))
+        if self._settings is None or stamp is None or stamp != self._settings[0]:
+            self._settings = stamp, read_settings(self.root, drop_ins=self.reads_drop_ins)
+        return self._settings[1]
 
     def wait(self) -> None:
         """Wait until nobody holds one of the locks of dnf and rpm. Raises Busy that names the holder."""

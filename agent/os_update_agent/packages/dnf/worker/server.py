@@ -7,7 +7,6 @@ import os
 import signal
 import socket
 import sys
-import traceback
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
 
 from os_update_agent.packages.dnf import protocol, wire
@@ -81,7 +80,7 @@ class Desk:
             failure = dnf.failure(error) if dnf else None
             if failure is not None:
                 return failure
-            traceback.print_exc()
+            sys.excepthook(*sys.exc_info())
             return Reply(error=f"{type(error).__name__}: {error}")
         finally:
             self._is_kept = is_kept
@@ -163,7 +162,7 @@ def _answer_next(link: socket.socket, desk: Desk) -> bool:
         desk.tidy()
     except Exception:
         # Nobody waits for this; the next request opens a new Base.
-        traceback.print_exc()
+        sys.excepthook(*sys.exc_info())
     return True
 
 

@@ -4,10 +4,10 @@ the worker.
 
 import hashlib
 import os
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
-from typing import Any, List, Optional, Sequence, Set
+from itertools import starmap
+from typing import Any, Iterator, List, Optional, Sequence, Set, Tuple
 from urllib.parse import unquote, urlparse
 
 import libdnf5  # type: ignore
@@ -19,6 +19,8 @@ from os_update_agent.packages.dnf.worker.download import Countdown, all_of, coun
 _OK = libdnf5.rpm.RpmSignature.CheckResult_OK
 _KEY_MISSING = libdnf5.rpm.RpmSignature.CheckResult_FAILED_KEY_MISSING
 _BLOCK = 1 << 20
+# So many files of a local repository are copied by several threads.
+_MANY = 8
 
 
 def available(base: Any, request: Available) -> List[Optional[Offered]]:
@@ -82,13 +84,23 @@ def _copied(packages: List[Any], paths: List[str], display: Display) -> Set[str]
     # Threads must not touch what is libdnf5's.
     sources = [(_local_file(pkg), int(pkg.get_download_size()), _sha256(pkg)) for pkg in packages]
     there = set()
-    with ThreadPoolExecutor() as pool:
-        copied = pool.map(lambda source, path: _copy(source[0], source[1], source[2], path), sources, paths)
-        for pkg, path, is_right in zip(packages, paths, copied):
-            if is_right:
-                display.begin(pkg.get_full_nevra())
-                there.add(path)
+    for pkg, path, is_right in zip(packages, paths, _copies(sources, paths)):
+        if is_right:
+            display.begin(pkg.get_full_nevra())
+            there.add(path)
     return there
+
+
+def _copies(sources: Sequence[Tuple[str, int, str]], paths: Sequence[str]) -> Iterator[bool]:
+    """Copy each source with its size and checksum to its path. Yields whether that worked."""
+    arguments = [(*source, path) for source, path in zip(sources, paths)]
+    if sum(bool(source) for source, _, _ in sources) < _MANY:
+        yield from starmap(_copy, arguments)
+        return
+    from concurrent.futures import ThreadPoolExecutor  # late: to import it costs as much as copying several files
+
+    with ThreadPoolExecutor() as pool:
+        yield from pool.map(_copy, *zip(*arguments))
 
 
 def _local_file(pkg: Any) -> str:
