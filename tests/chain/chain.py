@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from chain.guest import Guest
 from os_update_agent.testing.receiver import Receiver, Reply, Request
+from os_update_agent.text.outcomes import OUTPUTS
 
 DeploymentJson = Dict[str, Any]
 
@@ -18,15 +19,6 @@ STACK = ("web", "68c97fbe-e752-4cfc-a202-4c8af197d157")
 PROJECT = "218d0539a7c440718f82b2f96311698b"
 SERVER = "fcdbf267-58ec-478f-8cb1-293d8197c1ef"
 RESOURCE = "update"
-OUTPUTS = (
-    "changes",
-    "held_back",
-    "state_digest",
-    "restored_from",
-    "restorable",
-    "reboot_required",
-    "services_to_restart",
-)
 
 
 class Heat:

@@ -4,8 +4,9 @@ import json
 from dataclasses import dataclass
 from typing import Any, Dict
 
-from chain.chain import OUTPUTS, DeploymentJson, Heat, Node
+from chain.chain import DeploymentJson, Heat, Node
 from os_update_agent.testing.repository import Deb, Repository
+from os_update_agent.text.outcomes import OUTPUTS
 from packages.aptroot import AptRoot
 
 V1, V2, V3 = "2026-11-22T10:00:00Z", "2026-11-22T11:00:00Z", "2026-11-22T12:00:00Z"

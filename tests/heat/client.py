@@ -22,7 +22,7 @@ class Heat:
     def __init__(self, lab: Lab) -> None:
         self.lab = lab
         self.api = Client(
-            "1", session=session.Session(auth=_login(lab)), service_type="orchestration", region_name="RegionOne"
+            "1", session=session.Session(auth=login(lab)), service_type="orchestration", region_name="RegionOne"
         )
 
     def create(
@@ -209,12 +209,13 @@ def _has_come_to_wait(log: str, stack: str) -> bool:
     return any(re.search(rf"\[{one} .*Waiting for existing update to unlock", log) for one in requests)
 
 
-def _login(lab: Lab) -> Any:
+def login(lab: Lab, name: str = "demo") -> Any:
+    """Return keystone's credentials of a user whose project has the same name."""
     return v3.Password(
         lab.keystone_url,
-        username="demo",
+        username=name,
         password="secret",
-        project_name="demo",
+        project_name=name,
         user_domain_id="default",
         project_domain_id="default",
     )

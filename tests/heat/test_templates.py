@@ -12,9 +12,8 @@ import pytest
 import yaml
 from heatclient.common import template_utils
 from keystoneauth1 import session
-from keystoneauth1.identity import v3
 
-from heat.client import Heat
+from heat.client import Heat, login
 from heat.lab import Lab
 
 TEMPLATES = Path(__file__).resolve().parents[2] / "hooks/templates"
@@ -29,16 +28,7 @@ def nova(lab: Lab) -> Iterator[None]:
     """An entry in the catalogue, for without one Heat does not know OS::Nova::Server at all. Nothing answers there, and
     nobody asks.
     """
-    admin = session.Session(
-        auth=v3.Password(
-            lab.keystone_url,
-            username="admin",
-            password="secret",
-            project_name="admin",
-            user_domain_id="default",
-            project_domain_id="default",
-        )
-    )
+    admin = session.Session(auth=login(lab, "admin"))
     service = admin.post(f"{lab.keystone_url}/services", json={"service": {"type": "compute", "name": "nova"}}).json()[
         "service"
     ]

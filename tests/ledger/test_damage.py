@@ -7,7 +7,7 @@ import sqlite3
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Callable, Iterator, List, Sequence, Tuple
+from typing import Any, Callable, List, Sequence, Tuple
 
 import pytest
 
@@ -23,18 +23,6 @@ SEED = 20261129
 VALUES_EACH = 8
 # Rows of the fixture that are damaged in the random trials of the command line.
 TRIALS = 40
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return old_ledger(tmp_path)
-
-
-@pytest.fixture
-def ledger(path: Path) -> Iterator[Ledger]:
-    ledger = Ledger(path)
-    yield ledger
-    ledger.close()
 
 
 DOCUMENTS = {

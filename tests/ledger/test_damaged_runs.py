@@ -2,11 +2,11 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Iterator, Tuple
+from typing import Tuple
 
 import pytest
 
-from ledger.stored import KEY, ask, old_ledger, private_settings
+from ledger.stored import KEY, ask, private_settings
 from os_update_agent.delivery.result import NOT_COMPARED, outcome_of
 from os_update_agent.ledger import Ledger
 from os_update_agent.model.packages import Change, Package
@@ -17,18 +17,6 @@ from os_update_agent.runtime.context import Site
 
 RUN = Run(0, "k", "v", "update", "plan", 1.0)
 CHANGES = (Change(Package("a", "all", "1"), Package("a", "all", "2")),)
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return old_ledger(tmp_path)
-
-
-@pytest.fixture
-def ledger(path: Path) -> Iterator[Ledger]:
-    ledger = Ledger(path)
-    yield ledger
-    ledger.close()
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import sys
 import zlib
 from dataclasses import replace
 from pathlib import Path
-from typing import Callable, Iterator, List
+from typing import Callable, List
 
 import pytest
 
@@ -35,13 +35,6 @@ RUN = Run(id=0, key="k", value="v2", kind="update", phase="check", started=10.0,
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "state" / "ledger.sqlite"
-
-
-@pytest.fixture
-def ledger(path: Path) -> Iterator[Ledger]:
-    ledger = Ledger(path)
-    yield ledger
-    ledger.close()
 
 
 def make_states(count: int, packages: int = 40) -> List[PackageState]:

@@ -9,29 +9,17 @@ import sys
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, Mapping, Tuple
+from typing import Any, Callable, Dict, Mapping, Tuple
 
 import pytest
 
-from ledger.stored import FIXTURE, KEY, ask, old_ledger
+from ledger.stored import FIXTURE, KEY, ask
 from os_update_agent.ledger import SCHEMA, Ledger, database
 from os_update_agent.ledger.kinds import RUN
 from os_update_agent.model.documents import Kind
 from os_update_agent.model.errors import Damaged, LedgerError, NewerDocument
 from os_update_agent.model.policy import Policy
 from os_update_agent.model.runs import Progress, Run
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return old_ledger(tmp_path)
-
-
-@pytest.fixture
-def ledger(path: Path) -> Iterator[Ledger]:
-    ledger = Ledger(path)
-    yield ledger
-    ledger.close()
 
 
 def schema_of(path: Path) -> int:

@@ -27,10 +27,7 @@ def node(tmp_path: Path, apt_template: Template) -> Iterator[Node]:
 
 @pytest.fixture(scope="session")
 def based_apt_template(tmp_path_factory: pytest.TempPathFactory, apt_template: Template) -> Template:
-    directory = tmp_path_factory.mktemp("based") / "node"
-    with Node(directory, apt_template) as node:
-        node.succeed("CREATE", "v1")
-    return apt_template.advanced(directory)
+    return apt_template.recorded(tmp_path_factory.mktemp("based") / "node")
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ from os_update_agent.model.packages import ArchiveEntry, PackageState
 from os_update_agent.model.runs import History, Run
 from os_update_agent.runtime.context import Site, open_site
 from os_update_agent.testing.receiver import Receiver, Request
+from os_update_agent.text.outcomes import OUTPUTS
 from packages.hand import Hand
 from packages.hand_apt import AptHand
 from packages.hand_rpm import Dnf5Hand, DnfHand
@@ -33,16 +34,7 @@ PATIENCE = 240.0
 
 STACK, SERVER, RESOURCE = "web/68c97fbe", "fcdbf267", "update"
 SIGNATURE = "c2VjcmV0LW9mLXRoZS1zaWduYWw"
-PLAIN_OUTPUTS = (
-    "changes",
-    "held_back",
-    "state_digest",
-    "restored_from",
-    "restorable",
-    "reboot_required",
-    "services_to_restart",
-)
-OUTPUTS = [{"name": name, "type": "String"} for name in PLAIN_OUTPUTS]
+DECLARED = [{"name": name, "type": "String"} for name in OUTPUTS]
 
 HANDS: Dict[str, Type[Hand]] = {hand.kind: hand for hand in (AptHand, DnfHand, Dnf5Hand)}
 
@@ -254,6 +246,15 @@ class Node:
 
     # --- deliveries
 
+    def cut_off(self, action: str, value: str) -> None:
+        """Start a delivery, and end all of its processes while a script of its transaction waits."""
+        running = self.start(action, value)
+        wait_until(self.hand.is_waiting, "the script")
+        self.kill(self.processes())
+        running.process.wait()
+        self.hand.let_go()
+        wait_until(lambda: not self.processes(), "the end of all processes")
+
     def deployment(
         self, action: str, value: Any, *, config_id: str = "", resource: str = RESOURCE, config: Any = "", **inputs: Any
     ) -> Dict[str, Any]:
@@ -276,7 +277,7 @@ class Node:
             "config": config,
             "options": {},
             "inputs": [{"name": name, "type": "String", "value": given} for name, given in {**own, **inputs}.items()],
-            "outputs": OUTPUTS,
+            "outputs": DECLARED,
         }
 
     def start(self, action: str, value: Any, **options: Any) -> Running:
@@ -388,6 +389,12 @@ class Template:
         hand.make(*installed)
         hand.hold("heldpkg")
         return self
+
+    def recorded(self, directory: Path) -> "Template":
+        """The same with a node, in the new directory, that has recorded release one as its baseline "v1"."""
+        with Node(directory, self) as node:
+            node.succeed("CREATE", "v1")
+        return self.advanced(directory)
 
     def advanced(self, directory: Path) -> "Template":
         """The same with a node that has come further."""

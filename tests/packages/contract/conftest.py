@@ -20,10 +20,7 @@ def template(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 
 @pytest.fixture(scope="session")
 def based_template(tmp_path_factory: pytest.TempPathFactory, template: Template) -> Template:
-    directory = tmp_path_factory.mktemp(f"based-{template.kind}") / "node"
-    with Node(directory, template) as node:
-        node.succeed("CREATE", "v1")
-    return template.advanced(directory)
+    return template.recorded(tmp_path_factory.mktemp(f"based-{template.kind}") / "node")
 
 
 @pytest.fixture

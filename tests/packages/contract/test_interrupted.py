@@ -23,19 +23,9 @@ def stuck(based: Node) -> Iterator[Node]:
     based.hand.let_go()
 
 
-def stop(node: Node) -> None:
-    """Start the update, and end everything in the middle of its transaction."""
-    running = node.start("UPDATE", "v2")
-    wait_until(node.hand.is_waiting, "the script")
-    node.kill(node.processes())
-    running.process.wait()
-    node.hand.let_go()
-    wait_until(lambda: not node.processes(), "the end of all processes")
-
-
 def test_what_was_cut_off_goes_on_and_ends_well(stuck: Node) -> None:
     one = stuck.packages()
-    stop(stuck)
+    stuck.cut_off("UPDATE", "v2")
     assert stuck.packages() != one
     stuck.succeed("CREATE", "v2")
     assert stuck.versions() == VERSIONS_NEW
@@ -49,7 +39,7 @@ def test_what_was_cut_off_goes_on_and_ends_well(stuck: Node) -> None:
 def test_what_was_cut_off_goes_back_exactly(stuck: Node) -> None:
     one = stuck.packages()
     digest = stuck.recorded("v1").digest
-    stop(stuck)
+    stuck.cut_off("UPDATE", "v2")
     back = stuck.succeed("UPDATE", "v1")
     assert back.body["state_digest"] == digest
     assert stuck.packages() == one

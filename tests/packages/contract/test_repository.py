@@ -4,7 +4,6 @@ well.
 
 import os
 import shutil
-import subprocess
 from pathlib import Path
 from typing import Callable, Dict, Iterator
 
@@ -13,6 +12,7 @@ import pytest
 from packages.faulty import FaultyServer
 from packages.node import Node, wait_until
 from packages.scene import VERSIONS_ONE, Pkg
+from packages.signing import sign
 
 
 @pytest.fixture
@@ -130,17 +130,7 @@ def test_only_signed_packages_are_taken_where_the_repository_is_to_be_checked(ba
     assert "is not signed (repository demo, gpgcheck=1)" in failed.complaint
     assert based.packages() == one
 
-    files = [str(path) for path in based.repository.directory.glob("tool-*.rpm")]
-    sign = [
-        "rpmsign",
-        "--define",
-        "_gpg_name demo@example.org",
-        "--define",
-        f"__gpg {shutil.which('gpg')}",
-        "--addsign",
-        *files,
-    ]
-    subprocess.run(sign, check=True, capture_output=True, env={**os.environ, "GNUPGHOME": str(keyring)})
+    sign(keyring, based.repository.directory.glob("tool-*.rpm"))
     based.hand.publish()
     done = based.succeed("CREATE", "v2")
     assert done.changes == {"tool": ("1.0-1", "2.0-1")}

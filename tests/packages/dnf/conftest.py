@@ -49,10 +49,7 @@ def based_dnf_template(request: pytest.FixtureRequest, tmp_path_factory: pytest.
     if request.param == "dnf5":
         sid.needed()
     template = Template.made_in(tmp_path_factory.mktemp(request.param), request.param)
-    directory = tmp_path_factory.mktemp(f"based-{request.param}") / "node"
-    with Node(directory, template) as node:
-        node.succeed("CREATE", "v1")
-    return template.advanced(directory)
+    return template.recorded(tmp_path_factory.mktemp(f"based-{request.param}") / "node")
 
 
 @pytest.fixture

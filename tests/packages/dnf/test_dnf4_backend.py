@@ -1,8 +1,6 @@
 """The dnf 4 backend, driven directly: the real dnf and rpm in a private root, from capture to an exact way back."""
 
-import os
 import shutil
-import subprocess
 from dataclasses import replace
 from pathlib import Path
 from typing import Callable, Iterator
@@ -18,6 +16,7 @@ from os_update_agent.packages.transition import Transition
 from os_update_agent.testing.rpm_repository import DATABASE, Advisory, Rpm, build, make_root
 from packages.dnf.world import CONF, ONE, TWO, VERSIONS_ONE, VERSIONS_TWO, World, kernel, version_file
 from packages.faulty import FaultyServer
+from packages.signing import sign
 
 # --- there and back
 
@@ -324,20 +323,7 @@ def test_an_unsigned_package_is_refused_where_the_repository_is_to_be_checked(tw
 def test_a_signed_package_is_taken_with_a_key_that_lies_on_the_node(two: World, keyring: Path, local: bool) -> None:
     before = two.state()
     one, epochy = ([two.repository.directory / rpm.file for rpm in rpms] for rpms in (ONE, TWO))
-    sign = [
-        "rpmsign",
-        "--define",
-        "_gpg_name demo@example.org",
-        "--define",
-        f"__gpg {shutil.which('gpg')}",
-        "--addsign",
-    ]
-    subprocess.run(
-        [*sign, *map(str, [*one, *epochy])],
-        check=True,
-        capture_output=True,
-        env={**os.environ, "GNUPGHOME": str(keyring)},
-    )
+    sign(keyring, [*one, *epochy])
     two.repository.publish()
     with FaultyServer(keyring) as server:
         key = (keyring / "key.asc").as_uri() if local else f"{server.url}key.asc"

@@ -5,7 +5,6 @@ disk.
 import os
 import shutil
 import signal
-import socket
 import sqlite3
 import subprocess
 import threading
@@ -19,7 +18,7 @@ import pytest
 from os_update_agent.model.errors import Busy
 from os_update_agent.model.packages import PackageState, Selection
 from os_update_agent.packages.dnf.dnf4 import Dnf4
-from os_update_agent.packages.dnf.protocol import Complete, Reply, as_line
+from os_update_agent.packages.dnf.protocol import Complete, Reply
 from os_update_agent.packages.state import expected, unmet
 from os_update_agent.testing.rpm_repository import DATABASE, Rpm, native_architecture
 from packages.dnf.world import World, version_file
@@ -188,13 +187,7 @@ def test_an_interruption_is_not_completed_for_somebody_who_is_gone(stuck: World)
     killed(stuck, signal.SIGKILL)
     there = stuck.rpm("-qa").stdout
     request = Complete(str(stuck.root), native_architecture(), str(stuck.directory / "archive"), forced=False)
-    child = stuck.backend()._worker()
-    child.close.detach()
-    with stuck.log.open("ab", buffering=0) as output:
-        socket.send_fds(child._socket, [b"!"], [output.fileno()])
-        child._socket.sendall(as_line(request))
-        child._socket.close()
-    assert child._process.wait(PATIENCE) == 0
+    stuck.ask_and_leave(request)
     assert stuck.rpm("-qa").stdout == there and stuck.backend().interrupted()
     # It is the very request that works where somebody waits for it.
     with stuck.log.open("ab", buffering=0) as output:

@@ -4,14 +4,14 @@ import os
 import signal
 import socket
 import time
-from typing import List
+from typing import List, Tuple
 
 import pytest
 
 from os_update_agent.model.errors import Busy
-from os_update_agent.model.packages import Selection, Transaction
+from os_update_agent.model.packages import Package, Selection, Transaction
 from os_update_agent.packages.dnf.answers import as_todo
-from os_update_agent.packages.dnf.protocol import Reasons, Transact, as_line
+from os_update_agent.packages.dnf.protocol import Reasons, Transact
 from os_update_agent.packages.dnf.wire import receive_reply
 from os_update_agent.packages.rpm.database import native_architecture
 from os_update_agent.packages.transition import Transition
@@ -50,6 +50,13 @@ def test_a_request_that_is_not_understood_is_an_error_by_name_and_the_child_goes
         assert child.ask(Reasons(str(world.root)), None).answer
 
 
+def update_of(two: World, name: str) -> Tuple[Package, Transaction]:
+    """The newer package that the plan has for a name, and what installs it alone."""
+    new = next(change.after for change in two.plan()[0] if change.name == name)
+    assert new is not None and two.obtain([new]) == ()
+    return new, Transaction(install=(new,), files=tuple(map(str, two.archive.files([new]))))
+
+
 def test_a_child_whose_parent_is_gone_ends_by_itself(world: World) -> None:
     child = world.backend()._worker()
     child.close.detach()
@@ -79,17 +86,9 @@ def test_what_the_child_keeps_locks_nobody_out_and_is_dropped_when_it_is_no_long
 def test_a_transaction_that_nobody_waits_for_any_more_is_not_begun(two: World) -> None:
     """The agent was killed while dnf resolved it: the next agent has found no lock and may be at work by now."""
     one = two.state()
-    new = next(change.after for change in two.plan()[0] if change.name == "epochy")
-    assert new is not None and two.obtain([new]) == ()
-    todo = Transaction(install=(new,), files=tuple(map(str, two.archive.files([new]))))
+    new, todo = update_of(two, "epochy")
     request = Transact(str(two.root), "", as_todo(todo, native_architecture(), forced=True))
-    child = two.backend()._worker()
-    child.close.detach()
-    with two.log.open("ab", buffering=0) as output:
-        socket.send_fds(child._socket, [b"!"], [output.fileno()])
-        child._socket.sendall(as_line(request))
-        child._socket.close()
-    assert child._process.wait(60) == 0
+    two.ask_and_leave(request)
     assert two.state() == one
     assert not two.backend().interrupted()
     # It is the very request that works where somebody waits for it.
@@ -106,9 +105,7 @@ def test_who_is_told_busy_again_and_again_waits_no_longer_than_the_patience(
     monkeypatch.setattr(backend, "lock_timeout", 1.0)
     granted: List[float] = []
     monkeypatch.setattr(backend, "_wait", granted.append)
-    new = next(change.after for change in two.plan()[0] if change.name == "epochy")
-    assert new is not None and two.obtain([new]) == ()
-    todo = Transaction(install=(new,), files=tuple(map(str, two.archive.files([new]))))
+    _, todo = update_of(two, "epochy")
     (two.root / "var/lib/dnf/rpmdb_lock.pid").write_text(str(os.getpid()), encoding="ascii")
     with (
         backend.session(),
@@ -122,9 +119,7 @@ def test_who_is_told_busy_again_and_again_waits_no_longer_than_the_patience(
 def test_a_lock_that_another_dnf_has_taken_in_the_last_moment_is_no_failure(two: World) -> None:
     """Between our look and dnf's own. The transaction is asked for again when the lock is free."""
     one = two.state()
-    new = next(change.after for change in two.plan()[0] if change.name == "epochy")
-    assert new is not None and two.obtain([new]) == ()
-    todo = Transaction(install=(new,), files=tuple(map(str, two.archive.files([new]))))
+    new, todo = update_of(two, "epochy")
     lock = two.root / "var/lib/dnf/rpmdb_lock.pid"
     backend = two.backend()
     with backend.session(), two.log.open("ab", buffering=0) as output:
@@ -152,9 +147,7 @@ def test_after_a_transaction_another_child_is_asked(two: World) -> None:
 
 
 def test_a_rehearsal_holds_for_the_very_same_database_only(two: World) -> None:
-    new = next(change.after for change in two.plan()[0] if change.name == "epochy")
-    assert new is not None and two.obtain([new]) == ()
-    todo = Transaction(install=(new,), files=tuple(map(str, two.archive.files([new]))))
+    new, todo = update_of(two, "epochy")
     backend = two.backend()
     with backend.session(), two.log.open("ab", buffering=0) as output:
         assert {version for _, version in backend.effect(todo, forced=True)} == {new.version}
@@ -166,9 +159,7 @@ def test_a_rehearsal_holds_for_the_very_same_database_only(two: World) -> None:
 
 
 def test_what_was_rehearsed_is_done_under_its_own_name(two: World) -> None:
-    new = next(change.after for change in two.plan()[0] if change.name == "epochy")
-    assert new is not None and two.obtain([new]) == ()
-    todo = Transaction(install=(new,), files=tuple(map(str, two.archive.files([new]))))
+    new, todo = update_of(two, "epochy")
     backend = two.backend()
     with backend.session(), two.log.open("ab", buffering=0) as output:
         backend.effect(todo, forced=True)

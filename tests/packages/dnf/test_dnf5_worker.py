@@ -161,6 +161,15 @@ def is_unfinished(hand: Dnf5Hand) -> bool:
     return history5.is_unfinished(read_settings(hand.root, drop_ins=True).history)
 
 
+def cut_off(hand: Dnf5Hand) -> None:
+    """Kill somebody's own upgrade in the middle."""
+    process = hand.start_upgrading()
+    wait_until(hand.is_waiting, "the scriptlet")
+    process.kill()
+    process.wait()
+    hand.let_go()
+
+
 def marks(hand: Dnf5Hand) -> Dict[str, str]:
     mark_of = history5.marks(read_settings(hand.root, drop_ins=True).state)
     return {name: mark_of(name, native_architecture()) for name, _ in hand.rows()}
@@ -302,11 +311,7 @@ def test_a_name_that_is_provided_is_obsoleted_by_nobody(hand: Dnf5Hand) -> None:
     hand.add(Rpm("tool", "2.0", scripts={"post": WAITS}))
     hand.publish()
     hand.install("stands-in", "heir")
-    process = hand.start_upgrading()
-    wait_until(hand.is_waiting, "the scriptlet")
-    process.kill()
-    process.wait()
-    hand.let_go()
+    cut_off(hand)
     assert "Reply(answer=[]" in told(hand, COMPLETE, 9).stdout
     assert hand.versions()["tool"] == "2.0-1" and {"stands-in", "heir"} <= set(hand.versions()) and hand.faults() == ""
 
@@ -319,11 +324,7 @@ def interrupted(request: pytest.FixtureRequest, hand: Dnf5Hand) -> Dict[str, str
     if new:
         hand.add(Rpm("app", "2.0", requires=["lib", "more"]), Rpm("more", "2.0"))
     hand.publish()
-    process = hand.start_upgrading()
-    wait_until(hand.is_waiting, "the scriptlet")
-    process.kill()
-    process.wait()
-    hand.let_go()
+    cut_off(hand)
     return {"app": "manual", "lib": "auto", "tool": "manual", **({"more": "auto"} if new else {})}
 
 
@@ -353,11 +354,7 @@ def test_a_record_is_closed_also_where_dnf_has_installed_nothing_itself(hand: Dn
     )
     hand.add(Rpm("tool", "2.0", scripts={"post": WAITS}))
     hand.publish()
-    process = hand.start_upgrading()
-    wait_until(hand.is_waiting, "the scriptlet")
-    process.kill()
-    process.wait()
-    hand.let_go()
+    cut_off(hand)
     assert is_unfinished(hand)
     assert "Reply(answer=[]" in told(hand, COMPLETE, 9).stdout
     assert not is_unfinished(hand)

@@ -178,12 +178,7 @@ def test_an_update_of_ours_that_cannot_be_completed_is_undone_exactly(based: Nod
     based.succeed("UPDATE", "v1.5", packages="tool")
     before = based.packages()
     based.offer(Rpm("tool", "2.0", files=file("2.0"), scripts={"post": WAITS}))
-    running = based.start("UPDATE", "v2")
-    wait_until(based.hand.is_waiting, "the script")
-    based.kill(based.processes())
-    running.process.wait()
-    based.hand.let_go()
-    wait_until(lambda: not based.processes(), "the end of all processes")
+    based.cut_off("UPDATE", "v2")
     failed = based.fail("UPDATE", "v1")
     assert "it cannot be" in failed.complaint and "the restore was undone" in failed.complaint
     assert based.packages() == before and based.hand.faults() == ""

@@ -8,10 +8,13 @@ from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 from os_update_agent.ledger import Ledger
 from os_update_agent.model.packages import Change, Package, PackageState, Selection
 from os_update_agent.packages.archive import Archive
+from os_update_agent.packages.dnf import wire
 from os_update_agent.packages.dnf.dnf4 import Dnf4
+from os_update_agent.packages.dnf.protocol import Request
 from os_update_agent.packages.state import expected
 from os_update_agent.packages.transition import Transition
 from os_update_agent.testing.rpm_repository import DATABASE, Advisory, Repository, Rpm
+from packages.node import PATIENCE
 
 
 def version_file(name: str, version: str) -> Dict[str, str]:
@@ -171,3 +174,12 @@ class World:
         done = self.rpm("-Va", "--noconfig")
         print(done.stdout, done.stderr)
         return not done.stdout and not done.stderr
+
+    def ask_and_leave(self, request: Request) -> None:
+        """Ask dnf's worker as an agent does that is killed directly afterwards; return when the worker has ended."""
+        child = self.backend()._worker()
+        child.close.detach()
+        with self.log.open("ab", buffering=0) as output:
+            wire.send_request(child._socket, request, output.fileno())
+            child._socket.close()
+        assert child._process.wait(PATIENCE) == 0

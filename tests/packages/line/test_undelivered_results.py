@@ -29,6 +29,16 @@ def bodies(requests: Sequence[Request]) -> List[str]:
     return [request.body.decode() for request in requests]
 
 
+def owed(node: Node) -> Result:
+    """A delivery whose result Heat did not take. It would now."""
+    node.receiver.answer(503)
+    done = node.succeed("UPDATE", "v2")
+    node.wait_until_at_rest()
+    node.receiver.answer(200)
+    node.receiver.received.clear()
+    return done
+
+
 def test_a_server_that_recovers_is_tried_again(based: Node) -> None:
     answers = [500, 503, 200]
     based.receiver.answer(lambda _: answers.pop(0))
@@ -76,11 +86,7 @@ def test_a_server_that_is_down_leaves_the_result_owed_and_the_work_done(based: N
 
 
 def test_a_caller_that_is_there_sends_its_result_itself(based: Node) -> None:
-    based.receiver.answer(503)
-    done = based.succeed("UPDATE", "v2")
-    based.wait_until_at_rest()
-    based.receiver.answer(200)
-    based.receiver.received.clear()
+    done = owed(based)
     is_there, sent = threading.Event(), []
 
     def call() -> None:
@@ -104,11 +110,7 @@ def test_a_caller_that_is_there_sends_its_result_itself(based: Node) -> None:
 
 
 def test_a_caller_that_is_there_and_does_not_send_is_helped(based: Node) -> None:
-    based.receiver.answer(503)
-    done = based.succeed("UPDATE", "v2")
-    based.wait_until_at_rest()
-    based.receiver.answer(200)
-    based.receiver.received.clear()
+    done = owed(based)
     site = based.site()
     with waiting(site.settings, done.id):
         begun = time.monotonic()
@@ -119,10 +121,7 @@ def test_a_caller_that_is_there_and_does_not_send_is_helped(based: Node) -> None
 
 
 def test_a_caller_of_another_delivery_keeps_nobody_from_sending(based: Node) -> None:
-    based.receiver.answer(503)
-    done = based.succeed("UPDATE", "v2")
-    based.wait_until_at_rest()
-    based.receiver.answer(200)
+    done = owed(based)
     site = based.site()
     with waiting(site.settings, "another"):
         assert not is_waited_for(site.settings, done.id)
@@ -131,11 +130,7 @@ def test_a_caller_of_another_delivery_keeps_nobody_from_sending(based: Node) -> 
 
 
 def test_what_is_owed_is_sent_by_resume_with_the_same_bytes(based: Node) -> None:
-    based.receiver.answer(503)
-    done = based.succeed("UPDATE", "v2")
-    based.wait_until_at_rest()
-    based.receiver.answer(200)
-    based.receiver.received.clear()
+    done = owed(based)
     site = based.site()
     assert resume(site, Patience(0.0)) == ()
     site.ledger.close()

@@ -2,9 +2,7 @@
 
 import contextlib
 import os
-import tempfile
 from typing import IO, Any, Callable, Iterator, List, Optional, Sequence
-from urllib.parse import urlparse
 
 from os_update_agent.packages.dnf.protocol import Fetch, Refused
 from os_update_agent.packages.dnf.worker.rpm_files import digest_of
@@ -58,6 +56,8 @@ def fetch_all(
     ``obtain`` gets packages and the paths to put them at, which are all in one directory under the name of their
     location. ``check`` raises Refused for a file that is not rightly signed.
     """
+    import tempfile  # late: a restore seldom fetches, and this is slow to import
+
     names = [os.path.basename(location(pkg)) for pkg in packages]
     with tempfile.TemporaryDirectory(dir=request.staging, prefix=".fetch-") as staging:
         for count, batch in enumerate(_batches(names)):
@@ -73,8 +73,17 @@ def fetch_all(
                 os.replace(path, request.files[index])
 
 
+def path_of(url: str) -> str:
+    """Return the path in the URL of a file."""
+    from urllib.parse import unquote, urlparse  # late, too
+
+    return unquote(urlparse(url).path)
+
+
 def is_local(url: str) -> bool:
     """Is it a file of this node?"""
+    from urllib.parse import urlparse  # late, too
+
     return urlparse(url).scheme in ("", "file")
 
 

@@ -2,19 +2,17 @@
 the worker.
 """
 
-import hashlib
 import os
 from contextlib import suppress
 from functools import partial
 from itertools import starmap
 from typing import Any, Iterator, List, Optional, Sequence, Set, Tuple
-from urllib.parse import unquote, urlparse
 
 import libdnf5  # type: ignore
 
 from os_update_agent.packages.dnf.protocol import Available, Fetch, Identity, Offered, Refused
 from os_update_agent.packages.dnf.worker.dnf5.dnf_base import everything, fill, row, versions
-from os_update_agent.packages.dnf.worker.download import Countdown, all_of, countdown, fetch_all, is_local
+from os_update_agent.packages.dnf.worker.download import Countdown, all_of, countdown, fetch_all, is_local, path_of
 
 _OK = libdnf5.rpm.RpmSignature.CheckResult_OK
 _KEY_MISSING = libdnf5.rpm.RpmSignature.CheckResult_FAILED_KEY_MISSING
@@ -106,7 +104,7 @@ def _copies(sources: Sequence[Tuple[str, int, str]], paths: Sequence[str]) -> It
 def _local_file(pkg: Any) -> str:
     """Where the package lies on the node's own disk; "" where it has to be downloaded, or may be."""
     places = list(pkg.get_remote_locations())
-    return unquote(urlparse(places[0]).path) if places and all(place.startswith("file:///") for place in places) else ""
+    return path_of(places[0]) if places and all(place.startswith("file:///") for place in places) else ""
 
 
 def _copy(source: str, size: int, sha256: str, target: str) -> bool:
@@ -115,6 +113,8 @@ def _copy(source: str, size: int, sha256: str, target: str) -> bool:
     """
     if not source or not sha256:
         return False
+    import hashlib  # late: it loads OpenSSL
+
     found = hashlib.sha256()
     # The latter is for a name that no file can have.
     with suppress(OSError, ValueError):
@@ -160,7 +160,7 @@ def _check_signature(base: Any, pkg: Any, path: str) -> None:
     urls = list(pkg.get_repo().get_config().gpgkey)
     if result == _KEY_MISSING and urls and all(map(is_local, urls)):
         for url in urls:
-            for key in checker.parse_key_file(unquote(urlparse(url).path)):
+            for key in checker.parse_key_file(path_of(url)):
                 checker.import_key(key)
         result = checker.check_package_signature(path)
     if result != _OK:
