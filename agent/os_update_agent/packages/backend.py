@@ -49,6 +49,10 @@ class Backend(Protocol):
 
     A member that does less in one implementation says so after "Left out".
 
+    packages/implementations.py makes it with these arguments: ``root``, the root directory of the node; ``archive`` and
+    ``work``, directories for package files and for generated files; ``lock_timeout`` in seconds; ``config_files``, the
+    option; and, if the package manager's history takes a comment, ``value``.
+
     Every member raises PackageError, CommandFailed, or, if a lock is not free in time, Busy that names its holder.
     Members that take ``output`` run programs that change packages. Such a program is never killed and writes to that
     file, never to a pipe. ``forced`` allows what only a way back needs: downgrades, changes of held packages, removal

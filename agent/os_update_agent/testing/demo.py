@@ -94,11 +94,20 @@ class _Story:
             "database is on hold; libweb and metrics-old came as dependencies; the operator has edited webapp.conf."
         )
 
+        first = self.baseline()
+        second = self.update()
+        self.failed_update(second)
+        self.way_back(first, second)
+
+    def baseline(self) -> PackageState:
         first = self.deliver(
             "CREATE", FIRST, "The stack is created: the state becomes the baseline of the first value.", 0
         )
-        self.check(first == scene.state(), "no package was touched")
+        self.check(first == self.scene.state(), "no package was touched")
+        return first
 
+    def update(self) -> PackageState:
+        scene = self.scene
         scene.publish(*NOVEMBER)
         self.note(
             "Meanwhile the repository gets new versions: one with a new dependency, one renamed, one with an epoch."
@@ -117,7 +126,10 @@ class _Story:
             versions["database"].version == "14.1-1" and "database" in self.held_back, "the hold on database was kept"
         )
         self.check(scene.configuration() == EDITED, "the edited webapp.conf was kept")
+        return second
 
+    def failed_update(self, second: PackageState) -> None:
+        scene = self.scene
         scene.withdraw(
             *(
                 pkg
@@ -132,6 +144,7 @@ class _Story:
         third = self.deliver("UPDATE", THIRD, "The next update fails, and is undone.", 1)
         self.check(third == second, "every package is as it was before the update")
 
+    def way_back(self, first: PackageState, second: PackageState) -> None:
         again = self.deliver(
             "CREATE", SECOND, "Heat rolls back: it replaces the failed deployment, and says CREATE.", 0
         )
@@ -141,7 +154,7 @@ class _Story:
             "UPDATE", FIRST, "The operator goes back to the first value. No repository has it any more.", 0
         )
         self.check(back.digest == first.digest, "versions, marks and holds are exactly those of the baseline")
-        self.check(scene.configuration() == EDITED, "and the edited webapp.conf is still there")
+        self.check(self.scene.configuration() == EDITED, "and the edited webapp.conf is still there")
 
         forth = self.deliver("UPDATE", SECOND, "And forward again, from the kept package files.", 0)
         self.check(forth.digest == second.digest, "exactly the state that this value had reached")
