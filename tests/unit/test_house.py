@@ -198,6 +198,18 @@ def test_an_effect_has_one_home(library: str) -> None:
     assert users, f"nobody imports {library}: is the rule still right?"
 
 
+def test_a_named_tuple_caches_no_property() -> None:
+    """cached_property needs a __dict__, which a tuple has not: the first access would raise TypeError."""
+    wrong = [
+        f"{module}.{node.name}"
+        for module, tree in modules().items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef) and any(ast.unparse(base) == "NamedTuple" for base in node.bases)
+        if "cached_property" in ast.unparse(node)
+    ]
+    assert wrong == []
+
+
 def test_what_is_slow_is_imported_when_it_is_needed() -> None:
     early = [
         f"{module} imports {name}"

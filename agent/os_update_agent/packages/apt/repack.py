@@ -12,9 +12,10 @@ import re
 import shutil
 import stat
 import tempfile
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Dict, FrozenSet, Iterator, NamedTuple, Optional, Set, Tuple
+from typing import Dict, FrozenSet, Iterator, Optional, Set, Tuple
 
 from os_update_agent.model.errors import CommandFailed, PackageError
 from os_update_agent.model.packages import Package
@@ -39,7 +40,8 @@ _MOST_LINKS = 40
 _CONFFILE = re.compile(r"(?P<path>/.*) (?:[0-9a-f]{32}|newconffile)(?P<flags>(?: obsolete| remove-on-upgrade)*)")
 
 
-class _Database(NamedTuple):
+@dataclass(frozen=True)
+class _Database:
     """What dpkg's database holds about one installed package. ``moved`` maps a path to where a diversion has put it."""
 
     control: str

@@ -80,7 +80,7 @@ class Desk:
             failure = dnf.failure(error) if dnf else None
             if failure is not None:
                 return failure
-            sys.excepthook(*sys.exc_info())
+            sys.__excepthook__(*sys.exc_info())
             return Reply(error=f"{type(error).__name__}: {error}")
         finally:
             self._is_kept = is_kept
@@ -162,7 +162,7 @@ def _answer_next(link: socket.socket, desk: Desk) -> bool:
         desk.tidy()
     except Exception:
         # Nobody waits for this; the next request opens a new Base.
-        sys.excepthook(*sys.exc_info())
+        sys.__excepthook__(*sys.exc_info())
     return True
 
 
