@@ -27,13 +27,14 @@ _ENVIRONMENT = {
     "NEEDRESTART_SUSPEND": "1",
     "NEEDRESTART_MODE": "l",
 }
+# The last option wins (dpkg(1), --force-things): the node's apt.conf may hold others.
 _CONFIG_FILES: Mapping[ConfigFiles, Tuple[Tuple[str, ...], Mapping[str, str]]] = {
-    "keep": (("--force-confdef", "--force-confold"), {"UCF_FORCE_CONFFOLD": "1"}),
-    "replace": (("--force-confnew",), {"UCF_FORCE_CONFFNEW": "1"}),
+    "keep": (("--no-force-confnew", "--force-confdef", "--force-confold"), {"UCF_FORCE_CONFFOLD": "1"}),
+    "replace": (("--no-force-confdef", "--no-force-confold", "--force-confnew"), {"UCF_FORCE_CONFFNEW": "1"}),
 }
 # A way back may need all of these; a way forward none.
 _FORCED = ("--allow-downgrades", "--allow-change-held-packages", "--allow-remove-essential")
-_NETWORK = ("-o", "Acquire::Retries=3", "-o", "Acquire::http::Timeout=30", "-o", "Acquire::https::Timeout=30")
+NETWORK = ("-o", "Acquire::Retries=3", "-o", "Acquire::http::Timeout=30", "-o", "Acquire::https::Timeout=30")
 LOCKED = "Could not get lock"
 
 _PRIVATE_ROOT = """\
@@ -115,7 +116,7 @@ class AptCalls:
         them.
         """
         with self._status(name) as status:
-            argv = self._apt("apt-get", "-q", *_NETWORK, "-o", f"APT::Status-Fd={status.fileno()}", *arguments)
+            argv = self._apt("apt-get", "-q", *NETWORK, "-o", f"APT::Status-Fd={status.fileno()}", *arguments)
             done = run_to_file(
                 argv, status, ok=None, env=self._environment(), cwd=cwd, pass_fds=[status.fileno()], endable=True
             )
