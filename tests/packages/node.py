@@ -2,10 +2,12 @@
 between them.
 """
 
+import hashlib
 import json
 import os
 import shutil
 import signal
+import stat
 import subprocess
 import time
 import uuid
@@ -225,6 +227,17 @@ class Node:
             self.hand.remove_from_repository(name, version)
         self.hand.publish()
 
+    def tree(self) -> Dict[str, Tuple[str, int, int, str]]:
+        """Every path of the root with its mode, owner, group and content, except for what MAY_DIFFER names."""
+        found = {}
+        for directory, names, files in os.walk(self.root):
+            places = [os.path.relpath(os.path.join(directory, name), self.root) for name in (*names, *files)]
+            names[:] = [name for name in names if not may_differ(os.path.relpath(f"{directory}/{name}", self.root))]
+            for place in places:
+                if not may_differ(place):
+                    found[place] = _looks(self.root / place)
+        return found
+
     def install_by_hand(self, *names: str) -> None:
         self.hand.install(*names)
 
@@ -362,6 +375,13 @@ class Node:
         return Path(self.last_run().log).read_text(encoding="utf-8", errors="replace")
 
 
+# What a way there and back may leave different: the package managers' databases, logs, caches, locks and indexes.
+MAY_DIFFER = (
+    *("var/lib/dpkg", "var/lib/apt", "var/lib/rpm", "var/lib/dnf", "usr/lib/sysimage", "usr/lib/locale"),
+    *("var/cache", "var/log", "run", "var/run", "tmp", "dev", "proc", "etc/dnf", "etc/apt", "etc/yum.repos.d"),
+)
+
+
 @dataclass(frozen=True)
 class Template:
     """A node's directory to be copied for each new node, and release two lying ready."""
@@ -399,6 +419,19 @@ class Template:
     def advanced(self, directory: Path) -> "Template":
         """The same with a node that has come further."""
         return replace(self, directory=directory)
+
+
+def may_differ(place: str) -> bool:
+    return place in MAY_DIFFER or any(place.startswith(f"{one}/") for one in MAY_DIFFER)
+
+
+def _looks(path: Path) -> Tuple[str, int, int, str]:
+    status = path.lstat()
+    if path.is_symlink():
+        content = os.readlink(path)
+    else:
+        content = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+    return stat.filemode(status.st_mode), status.st_uid, status.st_gid, content
 
 
 def wait_until(is_so: Callable[[], bool], what: str) -> None:

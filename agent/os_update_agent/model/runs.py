@@ -123,6 +123,8 @@ class Run:
         were_active: The services that were running before a stop or start.
         restarted: The services that were restarted because they ran replaced code.
         restart_last: The services that are restarted after the run because the agent is called by them.
+        faults_before: The paths whose files were not as their packages have them when the way back began; a path below
+            one of these has a fault, too (None: the run has not looked).
     """
 
     id: int
@@ -152,6 +154,7 @@ class Run:
     were_active: Tuple[str, ...] = ()
     restarted: Tuple[str, ...] = ()
     restart_last: Tuple[str, ...] = ()
+    faults_before: Optional[Tuple[str, ...]] = None
 
     @property
     def leads_to_value(self) -> bool:

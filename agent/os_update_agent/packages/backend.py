@@ -9,9 +9,11 @@ decide which versions, marks and holds a node gets.
 
 from contextlib import nullcontext
 from pathlib import Path
+from types import MappingProxyType
 from typing import (
     IO,
     Callable,
+    Collection,
     ContextManager,
     Dict,
     FrozenSet,
@@ -39,6 +41,7 @@ from os_update_agent.model.packages import (
     Transaction,
 )
 from os_update_agent.node.locks import Held
+from os_update_agent.packages.file_faults import FileFault
 from os_update_agent.packages.reboot_forecast import RebootHints
 
 Effect = FrozenSet[Tuple[Slot, Optional[str]]]
@@ -78,6 +81,17 @@ class Backend(Protocol):
 
     def paths(self, packages: Sequence[Package]) -> FrozenSet[str]:
         """Return the absolute paths of all files of installed packages, without the root."""
+        ...
+
+    def file_faults(
+        self, changed: Collection[Identity] = (), files: Mapping[Identity, Path] = MappingProxyType({})
+    ) -> Tuple[FileFault, ...]:
+        """Return each path of the installed packages that is missing or of another type than its package has it.
+        Configuration files are left out. Of the ``changed`` packages the content counts, too. ``files`` are package
+        files of installed packages: each path in them has to be there, whatever the database lists.
+
+        Left out: dnf ignores ``files``, because rpm's database lists every path of a package.
+        """
         ...
 
     def interrupted(self) -> bool:

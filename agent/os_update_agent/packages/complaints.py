@@ -5,9 +5,12 @@ A scriptlet that fails leaves no trace in rpm's database, so without this a run 
 success.
 """
 
-from typing import Tuple
+import re
+from typing import FrozenSet, Tuple
 
 _MARK = "complaint: "
+# (Noting disappearance of fonts-old, which has been completely replaced.)
+_DISAPPEARED = re.compile(r"^\(Noting disappearance of (?P<name>[^\s:,]+)(?::\S+)?, which", re.MULTILINE)
 
 
 def as_line(complaint: str) -> str:
@@ -18,3 +21,16 @@ def as_line(complaint: str) -> str:
 def complaints_in(log: str) -> Tuple[str, ...]:
     """The complaints that a log holds, each once, in their order."""
     return tuple(dict.fromkeys(line[len(_MARK) :] for line in log.splitlines() if line.startswith(_MARK)))
+
+
+def disappeared_in(log: str) -> FrozenSet[str]:
+    """Return the names of the packages that dpkg has dropped, because another package replaced all of their files."""
+    return frozenset(match["name"] for match in _DISAPPEARED.finditer(log))
+
+
+def leaves_files_out(log: str) -> bool:
+    """Has dpkg left out a file of a package because another installed package replaces it?
+
+    The package's list does not name that file then, so a way back has to look into the package file.
+    """
+    return "\nReplaced by files in installed package " in log

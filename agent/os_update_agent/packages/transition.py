@@ -2,7 +2,7 @@
 
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Mapping, NamedTuple, Sequence, Tuple
+from typing import IO, Collection, Mapping, NamedTuple, Sequence, Tuple
 
 from os_update_agent.model.errors import NotRestorable, PackageError
 from os_update_agent.model.packages import Package, PackageState, Transaction, diff
@@ -10,6 +10,7 @@ from os_update_agent.node.process import uninterrupted
 from os_update_agent.packages import disk_space
 from os_update_agent.packages.archive import Archive
 from os_update_agent.packages.backend import Backend
+from os_update_agent.packages.file_faults import FileFault, new_faults
 from os_update_agent.packages.state import aftercare, broken, is_torn, leaving_torn, transaction, visible
 from os_update_agent.text.phrases import effects, labels, named
 
@@ -146,15 +147,53 @@ class Transition(NamedTuple):
                 now = self.backend.capture()
                 todo = transaction(now, target)._replace(unpacked=self._files_of(leaving_torn(now, target)))
                 complaints = self.backend.transact(self._with_files(todo), self.output, forced=forced)
-                if complaints or not todo.mends:
+                if complaints or not (todo.mends or (forced and self._lacks(target))):
                     break
-                # The first transaction has mended what was broken, perhaps with packages that the target does not have:
-                # once more, from a whole state.
+                # Once more, from a whole state: the first transaction has mended what was broken, perhaps with packages
+                # that the target does not have. Or a package has disappeared, because the newer version of another one
+                # replaced all of its files; that version is gone now.
             for failure in self.backend.finish(aftercare(self.backend.capture(), target, todo.purge), self.output):
                 # The log explains the wrong mark that a capture shows.
                 with suppress(OSError):
                     self.output.write(f"{failure}\n".encode("utf-8", "replace"))
         return complaints
+
+    def _lacks(self, target: PackageState) -> bool:
+        there = {package.identity for package in self.backend.capture().packages if package.is_present}
+        return any(package.is_present and package.identity not in there for package in target.packages)
+
+    def faults(
+        self, changed: Collection[Package], packed: Sequence[Package], earlier: Collection[str]
+    ) -> Tuple[FileFault, ...]:
+        """Return the faults of installed files that are not at or below the ``earlier`` paths.
+
+        The content of the ``changed`` packages counts. Each path in the kept files of the ``packed`` packages has to be
+        there.
+        """
+        missing = self.archive.missing(packed)
+        kept = [package for package in packed if package not in missing]
+        files = dict(zip((package.identity for package in kept), self.archive.files(kept)))
+        found = self.backend.file_faults(frozenset(package.identity for package in changed), files)
+        return new_faults(found, earlier)
+
+    def reinstall(
+        self, faults: Collection[FileFault], target: PackageState, packed: Sequence[Package], earlier: Collection[str]
+    ) -> Tuple[FileFault, ...]:
+        """Install the packages with faulty files again, as far as their files can be had. Returns the faults that
+        remain: other content directly after that is the work of the package's own scripts, and no fault.
+        """
+        owners = {(fault.name, fault.arch) for fault in faults}
+        packages = [package for package in target.packages if (package.name, package.arch) in owners]
+        lost = self.archive.obtain(packages)
+        todo = Transaction(install=tuple(one for one in packages if one not in lost), reinstalls=True)
+        self.archive.flush()
+        with uninterrupted():
+            complaints = self.backend.transact(self._with_files(todo), self.output, forced=True)
+            self.backend.finish(aftercare(self.backend.capture(), target, ()), self.output)
+        for complaint in complaints:
+            with suppress(OSError):
+                self.output.write(f"{complaint}\n".encode("utf-8", "replace"))
+        return self.faults(lost, packed, earlier)
 
     def _files_of(self, packages: Sequence[Package]) -> Tuple[str, ...]:
         """Return the files of those packages that have one here."""

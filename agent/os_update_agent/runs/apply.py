@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Mapping, Sequence, Tuple
 
 from os_update_agent.model.errors import Damaged, PackageError
-from os_update_agent.model.packages import Change, diff
+from os_update_agent.model.packages import Change, PackageState, diff
 from os_update_agent.model.phases import (
     BACK_IN_SERVICE,
     CHANGED,
@@ -21,14 +21,16 @@ from os_update_agent.model.phases import (
     UNDO,
     UNDONE,
     UNTOUCHED,
+    UPDATE,
     VERIFY,
     Phase,
 )
 from os_update_agent.model.runs import Run
 from os_update_agent.node.process import uninterrupted
-from os_update_agent.packages.complaints import complaints_in
+from os_update_agent.packages.complaints import complaints_in, disappeared_in
 from os_update_agent.packages.state import of_marks, sound, unmet
 from os_update_agent.runs.context import Step, Work, moved, noted
+from os_update_agent.runs.files import with_faults_before, with_faults_before_undo, with_files
 from os_update_agent.runs.transitions import DONE, NOTHING_HAS_CHANGED, UNDO_IS_INCOMPLETE, Event
 from os_update_agent.text.phrases import mismatch, named, other_mark
 
@@ -47,6 +49,8 @@ def transact(work: Work) -> Tuple[Run, Event]:
     if not was_cut_off:
         # Once more: to leave may have taken long, and the machine may have been off meanwhile.
         work.check_deadline()
+    if work.run.kind == RESTORE and work.run.faults_before is None:
+        work.run = with_faults_before(work)
     work.run = moved(work.run, impact=CHANGED)
     work.site.ledger.begin_change(work.run)
     complaints = work.transition.go(work.state(work.run.target), forced=work.run.kind == RESTORE)
@@ -67,14 +71,29 @@ def verify(work: Work) -> Tuple[Run, Event]:
     if work.run.failure and not diff(work.state(work.run.before), state) and not work.backend.interrupted():
         # The lock was not free, say: there is nothing to undo.
         return moved(work.run, impact=UNTOUCHED), NOTHING_HAS_CHANGED
+    other_marks = _reached(work, state)
+    if work.run.complaints or work.run.failure:
+        raise PackageError("; ".join(work.run.complaints) or work.run.failure)
+    if work.run.kind != RESTORE:
+        return _told_of(work.run, other_marks), DONE
+    run = with_files(work, work.run, work.state(work.run.before), state)
+    return _told_of(run, _reached(work, work.backend.capture())), DONE
+
+
+def _reached(work: Work, state: PackageState) -> Tuple[Change, ...]:
+    """Return the marks that differ from the target. Raises PackageError if anything else does.
+
+    An update may lose a package that another one has replaced completely; no simulation shows it.
+    """
     missed = unmet(state, work.state(work.run.target))
+    if work.run.kind == UPDATE:
+        gone = disappeared_in(work.said_in(TRANSACT))
+        missed = tuple(change for change in missed if change.before is not None or change.name not in gone)
     other_marks = of_marks(missed)
     if len(missed) > len(other_marks):
         differs = named([mismatch(change) for change in missed])
         raise PackageError(f"the planned state was not reached: {_why(work.run.complaints)} ({differs})")
-    if work.run.complaints or work.run.failure:
-        raise PackageError("; ".join(work.run.complaints) or work.run.failure)
-    return _told_of(work.run, other_marks), DONE
+    return other_marks
 
 
 def _told_of(run: Run, other_marks: Sequence[Change]) -> Run:
@@ -98,7 +117,9 @@ def undo(work: Work) -> Tuple[Run, Event]:
     target = sound(work.state(work.run.before))
     # What has to be fetched for the way back shows in a settled database only.
     work.transition.settle(forced=True)
-    work.transition.fetch(work.backend.capture(), target)
+    now = work.backend.capture()
+    work.transition.fetch(now, target)
+    work.save(with_faults_before_undo(work, target, now))
     complaints = work.transition.go(target, forced=True)
     state = work.backend.capture()
     run = replace(work.run, after=work.site.ledger.put_state(state))
@@ -109,6 +130,11 @@ def undo(work: Work) -> Tuple[Run, Event]:
         work.say(f"not undone: {why}")
         run = noted(moved(run, impact=NOT_UNDONE), f"the undo is not complete: {why} ({differs})")
         return run, UNDO_IS_INCOMPLETE
+    try:
+        run = with_files(work, run, now, state)
+    except PackageError as error:
+        work.say(f"not undone: {error}")
+        return noted(moved(run, impact=NOT_UNDONE), f"the undo is not complete: {error}"), UNDO_IS_INCOMPLETE
     return moved(_told_of(run, other_marks), impact=UNDONE), DONE
 
 

@@ -38,8 +38,9 @@ class Deb:
     """The content of one .deb file.
 
     ``arch`` "" is the native one; ``fields`` are further control fields, such as Depends; ``files`` maps paths in the
-    package to their content; ``conffiles`` lists those of them that are configuration; ``scripts`` maps preinst,
-    postinst, prerm or postrm to the lines of a shell script, which ends at the first command that fails.
+    package to their content, ``links`` paths to the targets of symbolic links; ``conffiles`` lists those of the files
+    that are configuration; ``scripts`` maps preinst, postinst, prerm or postrm to the lines of a shell script, which
+    ends at the first command that fails.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Deb:
     arch: str = ""
     fields: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, Union[str, bytes]] = field(default_factory=dict)
+    links: Mapping[str, str] = field(default_factory=dict)
     conffiles: Sequence[str] = ()
     scripts: Mapping[str, str] = field(default_factory=dict)
     installed_size: int = 10
@@ -191,6 +193,9 @@ def _lay_out(deb: Deb, arch: str, tree: Path) -> None:
         _put(tree / "DEBIAN" / name, f"#!/bin/sh\nset -e\n{body}\n")
     for path, content in deb.files.items():
         _put(tree / path.lstrip("/"), content)
+    for path, target in deb.links.items():
+        (tree / path).parent.mkdir(parents=True, exist_ok=True)
+        (tree / path).symlink_to(target)
     for directory in (tree, *(path for path in tree.rglob("*") if path.is_dir())):
         directory.chmod(0o755)
 

@@ -11,7 +11,8 @@ import pytest
 
 from os_update_agent.model.errors import PackageError
 from os_update_agent.model.packages import Package
-from os_update_agent.packages.apt.repack import parse_conffiles, parse_diversions, repack, without_dpkg_fields
+from os_update_agent.packages.apt.dpkg_files import parse_conffiles, parse_diversions
+from os_update_agent.packages.apt.repack import repack, without_dpkg_fields
 
 NOBODY = 65534
 FORMAT = "${Package} ${Architecture} ${Version} ${db:Status-Status}${Conffiles}\\n"

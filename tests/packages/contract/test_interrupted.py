@@ -24,7 +24,7 @@ def stuck(based: Node) -> Iterator[Node]:
 
 
 def test_what_was_cut_off_goes_on_and_ends_well(stuck: Node) -> None:
-    one = stuck.packages()
+    one, tree = stuck.packages(), stuck.tree()
     stuck.cut_off("UPDATE", "v2")
     assert stuck.packages() != one
     stuck.succeed("CREATE", "v2")
@@ -33,16 +33,18 @@ def test_what_was_cut_off_goes_on_and_ends_well(stuck: Node) -> None:
     assert "extra" in stuck.hand.auto()
     stuck.succeed("UPDATE", "v1")
     assert stuck.packages() == one
+    assert stuck.tree() == tree
     assert stuck.hand.faults() == ""
 
 
 def test_what_was_cut_off_goes_back_exactly(stuck: Node) -> None:
-    one = stuck.packages()
+    one, tree = stuck.packages(), stuck.tree()
     digest = stuck.recorded("v1").digest
     stuck.cut_off("UPDATE", "v2")
     back = stuck.succeed("UPDATE", "v1")
     assert back.body["state_digest"] == digest
     assert stuck.packages() == one
+    assert stuck.tree() == tree
     assert stuck.versions() == VERSIONS_ONE
     assert stuck.text("usr/share/tool") == "1\n"
     assert stuck.hand.faults() == ""

@@ -63,11 +63,12 @@ def test_the_same_value_again_is_nothing_to_do(based: Node) -> None:
 def test_a_failed_update_is_undone_and_the_old_value_is_still_current(based: Node) -> None:
     based.offer_two()
     based.succeed("UPDATE", "v2")
-    two = based.packages()
+    two, tree = based.packages(), based.tree()
     based.offer(BROKEN, Pkg("app", "3.0"))
 
     failed = based.fail("UPDATE", "v3")
     assert based.packages() == two
+    assert based.tree() == tree
     assert failed.status == 1
     assert "broken here" in failed.complaint
     assert "the node has the packages that it had before" in failed.complaint

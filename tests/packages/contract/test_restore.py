@@ -47,7 +47,7 @@ def test_thirty_packages_go_there_and_back_exactly(large: Node) -> None:
     hand = large.hand
     hand.mark("auto", "many01")
     hand.mark("manual", "libapp1")
-    one = large.packages()
+    one, tree = large.packages(), large.tree()
     large.offer_two()
 
     there = large.succeed("UPDATE", "v2")
@@ -64,6 +64,7 @@ def test_thirty_packages_go_there_and_back_exactly(large: Node) -> None:
     hand.use(NOWHERE)
     back = large.succeed("UPDATE", "v1")
     assert large.packages() == one
+    assert large.tree() == tree
     assert back.body["state_digest"] == large.recorded("v1").digest
     assert sum(name.startswith(("kernel", "linux-image-")) for name, _ in hand.rows()) == 1
     assert large.text("usr/share/many07") == "1.0\n"

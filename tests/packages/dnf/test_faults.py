@@ -415,3 +415,16 @@ def test_an_undo_that_is_not_complete_says_why(based: Node) -> None:
     (note,) = [line for line in failed.complaint.splitlines() if line.startswith("the undo is not complete: ")]
     assert "rpm package tool" in note and "never back" in note
     assert "tool is 2.0-1 installed in place of 1.5-1 installed" in note
+
+
+def test_a_file_that_a_leaving_version_removes_is_brought_back(based: Node) -> None:
+    """It belongs to a package that the way back does not touch, so no row shows it."""
+    removes = 'os.remove("/usr/share/libapp1")'
+    based.offer(Rpm("tool", "2.0", files=file("2.0"), scripts={"postun": removes}))
+    one, tree = based.packages(), based.tree()
+    based.succeed("UPDATE", "v2")
+    back = based.succeed("UPDATE", "v1")
+    assert "libapp1 (missing: /usr/share/libapp1)" in back.complaint
+    assert based.packages() == one
+    assert based.tree() == tree
+    assert based.hand.faults() == ""

@@ -31,6 +31,17 @@ def test_an_edited_file_is_replaced_where_that_is_asked_for(based: Node) -> None
     assert based.text("etc/app.conf.dpkg-old") == EDITED
 
 
+@pytest.mark.parametrize(("policy", "text"), [("keep", EDITED), ("replace", "a=2\n")])
+def test_the_option_wins_over_the_options_for_dpkg_in_the_nodes_apt_conf(based: Node, policy: str, text: str) -> None:
+    others = "--force-confnew" if policy == "keep" else "--force-confdef --force-confold"
+    settings = "".join(f'"{one}";' for one in others.split())
+    (based.root / "etc/apt/apt.conf.d/10-own").write_text(f"DPkg::Options {{{settings}}};\n")
+    (based.root / "etc/app.conf").write_text(EDITED)
+    based.offer(app("2.0-1", app="a=2\n"))
+    based.succeed("UPDATE", "v2", config_files=policy)
+    assert based.text("etc/app.conf") == text
+
+
 @pytest.mark.parametrize("policy", ["keep", "replace"])
 def test_an_untouched_file_follows_its_package(based: Node, policy: str) -> None:
     based.offer(app("2.0-1", app="a=2\n"))

@@ -9,7 +9,8 @@ a file, never to a pipe.
 import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import IO, Dict, FrozenSet, List, Mapping, Optional, Sequence, Tuple
+from types import MappingProxyType
+from typing import IO, Collection, Dict, FrozenSet, List, Mapping, Optional, Sequence, Tuple
 
 from os_update_agent.model.errors import PackageError
 from os_update_agent.model.packages import (
@@ -30,10 +31,13 @@ from os_update_agent.node.process import run, run_to_file
 from os_update_agent.packages.apt import parse
 from os_update_agent.packages.apt.candidates import candidates
 from os_update_agent.packages.apt.commands import AptCalls, exact, native_architecture, plain
+from os_update_agent.packages.apt.dpkg_files import listed_files
 from os_update_agent.packages.apt.parse import Simulation
 from os_update_agent.packages.apt.preferences import added_preferences
 from os_update_agent.packages.apt.repack import repack
 from os_update_agent.packages.backend import Backend, set_marks
+from os_update_agent.packages.file_faults import FileFault
+from os_update_agent.packages.installed_files import faults_of
 from os_update_agent.packages.reboot_forecast import RebootHints
 
 _NOT_REFRESHED = re.compile(
@@ -177,6 +181,19 @@ class Apt(AptCalls, Backend):
         if not packages:
             return frozenset()
         return frozenset(self._query("--listfiles", *map(plain, packages)).stdout.splitlines())
+
+    def file_faults(
+        self, changed: Collection[Identity] = (), files: Mapping[Identity, Path] = MappingProxyType({})
+    ) -> Tuple[FileFault, ...]:
+        """The paths of all installed packages that are not there as dpkg lists them, configuration files left out."""
+        text = self._query("--show", "--showformat", "${Package}\\t${Architecture}\\t${Conffiles}\\n").stdout
+        conffiles = parse.parse_all_conffiles(text)
+        packages = [package for package in self.capture().packages if package.is_present]
+        try:
+            listed = listed_files(self._in_root("var/lib/dpkg"), packages, conffiles, changed, files)
+            return tuple(faults_of(listed, self.root))
+        except OSError as error:
+            raise PackageError(f"the package database cannot be read: {error}") from error
 
     def reboot_hints(self, since: Optional[float] = None) -> RebootHints:
         """See Backend. dpkg's database has no times, and Debian's index suggests no boot: packages leave their wish

@@ -71,6 +71,23 @@ class Simulation(NamedTuple):
         return frozenset((line.slot, line.version) for line in self.lines)
 
 
+def parse_all_conffiles(text: str) -> Dict[Tuple[str, str], str]:
+    """Return dpkg's text about the configuration files of each package that has some, by name and architecture.
+
+    Each package is a line "name, tab, architecture, tab"; each of its configuration files is a line that begins with a
+    blank.
+    """
+    found: Dict[Tuple[str, str], str] = {}
+    key = ("", "")
+    for line in text.splitlines():
+        if line.startswith(" "):
+            found[key] = f"{found.get(key, '')}{line}\n"
+        elif line:
+            name, arch, _ = line.split("\t")
+            key = name, arch
+    return found
+
+
 def parse_installed(text: str, auto: FrozenSet[Tuple[str, str]], native: str) -> PackageState:
     """The output of dpkg-query with STATE_FORMAT, and the automatic marks, as a state. An empty list is an error."""
     packages = []

@@ -20,6 +20,8 @@ from typing import Dict, FrozenSet, Iterator, Optional, Set, Tuple
 from os_update_agent.model.errors import CommandFailed, PackageError
 from os_update_agent.model.packages import Package
 from os_update_agent.node import process
+from os_update_agent.packages.apt.dpkg_files import diversions, listed_paths, parse_conffiles
+from os_update_agent.packages.installed_files import on_disk
 from os_update_agent.text.log_lines import logged
 
 log = logging.getLogger(__name__)
@@ -32,12 +34,6 @@ _MERGED = frozenset({"/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libo32", "/l
 # What images leave out with dpkg's path-exclude, as Debian's slim container images do.
 _EXCLUDED = tuple(f"/usr/share/{name}/" for name in ("doc", "man", "locale", "info", "lintian", "linda", "groff"))
 _DIRECTORY_MODE = 0o755
-_MOST_LINKS = 40
-
-#  /etc/app.conf d4e7a7b88a71b5ffd9e2644e71a0cfab
-#  /etc/app.conf d4e7a7b88a71b5ffd9e2644e71a0cfab obsolete
-#  /etc/app.conf newconffile
-_CONFFILE = re.compile(r"(?P<path>/.*) (?:[0-9a-f]{32}|newconffile)(?P<flags>(?: obsolete| remove-on-upgrade)*)")
 
 
 @dataclass(frozen=True)
@@ -108,14 +104,14 @@ def _read_database(package: Package, root: Path) -> _Database:
         raise PackageError(f"{package.label} cannot be packed again: it is not what is installed")
     conffiles, obsolete = parse_conffiles(_query(admin, "-W", "-f", "${Conffiles}\n", spec))
     files = _query(admin, "--control-path", spec).splitlines()
-    listed = _listed(admin, package)
+    listed = listed_paths(admin, package)
     return _Database(
         without_dpkg_fields(control),
         tuple(map(Path, files)),
         listed,
         conffiles,
         obsolete,
-        _diversions(admin, package.name),
+        diversions(admin, package.name),
     )
 
 
@@ -130,47 +126,8 @@ def without_dpkg_fields(record: str) -> str:
     return "\n".join(kept) + "\n"
 
 
-def parse_conffiles(text: str) -> Tuple[FrozenSet[str], FrozenSet[str]]:
-    """The configuration files of a package's version, and those that only earlier versions had (obsolete, or to be
-    removed).
-    """
-    current: Set[str] = set()
-    obsolete: Set[str] = set()
-    for line in text.split("\n"):
-        if match := _CONFFILE.fullmatch(line.strip()):
-            (obsolete if match["flags"] else current).add(match["path"])
-        elif line.strip():
-            raise PackageError(f"dpkg's database names a configuration file in an unknown way: {line.strip()!r}")
-    return frozenset(current), frozenset(obsolete)
-
-
-def parse_diversions(text: str, name: str) -> Dict[str, str]:
-    """Where the files of a package are instead of where it has put them: three lines each, from, to, and who diverts
-    (':' is nobody).
-
-    The diverting package keeps its own files in the place.
-    """
-    lines = text.split("\n")
-    groups = zip(lines[0::3], lines[1::3], lines[2::3])
-    return {source: target for source, target, owner in groups if owner != name}
-
-
 def _query(admin: Path, *arguments: str) -> str:
     return process.run(["dpkg-query", f"--admindir={admin}", *arguments]).stdout
-
-
-def _listed(admin: Path, package: Package) -> Tuple[str, ...]:
-    # Packages that are Multi-Arch: same are listed with their architecture.
-    with_arch = admin / f"info/{package.name}:{package.arch}.list"
-    listing = with_arch if with_arch.exists() else admin / f"info/{package.name}.list"
-    return tuple(path for path in os.fsdecode(listing.read_bytes()).split("\n") if path not in ("", "/", "/."))
-
-
-def _diversions(admin: Path, name: str) -> Dict[str, str]:
-    try:
-        return parse_diversions(os.fsdecode((admin / "diversions").read_bytes()), name)
-    except FileNotFoundError:
-        return {}
 
 
 def _fill(tree: Path, root: Path, package: Package, database: _Database) -> Set[str]:
@@ -178,7 +135,7 @@ def _fill(tree: Path, root: Path, package: Package, database: _Database) -> Set[
     packed: Set[str] = set()
     copied: Dict[Tuple[int, int], Path] = {}
     for path in sorted(set(database.paths) - database.obsolete):
-        source = _on_disk(root, database.moved.get(path, path), follow=path in database.conffiles)
+        source = on_disk(root, database.moved.get(path, path), follow=path in database.conffiles)
         try:
             status = os.lstat(source)
         except FileNotFoundError as error:
@@ -230,32 +187,6 @@ def _place(source: Path, status: os.stat_result, target: Path, copied: Dict[Tupl
         if os.geteuid() == 0:
             os.chown(target, status.st_uid, status.st_gid)
             target.chmod(stat.S_IMODE(status.st_mode))  # chown takes setuid away
-
-
-def _on_disk(root: Path, path: str, *, follow: bool) -> Path:
-    """Where a path of the package is below the root, whose absolute links mean the root itself; the last part is not
-    followed unless asked.
-
-    Raises OSError for links in a circle.
-    """
-    if root == Path("/") and not follow:
-        return Path(path)
-    done, parts, links = Path("/"), path.strip("/").split("/"), 0
-    while parts:
-        part = parts.pop(0)
-        here = root / (done / part).relative_to("/")
-        if part == "..":
-            done = done.parent
-        elif here.is_symlink() and (parts or follow):
-            links += 1
-            if links > _MOST_LINKS:
-                raise OSError(f"too many links in {path}")
-            to = os.readlink(here)
-            done = Path("/") if to.startswith("/") else done
-            parts = [item for item in to.split("/") if item not in ("", ".")] + parts
-        else:
-            done = done / part
-    return root / done.relative_to("/")
 
 
 def _write_control(directory: Path, database: _Database, packed: Set[str]) -> None:

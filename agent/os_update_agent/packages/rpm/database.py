@@ -7,12 +7,15 @@ for several names ends with an error status if one of them is not installed.
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Collection, Dict, FrozenSet, List, Sequence, Tuple
+from types import MappingProxyType
+from typing import Collection, Dict, FrozenSet, List, Mapping, Sequence, Tuple
 
 from os_update_agent.model.errors import CommandFailed, PackageError
 from os_update_agent.model.packages import Identity, NewKernels, Package
 from os_update_agent.node.locks import holder
 from os_update_agent.node.process import Completed, run
+from os_update_agent.packages.file_faults import FileFault
+from os_update_agent.packages.installed_files import faults_of
 from os_update_agent.packages.rpm import parse
 from os_update_agent.packages.rpm.place import database_below
 
@@ -36,6 +39,15 @@ class RpmCalls:
         if not packages:
             return frozenset()
         return frozenset(self._rpm("-ql", *dict.fromkeys(package.name for package in packages)).splitlines())
+
+    def file_faults(
+        self, changed: Collection[Identity] = (), files: Mapping[Identity, Path] = MappingProxyType({})
+    ) -> Tuple[FileFault, ...]:
+        """Return the files of the installed packages that are not there as rpm has them, without %config and %ghost.
+        Raises PackageError.
+        """
+        listed = parse.parse_listed(self._rpm("-qa", "--queryformat", parse.LISTED_FORMAT), changed)
+        return tuple(faults_of(listed, self.root))
 
     def _installed_since(
         self, moment: float, names: Collection[str], suggested: Collection[Identity]

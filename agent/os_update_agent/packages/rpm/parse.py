@@ -5,16 +5,27 @@ mark of its end, and ends with 0 where its database is damaged, so an empty list
 """
 
 import re
-from typing import Callable, Collection, Dict, List, Tuple
+import stat
+from typing import Callable, Collection, Dict, Iterator, List, Mapping, Tuple
 
 from os_update_agent.model.errors import PackageError
 from os_update_agent.model.packages import Identity, NewKernels, Package
+from os_update_agent.packages.file_faults import Listed, Type
 
 STATE_FORMAT = r"%{name}\t%{arch}\t%{epochnum}\t%{version}-%{release}\t%{sigmd5}\t%{longsize}\n"
 FILES_FORMAT = r"[%{filenames}\t%{longfilesizes}\n]"
 TIMES_FORMAT = r"%{name}\t%{arch}\t%{epochnum}\t%{version}-%{release}\t%{installtime}\n"
+LISTED_FORMAT = (
+    r"[%{=name}\t%{=arch}\t%{=epochnum}\t%{=version}-%{=release}\t%{filemodes}\t%{fileflags}\t%{filestates}"
+    r"\t%{=filedigestalgo}\t%{filedigests}\t%{filelinktos}\t%{filenames}\n]"
+)
 KEYS = "gpg-pubkey"
 _KIB = 1024
+# %config, %config(missingok), %ghost
+_NOT_COMPARED = 1 | 8 | 64
+_TYPES: Mapping[int, Type] = {stat.S_IFREG: "file", stat.S_IFDIR: "directory", stat.S_IFLNK: "link"}
+# PGPHASHALGO of rpm; a package without the tag has MD5.
+_ALGORITHMS = {"1": "md5", "(none)": "md5", "2": "sha1", "8": "sha256", "9": "sha384", "10": "sha512"}
 
 # /boot/vmlinuz-6.1.0-1.x86_64   /lib/modules/6.1.0-1.x86_64/vmlinuz
 _KERNEL = re.compile(r"/boot/vmlinuz-(?P<release>[^/]+)|(?:/usr)?/lib/modules/(?P<below>[^/]+)/vmlinuz")
@@ -45,6 +56,26 @@ def parse_sizes(text: str) -> Dict[Identity, int]:
         (name, arch, version): kib(int(size)) if size.isdigit() else 0
         for name, arch, version, _, size in _identified(text)
     }
+
+
+def parse_listed(text: str, changed: Collection[Identity]) -> Iterator[Listed]:
+    """Yield the files in LISTED_FORMAT that have to be on the disk, with the content of those of the ``changed``
+    packages.
+
+    Left out: what rpm did not install (another color, no documentation), and what a package only announces, allows to
+    be missing or declares as configuration (rpm: RPMFILE_CONFIG, RPMFILE_MISSINGOK, RPMFILE_GHOST).
+    """
+    for line in text.splitlines():
+        name, arch, epoch, version, mode, flags, state, algorithm, digest, target, path = line.split("\t", 10)
+        if state != "0" or int(flags) & _NOT_COMPARED:
+            continue
+        kind = _TYPES.get(stat.S_IFMT(int(mode)), "any")
+        content = digest if kind == "file" else target if kind == "link" else ""
+        is_changed = (name, arch, evr(epoch, version)) in changed
+        hashed = _ALGORITHMS.get(algorithm, "")
+        if not is_changed or (kind == "file" and not hashed):
+            content = ""
+        yield Listed(path, path, name, arch, kind, content, hashed or "md5")
 
 
 def parse_new_kernels(text: str) -> NewKernels:

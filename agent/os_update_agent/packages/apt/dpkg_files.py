@@ -1,0 +1,171 @@
+"""The files that dpkg's database lists for the installed packages (dpkg(1), "FILES"; deb-md5sums(5)).
+
+dpkg records a checksum for regular files and nothing else: no type, no mode, no target of a link.
+
+A file that another installed package Replaces is neither unpacked nor put into the list of its own package. Its
+checksum stays recorded, so the checksums are read as well. A link that is lost so is known to the package file alone.
+"""
+
+import os
+import re
+from fnmatch import translate
+from pathlib import Path
+from typing import Callable, Collection, Dict, FrozenSet, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
+
+from os_update_agent.model.errors import PackageError
+from os_update_agent.model.packages import Identity, Package
+from os_update_agent.node import process
+from os_update_agent.packages.file_faults import Listed
+
+# dpkg reads its own settings there, also for another root.
+_SETTINGS = Path("/etc/dpkg")
+
+#  /etc/app.conf d4e7a7b88a71b5ffd9e2644e71a0cfab
+#  /etc/app.conf d4e7a7b88a71b5ffd9e2644e71a0cfab obsolete
+#  /etc/app.conf newconffile
+_CONFFILE = re.compile(r"(?P<path>/.*) (?:[0-9a-f]{32}|newconffile)(?P<flags>(?: obsolete| remove-on-upgrade)*)")
+# path-exclude=/usr/share/doc/*
+_FILTER = re.compile(r"\s*(?:--)?path-(?P<verb>exclude|include)(?:\s*=\s*|\s+)(?P<glob>/\S+)\s*")
+
+
+def listed_files(
+    admin: Path,
+    packages: Sequence[Package],
+    conffiles: Mapping[Tuple[str, str], str],
+    changed: Collection[Identity],
+    files: Mapping[Identity, Path],
+) -> Iterator[Listed]:
+    """Yield each path that the packages list, except for configuration files and those that dpkg's path-exclude leaves
+    out.
+
+    ``conffiles`` holds dpkg's text about the configuration files for the name and architecture of each package that has
+    some. The content of the ``changed`` packages is listed, too. ``files`` are package files whose paths count as well.
+    """
+    moved = _all_diversions(admin)
+    is_left_out = left_out(filter_lines())
+    for package in packages:
+        text = conffiles.get((package.name, package.arch), "")
+        own_configuration = frozenset().union(*parse_conffiles(text))
+        sums = _sums(admin, package)
+        own = frozenset(_paths(admin, package))
+        packed = frozenset(_packed(files[package.identity])) if package.identity in files else frozenset()
+        name, arch, _ = package.identity
+        is_changed = package.identity in changed
+        for path in (own | sums.keys() | packed) - own_configuration:
+            if is_left_out is not None and is_left_out(path):
+                continue
+            place, by = moved.get(path, (path, name))
+            known = sums.get(path, "") if path in own else ""
+            yield Listed(
+                *(path, path if by == name else place, name, arch),
+                "file" if known else "any",
+                known if is_changed else "",
+            )
+
+
+def _packed(file: Path) -> Iterator[str]:
+    """Yield the paths in a package file."""
+    for line in process.run(["dpkg-deb", "--contents", str(file)]).stdout.splitlines():
+        # lrwxrwxrwx root/root         0 2026-01-02 10:11 ./usr/lib/libapp.so.1 -> libapp.so.1.0
+        fields = line.split(None, 5)
+        if len(fields) == 6 and fields[5].startswith("./"):
+            path = fields[5].partition({"l": " -> ", "h": " link to "}.get(line[0], "\n"))[0]
+            yield path[1:].rstrip("/")
+
+
+def _sums(admin: Path, package: Package) -> Dict[str, str]:
+    try:
+        text = os.fsdecode(_information(admin, package, "md5sums").read_bytes())
+    except OSError:
+        return {}
+    lines = (line.partition("  ") for line in text.split("\n"))
+    return {f"/{path}": checksum for checksum, _, path in lines if path}
+
+
+def listed_paths(admin: Path, package: Package) -> Tuple[str, ...]:
+    """Return the paths that an installed package lists. Raises OSError."""
+    text = os.fsdecode(_information(admin, package, "list").read_bytes())
+    return tuple(path for path in text.split("\n") if path not in ("", "/", "/."))
+
+
+def _paths(admin: Path, package: Package) -> Tuple[str, ...]:
+    """The same; nothing for a package that an interruption has left without its list."""
+    try:
+        return listed_paths(admin, package)
+    except FileNotFoundError:
+        if package.is_whole:
+            raise
+        return ()
+
+
+def _information(admin: Path, package: Package, kind: str) -> Path:
+    # Packages that are Multi-Arch: same have files with their architecture.
+    with_arch = admin / f"info/{package.name}:{package.arch}.{kind}"
+    return with_arch if with_arch.exists() else admin / f"info/{package.name}.{kind}"
+
+
+def diversions(admin: Path, name: str) -> Dict[str, str]:
+    try:
+        return parse_diversions(os.fsdecode((admin / "diversions").read_bytes()), name)
+    except FileNotFoundError:
+        return {}
+
+
+def _all_diversions(admin: Path) -> Dict[str, Tuple[str, str]]:
+    """Return where each diverted path is, and who diverts it (":" is nobody)."""
+    try:
+        lines = os.fsdecode((admin / "diversions").read_bytes()).split("\n")
+    except FileNotFoundError:
+        return {}
+    return {source: (target, by) for source, target, by in zip(lines[0::3], lines[1::3], lines[2::3])}
+
+
+def parse_conffiles(text: str) -> Tuple[FrozenSet[str], FrozenSet[str]]:
+    """The configuration files of a package's version, and those that only earlier versions had (obsolete, or to be
+    removed).
+    """
+    current: Set[str] = set()
+    obsolete: Set[str] = set()
+    for line in text.split("\n"):
+        if match := _CONFFILE.fullmatch(line.strip()):
+            (obsolete if match["flags"] else current).add(match["path"])
+        elif line.strip():
+            raise PackageError(f"dpkg's database names a configuration file in an unknown way: {line.strip()!r}")
+    return frozenset(current), frozenset(obsolete)
+
+
+def parse_diversions(text: str, name: str) -> Dict[str, str]:
+    """Where the files of a package are instead of where it has put them: three lines each, from, to, and who diverts
+    (':' is nobody).
+
+    The diverting package keeps its own files in the place.
+    """
+    lines = text.split("\n")
+    groups = zip(lines[0::3], lines[1::3], lines[2::3])
+    return {source: target for source, target, owner in groups if owner != name}
+
+
+def filter_lines() -> List[str]:
+    """Return the lines of dpkg's settings, in the order in which dpkg reads them. What cannot be read is left out."""
+    lines: List[str] = []
+    for file in (*sorted((_SETTINGS / "dpkg.cfg.d").glob("*")), _SETTINGS / "dpkg.cfg"):
+        try:
+            lines += file.read_text(encoding="utf-8", errors="replace").splitlines()
+        except OSError:
+            continue
+    return lines
+
+
+def left_out(lines: Sequence[str]) -> Optional[Callable[[str], bool]]:
+    """Return the function that says whether dpkg leaves a path out, None if it leaves out none. The last glob that
+    matches decides.
+    """
+    found = [match for match in map(_FILTER.fullmatch, lines) if match]
+    rules = [(re.compile(translate(match["glob"])), match["verb"] == "exclude") for match in found]
+    if not rules:
+        return None
+
+    def is_left_out(path: str) -> bool:
+        return next((verdict for glob, verdict in reversed(rules) if glob.match(path)), False)
+
+    return is_left_out

@@ -1,0 +1,96 @@
+"""Compares the files on the disk with what the installed packages list."""
+
+import os
+import stat
+from pathlib import Path
+from typing import Dict, Iterable, Iterator, Optional
+
+from os_update_agent.packages.file_faults import FileFault, Kind, Listed
+
+_BLOCK = 1 << 18
+_MOST_LINKS = 40
+# A link to a directory will do for a directory: packages of a system with a merged /usr still list /bin.
+_FORMATS = {"file": (stat.S_IFREG,), "link": (stat.S_IFLNK,), "directory": (stat.S_IFDIR, stat.S_IFLNK)}
+
+
+def faults_of(listed: Iterable[Listed], root: Path) -> Iterator[FileFault]:
+    """Yield a fault for each path that is not on the disk below ``root`` as it is listed."""
+    found = _Finder(root)
+    for one in listed:
+        kind = _kind_of_fault(one, found(one.place))
+        if kind is not None:
+            yield FileFault(one.path, one.name, one.arch, kind)
+
+
+def _kind_of_fault(one: Listed, path: str) -> Optional[Kind]:
+    try:
+        mode = os.lstat(path).st_mode
+    except OSError:
+        return "missing"
+    if one.type != "any" and stat.S_IFMT(mode) not in _FORMATS[one.type]:
+        return "of another type"
+    if one.content and _content(path, mode, one.algorithm) != one.content:
+        return "with other content"
+    return None
+
+
+def _content(path: str, mode: int, algorithm: str) -> str:
+    """Return the target of a link, the hash of a file; "" if it cannot be read."""
+    import hashlib  # late: it loads OpenSSL
+
+    try:
+        if stat.S_ISLNK(mode):
+            return os.readlink(path)
+        digest = hashlib.new(algorithm, usedforsecurity=False)
+        with open(path, "rb") as file:
+            while block := file.read(_BLOCK):
+                digest.update(block)
+        return digest.hexdigest()
+    except OSError:
+        return ""
+
+
+class _Finder:
+    """Finds paths below a root. An absolute link below a private root leads to a place in that root."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._is_private = root != Path("/")
+        self._directories: Dict[str, str] = {}
+
+    def __call__(self, place: str) -> str:
+        if not self._is_private:
+            return place
+        directory, name = os.path.split(place)
+        if directory not in self._directories:
+            try:
+                self._directories[directory] = str(on_disk(self._root, directory, follow=True))
+            except OSError:
+                self._directories[directory] = os.path.join(str(self._root), directory.lstrip("/"))
+        return os.path.join(self._directories[directory], name)
+
+
+def on_disk(root: Path, path: str, *, follow: bool) -> Path:
+    """Return where a path of a package is below the root, whose absolute links mean the root itself. The last part is
+    not followed unless asked.
+
+    Raises OSError for links in a circle.
+    """
+    if root == Path("/") and not follow:
+        return Path(path)
+    done, parts, links = Path("/"), path.strip("/").split("/"), 0
+    while parts:
+        part = parts.pop(0)
+        here = root / (done / part).relative_to("/")
+        if part == "..":
+            done = done.parent
+        elif here.is_symlink() and (parts or follow):
+            links += 1
+            if links > _MOST_LINKS:
+                raise OSError(f"too many links in {path}")
+            to = os.readlink(here)
+            done = Path("/") if to.startswith("/") else done
+            parts = [item for item in to.split("/") if item not in ("", ".")] + parts
+        else:
+            done = done / part
+    return root / done.relative_to("/")
