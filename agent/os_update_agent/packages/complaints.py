@@ -9,6 +9,8 @@ import re
 from typing import FrozenSet, Tuple
 
 _MARK = "complaint: "
+# Unpacking libapp1:amd64 (1.0-1) over (2.0-1) ...
+_UNPACKING = re.compile(r"Unpacking (?P<name>[^\s:]+)(?::\S+)? \(")
 # (Noting disappearance of fonts-old, which has been completely replaced.)
 _DISAPPEARED = re.compile(r"^\(Noting disappearance of (?P<name>[^\s:,]+)(?::\S+)?, which", re.MULTILINE)
 
@@ -28,9 +30,18 @@ def disappeared_in(log: str) -> FrozenSet[str]:
     return frozenset(match["name"] for match in _DISAPPEARED.finditer(log))
 
 
-def leaves_files_out(log: str) -> bool:
-    """Has dpkg left out a file of a package because another installed package replaces it?
+def left_out_of(log: str) -> FrozenSet[str]:
+    """Return the names of the packages of which dpkg has left out a file, because another installed package replaces
+    it.
 
     The package's list does not name that file then, so a way back has to look into the package file.
     """
-    return "\nReplaced by files in installed package " in log
+    names = set()
+    unpacked = ""
+    for line in log.splitlines():
+        match = _UNPACKING.match(line)
+        if match:
+            unpacked = match["name"]
+        elif line.startswith("Replaced by files in installed package "):
+            names.add(unpacked)
+    return frozenset(names)

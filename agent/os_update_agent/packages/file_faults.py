@@ -3,11 +3,13 @@
 import posixpath
 from typing import Collection, Dict, Iterable, List, Literal, NamedTuple, Tuple
 
+from os_update_agent.model.packages import Identity
 from os_update_agent.text.phrases import named
 
+# A run's document holds so many at most.
+MOST_PATHS = 1000
+
 Kind = Literal["missing", "of another type", "with other content"]
-
-
 Type = Literal["any", "file", "directory", "link"]
 
 
@@ -19,6 +21,7 @@ class Listed(NamedTuple):
         place: Where the path really is (another path if it is diverted).
         name: The name of the package.
         arch: The architecture of the package.
+        version: The version of the package.
         type: What the path has to be ("any": the database does not say).
         content: The hash of a file's content, or the target of a link. "" skips the comparison.
         algorithm: The name of the hash.
@@ -28,6 +31,7 @@ class Listed(NamedTuple):
     place: str
     name: str
     arch: str
+    version: str
     type: Type = "any"
     content: str = ""
     algorithm: str = "md5"
@@ -40,19 +44,35 @@ class FileFault(NamedTuple):
         path: The path as the package lists it, without the root.
         name: The name of the package.
         arch: The architecture of the package.
+        version: The version of the package.
         kind: What is wrong with the file.
     """
 
     path: str
     name: str
     arch: str
+    version: str
     kind: Kind
+
+    @property
+    def identity(self) -> Identity:
+        """What names the package."""
+        return self.name, self.arch, self.version
 
 
 def topmost(faults: Iterable[FileFault]) -> Tuple[str, ...]:
-    """Return the paths of the faults, without those below a directory that has a fault itself."""
-    paths = {fault.path for fault in faults}
-    return tuple(sorted(path for path in paths if not _is_below(posixpath.dirname(path), paths)))
+    """Return the paths of the faults, without those below a directory that has a fault itself.
+
+    Of very many the directories are returned: an image may have been stripped of its documentation.
+    """
+    paths = _topmost({fault.path for fault in faults})
+    while len(paths) > MOST_PATHS:
+        paths = _topmost({posixpath.dirname(path) for path in paths})
+    return tuple(sorted(paths))
+
+
+def _topmost(paths: Collection[str]) -> Collection[str]:
+    return {path for path in paths if path == "/" or not _is_below(posixpath.dirname(path), paths)}
 
 
 def new_faults(faults: Iterable[FileFault], earlier: Collection[str]) -> Tuple[FileFault, ...]:

@@ -3,12 +3,15 @@
 import os
 import stat
 from pathlib import Path
-from typing import Dict, Iterable, Iterator, Optional
+from typing import Dict, Iterable, Iterator, Optional, Tuple
 
 from os_update_agent.packages.file_faults import FileFault, Kind, Listed
 
 _BLOCK = 1 << 18
 _MOST_LINKS = 40
+# A service that ends takes its directory along.
+_VOLATILE = ("/run/", "/var/run/", "/tmp/", "/var/tmp/", "/dev/", "/proc/", "/sys/")
+_NETWORK = ("nfs", "cifs", "smb", "ceph", "fuse", "afs", "9p", "glusterfs", "autofs")
 # A link to a directory will do for a directory: packages of a system with a merged /usr still list /bin.
 _FORMATS = {"file": (stat.S_IFREG,), "link": (stat.S_IFLNK,), "directory": (stat.S_IFDIR, stat.S_IFLNK)}
 
@@ -16,10 +19,13 @@ _FORMATS = {"file": (stat.S_IFREG,), "link": (stat.S_IFLNK,), "directory": (stat
 def faults_of(listed: Iterable[Listed], root: Path) -> Iterator[FileFault]:
     """Yield a fault for each path that is not on the disk below ``root`` as it is listed."""
     found = _Finder(root)
+    passed_over = (*_VOLATILE, *(network_mounts() if root == Path("/") else ()))
     for one in listed:
+        if one.place.startswith(passed_over):
+            continue
         kind = _kind_of_fault(one, found(one.place))
         if kind is not None:
-            yield FileFault(one.path, one.name, one.arch, kind)
+            yield FileFault(one.path, one.name, one.arch, one.version, kind)
 
 
 def _kind_of_fault(one: Listed, path: str) -> Optional[Kind]:
@@ -48,6 +54,19 @@ def _content(path: str, mode: int, algorithm: str) -> str:
         return digest.hexdigest()
     except OSError:
         return ""
+
+
+def network_mounts() -> Tuple[str, ...]:
+    """Return the mount points of network file systems, each with a slash at its end. A server that is down would let
+    the first look wait for ever.
+    """
+    try:
+        # 36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw (proc(5))
+        lines = [line.split() for line in Path("/proc/self/mountinfo").read_text(encoding="utf-8").split("\n")]
+    except (OSError, ValueError):
+        return ()
+    kinds = {fields[4]: fields[fields.index("-") + 1] for fields in lines if "-" in fields}
+    return tuple(f"{place}/" for place, kind in kinds.items() if kind.startswith(_NETWORK) and place != "/")
 
 
 class _Finder:

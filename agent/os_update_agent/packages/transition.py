@@ -2,13 +2,13 @@
 
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Collection, Mapping, NamedTuple, Sequence, Tuple
+from typing import IO, Collection, Mapping, NamedTuple, Sequence, Set, Tuple
 
 from os_update_agent.model.errors import NotRestorable, PackageError
-from os_update_agent.model.packages import Package, PackageState, Transaction, diff
+from os_update_agent.model.packages import Aftercare, Package, PackageState, Transaction, diff
 from os_update_agent.node.process import uninterrupted
 from os_update_agent.packages import disk_space
-from os_update_agent.packages.archive import Archive
+from os_update_agent.packages.archive import REPACK, Archive
 from os_update_agent.packages.backend import Backend
 from os_update_agent.packages.file_faults import FileFault, new_faults
 from os_update_agent.packages.state import aftercare, broken, is_torn, leaving_torn, transaction, visible
@@ -50,6 +50,12 @@ class Transition(NamedTuple):
         old = _replaced(before, target)
         lost = self.archive.repack(self._unobtainable(old))
         return lost, self.archive.repacked(old)
+
+    def obtained(self, packages: Sequence[Package]) -> Tuple[Package, ...]:
+        """Get hold of the files of packages. Returns those that cannot be had."""
+        lost = self._unobtainable(packages)
+        self.archive.flush()
+        return lost
 
     def _unobtainable(self, packages: Sequence[Package]) -> Tuple[Package, ...]:
         """What nobody has; also what a repository lists and does not give, found by asking for each alone."""
@@ -152,10 +158,7 @@ class Transition(NamedTuple):
                 # Once more, from a whole state: the first transaction has mended what was broken, perhaps with packages
                 # that the target does not have. Or a package has disappeared, because the newer version of another one
                 # replaced all of its files; that version is gone now.
-            for failure in self.backend.finish(aftercare(self.backend.capture(), target, todo.purge), self.output):
-                # The log explains the wrong mark that a capture shows.
-                with suppress(OSError):
-                    self.output.write(f"{failure}\n".encode("utf-8", "replace"))
+            self._finish(aftercare(self.backend.capture(), target, todo.purge))
         return complaints
 
     def _lacks(self, target: PackageState) -> bool:
@@ -167,33 +170,36 @@ class Transition(NamedTuple):
     ) -> Tuple[FileFault, ...]:
         """Return the faults of installed files that are not at or below the ``earlier`` paths.
 
-        The content of the ``changed`` packages counts. Each path in the kept files of the ``packed`` packages has to be
-        there.
+        The content of the ``changed`` packages counts, unless their file was rebuilt: it holds what was on the disk.
+        Each path in the kept files of the ``packed`` packages has to be there.
         """
+        entries = {package: self.archive.entry(package) for package in changed}
+        original = [package for package, entry in entries.items() if entry is None or entry.origin != REPACK]
         missing = self.archive.missing(packed)
         kept = [package for package in packed if package not in missing]
         files = dict(zip((package.identity for package in kept), self.archive.files(kept)))
-        found = self.backend.file_faults(frozenset(package.identity for package in changed), files)
+        found = self.backend.file_faults(frozenset(package.identity for package in original), files)
         return new_faults(found, earlier)
 
-    def reinstall(
-        self, faults: Collection[FileFault], target: PackageState, packed: Sequence[Package], earlier: Collection[str]
-    ) -> Tuple[FileFault, ...]:
-        """Install the packages with faulty files again, as far as their files can be had. Returns the faults that
-        remain: other content directly after that is the work of the package's own scripts, and no fault.
+    def reinstall(self, faults: Collection[FileFault], target: PackageState) -> Tuple[Tuple[str, ...], Set[Package]]:
+        """Install the packages with faulty files again. Returns what the package manager complained about, and the
+        packages whose files cannot be had.
         """
-        owners = {(fault.name, fault.arch) for fault in faults}
-        packages = [package for package in target.packages if (package.name, package.arch) in owners]
-        lost = self.archive.obtain(packages)
+        owners = {fault.identity for fault in faults}
+        packages = [package for package in target.packages if package.identity in owners]
+        lost = set(self._unobtainable(packages))
         todo = Transaction(install=tuple(one for one in packages if one not in lost), reinstalls=True)
         self.archive.flush()
         with uninterrupted():
-            complaints = self.backend.transact(self._with_files(todo), self.output, forced=True)
-            self.backend.finish(aftercare(self.backend.capture(), target, ()), self.output)
-        for complaint in complaints:
+            complaints = self.backend.transact(self._with_files(todo), self.output, forced=True) if todo.install else ()
+            self._finish(aftercare(self.backend.capture(), target, ()))
+        return complaints, lost
+
+    def _finish(self, rest: Aftercare) -> None:
+        """Purge, mark and hold. A mark that cannot be set is explained in the log; a capture shows it."""
+        for failure in self.backend.finish(rest, self.output):
             with suppress(OSError):
-                self.output.write(f"{complaint}\n".encode("utf-8", "replace"))
-        return self.faults(lost, packed, earlier)
+                self.output.write(f"{failure}\n".encode("utf-8", "replace"))
 
     def _files_of(self, packages: Sequence[Package]) -> Tuple[str, ...]:
         """Return the files of those packages that have one here."""

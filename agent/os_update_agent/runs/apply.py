@@ -28,11 +28,12 @@ from os_update_agent.model.phases import (
 from os_update_agent.model.runs import Run
 from os_update_agent.node.process import uninterrupted
 from os_update_agent.packages.complaints import complaints_in, disappeared_in
-from os_update_agent.packages.state import of_marks, sound, unmet
+from os_update_agent.packages.state import broken, of_marks, sound, unmet
 from os_update_agent.runs.context import Step, Work, moved, noted
 from os_update_agent.runs.files import with_faults_before, with_faults_before_undo, with_files
+from os_update_agent.runs.plan import labels_of
 from os_update_agent.runs.transitions import DONE, NOTHING_HAS_CHANGED, UNDO_IS_INCOMPLETE, Event
-from os_update_agent.text.phrases import mismatch, named, other_mark
+from os_update_agent.text.phrases import labels, mismatch, named, other_mark
 
 
 def leave(work: Work) -> Tuple[Run, Event]:
@@ -66,6 +67,12 @@ def transact(work: Work) -> Tuple[Run, Event]:
 
 def verify(work: Work) -> Tuple[Run, Event]:
     """Law 2: ask the package database what happened, not the exit status."""
+    if work.run.kind == RESTORE:
+        # A worker that was killed while it installed packages again may have left them halfway.
+        work.transition.settle(forced=True)
+        if broken(work.backend.capture()) and not (work.run.complaints or work.run.failure):
+            complaints = work.transition.go(work.state(work.run.target), forced=True)
+            work.run = replace(work.run, complaints=complaints)
     state = work.backend.capture()
     work.save(replace(work.run, after=work.site.ledger.put_state(state)))
     if work.run.failure and not diff(work.state(work.run.before), state) and not work.backend.interrupted():
@@ -75,7 +82,7 @@ def verify(work: Work) -> Tuple[Run, Event]:
     if work.run.complaints or work.run.failure:
         raise PackageError("; ".join(work.run.complaints) or work.run.failure)
     if work.run.kind != RESTORE:
-        return _told_of(work.run, other_marks), DONE
+        return _told_of(_with_vanished_kept(work, state), other_marks), DONE
     run = with_files(work, work.run, work.state(work.run.before), state)
     return _told_of(run, _reached(work, work.backend.capture())), DONE
 
@@ -86,14 +93,31 @@ def _reached(work: Work, state: PackageState) -> Tuple[Change, ...]:
     An update may lose a package that another one has replaced completely; no simulation shows it.
     """
     missed = unmet(state, work.state(work.run.target))
-    if work.run.kind == UPDATE:
-        gone = disappeared_in(work.said_in(TRANSACT))
-        missed = tuple(change for change in missed if change.before is not None or change.name not in gone)
+    vanished = _vanished(work, missed)
+    missed = tuple(change for change in missed if change not in vanished)
     other_marks = of_marks(missed)
     if len(missed) > len(other_marks):
         differs = named([mismatch(change) for change in missed])
         raise PackageError(f"the planned state was not reached: {_why(work.run.complaints)} ({differs})")
     return other_marks
+
+
+def _vanished(work: Work, missed: Sequence[Change]) -> Tuple[Change, ...]:
+    """Return the changes of packages that dpkg has dropped, because others replaced all of their files."""
+    if not missed or work.run.kind != UPDATE or work.policy.removals != "allow":
+        return ()
+    gone = disappeared_in(work.said_in(TRANSACT))
+    return tuple(change for change in missed if change.before is None and change.name in gone)
+
+
+def _with_vanished_kept(work: Work, state: PackageState) -> Run:
+    """Keep the files of the packages that have disappeared, which no plan named (law 3)."""
+    vanished = _vanished(work, unmet(state, work.state(work.run.target)))
+    lost = work.transition.obtained([change.package for change in vanished])
+    if not lost:
+        return work.run
+    run = replace(work.run, plan=replace(work.run.plan, lost=(*work.run.plan.lost, *labels_of(lost))))
+    return noted(run, f"{labels(lost)} disappeared, and no repository has the file: it cannot be put back")
 
 
 def _told_of(run: Run, other_marks: Sequence[Change]) -> Run:
@@ -120,22 +144,30 @@ def undo(work: Work) -> Tuple[Run, Event]:
     now = work.backend.capture()
     work.transition.fetch(now, target)
     work.save(with_faults_before_undo(work, target, now))
+    # Where the update had come to: an undo that was cut off may be there already.
+    start = work.state(work.run.target if work.run.after is None else work.run.after)
     complaints = work.transition.go(target, forced=True)
     state = work.backend.capture()
     run = replace(work.run, after=work.site.ledger.put_state(state))
-    left_over = unmet(state, target)
-    other_marks = of_marks(left_over)
-    if len(left_over) > len(other_marks):
-        why, differs = _why(complaints), named([mismatch(change) for change in left_over])
-        work.say(f"not undone: {why}")
-        run = noted(moved(run, impact=NOT_UNDONE), f"the undo is not complete: {why} ({differs})")
-        return run, UNDO_IS_INCOMPLETE
     try:
-        run = with_files(work, run, now, state)
+        _marks_beside(state, target, complaints)
+        run = with_files(work, run, start, state)
+        # To install packages again may have changed rows.
+        state = work.backend.capture()
+        run = replace(run, after=work.site.ledger.put_state(state))
+        return moved(_told_of(run, _marks_beside(state, target, complaints)), impact=UNDONE), DONE
     except PackageError as error:
         work.say(f"not undone: {error}")
         return noted(moved(run, impact=NOT_UNDONE), f"the undo is not complete: {error}"), UNDO_IS_INCOMPLETE
-    return moved(_told_of(run, other_marks), impact=UNDONE), DONE
+
+
+def _marks_beside(state: PackageState, target: PackageState, complaints: Sequence[str]) -> Tuple[Change, ...]:
+    """Return the marks that differ after an undo. Raises PackageError if anything else does."""
+    left_over = unmet(state, target)
+    other_marks = of_marks(left_over)
+    if len(left_over) > len(other_marks):
+        raise PackageError(f"{_why(complaints)} ({named([mismatch(change) for change in left_over])})")
+    return other_marks
 
 
 def come_back(work: Work) -> Tuple[Run, Event]:

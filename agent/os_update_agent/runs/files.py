@@ -5,20 +5,38 @@ it, and removes the file with that package.
 """
 
 from dataclasses import replace
+from typing import Optional, Tuple
 
-from os_update_agent.model.errors import PackageError
+from os_update_agent.model.errors import Damaged, PackageError
 from os_update_agent.model.packages import PackageState, diff
-from os_update_agent.model.phases import TRANSACT, VERIFY
+from os_update_agent.model.phases import TRANSACT, UNDONE, VERIFY
 from os_update_agent.model.runs import Run
-from os_update_agent.packages.complaints import leaves_files_out
+from os_update_agent.packages.complaints import left_out_of
 from os_update_agent.packages.file_faults import told, topmost
 from os_update_agent.packages.state import visible
 from os_update_agent.runs.context import Work, noted
 
 
 def with_faults_before(work: Work) -> Run:
-    """Return the run with the paths whose files are wrong before its way back begins: it is not blamed for them."""
-    return replace(work.run, faults_before=topmost(work.backend.file_faults()))
+    """Return the run with the paths whose files are wrong before its way back begins: it is not blamed for them.
+
+    What an earlier way back has left wrong is not excused by that.
+    """
+    known = faults_before_failure(work)
+    return replace(work.run, faults_before=topmost(work.backend.file_faults()) if known is None else known)
+
+
+def faults_before_failure(work: Work) -> Optional[Tuple[str, ...]]:
+    """Return the paths that were wrong before the last run that changed packages, if that run has failed on its way
+    back. None in every other case: nothing has to be repaired.
+    """
+    for run in work.site.ledger.walk_runs():
+        if isinstance(run, Damaged) or run.id == work.run.id:
+            continue
+        if not (run.leads_to_value and run.progress.change_began):
+            continue
+        return None if run.progress.reached or run.progress.impact == UNDONE else run.faults_before
+    return None
 
 
 def with_faults_before_undo(work: Work, before: PackageState, now: PackageState) -> Run:
@@ -42,17 +60,22 @@ def with_files(work: Work, run: Run, start: PackageState, end: PackageState) -> 
     installed again from its kept file.
 
     Returns the run with a note of what was repaired. Raises PackageError that names the packages and files that could
-    not be.
+    not be. A run that has not noted the faults before (an older agent began it) is not checked.
     """
+    if run.faults_before is None:
+        return run
     changed = tuple(change.after for change in visible(diff(start, end)) if change.after is not None)
-    transacting = TRANSACT if work.run.phase == VERIFY else work.run.phase
-    packed = changed if leaves_files_out(work.said_in(transacting)) else ()
-    earlier = run.faults_before or ()
-    found = work.transition.faults(changed, packed, earlier)
+    replaced = left_out_of(work.said_in(TRANSACT if work.run.phase == VERIFY else work.run.phase))
+    packed = [package for package in changed if package.name in replaced]
+    found = work.transition.faults(changed, packed, run.faults_before)
     if not found:
         return run
     work.say(f"files are wrong behind rows that are right: {told(found)}")
-    left = work.transition.reinstall(found, end, packed, earlier)
+    complaints, lost = work.transition.reinstall(found, end)
+    if complaints:
+        raise PackageError(f"files are wrong, and their packages cannot be installed again: {'; '.join(complaints)}")
+    # Other content directly after that is the work of the package's own scripts, and no fault.
+    left = work.transition.faults([one for one in changed if one in lost], packed, run.faults_before)
     if left:
         raise PackageError(f"files are not as their packages have them: {told(left)}")
     return noted(run, f"files were repaired by installing their packages again: {told(found)}")

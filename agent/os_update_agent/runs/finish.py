@@ -25,6 +25,9 @@ def record(work: Work) -> Tuple[Run, Event]:
             ledger.record_current(run.key, None)
         else:
             ledger.record_current(run.key, run.departing)
+    if reached or run.progress.impact == UNDONE:
+        # They may be many, and the document stays.
+        run = replace(run, faults_before=None)
     return replace(moved(run, reached=reached), finished=now), DONE
 
 

@@ -12,6 +12,7 @@ from os_update_agent.model.runs import Run
 from os_update_agent.packages.progress import TO_REPAIR
 from os_update_agent.packages.state import broken, is_torn, transaction, unmet
 from os_update_agent.runs.context import Step, Work, noted
+from os_update_agent.runs.files import faults_before_failure
 from os_update_agent.runs.plan import aim_of_restore, aim_of_update, labels_of
 from os_update_agent.runs.transitions import DONE, DOWNLOADED, NOTHING_TO_CHANGE, REPORTED, TARGET_IS_RECORDED, Event
 from os_update_agent.text.phrases import labels, listed, named, not_there
@@ -89,7 +90,7 @@ def plan(work: Work) -> Tuple[Run, Event]:
         work.say(line)
     if run.kind == ASSESS:
         return replace(run, plan=replace(found, lost=labels_of(work.transition.lost_by(before, target)))), REPORTED
-    if not unmet(before, target):
+    if not unmet(before, target) and not (run.kind == RESTORE and faults_before_failure(work) is not None):
         # Nothing to do; but a node that an earlier run has left outside still has to be brought back.
         return replace(run, after=run.before), NOTHING_TO_CHANGE
     return run, DONE

@@ -4,7 +4,7 @@ from typing import List
 
 import pytest
 
-from os_update_agent.packages.apt.dpkg_files import left_out
+from os_update_agent.packages.apt.dpkg_files import left_out, packed_paths
 from os_update_agent.packages.apt.parse import parse_all_conffiles
 
 DOC, COPYRIGHT = "path-exclude=/usr/share/doc/*", "path-include=/usr/share/doc/*/copyright"
@@ -45,3 +45,18 @@ def test_configuration_files_belong_to_the_package_before_them() -> None:
         ("app", "amd64"): " /etc/a 0123\n /etc/b 4567 obsolete\n",
         ("lib", "amd64"): " /etc/c newconffile\n",
     }
+
+
+def test_the_paths_of_a_package_file_are_those_that_tar_shows() -> None:
+    text = (
+        "drwxr-xr-x root/root         0 2026-01-02 10:11 ./\n"
+        "drwxr-xr-x root/root         0 2026-01-02 10:11 ./usr/\n"
+        "-rw-r--r-- root/root        12 2026-01-02 10:11 ./usr/a b\n"
+        "-rw-r--r-- root/root        12 2026-01-02 10:11 ./usr/system-a\\\\x2db.slice\n"
+        "-rw-r--r-- root/root        12 2026-01-02 10:11 ./usr/\\303\\244\n"
+        "lrwxrwxrwx root/root         0 2026-01-02 10:11 ./usr/link -> a b\n"
+        "hrw-r--r-- root/root         0 2026-01-02 10:11 ./usr/other link to ./usr/a b\n"
+    )
+    assert list(packed_paths(text)) == [
+        *("/usr", "/usr/a b", "/usr/system-a\\x2db.slice", "/usr/\u00e4", "/usr/link", "/usr/other"),
+    ]

@@ -176,3 +176,9 @@ def test_what_cannot_be_repaired_is_a_failure_that_names_package_and_file(node: 
     failed = node.fail("UPDATE", "v1")
     assert f"tool (missing: /{moved})" in failed.complaint
     assert node.versions()["tool"] == "2.0-1"
+
+    # Kept as it is, the rows are those of the value, and it is no success when the value comes again.
+    for _ in range(2):
+        failed = node.fail("UPDATE", "v1", on_failure="keep")
+        assert f"tool (missing: /{moved})" in failed.complaint
+        assert node.versions()["tool"] == "1.5"

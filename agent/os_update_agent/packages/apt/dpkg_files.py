@@ -24,6 +24,9 @@ _SETTINGS = Path("/etc/dpkg")
 #  /etc/app.conf d4e7a7b88a71b5ffd9e2644e71a0cfab obsolete
 #  /etc/app.conf newconffile
 _CONFFILE = re.compile(r"(?P<path>/.*) (?:[0-9a-f]{32}|newconffile)(?P<flags>(?: obsolete| remove-on-upgrade)*)")
+# ./lib/systemd/system/system-systemd\\x2dcryptsetup.slice   ./usr/share/\303\244
+_ESCAPED = re.compile(rb"\\([0-7]{3}|.)")
+_ESCAPES = {b"a": b"\a", b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v"}
 # path-exclude=/usr/share/doc/*
 _FILTER = re.compile(r"\s*(?:--)?path-(?P<verb>exclude|include)(?:\s*=\s*|\s+)(?P<glob>/\S+)\s*")
 
@@ -44,12 +47,12 @@ def listed_files(
     moved = _all_diversions(admin)
     is_left_out = left_out(filter_lines())
     for package in packages:
-        text = conffiles.get((package.name, package.arch), "")
-        own_configuration = frozenset().union(*parse_conffiles(text))
+        lines = conffiles.get((package.name, package.arch), "").split("\n")
+        own_configuration = frozenset(match["path"] for match in map(_CONFFILE.match, map(str.strip, lines)) if match)
         sums = _sums(admin, package)
         own = frozenset(_paths(admin, package))
         packed = frozenset(_packed(files[package.identity])) if package.identity in files else frozenset()
-        name, arch, _ = package.identity
+        name, arch, version = package.identity
         is_changed = package.identity in changed
         for path in (own | sums.keys() | packed) - own_configuration:
             if is_left_out is not None and is_left_out(path):
@@ -57,7 +60,7 @@ def listed_files(
             place, by = moved.get(path, (path, name))
             known = sums.get(path, "") if path in own else ""
             yield Listed(
-                *(path, path if by == name else place, name, arch),
+                *(path, path if by == name else place, name, arch, version),
                 "file" if known else "any",
                 known if is_changed else "",
             )
@@ -65,12 +68,26 @@ def listed_files(
 
 def _packed(file: Path) -> Iterator[str]:
     """Yield the paths in a package file."""
-    for line in process.run(["dpkg-deb", "--contents", str(file)]).stdout.splitlines():
+    yield from packed_paths(process.run(["dpkg-deb", "--contents", str(file)]).stdout)
+
+
+def packed_paths(text: str) -> Iterator[str]:
+    """Yield the paths in what dpkg-deb --contents prints. tar writes a backslash, and what cannot be printed, with a
+    backslash (tar: quoting style "escape").
+    """
+    for line in text.split("\n"):
         # lrwxrwxrwx root/root         0 2026-01-02 10:11 ./usr/lib/libapp.so.1 -> libapp.so.1.0
         fields = line.split(None, 5)
         if len(fields) == 6 and fields[5].startswith("./"):
-            path = fields[5].partition({"l": " -> ", "h": " link to "}.get(line[0], "\n"))[0]
-            yield path[1:].rstrip("/")
+            shown = fields[5].partition({"l": " -> ", "h": " link to "}.get(line[0], "\n"))[0]
+            path = os.fsdecode(_ESCAPED.sub(_unescaped, os.fsencode(shown)))[1:].rstrip("/")
+            if path:
+                yield path
+
+
+def _unescaped(match: "re.Match[bytes]") -> bytes:
+    found = match[1]
+    return bytes([int(found, 8)]) if found.isdigit() else _ESCAPES.get(found, found)
 
 
 def _sums(admin: Path, package: Package) -> Dict[str, str]:
@@ -79,7 +96,7 @@ def _sums(admin: Path, package: Package) -> Dict[str, str]:
     except OSError:
         return {}
     lines = (line.partition("  ") for line in text.split("\n"))
-    return {f"/{path}": checksum for checksum, _, path in lines if path}
+    return {f"/{path.removeprefix('./')}": checksum for checksum, _, path in lines if path}
 
 
 def listed_paths(admin: Path, package: Package) -> Tuple[str, ...]:
@@ -89,12 +106,10 @@ def listed_paths(admin: Path, package: Package) -> Tuple[str, ...]:
 
 
 def _paths(admin: Path, package: Package) -> Tuple[str, ...]:
-    """The same; nothing for a package that an interruption has left without its list."""
+    """The same; nothing for a package without a list. dpkg only warns of that."""
     try:
         return listed_paths(admin, package)
     except FileNotFoundError:
-        if package.is_whole:
-            raise
         return ()
 
 

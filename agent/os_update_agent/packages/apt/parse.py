@@ -79,10 +79,10 @@ def parse_all_conffiles(text: str) -> Dict[Tuple[str, str], str]:
     """
     found: Dict[Tuple[str, str], str] = {}
     key = ("", "")
-    for line in text.splitlines():
+    for line in text.split("\n"):
         if line.startswith(" "):
             found[key] = f"{found.get(key, '')}{line}\n"
-        elif line:
+        elif line.count("\t") == 2:
             name, arch, _ = line.split("\t")
             key = name, arch
     return found

@@ -16,7 +16,7 @@ STATE_FORMAT = r"%{name}\t%{arch}\t%{epochnum}\t%{version}-%{release}\t%{sigmd5}
 FILES_FORMAT = r"[%{filenames}\t%{longfilesizes}\n]"
 TIMES_FORMAT = r"%{name}\t%{arch}\t%{epochnum}\t%{version}-%{release}\t%{installtime}\n"
 LISTED_FORMAT = (
-    r"[%{=name}\t%{=arch}\t%{=epochnum}\t%{=version}-%{=release}\t%{filemodes}\t%{fileflags}\t%{filestates}"
+    r"[%{=name}\t%{=arch}\t%{=epochnum}\t%{=version}-%{=release}\t%{filemodes}\t%{fileflags}\t%{filestates}\t%{fileverifyflags}"
     r"\t%{=filedigestalgo}\t%{filedigests}\t%{filelinktos}\t%{filenames}\n]"
 )
 KEYS = "gpg-pubkey"
@@ -24,6 +24,8 @@ _KIB = 1024
 # %config, %config(missingok), %ghost
 _NOT_COMPARED = 1 | 8 | 64
 _TYPES: Mapping[int, Type] = {stat.S_IFREG: "file", stat.S_IFDIR: "directory", stat.S_IFLNK: "link"}
+# RPMVERIFY_FILEDIGEST and RPMVERIFY_LINKTO: a package may say that its scripts change the file.
+_VERIFIED = {"file": 1, "link": 4}
 # PGPHASHALGO of rpm; a package without the tag has MD5.
 _ALGORITHMS = {"1": "md5", "(none)": "md5", "2": "sha1", "8": "sha256", "9": "sha384", "10": "sha512"}
 
@@ -63,19 +65,22 @@ def parse_listed(text: str, changed: Collection[Identity]) -> Iterator[Listed]:
     packages.
 
     Left out: what rpm did not install (another color, no documentation), and what a package only announces, allows to
-    be missing or declares as configuration (rpm: RPMFILE_CONFIG, RPMFILE_MISSINGOK, RPMFILE_GHOST).
+    be missing or declares as configuration (rpm: RPMFILE_CONFIG, RPMFILE_MISSINGOK, RPMFILE_GHOST). What does not look
+    like a file is passed over: a strange name must not stop a way back.
     """
-    for line in text.splitlines():
-        name, arch, epoch, version, mode, flags, state, algorithm, digest, target, path = line.split("\t", 10)
-        if state != "0" or int(flags) & _NOT_COMPARED:
+    for line in text.split("\n"):
+        fields = line.split("\t", 11)
+        # A name that is no UTF-8 has become another one.
+        if len(fields) != 12 or "\ufffd" in fields[-1] or fields[6] != "0" or int(fields[5]) & _NOT_COMPARED:
             continue
+        name, arch, epoch, version, mode, _, _, verified, algorithm, digest, target, path = fields
         kind = _TYPES.get(stat.S_IFMT(int(mode)), "any")
-        content = digest if kind == "file" else target if kind == "link" else ""
-        is_changed = (name, arch, evr(epoch, version)) in changed
         hashed = _ALGORITHMS.get(algorithm, "")
-        if not is_changed or (kind == "file" and not hashed):
+        content = {"file": digest if hashed else "", "link": target}.get(kind, "")
+        identity = name, arch, evr(epoch, version)
+        if identity not in changed or not int(verified) & _VERIFIED.get(kind, 0):
             content = ""
-        yield Listed(path, path, name, arch, kind, content, hashed or "md5")
+        yield Listed(path, path, *identity, kind, content, hashed or "md5")
 
 
 def parse_new_kernels(text: str) -> NewKernels:
