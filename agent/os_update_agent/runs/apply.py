@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Mapping, Sequence, Tuple
 
 from os_update_agent.model.errors import Damaged, PackageError
-from os_update_agent.model.packages import Change, PackageState, diff
+from os_update_agent.model.packages import Change, PackageState, diff, with_rows
 from os_update_agent.model.phases import (
     BACK_IN_SERVICE,
     CHANGED,
@@ -54,7 +54,12 @@ def transact(work: Work) -> Tuple[Run, Event]:
         work.run = with_faults_before(work)
     work.run = moved(work.run, impact=CHANGED)
     work.site.ledger.begin_change(work.run)
-    complaints = work.transition.go(work.state(work.run.target), forced=work.run.kind == RESTORE)
+    target = work.state(work.run.target)
+    if was_cut_off:
+        # What dpkg has dropped must not be asked for again: perhaps nobody has its file.
+        gone = _vanished(work, unmet(work.backend.capture(), target))
+        target = with_rows(target, tuple(Change(change.after, None) for change in gone))
+    complaints = work.transition.go(target, forced=work.run.kind == RESTORE)
     if was_cut_off and not complaints:
         # The worker that was killed may have left a transaction that went on without it, and was told what only the log
         # knows now.

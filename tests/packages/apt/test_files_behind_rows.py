@@ -10,7 +10,8 @@ from typing import Dict, Iterator, List, NamedTuple, Sequence, Tuple
 import pytest
 
 from os_update_agent.testing.repository import Deb
-from packages.node import Node, Template
+from packages.node import Node, Template, wait_until
+from packages.scene import Pkg
 
 RELATIONS = ("Breaks", "Conflicts", "Provides")
 
@@ -149,6 +150,29 @@ def test_a_package_whose_files_another_one_has_all_replaced_is_a_removal_that_co
     assert node.text("usr/share/moved/font") == "old\n"
     again = node.succeed("UPDATE", "v2")
     assert again.body["state_digest"] == done.body["state_digest"]
+
+
+def test_an_update_that_is_cut_off_after_a_package_has_disappeared_goes_on(node: Node) -> None:
+    node.offer(Deb("fonts-old", "1.0", files={"usr/share/moved/font": "old\n"}))
+    node.install_by_hand("fonts-old")
+    node.succeed("CREATE", "v1")
+    taker = Deb("tool", "2.0-1", fields={"Replaces": "fonts-old"}, files={"usr/share/moved/font": "new\n"})
+    node.hand.add(taker, Pkg("epochy", "10.0", waits=True))
+    node.hand.publish()
+    # Nobody has its file any more.
+    node.withdraw("1.0", "fonts-old")
+    deployment = node.deployment("UPDATE", "v2")
+    running = node.start_with(deployment)
+    wait_until(node.hand.is_waiting, "the script")
+    node.kill(node.processes())
+    running.process.wait()
+    node.hand.let_go()
+    wait_until(lambda: not node.processes(), "the end of all processes")
+    done = node.start_with(deployment).wait()
+    assert done.status == 0, done.complaint
+    assert done.changes["fonts-old"] == ("1.0", None) and done.changes["tool"] == ("1.0-1", "2.0-1")
+    assert "1.0 disappeared, and no repository has the file" in done.complaint
+    assert done.body["restorable"] is False
 
 
 def test_a_run_is_not_blamed_for_a_file_that_was_missing_before(node: Node) -> None:
