@@ -54,7 +54,10 @@ class Transition(NamedTuple):
     def obtained(self, packages: Sequence[Package]) -> Tuple[Package, ...]:
         """Get hold of the files of packages. Returns those that cannot be had."""
         lost = self._unobtainable(packages)
-        self.archive.flush()
+        try:
+            self.archive.flush()
+        except PackageError:
+            return tuple(packages)
         return lost
 
     def _unobtainable(self, packages: Sequence[Package]) -> Tuple[Package, ...]:

@@ -55,8 +55,9 @@ def transact(work: Work) -> Tuple[Run, Event]:
     work.run = moved(work.run, impact=CHANGED)
     work.site.ledger.begin_change(work.run)
     target = work.state(work.run.target)
-    if was_cut_off:
-        # What dpkg has dropped must not be asked for again: perhaps nobody has its file.
+    if was_cut_off and work.run.kind == UPDATE:
+        # A package that dpkg has dropped is not asked for again: perhaps nobody has its file.
+        work.backend.wait()
         gone = _vanished(work, unmet(work.backend.capture(), target))
         target = with_rows(target, tuple(Change(change.after, None) for change in gone))
     complaints = work.transition.go(target, forced=work.run.kind == RESTORE)
@@ -72,13 +73,12 @@ def transact(work: Work) -> Tuple[Run, Event]:
 
 def verify(work: Work) -> Tuple[Run, Event]:
     """Law 2: ask the package database what happened, not the exit status."""
-    if work.run.kind == RESTORE:
-        # A worker that was killed while it installed packages again may have left them halfway.
-        work.transition.settle(forced=True)
-        if broken(work.backend.capture()) and not (work.run.complaints or work.run.failure):
-            complaints = work.transition.go(work.state(work.run.target), forced=True)
-            work.run = replace(work.run, complaints=complaints)
     state = work.backend.capture()
+    if work.run.kind == RESTORE and broken(state) and not (work.run.complaints or work.run.failure):
+        # A worker that was killed while it installed packages again may have left them halfway.
+        complaints = work.transition.go(work.state(work.run.target), forced=True)
+        work.run = replace(work.run, complaints=complaints)
+        state = work.backend.capture()
     work.save(replace(work.run, after=work.site.ledger.put_state(state)))
     if work.run.failure and not diff(work.state(work.run.before), state) and not work.backend.interrupted():
         # The lock was not free, say: there is nothing to undo.

@@ -40,7 +40,7 @@ def test_the_last_glob_that_matches_decides_whether_dpkg_leaves_a_path_out(
 
 
 def test_configuration_files_belong_to_the_package_before_them() -> None:
-    text = "app\tamd64\t\n /etc/a 0123\n /etc/b 4567 obsolete\n\ntool\tall\t\nlib\tamd64\t\n /etc/c newconffile\n"
+    text = "app\tamd64\t /etc/a 0123\n /etc/b 4567 obsolete\ntool\tall\t\nlib\tamd64\t\n /etc/c newconffile\n"
     assert parse_all_conffiles(text) == {
         ("app", "amd64"): " /etc/a 0123\n /etc/b 4567 obsolete\n",
         ("lib", "amd64"): " /etc/c newconffile\n",

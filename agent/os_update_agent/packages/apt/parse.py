@@ -74,8 +74,8 @@ class Simulation(NamedTuple):
 def parse_all_conffiles(text: str) -> Dict[Tuple[str, str], str]:
     """Return dpkg's text about the configuration files of each package that has some, by name and architecture.
 
-    Each package is a line "name, tab, architecture, tab"; each of its configuration files is a line that begins with a
-    blank.
+    Each package is a line "name, tab, architecture, tab", which the first configuration file may follow. Each further
+    one is a line that begins with a blank.
     """
     found: Dict[Tuple[str, str], str] = {}
     key = ("", "")
@@ -83,8 +83,10 @@ def parse_all_conffiles(text: str) -> Dict[Tuple[str, str], str]:
         if line.startswith(" "):
             found[key] = f"{found.get(key, '')}{line}\n"
         elif line.count("\t") == 2:
-            name, arch, _ = line.split("\t")
+            name, arch, first = line.split("\t")
             key = name, arch
+            if first:
+                found[key] = f"{first}\n"
     return found
 
 
