@@ -41,7 +41,10 @@ def deliver_by_hand(
 
 
 def _no_longer_watched(site: Site, config_id: str) -> NoLongerWatched:
-    """Law 4: the transaction outlives its caller. What nobody has begun yet is withdrawn."""
+    """Withdraw the delivery if no worker has begun it, else let its worker go on (law 4).
+
+    Returns what the operator reads.
+    """
     if give_up(site, config_id, NoLongerWatched("given up at the terminal")):
         given_up = NoLongerWatched(f"given up before it was begun; {NOTHING_CHANGED}")
         given_up.advice = "'os-update-agent status' says how the node stands; give the command again when it suits"

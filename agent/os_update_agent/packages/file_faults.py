@@ -1,4 +1,4 @@
-"""What packages list, the faults of installed files, and which of them a way back has made. Pure."""
+"""Listed paths of packages, faults of installed files, and the choice of the faults that a way back has made. Pure."""
 
 import posixpath
 from typing import Collection, Dict, Iterable, List, Literal, NamedTuple, Tuple
@@ -6,7 +6,7 @@ from typing import Collection, Dict, Iterable, List, Literal, NamedTuple, Tuple
 from os_update_agent.model.packages import Identity
 from os_update_agent.text.phrases import named
 
-# A run's document holds so many at most.
+# The document of a run holds at most this number of paths.
 MOST_PATHS = 1000
 
 Kind = Literal["missing", "of another type", "with other content"]
@@ -56,14 +56,14 @@ class FileFault(NamedTuple):
 
     @property
     def identity(self) -> Identity:
-        """What names the package."""
+        """The name, architecture and version of the package."""
         return self.name, self.arch, self.version
 
 
 def topmost(faults: Iterable[FileFault]) -> Tuple[str, ...]:
     """Return the paths of the faults, without those below a directory that has a fault itself.
 
-    Of very many the directories are returned: an image may have been stripped of its documentation.
+    If there are more than MOST_PATHS, their directories are returned: an image may lack its whole documentation.
     """
     paths = _topmost({fault.path for fault in faults})
     while len(paths) > MOST_PATHS:

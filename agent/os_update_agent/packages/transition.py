@@ -158,9 +158,9 @@ class Transition(NamedTuple):
                 complaints = self.backend.transact(self._with_files(todo), self.output, forced=forced)
                 if complaints or not (todo.mends or (forced and self._lacks(target))):
                     break
-                # Once more, from a whole state: the first transaction has mended what was broken, perhaps with packages
-                # that the target does not have. Or a package has disappeared, because the newer version of another one
-                # replaced all of its files; that version is gone now.
+                # A second transaction is needed in two cases. The first one has repaired broken packages, perhaps with
+                # packages that the target does not have. Or a package has disappeared, because another package in its
+                # newer version replaced all of its files; that version is gone now.
             self._finish(aftercare(self.backend.capture(), target, todo.purge))
         return complaints
 

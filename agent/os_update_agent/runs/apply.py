@@ -95,7 +95,7 @@ def verify(work: Work) -> Tuple[Run, Event]:
 def _reached(work: Work, state: PackageState) -> Tuple[Change, ...]:
     """Return the marks that differ from the target. Raises PackageError if anything else does.
 
-    An update may lose a package that another one has replaced completely; no simulation shows it.
+    An update may lose a package whose files another package has all replaced. No simulation shows this.
     """
     missed = unmet(state, work.state(work.run.target))
     vanished = _vanished(work, missed)
@@ -149,7 +149,7 @@ def undo(work: Work) -> Tuple[Run, Event]:
     now = work.backend.capture()
     work.transition.fetch(now, target)
     work.save(with_faults_before_undo(work, target, now))
-    # Where the update had come to: an undo that was cut off may be there already.
+    # The state that the update had reached. The packages may have left it already, if this undo was cut off.
     start = work.state(work.run.target if work.run.after is None else work.run.after)
     complaints = work.transition.go(target, forced=True)
     state = work.backend.capture()

@@ -1,7 +1,7 @@
-"""The files behind the rows after a way back (law 2): what was wrong before is known, what is new is repaired.
+"""Checks and repairs the files of the installed packages after a way back (law 2). Faults from before are left alone.
 
-The package manager may take files along that its database still lists: dpkg leaves a file to the package that replaces
-it, and removes the file with that package.
+The rows of the package database can be right while files are missing: dpkg leaves a file to a package that replaces it,
+and removes the file together with that package.
 """
 
 from dataclasses import replace
@@ -18,9 +18,9 @@ from os_update_agent.runs.context import Work, noted
 
 
 def with_faults_before(work: Work) -> Run:
-    """Return the run with the paths whose files are wrong before its way back begins: it is not blamed for them.
+    """Return the run with the faults that are there before its way back begins. The run is not blamed for them.
 
-    What an earlier way back has left wrong is not excused by that.
+    The faults that an earlier, failed way back has left are not among them: they have to be repaired.
     """
     known = faults_before_failure(work)
     return replace(work.run, faults_before=topmost(work.backend.file_faults()) if known is None else known)

@@ -1,4 +1,4 @@
-"""Which paths dpkg's database lists, and which of them have to be on the disk."""
+"""The paths that dpkg's database lists and that have to be on the disk."""
 
 from typing import List
 

@@ -42,7 +42,7 @@ class Shape(NamedTuple):
 
     @property
     def content(self) -> Dict[str, Dict[str, str]]:
-        """What moves: a file, or in every fifth shape a link, of which dpkg's database records no checksum."""
+        """The file that moves. In every fifth shape it is a link: dpkg's database has no checksum of links."""
         return {"links": {self.path: "moved"}} if self.number % 5 == 4 else {"files": {self.path: "moved"}}
 
     def deb(self, name: str, version: str, fields: Dict[str, str], more: Dict[str, str]) -> Deb:
@@ -159,7 +159,7 @@ def test_an_update_that_is_cut_off_after_a_package_has_disappeared_goes_on(node:
     taker = Deb("tool", "2.0-1", fields={"Replaces": "fonts-old"}, files={"usr/share/moved/font": "new\n"})
     node.hand.add(taker, Pkg("epochy", "10.0", waits=True))
     node.hand.publish()
-    # Nobody has its file any more.
+    # The repository drops the file of the package that is going to disappear.
     node.withdraw("1.0", "fonts-old")
     deployment = node.deployment("UPDATE", "v2")
     running = node.start_with(deployment)

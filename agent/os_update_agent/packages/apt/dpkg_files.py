@@ -150,10 +150,10 @@ def parse_conffiles(text: str) -> Tuple[FrozenSet[str], FrozenSet[str]]:
 
 
 def parse_diversions(text: str, name: str) -> Dict[str, str]:
-    """Where the files of a package are instead of where it has put them: three lines each, from, to, and who diverts
-    (':' is nobody).
+    """Return the new place of each diverted file of a package. dpkg's text has three lines for each diversion: the
+    path, the new place, and the package that diverts (":" for the administrator).
 
-    The diverting package keeps its own files in the place.
+    The files of the package that diverts stay in their places.
     """
     lines = text.split("\n")
     groups = zip(lines[0::3], lines[1::3], lines[2::3])
