@@ -19,7 +19,8 @@ from bench.measuring import Figures, in_process, median
 from bench.rows import Row
 from os_update_agent.config.policy import Policy
 from os_update_agent.ledger import Ledger
-from os_update_agent.model.packages import ArchiveEntry, PackageState
+from os_update_agent.model.package_files import ArchiveEntry
+from os_update_agent.model.packages import Package, PackageState
 from os_update_agent.packages.apt.backend import Apt
 from os_update_agent.packages.archive import Archive
 from os_update_agent.packages.transition import Transition
@@ -220,7 +221,7 @@ def _prune(directory: Path, count: int) -> Figures:
     ledger = Ledger(directory / "ledger.sqlite")
     ledger.add_archive_entries(entries)
     archive = Archive(directory / "archive", ledger, None)  # type: ignore[arg-type]
-    figures = in_process(partial(archive.prune, frozenset(entry.identity for entry in entries[: count // 2])), 1)
+    figures = in_process(partial(archive.prune, [Package(*entry.identity) for entry in entries[: count // 2]]), 1)
     assert sum(1 for _ in (directory / "archive").iterdir()) == count // 2
     shutil.rmtree(directory)
     return figures

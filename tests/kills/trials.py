@@ -212,7 +212,7 @@ class Trial:
         """Every file that the ledger knows is whole: what is not there cannot be gone back to."""
         archive = self.node.settings.archive
         wrong = []
-        for entry in ledger.archive_entries().values():
+        for entry in ledger.archive_entries():
             path = archive / entry.file
             if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != entry.sha256:
                 wrong.append(f"the kept file {entry.file} is not whole")

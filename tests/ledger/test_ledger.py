@@ -16,7 +16,8 @@ import pytest
 from os_update_agent.ledger import FULL_EVERY, SCHEMA, Ledger
 from os_update_agent.model.deliveries import Delivery, Output, Request, SignalTarget
 from os_update_agent.model.errors import LedgerError
-from os_update_agent.model.packages import ArchiveEntry, Change, HeldBack, Package, PackageState
+from os_update_agent.model.package_files import ArchiveEntry
+from os_update_agent.model.packages import Change, HeldBack, Package, PackageState
 from os_update_agent.model.phases import BACK, BACK_IN_SERVICE, FORTH, NOT_UNDONE
 from os_update_agent.model.plans import Plan
 from os_update_agent.model.runs import Progress, Record, Run
@@ -252,7 +253,7 @@ def test_what_fails_halfway_leaves_nothing_behind(ledger: Ledger) -> None:
     entry = ArchiveEntry("app_1_amd64.deb", "app", "amd64", "1", "ab", 10, 20, "repository")
     with pytest.raises(LedgerError, match="cannot be used"):
         ledger.add_archive_entries([entry, entry._replace(version="2", size=None)])  # type: ignore[arg-type]
-    assert ledger.archive_entries() == {}
+    assert ledger.archive_entries() == ()
     ledger.add_archive_entries([entry])
 
 
@@ -526,17 +527,17 @@ def test_no_repr_shows_a_secret(ledger: Ledger) -> None:
 # --- kept files
 
 
-def test_kept_files_are_known_by_name_architecture_and_version(ledger: Ledger) -> None:
+def test_kept_files_are_known_by_name_architecture_version_and_build(ledger: Ledger) -> None:
     entry = ArchiveEntry("app_1_amd64.deb", "app", "amd64", "1", "ab", 10, 20, "repository")
     other = entry._replace(file="app_2_amd64.deb", version="2", origin="repack")
-    ledger.add_archive_entries([entry, other])
+    rebuilt = entry._replace(file="app_1_amd64.d1.deb", digest="d1")
+    ledger.add_archive_entries([entry, other, rebuilt])
     ledger.add_archive_entries([entry._replace(sha256="cd")])
-    assert ledger.archive_entries() == {
-        ("app", "amd64", "1"): entry._replace(sha256="cd"),
-        ("app", "amd64", "2"): other,
-    }
-    ledger.drop_archive_entries([entry])
-    assert set(ledger.archive_entries()) == {("app", "amd64", "2")}
+    assert set(ledger.archive_entries()) == {entry._replace(sha256="cd"), other, rebuilt}
+    ledger.replace_archive_entries([entry], [entry._replace(digest="d2")])
+    assert set(ledger.archive_entries()) == {entry._replace(digest="d2"), other, rebuilt}
+    ledger.drop_archive_entries([rebuilt, other])
+    assert ledger.archive_entries() == (entry._replace(digest="d2"),)
 
 
 # --- two at once

@@ -19,7 +19,8 @@ from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optio
 from os_update_agent.config.settings import load
 from os_update_agent.ledger import Ledger
 from os_update_agent.model.deliveries import OwedSignal
-from os_update_agent.model.packages import ArchiveEntry, PackageState
+from os_update_agent.model.package_files import ArchiveEntry
+from os_update_agent.model.packages import PackageState
 from os_update_agent.model.runs import History, Run
 from os_update_agent.runtime.context import Site, open_site
 from os_update_agent.testing.receiver import Receiver, Request
@@ -366,7 +367,7 @@ class Node:
     def kept(self) -> Dict[str, ArchiveEntry]:
         """The archive's entries by "name version"."""
         with self.ledger() as ledger:
-            return {f"{entry.name} {entry.version}": entry for entry in ledger.archive_entries().values()}
+            return {f"{entry.name} {entry.version}": entry for entry in ledger.archive_entries()}
 
     def site(self) -> Site:
         return open_site(load(str(self.conf)))

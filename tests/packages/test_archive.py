@@ -13,7 +13,8 @@ import pytest
 
 from os_update_agent.ledger import Ledger
 from os_update_agent.model.errors import PackageError
-from os_update_agent.model.packages import Offer, Package
+from os_update_agent.model.package_files import Offer
+from os_update_agent.model.packages import Package
 from os_update_agent.packages.archive import Archive
 from packages.node import Node
 from packages.scene import Pkg

@@ -1,19 +1,25 @@
 """The package files that are kept."""
 
-from typing import Any, Dict, FrozenSet, Iterable, Sequence
+from typing import Any, FrozenSet, Iterable, Sequence, Tuple
 
 from os_update_agent.ledger.database import Database
 from os_update_agent.model.field_types import row_of
-from os_update_agent.model.packages import ArchiveEntry, Identity
+from os_update_agent.model.package_files import ArchiveEntry
+
+_DROP = "DELETE FROM archive WHERE name = ? AND arch = ? AND version = ? AND digest = ?"
 
 
 class ArchiveEntries(Database):
     """The table of kept package files."""
 
-    def archive_entries(self) -> Dict[Identity, ArchiveEntry]:
+    def archive_entries(self) -> Tuple[ArchiveEntry, ...]:
         """Return the entries that can be read. The file of a damaged one counts as missing."""
-        rows = self._rows("SELECT file, name, arch, version, sha256, size, installed_kb, origin FROM archive")
-        return {entry.identity: entry for entry in self._readable(rows, self._entry_of)}
+        # A ledger of an older schema on a disk that takes no writes has no such column.
+        digest = "digest" if self._schema() > 2 else "''"
+        rows = self._rows(
+            f"SELECT file, name, arch, version, sha256, size, installed_kb, origin, {digest} FROM archive"
+        )
+        return tuple(self._readable(rows, self._entry_of))
 
     def archive_files(self) -> FrozenSet[str]:
         """Return the names of all kept files, also of those whose entries are damaged elsewhere."""
@@ -23,17 +29,19 @@ class ArchiveEntries(Database):
         return self._read(f"kept file {row[0]!r:.80}", lambda: row_of(ArchiveEntry, row))
 
     def add_archive_entries(self, entries: Iterable[ArchiveEntry]) -> None:
-        """Store the entries; one of the same name, architecture and version replaces the older one."""
+        """Store the entries; one of the same build replaces the older one."""
+        self.replace_archive_entries((), entries)
+
+    def replace_archive_entries(self, old: Iterable[ArchiveEntry], new: Iterable[ArchiveEntry]) -> None:
+        """Forget the old entries and store the new ones, all or nothing."""
         with self._transaction() as db:
+            db.executemany(_DROP, [entry.build for entry in old])
             db.executemany(
-                "INSERT OR REPLACE INTO archive (file, name, arch, version, sha256, size, installed_kb, origin)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                entries,
+                "INSERT OR REPLACE INTO archive (file, name, arch, version, sha256, size, installed_kb, origin, digest)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                new,
             )
 
     def drop_archive_entries(self, entries: Iterable[ArchiveEntry]) -> None:
         """Forget the entries. Their files stay where they are."""
-        with self._transaction() as db:
-            db.executemany(
-                "DELETE FROM archive WHERE name = ? AND arch = ? AND version = ?", [entry.identity for entry in entries]
-            )
+        self.replace_archive_entries(entries, ())

@@ -19,8 +19,20 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-# 1: the first published schema. 2: documents have a version; the agent of schema 1 fails on a document with one.
-SCHEMA = 2
+# 1: the first published schema. 2: documents have a version; the agent of schema 1 fails on a document with one. 3: the
+# archive holds several builds of one version.
+SCHEMA = 3
+
+
+def _with_builds(db: sqlite3.Connection) -> None:
+    """Make the table of kept files anew: SQLite cannot change a primary key."""
+    db.execute("ALTER TABLE archive RENAME TO archive_2")
+    db.execute(next(statement for statement in TABLES.split(";") if "CREATE TABLE archive " in statement))
+    columns = "file, name, arch, version, sha256, size, installed_kb, origin"
+    db.execute(f"INSERT INTO archive ({columns}, digest) SELECT {columns}, '' FROM archive_2")
+    db.execute("DROP TABLE archive_2")
+
+
 # A ledger from this schema on can be read as it is: a command that only reads, and a disk that takes no writes, leave
 # it at its schema.
 READABLE = 1
@@ -28,6 +40,7 @@ READABLE = 1
 MIGRATIONS: Mapping[int, Callable[[sqlite3.Connection], object]] = {
     # The documents are upgraded when they are read.
     1: lambda db: db.execute("ALTER TABLE runs ADD COLUMN changes TEXT"),
+    2: _with_builds,
 }
 # Hundreds of callers may ask at once on a node that has no time for them; who gives up tells Heat a failure.
 BUSY_SECONDS = 240.0

@@ -21,5 +21,5 @@ CREATE TABLE outbox (config_id TEXT PRIMARY KEY, address TEXT NOT NULL, target T
                      last_answer TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE archive (name TEXT NOT NULL, arch TEXT NOT NULL, version TEXT NOT NULL, file TEXT NOT NULL,
                       sha256 TEXT NOT NULL, size INTEGER NOT NULL, installed_kb INTEGER NOT NULL, origin TEXT NOT NULL,
-                      PRIMARY KEY (name, arch, version)) WITHOUT ROWID;
+                      digest TEXT NOT NULL, PRIMARY KEY (name, arch, version, digest)) WITHOUT ROWID;
 """

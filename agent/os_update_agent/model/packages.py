@@ -17,7 +17,8 @@ class Package(NamedTuple):
     """One row of the package database. A tuple: thousands of them are made, sorted and compared in each run.
 
     ``status``, ``want`` and ``flag`` are dpkg's words (dpkg-query(1), db:Status-*); an rpm row keeps the defaults.
-    ``mark`` is "manual" or "auto" (or a finer reason that the package manager knows).
+    ``mark`` is "manual" or "auto" (or a finer reason that the package manager knows). ``digest`` tells the builds of
+    one version apart ("": unknown); OTHER and a digest stand for any other build than that one.
     """
 
     name: str
@@ -59,6 +60,22 @@ class Package(NamedTuple):
         return list(self[:length])
 
 
+# Before the digest of a build that is to be replaced by another one of the same version.
+OTHER = "!"
+
+
+def other_than(digest: str) -> str:
+    """Return the digest of a planned build that is not this one. "" if this one is unknown."""
+    return f"{OTHER}{digest}" if digest else ""
+
+
+def is_build(digest: str, wanted: str) -> bool:
+    """Is a build with the digest the wanted one? An unknown build may be any."""
+    if not digest or not wanted:
+        return True
+    return digest != wanted[len(OTHER) :] if wanted.startswith(OTHER) else digest == wanted
+
+
 _DEFAULTS = ("installed", "install", "ok", "manual", "")
 _PLAIN = "\t".join(("", *_DEFAULTS))
 
@@ -66,24 +83,6 @@ _PLAIN = "\t".join(("", *_DEFAULTS))
 def as_package(line: str) -> Package:
     """The package of one of a state's lines."""
     return Package(*line.split("\t"))
-
-
-class Offer(NamedTuple):
-    """What a repository says of a package: the bytes of its file, the KiB that it takes once installed (None: it does
-    not say), and the sha256 of its file ("": it says another checksum, or none)."""
-
-    size: int
-    installed_kb: Optional[int] = None
-    sha256: str = ""
-
-
-class NewKernels(NamedTuple):
-    """The kernels in package files: their number, the bytes of their files below /boot, and the bytes that their makers
-    expect of an initrd, which the node makes itself (0: unknown)."""
-
-    number: int
-    boot_bytes: int
-    initrd_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -272,22 +271,3 @@ class Aftercare(NamedTuple):
     purge: Tuple[Package, ...] = ()
     marks: Mapping[str, Tuple[Package, ...]] = {}
     holds: Tuple[Package, ...] = ()
-
-
-class ArchiveEntry(NamedTuple):
-    """A package file that the agent keeps; ``origin`` is "repository" or "repack" (rebuilt from the installed
-    files).
-    """
-
-    file: str
-    name: str
-    arch: str
-    version: str
-    sha256: str
-    size: int
-    installed_kb: int
-    origin: str
-
-    @property
-    def identity(self) -> Identity:
-        return self.name, self.arch, self.version

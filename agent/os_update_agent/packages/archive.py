@@ -6,18 +6,21 @@ file is used.
 """
 
 import logging
+import os
 import shutil
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import Dict, FrozenSet, List, Mapping, Optional, Sequence, Tuple
+from typing import Dict, Iterable, List, Mapping, Optional, Sequence, Set, Tuple
 
 from os_update_agent.ledger import Ledger
 from os_update_agent.model.errors import AgentError, NotRestorable, PackageError
-from os_update_agent.model.packages import ArchiveEntry, Identity, Offer, Package
+from os_update_agent.model.package_files import ArchiveEntry, Build, Offer
+from os_update_agent.model.packages import Identity, Package, is_build
 from os_update_agent.packages.backend import Backend
 from os_update_agent.packages.disk_space import existing, free_bytes
 from os_update_agent.packages.files import adopted, checksum, drop_unfinished, mark_of, onto_the_disk, unreadable
+from os_update_agent.packages.kept_files import KeptFiles, unneeded
 from os_update_agent.text.log_lines import logged
 from os_update_agent.text.phrases import amount
 
@@ -35,13 +38,11 @@ REPACK = "repack"
 
 def missing(directory: Path, ledger: Ledger, packages: Sequence[Package]) -> Tuple[Package, ...]:
     """Which of the packages have no file in the directory of the size that the ledger says."""
-    return _missing(directory, ledger.archive_entries(), packages)
+    return _missing(directory, KeptFiles(ledger.archive_entries()), packages)
 
 
-def _missing(
-    directory: Path, entries: Mapping[Identity, ArchiveEntry], packages: Sequence[Package]
-) -> Tuple[Package, ...]:
-    found = [(package, entries.get(package.identity)) for package in packages]
+def _missing(directory: Path, kept: KeptFiles, packages: Sequence[Package]) -> Tuple[Package, ...]:
+    found = [(package, kept.of(package)) for package in packages]
     return tuple(package for package, entry in found if entry is None or not _is_there(directory, entry))
 
 
@@ -61,7 +62,9 @@ class Archive:
         self._backend = backend
         self._sound: Dict[str, Tuple[int, int, int]] = {}
         self._disk = ThreadPoolExecutor(_AT_ONCE)
-        self._on_the_way: Dict[Identity, Tuple[ArchiveEntry, Future[None]]] = {}
+        self._on_the_way: Dict[Build, Tuple[ArchiveEntry, Future[None]]] = {}
+        # Packages of which the repositories have only another build.
+        self._foreign: Set[Package] = set()
 
     def prepare(self) -> None:
         """Make the directory, for the agent's eyes only. Raises AgentError where that is impossible."""
@@ -73,33 +76,60 @@ class Archive:
             raise AgentError(f"the archive {self.directory} cannot be made: {error.strerror}") from error
 
     def entry(self, package: Package) -> Optional[ArchiveEntry]:
-        return self._entries().get(package.identity)
+        return self._kept().of(package)
 
     def missing(self, packages: Sequence[Package]) -> Tuple[Package, ...]:
         """Which of the packages have no file here of the size that the ledger says."""
-        return _missing(self.directory, self._entries(), packages)
+        return _missing(self.directory, self._kept(), packages)
 
     def obtain(self, packages: Sequence[Package]) -> Tuple[Package, ...]:
-        """See that sound files are here, from the repositories where they are not. Returns what nobody has. Raises
-        PackageError.
+        """See that sound files of exactly these builds are here, from the repositories where they are not. Returns what
+        nobody has. Raises PackageError.
         """
         self._drop_damaged(packages)
-        wanted = self.missing(packages)
+        self._look_into(packages)
+        missing = self.missing(packages)
+        wanted = [package for package in missing if package not in self._foreign]
         if not wanted:
-            return ()
+            return missing
         available, unavailable = self._backend.available(wanted)
         self.check_room(sum(offer.size for offer in available.values()))
+        self._set_aside(tuple(available))
         for package, offer in available.items():
             drop_unfinished(self.directory / self._backend.file_name(package), offer)
         self._backend.fetch(tuple(available))
         self._adopt(available, REPOSITORY)
-        return unavailable
+        return (*unavailable, *(package for package in missing if package in self._foreign))
+
+    def _look_into(self, packages: Sequence[Package]) -> None:
+        """Find out which builds are in the kept files that may be those of the packages."""
+        entries = self._kept().unproven(packages)
+        paths = {self.directory / entry.file: entry for entry in entries if _is_there(self.directory, entry)}
+        if paths:
+            found = self._backend.builds(tuple(paths))
+            self._ledger.replace_archive_entries(
+                paths.values(), [entry._replace(digest=found[path]) for path, entry in paths.items() if path in found]
+            )
+
+    def _set_aside(self, packages: Sequence[Package]) -> None:
+        """Give the files of other builds another name before files of the packages come."""
+        kept = self._kept()
+        for package in packages:
+            for entry in kept.in_place_of(package, self._backend.file_name(package)):
+                stem, suffix = os.path.splitext(entry.file)
+                other = entry._replace(file=f"{stem}.{entry.digest}{suffix}")
+                self.flush()
+                shutil.copy2(self.directory / entry.file, self.directory / other.file)
+                onto_the_disk(self.directory / other.file)
+                onto_the_disk(self.directory)
+                self._ledger.replace_archive_entries([entry], [other])
+                (self.directory / entry.file).unlink()
 
     def _drop_damaged(self, packages: Sequence[Package]) -> None:
         """Forget files that have changed since they were kept, while there is still time to get them anew."""
-        known = self._entries()
-        found = [known[package.identity] for package in packages if package.identity in known]
-        entries = [entry for entry in found if _is_there(self.directory, entry)]
+        kept = self._kept()
+        found = (kept.of(package) for package in packages)
+        entries = [entry for entry in found if entry is not None and _is_there(self.directory, entry)]
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             sound = list(pool.map(self._is_sound, entries))
         for entry, is_sound in zip(entries, sound):
@@ -124,7 +154,7 @@ class Archive:
         return True
 
     def _drop(self, entry: ArchiveEntry) -> None:
-        self._on_the_way.pop(entry.identity, None)
+        self._on_the_way.pop(entry.build, None)
         self._ledger.drop_archive_entries([entry])
         (self.directory / entry.file).unlink(missing_ok=True)
 
@@ -132,6 +162,7 @@ class Archive:
         """Rebuild the files of installed packages. Returns those that cannot be rebuilt, with the reason."""
         done: List[Package] = []
         failed: Dict[Package, str] = {}
+        self._set_aside(packages)
         for package in packages:
             try:
                 self._backend.repack(package)
@@ -147,12 +178,23 @@ class Archive:
             not_told = [path for path, offer in zip(paths, offers.values()) if offer.installed_kb is None]
             asked = pool.submit(self._backend.installed_sizes, not_told)
             kept = list(pool.map(adopted, paths, offers.values()))
-        sizes = asked.result()
+        sizes, builds = asked.result(), self._builds_of(offers, paths, origin)
         for (package, offer), path, (sha256, found) in zip(offers.items(), paths, kept):
+            build = builds.get(path, "")
+            if build and not is_build(build, package.digest):
+                log.info(logged(package=package.label, kept="no", why="the repository has another build of it"))
+                self._foreign.add(package)
+                path.unlink(missing_ok=True)
+                continue
             installed = sizes.get(package.identity, 0) if offer.installed_kb is None else offer.installed_kb
-            entry = ArchiveEntry(path.name, *package.identity, sha256, found.st_size, installed, origin)
-            self._on_the_way[package.identity] = entry, self._disk.submit(onto_the_disk, path)
+            entry = ArchiveEntry(path.name, *package.identity, sha256, found.st_size, installed, origin, build)
+            self._on_the_way[entry.build] = entry, self._disk.submit(onto_the_disk, path)
             self._sound[path.name] = mark_of(found)
+
+    def _builds_of(self, packages: Iterable[Package], paths: Sequence[Path], origin: str) -> Mapping[Path, str]:
+        """Return the builds in files of packages whose build matters. A rebuilt file stands for the installed one."""
+        wanted = {path: package.digest for package, path in zip(packages, paths) if package.digest}
+        return wanted if origin == REPACK else self._backend.builds(tuple(wanted)) if wanted else {}
 
     def flush(self) -> None:
         """Return when what was obtained is there after a power cut, too: only then the ledger has it. Raises
@@ -171,22 +213,20 @@ class Archive:
             if error is not None:
                 raise error
 
-    def _entries(self) -> Dict[Identity, ArchiveEntry]:
+    def _kept(self) -> KeptFiles:
         """What the ledger has, and what is on its way to the disk."""
-        return {
-            **self._ledger.archive_entries(),
-            **{identity: entry for identity, (entry, _) in self._on_the_way.items()},
-        }
+        stored = (entry for entry in self._ledger.archive_entries() if entry.build not in self._on_the_way)
+        return KeptFiles((*stored, *(entry for entry, _ in self._on_the_way.values())))
 
     def files(self, packages: Sequence[Package]) -> Tuple[Path, ...]:
         """The checked files of the packages; a damaged one is dropped from the archive. Raises NotRestorable that names
         what is missing.
         """
-        entries = self._entries()
+        kept = self._kept()
         paths: List[Path] = []
         lost: List[str] = []
         for package in packages:
-            entry = entries.get(package.identity)
+            entry = kept.of(package)
             path = self.directory / entry.file if entry else self.directory
             if entry is None or not path.is_file() or not self._is_sound(entry):
                 if entry is not None:
@@ -200,23 +240,20 @@ class Archive:
 
     def repacked(self, packages: Sequence[Package]) -> Tuple[str, ...]:
         """The packages whose file was rebuilt from the installed files, which may hold an operator's edits."""
-        entries = self._entries()
-        found = [(package, entries.get(package.identity)) for package in packages]
+        kept = self._kept()
+        found = [(package, kept.of(package)) for package in packages]
         return tuple(package.label for package, entry in found if entry is not None and entry.origin == REPACK)
 
     def installed_kb(self, packages: Sequence[Package]) -> Dict[Identity, int]:
-        entries = self._entries()
-        return {
-            package.identity: entries[package.identity].installed_kb
-            for package in packages
-            if package.identity in entries
-        }
+        kept = self._kept()
+        entries = (kept.of(package) for package in packages)
+        return {entry.identity: entry.installed_kb for entry in entries if entry is not None}
 
-    def prune(self, needed: FrozenSet[Identity]) -> Tuple[int, int]:
+    def prune(self, needed: Iterable[Package]) -> Tuple[int, int]:
         """Drop every file that no kept state needs, and what the ledger does not know. Returns (files, bytes) that
         went.
         """
-        gone = [entry for entry in self._ledger.archive_entries().values() if entry.identity not in needed]
+        gone = unneeded(self._ledger.archive_entries(), needed)
         self._ledger.drop_archive_entries(gone)
         known = self._ledger.archive_files()
         files = size = 0

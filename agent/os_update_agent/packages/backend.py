@@ -27,13 +27,12 @@ from typing import (
 )
 
 from os_update_agent.model.errors import CommandFailed, PackageError
+from os_update_agent.model.package_files import NewKernels, Offer
 from os_update_agent.model.packages import (
     Aftercare,
     Change,
     HeldBack,
     Identity,
-    NewKernels,
-    Offer,
     Package,
     PackageState,
     Selection,
@@ -150,6 +149,10 @@ class Backend(Protocol):
 
     def installed_sizes(self, files: Sequence[Path]) -> Dict[Identity, int]:
         """Return what each package in the files takes once it is installed."""
+        ...
+
+    def builds(self, files: Sequence[Path]) -> Dict[Path, str]:
+        """Return the digest of the build in each package file that can be read, as Package.digest has it."""
         ...
 
     def kernels(self, packages: Sequence[Package]) -> Tuple[Package, ...]:

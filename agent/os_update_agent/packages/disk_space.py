@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import List, Mapping, Sequence, Tuple
 
 from os_update_agent.model.errors import PackageError
-from os_update_agent.model.packages import Change, Identity, NewKernels
+from os_update_agent.model.package_files import NewKernels
+from os_update_agent.model.packages import Change, Identity
 from os_update_agent.text.phrases import amount
 
 KIB = 1024

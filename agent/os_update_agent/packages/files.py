@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Tuple
 
 from os_update_agent.model.errors import PackageError
-from os_update_agent.model.packages import Offer
+from os_update_agent.model.package_files import Offer
 
 _BUFFER = 1 << 17
 

@@ -12,6 +12,7 @@ from os_update_agent.model.packages import (
     Slot,
     Transaction,
     diff,
+    is_build,
     with_rows,
 )
 
@@ -28,14 +29,24 @@ def expected(before: PackageState, changes: Iterable[Change]) -> PackageState:
 
 
 def visible(changes: Iterable[Change]) -> Tuple[Change, ...]:
-    """The changes of versions, without those that only concern marks, holds or left-over configuration."""
+    """The changes of versions and builds, without those that only concern marks, holds or left-over configuration."""
     shown = []
     for change in changes:
         before = change.before if change.before and change.before.is_present else None
         after = change.after if change.after and change.after.is_present else None
-        if (before and before.version) != (after and after.version):
+        is_other = before and after and not is_build(before.digest, after.digest)
+        if is_other or (before and before.version) != (after and after.version):
             shown.append(replace(change, before=before, after=after))
     return tuple(shown)
+
+
+def rebuilt(changes: Iterable[Change]) -> Tuple[Change, ...]:
+    """Return those of the changes that bring another build of the same version, known or planned."""
+    return tuple(
+        change
+        for change in visible(changes)
+        if change.before is not None and change.after is not None and change.before.version == change.after.version
+    )
 
 
 def transaction(now: PackageState, target: PackageState) -> Transaction:
@@ -55,8 +66,8 @@ def transaction(now: PackageState, target: PackageState) -> Transaction:
             install.append(new)
         elif new is not None and (old is None or (old.version, old.arch) != (new.version, new.arch)):
             install.append(new)
-        elif new is not None and old is not None and new.digest and old.digest != new.digest:
-            # The same version in other bytes: rebuilt by its distribution.
+        elif new is not None and old is not None and not is_build(old.digest, new.digest):
+            # The same version in other bytes: rebuilt by its distribution, or by the site.
             reinstalls = True
             install.append(new)
         elif new is not None and old is not None and not old.is_whole:
@@ -102,8 +113,10 @@ def _differs_by_unknown_digest(change: Change) -> bool:
 
 
 def _is_same(old: Package, new: Package) -> bool:
-    """A planned package has no digest before its file is there; any will do then."""
-    return old == new or (not new.digest and old._replace(digest="") == new)
+    """A planned package has no digest before its file is there; any will do then. A package that was interrupted has
+    none, either.
+    """
+    return old == new or (is_build(old.digest, new.digest) and old._replace(digest="") == new._replace(digest=""))
 
 
 def remarks(now: PackageState, target: PackageState) -> Mapping[str, Tuple[Package, ...]]:

@@ -11,7 +11,7 @@ from os_update_agent.packages import disk_space
 from os_update_agent.packages.archive import REPACK, Archive
 from os_update_agent.packages.backend import Backend
 from os_update_agent.packages.file_faults import FileFault, new_faults
-from os_update_agent.packages.state import aftercare, broken, is_torn, leaving_torn, transaction, visible
+from os_update_agent.packages.state import aftercare, broken, is_torn, leaving_torn, rebuilt, transaction, visible
 from os_update_agent.text.phrases import effects, labels, named
 
 
@@ -124,9 +124,10 @@ class Transition(NamedTuple):
         """Rehearse the transaction itself. Raises PackageError unless the package manager would do the plan and nothing
         else.
         """
+        changes = visible(diff(before, target))
         planned = frozenset(
             (before.slot(change.package), change.after.version if change.after else None)
-            for change in visible(diff(before, target))
+            for change in set(changes).difference(rebuilt(changes))
         )
         todo = transaction(before, target)
         effect = self.backend.effect(self._with_files(todo), forced=forced)
@@ -165,8 +166,7 @@ class Transition(NamedTuple):
         return complaints
 
     def _lacks(self, target: PackageState) -> bool:
-        there = {package.identity for package in self.backend.capture().packages if package.is_present}
-        return any(package.is_present and package.identity not in there for package in target.packages)
+        return bool(transaction(self.backend.capture(), target).install)
 
     def faults(
         self, changed: Collection[Package], packed: Sequence[Package], earlier: Collection[str]

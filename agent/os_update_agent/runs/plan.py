@@ -6,17 +6,8 @@ from typing import Dict, FrozenSet, Mapping, NamedTuple, Optional, Sequence, Tup
 from os_update_agent.config.policy import Policy
 from os_update_agent.ledger import Ledger
 from os_update_agent.model.errors import Damaged, PackageError
-from os_update_agent.model.packages import (
-    Change,
-    Identity,
-    Offer,
-    Package,
-    PackageState,
-    Selection,
-    Slot,
-    annotated,
-    diff,
-)
+from os_update_agent.model.package_files import Offer
+from os_update_agent.model.packages import Change, Identity, Package, PackageState, Selection, Slot, annotated, diff
 from os_update_agent.model.plans import Plan
 from os_update_agent.model.runs import Run
 from os_update_agent.node.process_maps import services_with

@@ -9,7 +9,7 @@ from typing import Dict, FrozenSet, Iterable, Mapping, Optional, Set, Tuple
 from os_update_agent.config.policy import Policy
 from os_update_agent.ledger import Ledger
 from os_update_agent.model.errors import Damaged
-from os_update_agent.model.packages import Identity, diff
+from os_update_agent.model.packages import Package, diff
 from os_update_agent.model.phases import DOWNLOAD
 from os_update_agent.model.runs import History, Run
 from os_update_agent.packages.archive import Archive, missing
@@ -84,7 +84,7 @@ def prune(
             numbers.update(_ends(run))
     for run in downloads_ahead(ledger, besides):
         numbers.update(_ends(run))
-    return archive.prune(_identities(ledger, sorted(numbers)))
+    return archive.prune(_packages(ledger, sorted(numbers)))
 
 
 def downloads_ahead(ledger: Ledger, ending: Optional[int] = None) -> Tuple[Run, ...]:
@@ -118,10 +118,10 @@ def _ends(run: Run) -> Tuple[int, ...]:
     return tuple(number for number in (run.before, run.target) if number is not None)
 
 
-def _identities(ledger: Ledger, numbers: Iterable[int]) -> FrozenSet[Identity]:
+def _packages(ledger: Ledger, numbers: Iterable[int]) -> FrozenSet[Package]:
     """Return the packages of the states. A state whose record is damaged cannot be restored: it needs no files."""
-    found: Set[Identity] = set()
+    found: Set[Package] = set()
     for number in numbers:
         with contextlib.suppress(Damaged):
-            found.update(package.identity for package in ledger.state(number).packages if package.is_present)
+            found.update(package for package in ledger.state(number).packages if package.is_present)
     return frozenset(found)

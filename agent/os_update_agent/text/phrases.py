@@ -30,6 +30,8 @@ def _line(change: Change, arch: str) -> str:
     if change.before is None:
         return f"{change.name}{arch}: {change.package.version} (new){mark}"
     after = change.after.version if change.after else "removed"
+    if after == change.before.version:
+        after = "another build of this version"
     return f"{change.name}{arch}: {change.before.version} -> {after}{mark}"
 
 

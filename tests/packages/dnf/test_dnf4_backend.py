@@ -8,7 +8,8 @@ from typing import Callable, Iterator
 import pytest
 
 from os_update_agent.model.errors import NotRestorable, PackageError
-from os_update_agent.model.packages import NewKernels, Selection, diff
+from os_update_agent.model.package_files import NewKernels
+from os_update_agent.model.packages import Selection, diff
 from os_update_agent.packages.dnf.dnf4 import Dnf4
 from os_update_agent.packages.dnf.protocol import Reasons
 from os_update_agent.packages.state import expected, unmet, visible

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from os_update_agent.model.packages import NewKernels
+from os_update_agent.model.package_files import NewKernels
 from os_update_agent.packages.disk_space import boot_need
 
 

@@ -13,13 +13,12 @@ from types import MappingProxyType
 from typing import IO, Collection, Dict, FrozenSet, List, Mapping, Optional, Sequence, Tuple
 
 from os_update_agent.model.errors import PackageError
+from os_update_agent.model.package_files import NewKernels, Offer
 from os_update_agent.model.packages import (
     Aftercare,
     Change,
     HeldBack,
     Identity,
-    NewKernels,
-    Offer,
     Package,
     PackageState,
     Selection,
@@ -29,9 +28,10 @@ from os_update_agent.model.packages import (
 from os_update_agent.node.locks import Held, first_held, wait_until_free
 from os_update_agent.node.process import run, run_to_file
 from os_update_agent.packages.apt import parse
+from os_update_agent.packages.apt.builds import FORMAT, digests_of_files
 from os_update_agent.packages.apt.candidates import candidates
 from os_update_agent.packages.apt.commands import AptCalls, exact, native_architecture, plain
-from os_update_agent.packages.apt.dpkg_files import listed_files
+from os_update_agent.packages.apt.dpkg_files import filter_lines, left_out, listed_files
 from os_update_agent.packages.apt.parse import Simulation
 from os_update_agent.packages.apt.preferences import added_preferences
 from os_update_agent.packages.apt.repack import repack
@@ -75,7 +75,12 @@ class Apt(AptCalls, Backend):
             auto = frozenset()
         except OSError as error:
             raise PackageError(f"{marks} cannot be read: {error.strerror}") from error
-        return parse.parse_installed(text, auto, native_architecture())
+        state = parse.parse_installed(text, auto, native_architecture())
+        try:
+            builds = self._builds.digests(self._query("--show", "--showformat", FORMAT).stdout)
+        except OSError as error:
+            raise PackageError(f"the package database cannot be read: {error}") from error
+        return parse.with_builds(state, builds)
 
     def wait(self) -> None:
         """Wait until no apt or dpkg is at work, perhaps one that has lost its caller. Raises Busy that names the
@@ -171,6 +176,9 @@ class Apt(AptCalls, Backend):
             " ${Installed-Size}\\n\\n"
         )
         return parse.parse_installed_sizes(self._query("--show", "--showformat", fmt).stdout)
+
+    def builds(self, files: Sequence[Path]) -> Dict[Path, str]:
+        return digests_of_files(files, self.work, left_out(filter_lines()))
 
     def kernels(self, packages: Sequence[Package]) -> Tuple[Package, ...]:
         """Those of the packages that may put a kernel into /boot."""

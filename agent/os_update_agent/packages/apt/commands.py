@@ -16,6 +16,7 @@ from os_update_agent.model.packages import Package, Transaction
 from os_update_agent.node.locks import wait_until_free
 from os_update_agent.node.process import Completed, run, run_to_file
 from os_update_agent.packages.apt import parse
+from os_update_agent.packages.apt.builds import InstalledBuilds
 from os_update_agent.packages.progress import REFRESH_FILE, STATUS_FILE
 from os_update_agent.packages.state_cache import LastState
 
@@ -36,6 +37,12 @@ _CONFIG_FILES: Mapping[ConfigFiles, Tuple[Tuple[str, ...], Mapping[str, str]]] =
 _FORCED = ("--allow-downgrades", "--allow-change-held-packages", "--allow-remove-essential")
 NETWORK = ("-o", "Acquire::Retries=3", "-o", "Acquire::http::Timeout=30", "-o", "Acquire::https::Timeout=30")
 LOCKED = "Could not get lock"
+# A transaction takes the given files. Otherwise apt prefers the file of a repository that has the same version, and
+# removes ours if its size differs. The caches are not written: they are those of the repositories.
+_FILES_ALONE = (
+    *("-o", "Dir::Etc::SourceList=/dev/null", "-o", "Dir::Etc::SourceParts=/dev/null"),
+    *("-o", "Dir::Cache::pkgcache=", "-o", "Dir::Cache::srcpkgcache="),
+)
 
 _PRIVATE_ROOT = """\
 Dir "{root}/";
@@ -64,6 +71,10 @@ class AptCalls:
     lock_timeout: float = 600.0
     config_files: ConfigFiles = "keep"
     _last: LastState = field(default_factory=LastState, init=False, repr=False)
+
+    @cached_property
+    def _builds(self) -> InstalledBuilds:
+        return InstalledBuilds(self._in_root("var/lib/dpkg"))
 
     @contextmanager
     def _status(self, name: str = STATUS_FILE) -> Iterator[IO[bytes]]:
@@ -98,6 +109,7 @@ class AptCalls:
         options = [
             *("-o", f"DPkg::Lock::Timeout={max(1, int(self.lock_timeout))}", "-o", "Dpkg::Use-Pty=0"),
             *("-o", f"Dir::Cache::archives={self.archive}/", "-o", "APT::Sandbox::User=root"),
+            *_FILES_ALONE,
             "--no-install-recommends",
         ]
         for option in _CONFIG_FILES[self.config_files][0]:

@@ -1,10 +1,12 @@
 """What apt and dpkg print, as values. Pure; a line that should be understood and is not raises PackageError."""
 
 import re
-from typing import Dict, FrozenSet, Iterable, List, NamedTuple, Optional, Sequence, Tuple
+from dataclasses import replace
+from typing import Dict, FrozenSet, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from os_update_agent.model.errors import PackageError
-from os_update_agent.model.packages import CONFIG_FILES, Change, Identity, Offer, Package, PackageState, Slot
+from os_update_agent.model.package_files import Offer
+from os_update_agent.model.packages import CONFIG_FILES, Change, Identity, Package, PackageState, Slot, other_than
 
 STATE_FORMAT = (
     "${Package}\\t${Architecture}\\t${Version}\\t${db:Status-Want}\\t${db:Status-Status}\\t${db:Status-Eflag}\\n"
@@ -107,6 +109,17 @@ def parse_installed(text: str, auto: FrozenSet[Tuple[str, str]], native: str) ->
     return PackageState("apt", native, tuple(sorted(packages)))
 
 
+def with_builds(state: PackageState, builds: Mapping[Identity, str]) -> PackageState:
+    """Return the state with the digest of the build of each package that is whole. dpkg's record of others may be
+    about to change.
+    """
+    rows = (
+        package._replace(digest=builds.get(package.identity, "")) if package.is_whole else package
+        for package in state.packages
+    )
+    return replace(state, packages=tuple(rows))
+
+
 def parse_extended_states(text: str) -> FrozenSet[Tuple[str, str]]:
     """(name, architecture) of the packages that apt marks as automatically installed; packages of arch "all" stand
     under the native one.
@@ -169,6 +182,7 @@ def as_changes(simulation: Simulation, state: PackageState) -> Tuple[Change, ...
                 line.version,
                 want=before.want if before else "install",
                 mark=before.mark if before else "auto",
+                digest=other_than(before.digest) if before and before.version == line.version else "",
             )
         changes.append(Change(before, after, line.origins, is_security(line.origins)))
     return tuple(sorted(changes, key=lambda change: (change.package.name, change.package.arch)))

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import IO, Callable, Dict, FrozenSet, List, Mapping, Optional, Sequence, Tuple
 
 from os_update_agent.model.errors import PackageError
+from os_update_agent.model.package_files import Offer
 from os_update_agent.model.packages import (
     Aftercare,
     Change,
     HeldBack,
     Identity,
-    Offer,
     Package,
     PackageState,
     Selection,

@@ -11,7 +11,8 @@ from types import MappingProxyType
 from typing import Collection, Dict, FrozenSet, List, Mapping, Sequence, Tuple
 
 from os_update_agent.model.errors import CommandFailed, PackageError
-from os_update_agent.model.packages import Identity, NewKernels, Package
+from os_update_agent.model.package_files import NewKernels
+from os_update_agent.model.packages import Identity, Package
 from os_update_agent.node.locks import holder
 from os_update_agent.node.process import Completed, run
 from os_update_agent.packages.file_faults import FileFault
@@ -29,6 +30,15 @@ class RpmCalls:
     def installed_sizes(self, files: Sequence[Path]) -> Dict[Identity, int]:
         """Return what each package in the files takes on the disk: (name, architecture, version) -> KiB."""
         return parse.parse_sizes(_of_files(parse.STATE_FORMAT, files))
+
+    def builds(self, files: Sequence[Path]) -> Dict[Path, str]:
+        """Return the digest of each package file that can be read."""
+        try:
+            digests = parse.parse_builds(_of_files(parse.BUILD_FORMAT, files))
+        except CommandFailed:
+            # One of them is damaged: rpm names none of those that it has read.
+            return {} if len(files) == 1 else {path: one for file in files for path, one in self.builds([file]).items()}
+        return {file: digest for file, digest in zip(files, digests) if digest}
 
     def new_kernels(self, files: Sequence[Path]) -> NewKernels:
         """Return what the package files put below /boot. A kernel consists of several packages and counts once."""

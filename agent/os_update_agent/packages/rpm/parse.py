@@ -9,10 +9,12 @@ import stat
 from typing import Callable, Collection, Dict, Iterator, List, Mapping, Tuple
 
 from os_update_agent.model.errors import PackageError
-from os_update_agent.model.packages import Identity, NewKernels, Package
+from os_update_agent.model.package_files import NewKernels
+from os_update_agent.model.packages import Identity, Package
 from os_update_agent.packages.file_faults import Listed, Type
 
 STATE_FORMAT = r"%{name}\t%{arch}\t%{epochnum}\t%{version}-%{release}\t%{sigmd5}\t%{longsize}\n"
+BUILD_FORMAT = r"%{sigmd5}\n"
 FILES_FORMAT = r"[%{filenames}\t%{longfilesizes}\n]"
 TIMES_FORMAT = r"%{name}\t%{arch}\t%{epochnum}\t%{version}-%{release}\t%{installtime}\n"
 LISTED_FORMAT = (
@@ -58,6 +60,11 @@ def parse_sizes(text: str) -> Dict[Identity, int]:
         (name, arch, version): kib(int(size)) if size.isdigit() else 0
         for name, arch, version, _, size in _identified(text)
     }
+
+
+def parse_builds(text: str) -> Tuple[str, ...]:
+    """Return the digest of each package file ("": it has none), from a list in BUILD_FORMAT."""
+    return tuple("" if line == "(none)" else line for line in text.splitlines())
 
 
 def parse_listed(text: str, changed: Collection[Identity]) -> Iterator[Listed]:

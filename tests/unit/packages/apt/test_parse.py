@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from os_update_agent.model.errors import PackageError
-from os_update_agent.model.packages import Offer, Package, PackageState
+from os_update_agent.model.package_files import Offer
+from os_update_agent.model.packages import Package, PackageState
 from os_update_agent.packages.apt.parse import (
     Simulated,
     as_changes,

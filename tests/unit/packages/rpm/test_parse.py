@@ -3,7 +3,8 @@
 import pytest
 
 from os_update_agent.model.errors import PackageError
-from os_update_agent.model.packages import NewKernels, Package
+from os_update_agent.model.package_files import NewKernels
+from os_update_agent.model.packages import Package
 from os_update_agent.packages.rpm.parse import (
     parse_installed,
     parse_installed_since,
