@@ -8,6 +8,9 @@ from typing import Any, ClassVar, Dict, FrozenSet, Iterable, List, Mapping, Name
 NEUTRAL_ARCHES = ("all", "noarch")
 CONFIG_FILES = "config-files"
 
+# Before the digest of a build that is to be replaced by another one of the same version.
+OTHER = "!"
+
 Row = List[str]
 Slot = Tuple[str, str]
 Identity = Tuple[str, str, str]
@@ -44,6 +47,11 @@ class Package(NamedTuple):
         return self.want == "hold"
 
     @property
+    def is_planned(self) -> bool:
+        """Is the build any other one than that which is installed?"""
+        return self.digest.startswith(OTHER)
+
+    @property
     def label(self) -> str:
         return f"{self.name}:{self.arch} {self.version}"
 
@@ -58,10 +66,6 @@ class Package(NamedTuple):
         while length > 3 and self[length - 1] == _DEFAULTS[length - 4]:
             length -= 1
         return list(self[:length])
-
-
-# Before the digest of a build that is to be replaced by another one of the same version.
-OTHER = "!"
 
 
 def other_than(digest: str) -> str:

@@ -11,12 +11,12 @@ import shutil
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import Dict, Iterable, List, Mapping, Optional, Sequence, Set, Tuple
+from typing import Collection, Dict, Iterable, List, Mapping, Optional, Sequence, Set, Tuple
 
 from os_update_agent.ledger import Ledger
 from os_update_agent.model.errors import AgentError, NotRestorable, PackageError
 from os_update_agent.model.package_files import ArchiveEntry, Build, Offer
-from os_update_agent.model.packages import Identity, Package, is_build
+from os_update_agent.model.packages import Identity, Package
 from os_update_agent.packages.backend import Backend
 from os_update_agent.packages.disk_space import existing, free_bytes
 from os_update_agent.packages.files import adopted, checksum, drop_unfinished, mark_of, onto_the_disk, unreadable
@@ -63,15 +63,14 @@ class Archive:
         self._sound: Dict[str, Tuple[int, int, int]] = {}
         self._disk = ThreadPoolExecutor(_AT_ONCE)
         self._on_the_way: Dict[Build, Tuple[ArchiveEntry, Future[None]]] = {}
-        # Packages of which the repositories have only another build.
+        # The builds that have come from the repositories, and packages of which these have only another build.
+        self.fetched: Dict[Identity, str] = {}
         self._foreign: Set[Package] = set()
 
     def prepare(self) -> None:
         """Make the directory, for the agent's eyes only. Raises AgentError where that is impossible."""
         try:
-            # One by one: what mkdir makes as parents gets the default mode.
             self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            (self.directory / "partial").mkdir(mode=0o700, exist_ok=True)
         except OSError as error:
             raise AgentError(f"the archive {self.directory} cannot be made: {error.strerror}") from error
 
@@ -80,7 +79,9 @@ class Archive:
 
     def missing(self, packages: Sequence[Package]) -> Tuple[Package, ...]:
         """Which of the packages have no file here of the size that the ledger says."""
-        return _missing(self.directory, self._kept(), packages)
+        missing = _missing(self.directory, self._kept(), packages)
+        # A planned other build is whatever the repository has now.
+        return tuple(package for package in missing if not (package.is_planned and package.identity in self.fetched))
 
     def obtain(self, packages: Sequence[Package]) -> Tuple[Package, ...]:
         """See that sound files of exactly these builds are here, from the repositories where they are not. Returns what
@@ -90,16 +91,20 @@ class Archive:
         self._look_into(packages)
         missing = self.missing(packages)
         wanted = [package for package in missing if package not in self._foreign]
-        if not wanted:
+        # A repository has one build of a version: it is fetched once, and looked at.
+        asked = tuple({package.identity: package for package in reversed(wanted)}.values())
+        if not asked:
             return missing
-        available, unavailable = self._backend.available(wanted)
+        available, _ = self._backend.available(asked)
         self.check_room(sum(offer.size for offer in available.values()))
         self._set_aside(tuple(available))
         for package, offer in available.items():
             drop_unfinished(self.directory / self._backend.file_name(package), offer)
         self._backend.fetch(tuple(available))
-        self._adopt(available, REPOSITORY)
-        return (*unavailable, *(package for package in missing if package in self._foreign))
+        self._adopt(available, REPOSITORY, {package.identity for package in wanted if package.digest})
+        missing = self.missing(packages)
+        self._foreign.update(package for package in missing if package.identity in self.fetched)
+        return missing
 
     def _look_into(self, packages: Sequence[Package]) -> None:
         """Find out which builds are in the kept files that may be those of the packages."""
@@ -172,29 +177,29 @@ class Archive:
         self._adopt(dict.fromkeys(done, Offer(0)), REPACK)
         return failed
 
-    def _adopt(self, offers: Mapping[Package, Offer], origin: str) -> None:
+    def _adopt(self, offers: Mapping[Package, Offer], origin: str, looked_into: Collection[Identity] = ()) -> None:
+        """Take new files over; find out which builds those of ``looked_into`` are."""
         paths = [self.directory / self._backend.file_name(package) for package in offers]
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             not_told = [path for path, offer in zip(paths, offers.values()) if offer.installed_kb is None]
             asked = pool.submit(self._backend.installed_sizes, not_told)
             kept = list(pool.map(adopted, paths, offers.values()))
-        sizes, builds = asked.result(), self._builds_of(offers, paths, origin)
+        sizes = asked.result()
+        looked_at = [path for path, package in zip(paths, offers) if package.identity in looked_into]
+        builds = self._backend.builds(looked_at) if looked_at else {}
         for (package, offer), path, (sha256, found) in zip(offers.items(), paths, kept):
-            build = builds.get(path, "")
-            if build and not is_build(build, package.digest):
-                log.info(logged(package=package.label, kept="no", why="the repository has another build of it"))
-                self._foreign.add(package)
+            # A rebuilt file stands for the installed one.
+            build = package.digest if origin == REPACK else builds.get(path, "")
+            if not build and package.identity in looked_into:
+                log.warning(logged(package=package.label, kept="no", why="its file cannot be read"))
                 path.unlink(missing_ok=True)
                 continue
             installed = sizes.get(package.identity, 0) if offer.installed_kb is None else offer.installed_kb
             entry = ArchiveEntry(path.name, *package.identity, sha256, found.st_size, installed, origin, build)
+            if origin == REPOSITORY:
+                self.fetched[entry.identity] = build
             self._on_the_way[entry.build] = entry, self._disk.submit(onto_the_disk, path)
             self._sound[path.name] = mark_of(found)
-
-    def _builds_of(self, packages: Iterable[Package], paths: Sequence[Path], origin: str) -> Mapping[Path, str]:
-        """Return the builds in files of packages whose build matters. A rebuilt file stands for the installed one."""
-        wanted = {path: package.digest for package, path in zip(packages, paths) if package.digest}
-        return wanted if origin == REPACK else self._backend.builds(tuple(wanted)) if wanted else {}
 
     def flush(self) -> None:
         """Return when what was obtained is there after a power cut, too: only then the ledger has it. Raises

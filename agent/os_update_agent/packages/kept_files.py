@@ -15,8 +15,11 @@ class KeptFiles:
             self._entries.setdefault(entry.identity, []).append(entry)
 
     def of(self, package: Package) -> Optional[ArchiveEntry]:
-        """Return the entry with the package's build, otherwise one whose build nobody has looked at."""
-        found = self._entries.get(package.identity, ())
+        """Return the entry with the package's build, otherwise one whose build nobody has looked at.
+
+        A planned build is known only when its file has come.
+        """
+        found = self._entries.get(package.identity, ()) if not package.is_planned else ()
         known = (entry for entry in found if entry.digest and is_build(entry.digest, package.digest))
         return next(known, None) or next((entry for entry in found if not entry.digest), None)
 

@@ -7,6 +7,7 @@ from os_update_agent.model.packages import (
     CONFIG_FILES,
     Aftercare,
     Change,
+    Identity,
     Package,
     PackageState,
     Slot,
@@ -47,6 +48,23 @@ def rebuilt(changes: Iterable[Change]) -> Tuple[Change, ...]:
         for change in visible(changes)
         if change.before is not None and change.after is not None and change.before.version == change.after.version
     )
+
+
+def with_builds(target: PackageState, now: PackageState, builds: Mapping[Identity, str]) -> PackageState:
+    """Return the target with the digests of those builds that it has only planned. Where the build is the installed one
+    the row stays as it is now.
+    """
+    if not any(package.is_planned for package in target.packages):
+        return target
+    there = {package.identity: package for package in now.packages}
+    rows = []
+    for package in target.packages:
+        build = builds.get(package.identity, "") if package.is_planned else ""
+        old = there.get(package.identity)
+        if build:
+            package = old if old is not None and old.digest == build else package._replace(digest=build)
+        rows.append(package)
+    return replace(target, packages=tuple(sorted(rows)))
 
 
 def transaction(now: PackageState, target: PackageState) -> Transaction:

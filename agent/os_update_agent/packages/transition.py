@@ -11,7 +11,16 @@ from os_update_agent.packages import disk_space
 from os_update_agent.packages.archive import REPACK, Archive
 from os_update_agent.packages.backend import Backend
 from os_update_agent.packages.file_faults import FileFault, new_faults
-from os_update_agent.packages.state import aftercare, broken, is_torn, leaving_torn, rebuilt, transaction, visible
+from os_update_agent.packages.state import (
+    aftercare,
+    broken,
+    is_torn,
+    leaving_torn,
+    rebuilt,
+    transaction,
+    visible,
+    with_builds,
+)
 from os_update_agent.text.phrases import effects, labels, named
 
 
@@ -69,9 +78,10 @@ class Transition(NamedTuple):
                 return tuple(packages)
             return tuple(lost for package in self.archive.missing(packages) for lost in self._unobtainable([package]))
 
-    def fetch(self, now: PackageState, target: PackageState) -> None:
-        """Obtain every file of the way. Raises NotRestorable that names packages without a file anywhere, PackageError
-        if fetching fails.
+    def fetch(self, now: PackageState, target: PackageState) -> PackageState:
+        """Obtain every file of the way. Returns the target with the builds that the files have where it left them open.
+
+        Raises NotRestorable that names packages without a file anywhere, PackageError if fetching fails.
         """
         missing = self.archive.obtain(transaction(now, target).install)
         if missing:
@@ -79,6 +89,7 @@ class Transition(NamedTuple):
                 f"neither the archive nor a repository has {labels(missing)}; offer it in a repository again, or go to"
                 " another value"
             )
+        return with_builds(target, now, self.archive.fetched)
 
     def mend(self, now: PackageState) -> None:
         """Complete what an interruption has left: unpack half-installed packages again in the version that they have,

@@ -6,11 +6,11 @@ from dataclasses import replace
 from typing import Mapping, Tuple
 
 from os_update_agent.model.errors import NotRestorable, PackageError
-from os_update_agent.model.packages import PackageState
+from os_update_agent.model.packages import PackageState, diff
 from os_update_agent.model.phases import ASSESS, CAPTURE, CHECK, DOWNLOAD, FETCH, PLAN, REFRESH, RESTORE, UPDATE, Phase
 from os_update_agent.model.runs import Run
 from os_update_agent.packages.progress import TO_REPAIR
-from os_update_agent.packages.state import broken, is_torn, transaction, unmet
+from os_update_agent.packages.state import broken, is_torn, rebuilt, transaction, unmet
 from os_update_agent.runs.context import Step, Work, noted
 from os_update_agent.runs.files import faults_before_failure
 from os_update_agent.runs.plan import aim_of_restore, aim_of_update, labels_of
@@ -105,7 +105,10 @@ def fetch(work: Work) -> Tuple[Run, Event]:
         _try_refresh(work)
     if work.policy.archive != "off":
         work.transition.gather(before, target)
-    work.transition.fetch(before, target)
+    found = work.transition.fetch(before, target)
+    if found != target:
+        work.run = _with_known_builds(work, target, found)
+        target = found
     run = _keep_old(work, before, target)
     if run.kind == DOWNLOAD:
         work.archive.flush()
@@ -116,6 +119,20 @@ def fetch(work: Work) -> Tuple[Run, Event]:
     work.archive.flush()
     work.check_deadline()
     return run, DONE
+
+
+def _with_known_builds(work: Work, planned: PackageState, found: PackageState) -> Run:
+    """Return the run with the target that its files lead to. A repository may announce another build in its index, and
+    have the same one.
+    """
+    before = work.state(work.run.before)
+    run = replace(work.run, target=work.site.ledger.put_state(found))
+    same = [change.before for change in rebuilt(diff(before, planned)) if change.before in found.packages]
+    if not same:
+        return run
+    return noted(
+        run, f"{labels(same)}: the repository announces another build of this version, and its file is the same build"
+    )
 
 
 def _keep_old(work: Work, before: PackageState, target: PackageState) -> Run:

@@ -105,7 +105,7 @@ def test_what_a_killed_download_has_left_goes_with_the_next_run(based: Node, ser
     server.faults.clear()
     based.succeed("CREATE", "v2")
     known = {entry.file for entry in based.kept().values()}
-    assert {path.name for path in based.archive.iterdir()} - known <= {"lock", "partial"}
+    assert {path.name for path in based.archive.iterdir()} - known <= {"lock"}
 
 
 def test_a_restore_from_the_archive_needs_no_repository_at_all(based: Node, server: FaultyServer) -> None:

@@ -108,7 +108,7 @@ class AptCalls:
     def _install(self, transaction: Transaction, *, forced: bool) -> Tuple[str, ...]:
         options = [
             *("-o", f"DPkg::Lock::Timeout={max(1, int(self.lock_timeout))}", "-o", "Dpkg::Use-Pty=0"),
-            *("-o", f"Dir::Cache::archives={self.archive}/", "-o", "APT::Sandbox::User=root"),
+            *("-o", f"Dir::Cache::archives={self._no_cache()}/", "-o", "APT::Sandbox::User=root"),
             *_FILES_ALONE,
             "--no-install-recommends",
         ]
@@ -122,6 +122,14 @@ class AptCalls:
             # Without it apt refuses whatever is asked while an unpacked package waits for one that is not there yet.
             options.append("--fix-broken")
         return (*options, "install", *transaction.files, *(f"{plain(package)}-" for package in transaction.remove))
+
+    def _no_cache(self) -> Path:
+        """Return an empty directory in place of apt's cache of package files. In a cache apt removes a file that has
+        the name of an installed package and another size: another build.
+        """
+        directory = self.work / "archives"
+        (directory / "partial").mkdir(parents=True, exist_ok=True)
+        return directory
 
     def _downloading(self, *arguments: str, name: str = STATUS_FILE, cwd: Optional[Path] = None) -> Completed:
         """Run apt-get, with what it prints going where its status goes, which only counts the files and does not name
