@@ -56,7 +56,15 @@ NOT_AT_FIRST = (
 )
 
 PURE = (
-    *("model", "model.deliveries", "model.documents", "model.errors", "model.field_types", "model.options"),
+    *(
+        "model",
+        "model.deliveries",
+        "model.documents",
+        "model.errors",
+        "model.etc_files",
+        "model.field_types",
+        "model.options",
+    ),
     *("model.package_files", "model.packages", "model.phases", "model.plans", "model.policy", "model.runs"),
     *("decision.restarts", "decision.table", "decision.timestamps", "text.log_lines", "text.outcomes", "text.phrases"),
     *("config.options", "config.policy"),

@@ -9,6 +9,7 @@ from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Tuple
 from os_update_agent.model.options import (
     ArchiveRule,
     ConfigFiles,
+    EtcFilesRule,
     OnFailure,
     Operation,
     RebootRule,
@@ -156,6 +157,7 @@ WORDS: Mapping[str, Tuple[str, ...]] = {
     "select": get_args(Select),
     "removals": get_args(Removals),
     "config_files": get_args(ConfigFiles),
+    "etc_files": get_args(EtcFilesRule),
     "archive": get_args(ArchiveRule),
     "restore": get_args(RestoreScope),
     "on_failure": get_args(OnFailure),
@@ -172,6 +174,7 @@ READERS: Dict[str, Reader] = {
     "exclude": _globs,
     "removals": _words(*WORDS["removals"]),
     "config_files": _words(*WORDS["config_files"]),
+    "etc_files": _words(*WORDS["etc_files"]),
     # YAML reads a bare off as false.
     "archive": _words(*WORDS["archive"], aliases={"False": "off", "false": "off"}),
     "keep": _count,

@@ -54,6 +54,11 @@ class Settings:
         return self.state / "archive"
 
     @property
+    def etc(self) -> Path:
+        """Where the contents of files below /etc are kept."""
+        return self.state / "etc"
+
+    @property
     def lock(self) -> Path:
         return self.run / "lock"
 

@@ -1,8 +1,10 @@
-"""Package states: a delta chain with a full state now and then; each is checked against its digest when it is read."""
+"""Package states, and listings of files: a delta chain with a full state now and then. A state is checked against its
+digest when it is read.
+"""
 
 import zlib
 from pathlib import Path
-from typing import FrozenSet, List, NamedTuple, Optional, Set, Tuple
+from typing import Collection, FrozenSet, Iterable, List, NamedTuple, Optional, Set, Tuple
 
 from os_update_agent.ledger.database import Database
 from os_update_agent.model.errors import Damaged
@@ -10,6 +12,8 @@ from os_update_agent.model.field_types import Unreadable, row_of
 from os_update_agent.model.packages import PackageState
 
 FULL_EVERY = 32
+# In the column of the backend: the row is no package state, but lists the files below /etc.
+_FILES = "files"
 _GONE, _COME = "-", "+"
 
 
@@ -38,9 +42,25 @@ class States(Database):
             known = self._db.execute("SELECT max(id) FROM states WHERE digest = ?", (state.digest,)).fetchone()[0]
             if known is not None and self._is_readable(known):
                 return int(known)
-            number = self._insert_state(state)
+            install_only = " ".join(sorted(state.install_only))
+            number = self._insert(_Row(state.digest, state.backend, state.native, install_only, None, b""), state.lines)
         self._last = number, state
         return number
+
+    def put_listing(self, lines: Collection[str]) -> int:
+        """Store the lines about the files below /etc, unless the same are stored already. Returns their number."""
+        import hashlib  # late: it loads OpenSSL
+
+        digest = hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
+        with self._transaction():
+            known = self._db.execute(
+                "SELECT max(id) FROM states WHERE digest = ? AND backend = ?", (digest, _FILES)
+            ).fetchone()[0]
+            return int(known) if known is not None else self._insert(_Row(digest, _FILES, "", "", None, b""), lines)
+
+    def listing(self, number: int) -> FrozenSet[str]:
+        """Return the lines of put_listing(). Raises Damaged."""
+        return self._lines(number)
 
     def _is_readable(self, number: int) -> bool:
         try:
@@ -49,9 +69,12 @@ class States(Database):
             return False
         return True
 
-    def _insert_state(self, state: PackageState) -> int:
-        latest = self._db.execute("SELECT id, depth FROM states ORDER BY id DESC LIMIT 1").fetchone()
-        lines = frozenset(state.lines)
+    def _insert(self, row: _Row, all_lines: Iterable[str]) -> int:
+        """Store the lines of a row as a delta from the latest ones of the same kind."""
+        latest = self._db.execute(
+            "SELECT id, depth FROM states WHERE backend = ? ORDER BY id DESC LIMIT 1", (row.backend,)
+        ).fetchone()
+        lines = frozenset(all_lines)
         base: Optional[int] = None
         depth = 0
         content: List[str] = []
@@ -64,7 +87,7 @@ class States(Database):
         cursor = self._db.execute(
             "INSERT INTO states (digest, backend, native, install_only, base, depth, body) VALUES (?, ?, ?, ?, ?,"
             " ?, ?)",
-            (state.digest, state.backend, state.native, " ".join(sorted(state.install_only)), base, depth, body),
+            (row.digest, row.backend, row.native, row.install_only, base, depth, body),
         )
         assert cursor.lastrowid is not None
         return cursor.lastrowid

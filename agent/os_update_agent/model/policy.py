@@ -7,6 +7,7 @@ from os_update_agent.model.documents import VERSION, Kind
 from os_update_agent.model.options import (
     ArchiveRule,
     ConfigFiles,
+    EtcFilesRule,
     OnFailure,
     Operation,
     RebootRule,
@@ -34,6 +35,7 @@ class Policy:
     exclude: Tuple[str, ...] = ()
     removals: Removals = "allow"
     config_files: ConfigFiles = "keep"
+    etc_files: EtcFilesRule = "report"
     archive: ArchiveRule = "best-effort"
     keep: int = 5
     restore: RestoreScope = "exact"

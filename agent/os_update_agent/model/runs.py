@@ -125,6 +125,9 @@ class Run:
         restart_last: The services that are restarted after the run because the agent is called by them.
         faults_before: The paths whose files were not as their packages have them when the way back began; a path below
             one of these has a fault, too (None: the run has not looked).
+        etc_before, etc_after: Numbers of the listings of the files below /etc before the first transaction and at the
+            end.
+        etc_differs: After a way back, the files below /etc that differ from the state, a phrase each.
     """
 
     id: int
@@ -155,6 +158,9 @@ class Run:
     restarted: Tuple[str, ...] = ()
     restart_last: Tuple[str, ...] = ()
     faults_before: Optional[Tuple[str, ...]] = None
+    etc_before: Optional[int] = None
+    etc_after: Optional[int] = None
+    etc_differs: Tuple[str, ...] = ()
 
     @property
     def leads_to_value(self) -> bool:

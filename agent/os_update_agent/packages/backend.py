@@ -27,6 +27,7 @@ from typing import (
 )
 
 from os_update_agent.model.errors import CommandFailed, PackageError
+from os_update_agent.model.etc_files import PackagedText
 from os_update_agent.model.package_files import NewKernels, Offer
 from os_update_agent.model.packages import (
     Aftercare,
@@ -66,6 +67,9 @@ class Backend(Protocol):
     # Can repack() rebuild the file of an installed package?
     repacks: bool = False
 
+    # What the package manager appends to the name of a packaged configuration file beside an edited one.
+    packaged_suffix: str = ""
+
     # --- the database
 
     def capture(self) -> PackageState:
@@ -91,6 +95,10 @@ class Backend(Protocol):
 
         Left out: dnf ignores ``files``, because rpm's database lists every path of a package.
         """
+        ...
+
+    def packaged_texts(self) -> Mapping[str, PackagedText]:
+        """Return what the installed packages have as the text of each of their configuration files, by its path."""
         ...
 
     def interrupted(self) -> bool:

@@ -4,7 +4,7 @@ nothing else.
 
 import contextlib
 from pathlib import Path
-from typing import Dict, FrozenSet, Iterable, Mapping, Optional, Set, Tuple
+from typing import Collection, Dict, FrozenSet, Iterable, Mapping, Optional, Set, Tuple
 
 from os_update_agent.config.policy import Policy
 from os_update_agent.ledger import Ledger
@@ -84,7 +84,21 @@ def prune(
             numbers.update(_ends(run))
     for run in downloads_ahead(ledger, besides):
         numbers.update(_ends(run))
+    _prune_etc(ledger, archive.directory.parent / "etc", numbers, besides)
     return archive.prune(_packages(ledger, sorted(numbers)))
+
+
+def _prune_etc(ledger: Ledger, directory: Path, numbers: Collection[int], ending: Optional[int]) -> None:
+    """Drop the contents of files below /etc that no way back to a kept state needs: those of runs before the oldest
+    one that left such a state.
+    """
+    runs = [run for run in ledger.runs() if run.etc_before is not None]
+    needed = [run.id for run in runs if run.before in numbers or run.id == ending]
+    for path in directory.glob("*.tar"):
+        if not needed or path.stem < f"{min(needed):06d}":
+            path.unlink(missing_ok=True)
+    for path in directory.glob(".new-*"):
+        path.unlink(missing_ok=True)
 
 
 def downloads_ahead(ledger: Ledger, ending: Optional[int] = None) -> Tuple[Run, ...]:

@@ -150,6 +150,7 @@ def _success(run: Run, facts: Facts) -> List[str]:
             )
     lines += _listed(changes)
     lines += _remarks(run)
+    lines += _etc_differs(run)
     lines += [f"reboot required: {reason}" for reason in facts.reboot]
     if facts.services:
         lines.append(f"services that still run replaced code: {named(facts.services)}")
@@ -193,7 +194,17 @@ def _remarks(run: Run) -> List[str]:
 
 def _failure(run: Run, facts: Facts) -> str:
     lines = [f"{_TRIED[run.kind]} {shown(run.value)} failed: {run.failure}", _aftermath(run, facts)]
-    return _complaint([*lines, *run.notes, f"next: {_next(run)}", f"full log on the node: {run.log}"], facts.log_tail)
+    return _complaint(
+        [*lines, *_etc_differs(run), *run.notes, f"next: {_next(run)}", f"full log on the node: {run.log}"],
+        facts.log_tail,
+    )
+
+
+def _etc_differs(run: Run) -> List[str]:
+    """Return the line that names the files below /etc that differ from the state after a way back."""
+    if not run.etc_differs:
+        return []
+    return [f"files that differ from the state, {len(run.etc_differs)} below /etc: {named(run.etc_differs)}"]
 
 
 def _complaint(texts: Sequence[str], log_tail: str = "") -> str:

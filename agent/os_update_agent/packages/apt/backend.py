@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import IO, Collection, Dict, FrozenSet, List, Mapping, Optional, Sequence, Tuple
 
 from os_update_agent.model.errors import PackageError
+from os_update_agent.model.etc_files import PackagedText
 from os_update_agent.model.package_files import NewKernels, Offer
 from os_update_agent.model.packages import (
     Aftercare,
@@ -31,7 +32,7 @@ from os_update_agent.packages.apt import parse
 from os_update_agent.packages.apt.builds import FORMAT, digests_of_files
 from os_update_agent.packages.apt.candidates import candidates
 from os_update_agent.packages.apt.commands import AptCalls, exact, native_architecture, plain
-from os_update_agent.packages.apt.dpkg_files import filter_lines, left_out, listed_files
+from os_update_agent.packages.apt.dpkg_files import filter_lines, left_out, listed_files, packaged_texts
 from os_update_agent.packages.apt.parse import Simulation
 from os_update_agent.packages.apt.preferences import added_preferences
 from os_update_agent.packages.apt.repack import repack
@@ -53,6 +54,7 @@ class Apt(AptCalls, Backend):
 
     name = "apt"
     repacks = True
+    packaged_suffix = ".dpkg-dist"
 
     # --- reading
 
@@ -202,6 +204,9 @@ class Apt(AptCalls, Backend):
             return tuple(faults_of(listed, self.root))
         except OSError as error:
             raise PackageError(f"the package database cannot be read: {error}") from error
+
+    def packaged_texts(self) -> Mapping[str, PackagedText]:
+        return packaged_texts(self._query("--show", "--showformat", "${Conffiles}\n").stdout)
 
     def reboot_hints(self, since: Optional[float] = None) -> RebootHints:
         """See Backend. dpkg's database has no times, and Debian's index suggests no boot: packages leave their wish

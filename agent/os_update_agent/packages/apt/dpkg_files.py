@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Callable, Collection, Dict, FrozenSet, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
 
 from os_update_agent.model.errors import PackageError
+from os_update_agent.model.etc_files import PackagedText
 from os_update_agent.model.packages import Identity, Package
 from os_update_agent.node import process
 from os_update_agent.packages.file_faults import Listed
@@ -23,7 +24,9 @@ _SETTINGS = Path("/etc/dpkg")
 #  /etc/app.conf d4e7a7b88a71b5ffd9e2644e71a0cfab
 #  /etc/app.conf d4e7a7b88a71b5ffd9e2644e71a0cfab obsolete
 #  /etc/app.conf newconffile
-_CONFFILE = re.compile(r"(?P<path>/.*) (?:[0-9a-f]{32}|newconffile)(?P<flags>(?: obsolete| remove-on-upgrade)*)")
+_CONFFILE = re.compile(
+    r"(?P<path>/.*) (?:(?P<sum>[0-9a-f]{32})|newconffile)(?P<flags>(?: obsolete| remove-on-upgrade)*)"
+)
 # ./lib/systemd/system/system-systemd\\x2dcryptsetup.slice   ./usr/share/\303\244
 _ESCAPED = re.compile(rb"\\([0-7]{3}|.)")
 _ESCAPES = {b"a": b"\a", b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v"}
@@ -147,6 +150,15 @@ def parse_conffiles(text: str) -> Tuple[FrozenSet[str], FrozenSet[str]]:
         elif line.strip():
             raise PackageError(f"dpkg's database names a configuration file in an unknown way: {line.strip()!r}")
     return frozenset(current), frozenset(obsolete)
+
+
+def packaged_texts(text: str) -> Dict[str, PackagedText]:
+    """Return what the packages have as the text of their configuration files, from dpkg-query's text about them.
+
+    An obsolete file counts, too: an operator may have edited it as well.
+    """
+    found = map(_CONFFILE.fullmatch, map(str.strip, text.split("\n")))
+    return {match["path"]: PackagedText("md5", match["sum"]) for match in found if match and match["sum"]}
 
 
 def parse_diversions(text: str, name: str) -> Dict[str, str]:

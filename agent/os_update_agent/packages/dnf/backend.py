@@ -43,6 +43,7 @@ class RpmBackend(DnfCalls, Backend):
     """dnf and rpm on ``root``."""
 
     name = "dnf"
+    packaged_suffix = ".rpmnew"
     _verified: bool = field(default=False, init=False)
     _sizes: Dict[Identity, int] = field(default_factory=dict, init=False, repr=False)
     _last: LastState = field(default_factory=LastState, init=False, repr=False)

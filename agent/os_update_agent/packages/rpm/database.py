@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Collection, Dict, FrozenSet, List, Mapping, Sequence, Tuple
 
 from os_update_agent.model.errors import CommandFailed, PackageError
+from os_update_agent.model.etc_files import PackagedText
 from os_update_agent.model.package_files import NewKernels
 from os_update_agent.model.packages import Identity, Package
 from os_update_agent.node.locks import holder
@@ -58,6 +59,10 @@ class RpmCalls:
         """
         listed = parse.parse_listed(self._rpm("-qa", "--queryformat", parse.LISTED_FORMAT), changed)
         return tuple(faults_of(listed, self.root))
+
+    def packaged_texts(self) -> Mapping[str, PackagedText]:
+        """Return the hash of the packaged text of each %config file. Raises PackageError."""
+        return parse.parse_packaged_texts(self._rpm("-qa", "--configfiles", "--queryformat", parse.CONFIG_FORMAT))
 
     def _installed_since(
         self, moment: float, names: Collection[str], suggested: Collection[Identity]

@@ -9,6 +9,7 @@ import stat
 from typing import Callable, Collection, Dict, Iterator, List, Mapping, Tuple
 
 from os_update_agent.model.errors import PackageError
+from os_update_agent.model.etc_files import PackagedText
 from os_update_agent.model.package_files import NewKernels
 from os_update_agent.model.packages import Identity, Package
 from os_update_agent.packages.file_faults import Listed, Type
@@ -21,8 +22,10 @@ LISTED_FORMAT = (
     r"[%{=name}\t%{=arch}\t%{=epochnum}\t%{=version}-%{=release}\t%{filemodes}\t%{fileflags}\t%{filestates}\t%{fileverifyflags}"
     r"\t%{=filedigestalgo}\t%{filedigests}\t%{filelinktos}\t%{filenames}\n]"
 )
+CONFIG_FORMAT = r"[%{fileflags}\t%{=filedigestalgo}\t%{filedigests}\t%{filenames}\n]"
 KEYS = "gpg-pubkey"
 _KIB = 1024
+_CONFIG = 1
 # %config, %config(missingok), %ghost
 _NOT_COMPARED = 1 | 8 | 64
 _TYPES: Mapping[int, Type] = {stat.S_IFREG: "file", stat.S_IFDIR: "directory", stat.S_IFLNK: "link"}
@@ -88,6 +91,18 @@ def parse_listed(text: str, changed: Collection[Identity]) -> Iterator[Listed]:
         if identity not in changed or not int(verified) & _VERIFIED.get(kind, 0):
             content = ""
         yield Listed(path, path, *identity, kind, content, hashed or "md5")
+
+
+def parse_packaged_texts(text: str) -> Dict[str, PackagedText]:
+    """Return the hashes of the %config files in CONFIG_FORMAT, by their paths. A file that a package only announces has
+    none.
+    """
+    found = {}
+    for line in text.split("\n"):
+        fields = line.split("\t", 3)
+        if len(fields) == 4 and int(fields[0]) & _CONFIG and fields[2]:
+            found[fields[3]] = PackagedText(_ALGORITHMS.get(fields[1], "md5"), fields[2])
+    return found
 
 
 def parse_new_kernels(text: str) -> NewKernels:

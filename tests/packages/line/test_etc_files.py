@@ -1,0 +1,213 @@
+"""Files below /etc on the way there and back: edited configuration files that a new version drops or moves, and what
+maintainer scripts change.
+"""
+
+import os
+import stat
+from pathlib import Path
+from typing import Dict
+
+import pytest
+
+from os_update_agent.testing.repository import Deb
+from packages.node import Node
+
+EDITED = "a=mine\n"
+# What dpkg-maintscript-helper(1) does to an edited file, in the words of a test root without a shell of its own.
+DROPS = 'if [ -e "$DPKG_ROOT/etc/app.conf" ]; then mv "$DPKG_ROOT/etc/app.conf" "$DPKG_ROOT/etc/app.conf.dpkg-bak"; fi'
+MOVES = 'if [ "$1" = upgrade ]; then mv "$DPKG_ROOT/etc/app.conf" "$DPKG_ROOT/etc/new.conf"; fi'
+
+
+def app(version: str, scripts: Dict[str, str] = {}, **files: str) -> Deb:  # noqa: B006
+    named = {f"etc/{name}.conf": text for name, text in files.items()}
+    return Deb("app", version, fields={"Depends": "libapp1"}, files=named, conffiles=list(named), scripts=scripts)
+
+
+def edit(node: Node, text: str = EDITED) -> None:
+    path = node.root / "etc/app.conf"
+    path.write_text(text)
+    path.chmod(0o640)
+
+
+def is_edited(node: Node) -> bool:
+    path = node.root / "etc/app.conf"
+    return path.exists() and path.read_text() == EDITED and stat.S_IMODE(path.stat().st_mode) == 0o640
+
+
+@pytest.mark.parametrize("policy", ["keep", "replace"])
+def test_the_edit_of_a_file_that_the_new_version_drops_comes_back(based: Node, policy: str) -> None:
+    edit(based)
+    based.offer(app("2.0-1", {"postinst": DROPS}))
+    based.succeed("UPDATE", "v2", config_files=policy)
+    assert not (based.root / "etc/app.conf").exists()
+    based.succeed("UPDATE", "v1", config_files=policy)
+    assert is_edited(based)
+    assert based.text("etc/app.conf.dpkg-dist") == "a=1\n" or policy == "replace"
+    # And in every later update.
+    based.offer(app("3.0-1", app="a=3\n"))
+    based.succeed("UPDATE", "v3")
+    assert is_edited(based)
+    assert based.text("etc/app.conf.dpkg-dist") == "a=3\n"
+
+
+def test_the_edit_of_a_file_that_the_new_version_moves_comes_back(based: Node) -> None:
+    edit(based)
+    based.offer(app("2.0-1", {"preinst": MOVES}, new="a=2\n"))
+    based.succeed("UPDATE", "v2")
+    assert based.text("etc/new.conf") == EDITED and not (based.root / "etc/app.conf").exists()
+    back = based.succeed("UPDATE", "v1")
+    assert is_edited(based)
+    assert "/etc/new.conf (new)" in back.told
+
+
+def test_the_undo_brings_the_edit_back(based: Node) -> None:
+    edit(based)
+    based.offer(app("2.0-1", {"postinst": DROPS}))
+    based.step("health.d", "exit 1")
+    based.fail("UPDATE", "v2")
+    assert is_edited(based)
+
+
+def test_an_edit_that_was_replaced_as_asked_comes_back_with_the_state(based: Node) -> None:
+    edit(based)
+    based.offer(app("2.0-1", app="a=2\n"))
+    based.succeed("UPDATE", "v2", config_files="replace")
+    assert based.text("etc/app.conf") == "a=2\n"
+    based.succeed("UPDATE", "v1")
+    assert is_edited(based)
+
+
+def test_a_later_edit_wins(based: Node) -> None:
+    edit(based)
+    based.offer(app("2.0-1", app="a=2\n"))
+    based.succeed("UPDATE", "v2", config_files="replace")
+    edit(based, "a=later\n")
+    back = based.succeed("UPDATE", "v1")
+    assert based.text("etc/app.conf") == "a=later\n"
+    assert "/etc/app.conf (changed, not by the agent)" in back.told
+
+
+def test_a_file_that_was_removed_stays_removed_although_a_version_without_it_lay_between(based: Node) -> None:
+    (based.root / "etc/app.conf").unlink()
+    based.offer(app("2.0-1", {"postinst": DROPS}))
+    based.succeed("UPDATE", "v2")
+    based.succeed("UPDATE", "v1")
+    assert not (based.root / "etc/app.conf").exists()
+
+
+def scripted(version: str, line: str) -> Deb:
+    return Deb("tool", version, scripts={"postinst": f'cd "$DPKG_ROOT/etc"\n{line}'})
+
+
+CHANGES = "echo two > list; rm -f gone; ln -sf two link; mkdir -p made; echo new > made/file; chmod 600 mode; :"
+
+
+@pytest.fixture
+def scripting(based: Node) -> Node:
+    etc = based.root / "etc"
+    for name in ("list", "gone", "mode"):
+        (etc / name).write_text("one\n")
+    (etc / "gone").chmod(0o604)
+    (etc / "link").symlink_to("one")
+    based.offer(scripted("2.0-1", CHANGES))
+    return based
+
+
+def test_the_result_names_the_files_that_differ_and_the_diff_does(scripting: Node) -> None:
+    scripting.succeed("UPDATE", "v2")
+    back = scripting.succeed("UPDATE", "v1")
+    for words in (
+        "/etc/gone (gone)",
+        "/etc/link (changed)",
+        "/etc/list (changed)",
+        "/etc/made/file (new)",
+        "/etc/mode",
+    ):
+        assert words in back.told, back.told
+    assert "/etc/app.conf" not in back.told
+    assert (scripting.root / "etc/list").read_text() == "two\n"
+
+
+def test_they_are_put_back_where_that_is_asked_for(scripting: Node) -> None:
+    etc = scripting.root / "etc"
+    scripting.succeed("UPDATE", "v2")
+    back = scripting.succeed("UPDATE", "v1", etc_files="restore")
+    assert (etc / "list").read_text() == (etc / "gone").read_text() == "one\n"
+    assert stat.S_IMODE((etc / "gone").stat().st_mode) == 0o604 and stat.S_IMODE((etc / "mode").stat().st_mode) == 0o644
+    assert os.readlink(etc / "link") == "one" and not (etc / "made/file").exists()
+    assert "differ from the state" not in back.told
+
+
+def test_what_somebody_else_has_changed_since_is_left_alone_and_named(scripting: Node) -> None:
+    etc = scripting.root / "etc"
+    scripting.succeed("UPDATE", "v2")
+    (etc / "list").write_text("operator\n")
+    (etc / "own").write_text("operator\n")
+    back = scripting.succeed("UPDATE", "v1", etc_files="restore")
+    assert (etc / "list").read_text() == (etc / "own").read_text() == "operator\n"
+    assert "/etc/list (changed, not by the agent)" in back.told and "/etc/own (new, not by the agent)" in back.told
+    assert (etc / "gone").exists()
+
+
+def test_several_updates_back_the_right_content_comes(scripting: Node) -> None:
+    scripting.succeed("UPDATE", "v2")
+    scripting.offer(scripted("3.0-1", "echo three > list"))
+    scripting.succeed("UPDATE", "v3")
+    scripting.succeed("UPDATE", "v2", etc_files="restore")
+    assert scripting.text("etc/list") == "two\n"
+    scripting.succeed("UPDATE", "v1", etc_files="restore")
+    assert scripting.text("etc/list") == "one\n"
+
+
+def test_an_undo_names_them_and_puts_them_back_where_that_is_asked_for(scripting: Node) -> None:
+    scripting.step("health.d", "exit 1")
+    failed = scripting.fail("UPDATE", "v2")
+    assert "/etc/list (changed)" in failed.complaint
+    (scripting.root / "etc/list").write_text("one\n")
+    failed = scripting.fail("UPDATE", "v2", etc_files="restore")
+    assert scripting.text("etc/list") == "one\n" and "/etc/list" not in failed.complaint
+
+
+def test_the_kept_contents_are_private_few_and_never_in_a_log(scripting: Node) -> None:
+    secret = "hunter2hunter2\n"
+    (scripting.root / "etc/list").write_text(secret)
+    (scripting.root / "etc/other").write_text("another\n")
+    scripting.succeed("UPDATE", "v2")
+    (kept,) = (scripting.directory / "state/etc").iterdir()
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600 and stat.S_IMODE(kept.parent.stat().st_mode) == 0o700
+    content = kept.read_bytes()
+    assert secret.encode() in content and b"another" not in content
+    back = scripting.succeed("UPDATE", "v1", etc_files="restore")
+    assert scripting.text("etc/list") == secret
+    logs = "".join(path.read_text() for path in (scripting.directory / "log").iterdir())
+    assert secret.strip() not in logs + back.told + back.complaint + str(back.body)
+
+
+def test_nothing_is_written_into_a_directory_that_others_may_write(scripting: Node, tmp_path: Path) -> None:
+    trap = scripting.root / "etc/open"
+    trap.mkdir()
+    (trap / "file").write_text("one\n")
+    scripting.offer(scripted("2.0-1", "echo two > open/file"))
+    scripting.succeed("UPDATE", "v2")
+    trap.chmod(0o777)
+    back = scripting.succeed("UPDATE", "v1", etc_files="restore")
+    assert (trap / "file").read_text() == "two\n"
+    assert "/etc/open/file (another user may write its directory)" in back.complaint
+
+
+def test_a_link_in_the_way_is_not_followed(scripting: Node, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (scripting.root / "etc/dir").mkdir()
+    (scripting.root / "etc/dir/file").write_text("one\n")
+    scripting.offer(scripted("2.0-1", f"rm -r dir; ln -s {outside} dir"))
+    scripting.succeed("UPDATE", "v2")
+    scripting.succeed("UPDATE", "v1", etc_files="restore")
+    assert list(outside.iterdir()) == []
+
+
+def test_a_run_that_was_killed_in_its_transaction_still_knows_what_was_before(scripting: Node) -> None:
+    scripting.offer(scripted("2.0-1", f"{CHANGES}; kill -9 $PPID"))
+    scripting.deliver("UPDATE", "v2")
+    scripting.deliver("UPDATE", "v1", etc_files="restore")
+    assert scripting.text("etc/list") == "one\n"
