@@ -251,7 +251,8 @@ class Transaction(NamedTuple):
     """One call of the package manager: the packages that it installs, removes and purges.
 
     ``torn``: half-installed packages of ``install``. ``unpacked``: files of half-installed packages that are removed;
-    dpkg has to unpack them first. ``mends``: an interruption has left packages that wait for others.
+    dpkg has to unpack them first. ``rebuilt``: those of the files that the agent has rebuilt. ``mends``: an interruption
+    has left packages that wait for others.
     """
 
     install: Tuple[Package, ...] = ()
@@ -262,6 +263,7 @@ class Transaction(NamedTuple):
     configures: bool = False
     mends: bool = False
     files: Tuple[str, ...] = ()
+    rebuilt: Tuple[str, ...] = ()
     unpacked: Tuple[str, ...] = ()
 
 

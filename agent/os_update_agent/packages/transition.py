@@ -221,7 +221,10 @@ class Transition(NamedTuple):
         return tuple(map(str, self.archive.files([package for package in packages if package not in missing])))
 
     def _with_files(self, todo: Transaction) -> Transaction:
-        return todo._replace(files=tuple(map(str, self.archive.files(todo.install))))
+        files = self.archive.files(todo.install)
+        entries = map(self.archive.entry, todo.install)
+        rebuilt = (file for file, entry in zip(files, entries) if entry is not None and entry.origin == REPACK)
+        return todo._replace(files=tuple(map(str, files)), rebuilt=tuple(map(str, rebuilt)))
 
 
 def _replaced(before: PackageState, target: PackageState) -> Tuple[Package, ...]:

@@ -13,6 +13,7 @@ from os_update_agent.ledger import Ledger
 from os_update_agent.model.errors import AgentError, Damaged
 from os_update_agent.model.etc_files import (
     Difference,
+    EtcFile,
     Listing,
     Step,
     changed_paths,
@@ -20,10 +21,11 @@ from os_update_agent.model.etc_files import (
     listing_of,
     lost_edits,
 )
-from os_update_agent.model.phases import RESTORE
+from os_update_agent.model.phases import RESTORE, TRANSACT, VERIFY
 from os_update_agent.model.runs import Run
 from os_update_agent.node.etc_files import Copies, NotWritten, keep_only, kept_contents, put_back, read_etc, remove
 from os_update_agent.node.permissions import make_private
+from os_update_agent.packages.complaints import unknown_texts_in
 from os_update_agent.runs.context import Work, noted
 from os_update_agent.text.phrases import named
 
@@ -77,7 +79,9 @@ def put_edits_back(work: Work) -> None:
     """
     if work.run.etc_before is not None:
         lost = lost_edits(_found(work, _read(work)))
-        _put_back(work, [one for one in lost if one.wanted is not None and one.wanted.kind != "absent"])
+        lost = tuple(one for one in lost if one.wanted is not None and one.wanted.kind != "absent")
+        failed = _put_back(work, lost)
+        work.edits_back = tuple(one.path for one in lost if one.path not in failed)
 
 
 def with_etc_back(work: Work, run: Run) -> Run:
@@ -93,6 +97,12 @@ def with_etc_back(work: Work, run: Run) -> Run:
     failed = _put_back(work, lost)
     if work.policy.etc_files == "restore":
         failed = {**failed, **_put_back(work, [one for one in found if one.by_run and one not in lost])}
+    _lay_texts_beside(work)
+    unknown = unknown_texts_in(work.said_in(TRANSACT if run.phase == VERIFY else run.phase))
+    if unknown:
+        run = noted(
+            run, f"kept as edited, and the packaged text is not known (its package had to be rebuilt): {named(unknown)}"
+        )
     if failed:
         run = noted(run, f"could not be put back: {named([f'{path} ({why})' for path, why in failed.items()])}")
     return run
@@ -179,15 +189,35 @@ def _contents(work: Work, found: Iterable[Difference]) -> Dict[str, bytes]:
     return contents
 
 
+def _lay_texts_beside(work: Work) -> None:
+    """Lay the packaged text beside each edited file that was put back, where the package manager has not done so. dpkg
+    does it only if it has another text than the version before.
+    """
+    for path in work.edits_back:
+        beside = work.site.settings.root / f"{path}{work.backend.packaged_suffix}".lstrip("/")
+        text = None if beside.exists() else work.backend.packaged_content(path)
+        file = _read(work).get(path) if text is not None else None
+        if text is not None and file is not None:
+            _write_beside(work, file, text)
+
+
 def _lay_beside(work: Work, one: Difference) -> None:
-    """Keep the packaged text beside an edited file, as the package manager does it."""
-    beside = f"{one.path}{work.backend.packaged_suffix}"
+    """Keep the text that takes the place of an edited file beside it, as the package manager does it."""
     place = work.site.settings.root / one.path.lstrip("/")
-    if one.found is not None and one.found.kind == "file" and not place.with_name(Path(beside).name).exists():
+    beside = place.with_name(place.name + work.backend.packaged_suffix)
+    if one.found is not None and one.found.kind == "file" and not beside.exists():
         try:
-            put_back(work.site.settings.root, one.found._replace(path=beside), place.read_bytes())
-        except (NotWritten, OSError) as error:
-            work.say(f"{beside} could not be written: {error}")
+            _write_beside(work, one.found, place.read_bytes())
+        except OSError as error:
+            work.say(f"{place} could not be read: {error}")
+
+
+def _write_beside(work: Work, file: EtcFile, text: bytes) -> None:
+    beside = f"{file.path}{work.backend.packaged_suffix}"
+    try:
+        put_back(work.site.settings.root, file._replace(path=beside), text)
+    except NotWritten as error:
+        work.say(f"{beside} could not be written: {error}")
 
 
 def _read(work: Work) -> Listing:

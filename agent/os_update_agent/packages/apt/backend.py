@@ -33,10 +33,12 @@ from os_update_agent.packages.apt.builds import FORMAT, digests_of_files
 from os_update_agent.packages.apt.candidates import candidates
 from os_update_agent.packages.apt.commands import AptCalls, exact, native_architecture, plain
 from os_update_agent.packages.apt.dpkg_files import filter_lines, left_out, listed_files, packaged_texts
+from os_update_agent.packages.apt.edited_texts import found_text, settle_edits
 from os_update_agent.packages.apt.parse import Simulation
 from os_update_agent.packages.apt.preferences import added_preferences
 from os_update_agent.packages.apt.repack import repack
 from os_update_agent.packages.backend import Backend, set_marks
+from os_update_agent.packages.complaints import UNKNOWN_TEXT
 from os_update_agent.packages.file_faults import FileFault
 from os_update_agent.packages.installed_files import faults_of
 from os_update_agent.packages.reboot_forecast import RebootHints
@@ -208,6 +210,13 @@ class Apt(AptCalls, Backend):
     def packaged_texts(self) -> Mapping[str, PackagedText]:
         return packaged_texts(self._query("--show", "--showformat", "${Conffiles}\n").stdout)
 
+    def packaged_content(self, path: str) -> Optional[bytes]:
+        """The text from beside the file, or from a kept file of its package."""
+        known = self.packaged_texts().get(path)
+        owner = self._query("--search", path).stdout.partition(": ")[0].partition(":")[0] if known else ""
+        kept = sorted(self.archive.glob(f"{owner}_*.deb")) if owner else ()
+        return found_text(path, known.content, self.root, kept) if known else None
+
     def reboot_hints(self, since: Optional[float] = None) -> RebootHints:
         """See Backend. dpkg's database has no times, and Debian's index suggests no boot: packages leave their wish
         below /run when they are installed.
@@ -278,6 +287,9 @@ class Apt(AptCalls, Backend):
             complaints = self._apt_get(self._install(transaction, forced=forced), output)
         if transaction.configures:
             run_to_file(self._dpkg("--configure", "-a"), output, ok=None, env=self._environment())
+        unknown = settle_edits([Path(file) for file in transaction.rebuilt], self.root)
+        if unknown:
+            output.write(f"{UNKNOWN_TEXT}{' '.join(unknown)}\n".encode("utf-8", "surrogateescape"))
         return complaints
 
     def finish(self, rest: Aftercare, output: IO[bytes]) -> Tuple[str, ...]:

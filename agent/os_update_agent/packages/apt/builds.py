@@ -33,6 +33,7 @@ from typing import (
     Tuple,
 )
 
+from os_update_agent.model.errors import CommandFailed
 from os_update_agent.model.packages import Identity
 from os_update_agent.node import process
 
@@ -75,6 +76,9 @@ def _sha256(content: bytes) -> str:
     import hashlib
 
     return hashlib.sha256(content).hexdigest()
+
+
+_UNREADABLE = (OSError, EOFError, ValueError, KeyError, tarfile.TarError, lzma.LZMAError, zlib.error, CommandFailed)
 
 
 class InstalledBuilds:
@@ -121,7 +125,7 @@ def digests_of_files(
     """
     files: Dict[Path, PackageFile] = {}
     for path in paths:
-        with suppress(OSError, EOFError, ValueError, KeyError, tarfile.TarError, lzma.LZMAError, zlib.error):
+        with suppress(*_UNREADABLE):
             files[path] = read_package_file(path, is_left_out)
     fields = dict(zip(files, _normalized([file.control for file in files.values()], work)))
     return {path: digest(fields[path], _sha256(file.sums)) for path, file in files.items() if fields[path]}
@@ -168,6 +172,15 @@ def read_package_file(path: Path, is_left_out: Optional[Callable[[str], bool]]) 
     if sums is None:
         sums = _own_sums(path, is_left_out)
     return PackageFile(found["control"].decode("utf-8", "replace"), sums)
+
+
+def packed_content(path: Path, wanted: str) -> Optional[bytes]:
+    """Return the content of one file in a package file; None if there is no such file, or nothing can be read."""
+    with suppress(*_UNREADABLE), opened_member(path, "data") as members:
+        for member in members:
+            if member.isreg() and member.name.removeprefix("./") == wanted.lstrip("/"):
+                return _content(members, member)
+    return None
 
 
 def _own_sums(path: Path, is_left_out: Optional[Callable[[str], bool]]) -> bytes:

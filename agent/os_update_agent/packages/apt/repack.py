@@ -1,8 +1,7 @@
 """The last way to an old .deb that no repository has any more: build it again from the files of the installed package.
 
-dpkg-deb only builds; dpkg's database says what belongs in. The result is not the original: changed configuration files
-go in as they are on the disk (dpkg will take them for the packaged ones), and so does every other file that somebody
-has changed.
+dpkg-deb only builds; dpkg's database says what belongs in. The result is not the original: every file that somebody has
+changed goes in as it is on the disk. Of edited configuration files edited_texts.py puts in the packaged text.
 """
 
 import contextlib
@@ -15,12 +14,14 @@ import tempfile
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Dict, FrozenSet, Iterator, Optional, Set, Tuple
+from typing import Dict, FrozenSet, Iterator, Mapping, Optional, Sequence, Set, Tuple
 
 from os_update_agent.model.errors import CommandFailed, PackageError
+from os_update_agent.model.etc_files import PackagedText
 from os_update_agent.model.packages import Package
 from os_update_agent.node import process
-from os_update_agent.packages.apt.dpkg_files import diversions, listed_paths, parse_conffiles
+from os_update_agent.packages.apt.dpkg_files import diversions, listed_paths, packaged_texts, parse_conffiles
+from os_update_agent.packages.apt.edited_texts import EDITED_FIELD, with_packaged_texts
 from os_update_agent.packages.installed_files import on_disk
 from os_update_agent.text.log_lines import logged
 
@@ -44,8 +45,14 @@ class _Database:
     control_files: Tuple[Path, ...]
     paths: Tuple[str, ...]
     conffiles: FrozenSet[str]
+    sums: Mapping[str, PackagedText]
     obsolete: FrozenSet[str]
     moved: Dict[str, str]
+
+    @property
+    def current_texts(self) -> Dict[str, PackagedText]:
+        """The packaged texts of the configuration files that this version has."""
+        return {path: text for path, text in self.sums.items() if path in self.conffiles}
 
     @cached_property
     def parents(self) -> FrozenSet[str]:
@@ -74,7 +81,9 @@ def repack(package: Package, root: Path, directory: Path) -> Path:
             tree, built = scratch / "tree", scratch / "built.deb"
             _make_directory(tree)
             packed = _fill(tree, root, package, database)
-            _write_control(tree / "DEBIAN", database, packed)
+            kept = sorted(directory.glob(f"{package.name}_*.deb"))
+            edited = with_packaged_texts(tree, root, database.current_texts, kept)
+            _write_control(tree / "DEBIAN", database, packed, edited)
             _build(tree, built)
             os.replace(built, result)
     except (OSError, CommandFailed) as error:
@@ -102,7 +111,8 @@ def _read_database(package: Package, root: Path) -> _Database:
     incomplete = re.search(r"^Status: .* (config-files|half-installed|not-installed)$", control, re.MULTILINE)
     if not version or version[1] != package.version or incomplete:
         raise PackageError(f"{package.label} cannot be packed again: it is not what is installed")
-    conffiles, obsolete = parse_conffiles(_query(admin, "-W", "-f", "${Conffiles}\n", spec))
+    text = _query(admin, "-W", "-f", "${Conffiles}\n", spec)
+    conffiles, obsolete = parse_conffiles(text)
     files = _query(admin, "--control-path", spec).splitlines()
     listed = listed_paths(admin, package)
     return _Database(
@@ -110,17 +120,18 @@ def _read_database(package: Package, root: Path) -> _Database:
         tuple(map(Path, files)),
         listed,
         conffiles,
+        packaged_texts(text),
         obsolete,
         diversions(admin, package.name),
     )
 
 
 def without_dpkg_fields(record: str) -> str:
-    """The control file of a package from its record in dpkg's database."""
+    """The control file of a package from its record in dpkg's database, without what an earlier rebuild has added."""
     kept, skipping = [], False
     for line in record.rstrip("\n").split("\n"):
         if not line.startswith((" ", "\t")):
-            skipping = line.split(":")[0] in _DPKG_FIELDS
+            skipping = line.split(":")[0] in (*_DPKG_FIELDS, EDITED_FIELD)
         if not skipping:
             kept.append(line)
     return "\n".join(kept) + "\n"
@@ -189,14 +200,15 @@ def _place(source: Path, status: os.stat_result, target: Path, copied: Dict[Tupl
             target.chmod(stat.S_IMODE(status.st_mode))  # chown takes setuid away
 
 
-def _write_control(directory: Path, database: _Database, packed: Set[str]) -> None:
+def _write_control(directory: Path, database: _Database, packed: Set[str], edited: Sequence[str]) -> None:
     directory.mkdir()
     directory.chmod(_DIRECTORY_MODE)
     for source in database.control_files:
         target = directory / source.name.rsplit(".", 1)[1]
         shutil.copyfile(source, target)
         target.chmod(0o755 if source.stat().st_mode & stat.S_IXUSR else 0o644)
-    (directory / "control").write_text(database.control, encoding="utf-8")
+    more = f"{EDITED_FIELD}: {' '.join(edited)}\n" if edited else ""
+    (directory / "control").write_text(f"{database.control}{more}", encoding="utf-8")
     conffiles = sorted(database.conffiles & packed)
     if conffiles:
         (directory / "conffiles").write_text("".join(f"{path}\n" for path in conffiles), encoding="utf-8")
