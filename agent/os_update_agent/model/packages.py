@@ -251,8 +251,8 @@ class Transaction(NamedTuple):
     """One call of the package manager: the packages that it installs, removes and purges.
 
     ``torn``: half-installed packages of ``install``. ``unpacked``: files of half-installed packages that are removed;
-    dpkg has to unpack them first. ``rebuilt``: those of the files that the agent has rebuilt. ``mends``: an interruption
-    has left packages that wait for others.
+    dpkg has to unpack them first. ``rebuilt``: those of the files that the agent has rebuilt. ``mends``: an
+    interruption has left packages that wait for others.
     """
 
     install: Tuple[Package, ...] = ()

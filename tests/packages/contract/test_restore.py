@@ -124,3 +124,18 @@ def test_the_same_version_in_other_bytes_is_another_state(based: Node) -> None:
     assert based.packages() == one
     assert based.text("usr/share/tool") == "1\n"
     assert based.hand.faults() == ""
+
+
+def test_an_edited_configuration_file_comes_back_although_the_update_dropped_it(based: Node) -> None:
+    """dpkg leaves it where it is, rpm renames it."""
+    conf = based.root / "etc/app.conf"
+    conf.write_text("a=mine\n")
+    conf.chmod(0o640)
+    tree = based.tree()
+    based.offer(Pkg("app", "2.0", requires=("libapp1 >= 1.0",), files=version_file("app", "2")))
+    based.succeed("UPDATE", "v2")
+    assert conf.exists() == (based.hand.backend == "apt")
+    based.succeed("UPDATE", "v1")
+    assert conf.read_text() == "a=mine\n" and conf.stat().st_mode & 0o777 == 0o640
+    left = {place: looks for place, looks in based.tree().items() if ".rpm" not in place and ".dpkg" not in place}
+    assert left == tree

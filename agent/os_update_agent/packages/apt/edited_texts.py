@@ -62,9 +62,9 @@ def found_text(path: str, known: str, root: Path, kept: Sequence[Path]) -> Optio
             if _md5(content) == known:
                 return content
     for file in kept:
-        content = packed_content(file, path)
-        if content is not None and _md5(content) == known:
-            return content
+        packed = packed_content(file, path)
+        if packed is not None and _md5(packed) == known:
+            return packed
     return None
 
 
