@@ -204,7 +204,9 @@ def _etc_differs(run: Run) -> List[str]:
     """Return the line that names the files below /etc that differ from the state after a way back."""
     if not run.etc_differs:
         return []
-    return [f"files that differ from the state, {len(run.etc_differs)} below /etc: {named(run.etc_differs)}"]
+    count = len(run.etc_differs)
+    files = "1 file differs" if count == 1 else f"{count} files differ"
+    return [f"{files} from the recorded state: {named(run.etc_differs)}"]
 
 
 def _complaint(texts: Sequence[str], log_tail: str = "") -> str:

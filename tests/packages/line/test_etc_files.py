@@ -137,7 +137,7 @@ def test_they_are_put_back_where_that_is_asked_for(scripting: Node) -> None:
     assert (etc / "list").read_text() == (etc / "gone").read_text() == "one\n"
     assert stat.S_IMODE((etc / "gone").stat().st_mode) == 0o604 and stat.S_IMODE((etc / "mode").stat().st_mode) == 0o644
     assert os.readlink(etc / "link") == "one" and not (etc / "made/file").exists()
-    assert "differ from the state" not in back.told
+    assert "from the recorded state" not in back.told
 
 
 def test_what_somebody_else_has_changed_since_is_left_alone_and_named(scripting: Node) -> None:
@@ -167,7 +167,7 @@ def test_an_undo_names_them_and_puts_them_back_where_that_is_asked_for(scripting
     assert "/etc/list (changed)" in failed.complaint
     (scripting.root / "etc/list").write_text("one\n")
     failed = scripting.fail("UPDATE", "v2", etc_files="restore")
-    assert scripting.text("etc/list") == "one\n" and "differ from the state" not in failed.complaint
+    assert scripting.text("etc/list") == "one\n" and "from the recorded state" not in failed.complaint
 
 
 def test_the_kept_contents_are_private_few_and_never_in_a_log(scripting: Node) -> None:
