@@ -24,6 +24,7 @@ from packages.dnf.world import World, killed, version_file
 from packages.hand_rpm import WAITS
 from packages.node import PATIENCE, wait_until
 
+
 @pytest.fixture(params=["post", "pre", "preun"])
 def stuck(request: pytest.FixtureRequest, two: World) -> Iterator[World]:
     """A world whose update to release two stops in a scriptlet of the tool, in the middle of the others."""

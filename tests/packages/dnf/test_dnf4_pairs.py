@@ -2,16 +2,14 @@
 files have no color, as in a package without programs, so rpm's own upgrade of one would erase the other.
 """
 
-import subprocess
 from typing import Dict, Iterator, List, Sequence
 
 import pytest
 
 from os_update_agent.packages.state import unmet
-from os_update_agent.testing.rpm_repository import DATABASE, Rpm, native_architecture
+from os_update_agent.testing.rpm_repository import Rpm, native_architecture
 from packages.dnf.world import World, killed
 from packages.hand_rpm import WAITS
-from packages.node import wait_until
 
 pytestmark = pytest.mark.skipif(
     native_architecture() != "x86_64", reason="the native architecture has no other one beside it"

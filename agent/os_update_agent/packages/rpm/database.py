@@ -16,6 +16,7 @@ from os_update_agent.node.locks import holder
 from os_update_agent.node.process import Completed, run
 from os_update_agent.packages.file_faults import FileFault
 from os_update_agent.packages.installed_files import faults_of
+from os_update_agent.packages.interruption import Instances
 from os_update_agent.packages.rpm import parse
 from os_update_agent.packages.rpm.place import database_below
 
@@ -48,6 +49,10 @@ class RpmCalls:
         """
         listed = parse.parse_listed(self._rpm("-qa", "--queryformat", parse.LISTED_FORMAT), changed)
         return tuple(faults_of(listed, self.root))
+
+    def _instances(self) -> Instances:
+        """Return the installed packages with their numbers in the database. Raises PackageError."""
+        return parse.parse_instances(self._rpm("-qa", "--queryformat", parse.INSTANCES_FORMAT))
 
     def _installed_since(
         self, moment: float, names: Collection[str], suggested: Collection[Identity]

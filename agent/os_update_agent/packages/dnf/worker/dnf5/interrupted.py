@@ -5,7 +5,7 @@ from typing import Any, Dict, List, NamedTuple
 import libdnf5  # type: ignore
 import rpm  # type: ignore
 
-from os_update_agent.packages.dnf.protocol import HALFWAY, Complete, Identity, Refused
+from os_update_agent.packages.dnf.protocol import COMPLETED, HALFWAY, Complete, Identity, Refused
 from os_update_agent.packages.dnf.worker.caller import Caller
 from os_update_agent.packages.dnf.worker.completion import Installed, due
 from os_update_agent.packages.dnf.worker.dnf5 import dnf_base
@@ -25,7 +25,6 @@ from os_update_agent.packages.dnf.worker.rpm_recovery import Settings, files_of
 from os_update_agent.packages.dnf.worker.rpm_recovery import run as run_by_rpm
 
 _STARTED = libdnf5.transaction.TransactionState_STARTED
-_COMMENT = "os-update-agent: the end of an interrupted transaction"
 
 
 class Begun(NamedTuple):
@@ -119,7 +118,7 @@ def _halfway(transaction: Any) -> Dict[Identity, int]:
 
 def _is_closing(transaction: Any) -> bool:
     comment = str(transaction.get_comment())
-    return comment == _COMMENT or comment.startswith(HALFWAY)
+    return comment == COMPLETED or comment.startswith(HALFWAY)
 
 
 def _installed(base: Any, native: str) -> List[Installed]:
@@ -174,7 +173,7 @@ def _close_record(root: str, begun: Begun) -> None:
     if wanted:
         again = dnf_base.opened_for(root)
         fill(again, repositories=False)
-        set_reasons(again, "complete", _COMMENT, wanted)
+        set_reasons(again, "complete", COMPLETED, wanted)
 
 
 _USER, _OTHER = libdnf5.transaction.TransactionItemReason_USER, libdnf5.transaction.TransactionItemReason_DEPENDENCY
