@@ -71,7 +71,7 @@ def due(comes: Sequence[Identity], goes: Sequence[Identity], installed: Sequence
         if found.identity != identity and found.identity not in goes
     }
     wanted = [identity for identity in comes if identity[0] not in outdated]
-    old: List[Identity] = []
+    old = [identity for identity in goes if identity[0] not in outdated]
     doubled = [
         sorted(several, key=lambda found: (found.time, found.identity))
         for several in there.values()
@@ -86,7 +86,7 @@ def due(comes: Sequence[Identity], goes: Sequence[Identity], installed: Sequence
         old += [found.identity for found in several if found.identity not in wanted]
     if doubled:
         old += [found.identity for found in installed if found.is_obsoleted and found.identity not in wanted]
-    return Due(list(dict.fromkeys(wanted)), list(dict.fromkeys([*goes, *old])), installed, native)
+    return Due(list(dict.fromkeys(wanted)), list(dict.fromkeys(old)), installed, native)
 
 
 def _halves(doubled: Sequence[Installed], places: Iterable[Sequence[Installed]]) -> List[Identity]:

@@ -75,7 +75,7 @@ def _stuck(settings: Settings, todo: Due, chosen: Steps, forced: bool) -> List[i
     """
     found = []
     transaction = _opened(settings)
-    for name in sorted({identity[0] for identity in (*chosen.upgrade, *chosen.again, *chosen.erase)}):
+    for name in sorted({identity[0] for identity in (*todo.comes, *todo.goes)}):
         rows = [
             (identity_of(header), header[rpm.RPMTAG_INSTALLTIME], number)
             for header, number in _matches(transaction, name)
