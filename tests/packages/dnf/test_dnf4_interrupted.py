@@ -10,6 +10,7 @@ import subprocess
 import threading
 import time
 from contextlib import closing
+from dataclasses import replace
 from typing import Iterator, List, Tuple
 
 import pytest
@@ -20,7 +21,7 @@ from os_update_agent.packages.dnf.dnf4 import Dnf4
 from os_update_agent.packages.dnf.protocol import Complete, Reply
 from os_update_agent.packages.state import unmet
 from os_update_agent.testing.rpm_repository import DATABASE, Rpm, native_architecture
-from packages.dnf.world import World, killed, version_file
+from packages.dnf.world import World, kernel, killed, version_file
 from packages.hand_rpm import WAITS
 from packages.node import PATIENCE, wait_until
 
@@ -216,3 +217,24 @@ def test_a_full_disk_is_told_before_anything_changes(two: World) -> None:
     finally:
         subprocess.run(["umount", str(small)], check=True)
     shutil.rmtree(small)
+
+
+def test_a_kernel_that_was_cut_off_comes_once_and_beside_the_others(world: World) -> None:
+    world.offer(replace(kernel("6.1.2"), scripts={"post": WAITS}))
+    _, target = killed(world)
+    assert world.backend().interrupted()
+    assert world.complete() == ()
+    assert world.rpm("-q", "kernel").stdout.count("\n") == 2
+    assert unmet(world.state(), target) == () and world.is_sound()
+
+
+def test_a_dnf_that_is_set_to_change_nothing_completes_nothing_and_says_so(world: World) -> None:
+    world.offer(Rpm("tool", "2.0", files=version_file("tool", "2"), scripts={"post": WAITS}))
+    killed(world)
+    conf = world.root / "etc/dnf/dnf.conf"
+    text = conf.read_text(encoding="utf-8")
+    conf.write_text(f"{text}tsflags=test\n", encoding="utf-8")
+    assert world.complete() == ("dnf is set to change nothing (tsflags=test)",)
+    assert world.backend().interrupted()
+    conf.write_text(text, encoding="utf-8")
+    assert world.complete() == () and world.is_sound()
