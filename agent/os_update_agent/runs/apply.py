@@ -29,7 +29,7 @@ from os_update_agent.model.runs import Run
 from os_update_agent.node.process import uninterrupted
 from os_update_agent.packages.complaints import complaints_in, disappeared_in
 from os_update_agent.packages.state import broken, of_marks, sound, unmet
-from os_update_agent.runs.context import Step, Work, moved, noted, with_repair
+from os_update_agent.runs.context import Step, Work, answering_for, moved, noted
 from os_update_agent.runs.files import with_faults_before, with_faults_before_undo, with_files
 from os_update_agent.runs.plan import labels_of
 from os_update_agent.runs.transitions import DONE, NOTHING_HAS_CHANGED, UNDO_IS_INCOMPLETE, Event
@@ -145,7 +145,7 @@ def undo(work: Work) -> Tuple[Run, Event]:
     """
     target = sound(work.state(work.run.before))
     # What has to be fetched for the way back shows in a settled database only.
-    work.save(with_repair(work.run, work.transition.settle(forced=True)))
+    work.save(answering_for(work.run, work.transition.settle(forced=True)))
     now = work.backend.capture()
     work.transition.fetch(now, target)
     work.save(with_faults_before_undo(work, target, now))

@@ -119,7 +119,7 @@ def noted(run: Run, note: str) -> Run:
 
 
 def with_repair(run: Run, done: Settled) -> Run:
-    """Return the run with the repair of an interruption, which it answers for."""
+    """Return the run with the repair of an earlier interruption, which it reports and answers for."""
     if done.complaints:
         run = noted(
             run,
@@ -128,6 +128,11 @@ def with_repair(run: Run, done: Settled) -> Run:
     if not done.names:
         return run
     run = noted(run, f"an earlier interruption was repaired: {repaired(done.present, done.removed)}")
+    return answering_for(run, done)
+
+
+def answering_for(run: Run, done: Settled) -> Run:
+    """Return the run with the packages that a repair has changed: it answers for their files."""
     return replace(run, repaired=tuple(sorted({*run.repaired, *done.names})))
 
 

@@ -19,15 +19,15 @@ has_pairs = pytest.mark.skipif(
 )
 
 
-def both(version: str, waiting: str = "") -> List[Rpm]:
-    """A package in two architectures that share a file; the scriptlet of one of them waits."""
+def both(version: str, waiting: str = "", script: str = WAITS) -> List[Rpm]:
+    """A package in two architectures that share a file; one of them has a scriptlet, which waits."""
     return [
         Rpm(
             "both",
             version,
             arch=arch,
             files={f"/usr/lib/{arch}/both": f"{version}\n", "/usr/share/both": f"{version}\n"},
-            scripts={"post": WAITS} if arch == waiting else {},
+            scripts={"post": script} if arch == waiting else {},
         )
         for arch in ARCHES
     ]
@@ -102,6 +102,26 @@ def test_a_pair_with_a_missing_file_is_fetched_or_taken_back(based: Node, lost: 
     # Only i686 was begun. Without a file of it x86_64 can follow; without a file of x86_64 it has to go back.
     installed = {("i686", False): "2.0-1.x86_64", ("x86_64", False): "1.0-1.i686"}
     assert f"completing both-{installed.get((lost, is_offered), '2.0-1.i686')}.rpm" in log
+
+
+@has_pairs
+def test_a_file_that_an_undo_has_lost_in_a_pair_that_was_taken_back_is_repaired(based: Node) -> None:
+    """The pair is at the same version before and after, so only the repair itself tells that it was touched."""
+    based.offer(*both("1.0", "i686", 'if os.remove("/run/steal") then os.remove("/usr/share/both") end'))
+    based.install_by_hand("both.x86_64", "both.i686")
+    based.offer(*both("2.0", "i686"))
+    running = based.start("UPDATE", "v2")
+    wait_until(based.hand.is_waiting, "the scriptlet")
+    for directory in (based.archive, based.repository.directory):
+        (directory / "both-2.0-1.x86_64.rpm").unlink()
+    based.hand.publish()
+    (based.root / "run/steal").touch()
+    based.kill(based.package_managers())
+    based.hand.let_go()
+    result = running.wait()
+    assert result.status and "the update was undone" in result.complaint
+    assert "files were repaired by installing their packages again: both (missing: /usr/share/both)" in result.complaint
+    assert pair(based) == at("1.0") and is_sound(based)
 
 
 @pytest.mark.parametrize("is_cached", [True, False])
