@@ -85,6 +85,22 @@ def test_an_update_of_a_pair_that_was_cut_off_goes_on_and_goes_back(based: Node,
 
 
 @has_pairs
+def test_a_repair_of_a_pair_that_is_cut_off_itself_is_made_again(based: Node) -> None:
+    based.offer(*both("1.0"))
+    based.install_by_hand("both.x86_64", "both.i686")
+    based.offer(*both("2.0", "i686"))
+    based.cut_off("UPDATE", "v2")
+    for name in ("waits", "go"):
+        (based.root / "run" / name).unlink()
+    based.cut_off("CREATE", "v2")
+    based.succeed("CREATE", "v2")
+    assert pair(based) == at("2.0") and is_sound(based)
+    assert based.hand.rows().count(("both", "2.0-1")) == 2
+    based.succeed("UPDATE", "v1")
+    assert pair(based) == at("1.0") and is_sound(based)
+
+
+@has_pairs
 @pytest.mark.parametrize("is_offered", [True, False])
 @pytest.mark.parametrize("lost", ARCHES)
 def test_a_pair_with_a_missing_file_is_fetched_or_taken_back(based: Node, lost: str, is_offered: bool) -> None:

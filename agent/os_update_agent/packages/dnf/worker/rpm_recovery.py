@@ -2,7 +2,8 @@
 
 Measured: after a kill "dnf upgrade" and "dnf distro-sync" end with 0 and leave both versions, and "history undo" makes
 the database right and leaves the new files on the disk. Only forward is clean. So the packages that the record says
-should have come are installed (again), and those that should have gone are removed. completion.py decides which.
+should have come are installed (again), and those that should have gone are removed. completion.py decides which, and
+when a pair of architectures has to go back: by installing its old packages again, never by erasing the new ones alone.
 """
 
 import glob

@@ -99,3 +99,14 @@ def test_a_kernel_comes_beside_the_others_and_once() -> None:
     old, new = ("kernel", NATIVE, "1-1"), ("kernel", NATIVE, "2-1")
     assert kinds(chosen([new], [], installed(old, several=["kernel"]), [new])) == ([], [new], [], [])
     assert kinds(chosen([new], [], installed(old, new, several=["kernel"]), [new])) == ([], [], [new], [])
+
+
+def test_an_architecture_that_joins_another_one_erases_nothing() -> None:
+    assert kinds(chosen([OLD_I], [], installed(OLD, OLD_I), [OLD_I])) == ([], [], [OLD_I], [])
+    assert kinds(chosen([OLD_I], [], installed(OLD), [OLD_I])) == ([], [OLD_I], [], [])
+    assert kinds(chosen([OLD_I], [], installed(OLD), [])) == ([], [], [], [])
+
+
+def test_a_package_that_changes_its_architecture_stays_until_its_successor_has_a_file() -> None:
+    assert kinds(chosen([NEW], [OLD_I], installed(OLD_I), [])) == ([], [], [], [])
+    assert kinds(chosen([NEW], [OLD_I], installed(OLD_I), [NEW])) == ([NEW], [], [], [OLD_I])
