@@ -295,7 +295,7 @@ def test_a_plan_says_that_an_update_repairs_what_an_interruption_left(scene: Sce
     interrupt(scene, gate)
     status, said = run(scene, "plan", "--quiet", "--detailed-exitcode")
     assert status == 100 and "\r\n  webapp: 1.0-1 -> 3.0-1\r\n" in said
-    assert "\r\nleft half-installed or not configured before, and repaired first: first, second\r\n" in said
+    assert "\r\nan earlier transaction was not completed (first, second); that is repaired first" in said
     assert run(scene, "update", "--quiet", "v2")[0] == 0 and "unpacked" not in states(scene)
     assert "repaired first" not in run(scene, "plan", "--quiet")[1]
 
@@ -310,8 +310,8 @@ def test_where_no_plan_can_be_made_before_a_repair_that_is_told(scene: Scene) ->
     made.add(Deb("first", "1.0-1", fields={"Depends": "needed"}))
     subprocess.run([*dpkg_of(scene), "--unpack", *made.directory.glob("*.deb")], check=True, stdout=subprocess.DEVNULL)
     status, said = run(scene, "plan", "--quiet")
-    told = "left half-installed or not configured before: first; an update tries to repair that first"
-    assert status == 1 and f"{told}, and what it changes then cannot be told before (Depends: needed " in said
+    told = "an earlier transaction was not completed (first); an update tries to repair that first"
+    assert status == 1 and f"{told}, and what it changes then cannot be told before: Depends: needed " in said
 
 
 def test_a_history_fits_the_terminal_that_it_is_read_on(scene: Scene, capsys: pytest.CaptureFixture[str]) -> None:

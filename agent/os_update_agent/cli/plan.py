@@ -18,12 +18,11 @@ from os_update_agent.model import phases
 from os_update_agent.model.errors import Busy, PackageError, UsageError
 from os_update_agent.model.runs import Run
 from os_update_agent.node.locks import node_holder
-from os_update_agent.packages.state import broken
 from os_update_agent.runs.plan import aim_of_restore, aim_of_update, forecast
 from os_update_agent.runs.services import known_units
 from os_update_agent.runtime.context import Site, open_site
 from os_update_agent.text.outcomes import shown
-from os_update_agent.text.phrases import named
+from os_update_agent.text.phrases import in_brackets
 
 UPDATES_AVAILABLE = 100
 
@@ -54,7 +53,7 @@ def command(settings: Settings, arguments: argparse.Namespace) -> int:
         doing.end()
     # What began or ended meanwhile makes it another plan, too.
     ours, others, runs = busy if any(busy) else _busy(site, policy)
-    if planned.found.plan.torn and (ours or others):
+    if (planned.found.plan.torn or planned.found.unfinished) and (ours or others):
         raise _disturbed(ours or others)
     document = views.plan_document(planned, policy.archive, at_work=ours, lock_holder=others, open_runs=runs)
     answer(arguments, document, views.plan_text(document, planned.found.plan.changes))
@@ -121,11 +120,11 @@ def _update(site: Site, policy: Policy, doing: Doing, what: str, operation: str,
     try:
         aim = aim_of_update(backend, policy, before)
     except PackageError as error:
-        torn = named([package.name for package in broken(before)])
-        if not torn:
+        unfinished = backend.unfinished()
+        if unfinished is None:
             raise
         raise PackageError(
-            f"left half-installed or not configured before: {torn}; an update tries to repair that first, "
-            f"and what it changes then cannot be told before ({error})"
+            f"an earlier transaction was not completed{in_brackets(unfinished.names)}; an update tries to repair that"
+            f" first, and what it changes then cannot be told before: {error}"
         ) from error
     return Planned(what, operation, forecast(site, policy, backend, before, aim))

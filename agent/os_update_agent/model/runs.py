@@ -123,6 +123,8 @@ class Run:
         were_active: The services that were running before a stop or start.
         restarted: The services that were restarted because they ran replaced code.
         restart_last: The services that are restarted after the run because the agent is called by them.
+        repaired: The names of the packages that the repair of an earlier interruption has installed or removed. The run
+            answers for their files.
         faults_before: The paths whose files were not as their packages have them when the way back began; a path below
             one of these has a fault, too (None: the run has not looked).
         etc_before, etc_after: Numbers of the listings of the files below /etc before the first transaction and at the
@@ -157,6 +159,7 @@ class Run:
     were_active: Tuple[str, ...] = ()
     restarted: Tuple[str, ...] = ()
     restart_last: Tuple[str, ...] = ()
+    repaired: Tuple[str, ...] = ()
     faults_before: Optional[Tuple[str, ...]] = None
     etc_before: Optional[int] = None
     etc_after: Optional[int] = None

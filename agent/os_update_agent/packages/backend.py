@@ -42,6 +42,7 @@ from os_update_agent.model.packages import (
 )
 from os_update_agent.node.locks import Held
 from os_update_agent.packages.file_faults import FileFault
+from os_update_agent.packages.interruption import Settled, Unfinished
 from os_update_agent.packages.reboot_forecast import RebootHints
 
 Effect = FrozenSet[Tuple[Slot, Optional[str]]]
@@ -110,6 +111,12 @@ class Backend(Protocol):
 
     def interrupted(self) -> bool:
         """Return whether a transaction was interrupted, so that settle() has to run before the next one."""
+        ...
+
+    def unfinished(self) -> Optional[Unfinished]:
+        """Return what a repair has to put right before the next transaction. None if there is nothing, or if another
+        process is at work on the packages. Waits for no lock and changes nothing.
+        """
         ...
 
     def reboot_hints(self, since: Optional[float] = None) -> RebootHints:
@@ -209,9 +216,11 @@ class Backend(Protocol):
         """
         ...
 
-    def settle(self, output: IO[bytes], *, forced: bool) -> Tuple[str, ...]:
-        """Repair an interrupted transaction just enough for the next one. Return the errors; call interrupted() to
-        check the repair.
+    def settle(self, output: IO[bytes], *, forced: bool) -> Settled:
+        """Repair an interrupted transaction just enough for the next one. Return what that has changed, and the errors;
+        call interrupted() to check the repair.
+
+        Left out: apt names no package, because merging dpkg's journal changes none.
         """
         ...
 

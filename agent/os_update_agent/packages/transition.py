@@ -11,6 +11,7 @@ from os_update_agent.packages import disk_space
 from os_update_agent.packages.archive import REPACK, Archive
 from os_update_agent.packages.backend import Backend
 from os_update_agent.packages.file_faults import FileFault, new_faults
+from os_update_agent.packages.interruption import Settled, halves
 from os_update_agent.packages.state import (
     aftercare,
     broken,
@@ -102,25 +103,29 @@ class Transition(NamedTuple):
         with uninterrupted():
             self.backend.mend(files, self.output)
 
-    def settle(self, *, forced: bool) -> Tuple[str, ...]:
+    def settle(self, *, forced: bool) -> Settled:
         """Get out of an interruption so far that a transaction can start. The package database says whether that has
         worked (law 2).
 
-        Returns what the package manager complained about. Raises PackageError with these words if it is still
-        interrupted.
+        Returns what that has changed, and what the package manager complained about. Raises PackageError with these
+        words if it is still interrupted.
         """
         self.backend.wait()
         if not self.backend.interrupted():
-            return ()
+            return Settled()
+        with suppress(PackageError):
+            # Without the file of one architecture the others cannot be completed either.
+            self.archive.obtain(halves(self.backend.unfinished(), self.backend.capture()))
+            self.archive.flush()
         with uninterrupted():
-            complaints = self.backend.settle(self.output, forced=forced)
+            done = self.backend.settle(self.output, forced=forced)
         if self.backend.interrupted():
             raise PackageError(
                 "an interrupted transaction of packages cannot be completed: "
-                + ("; ".join(complaints) or "the package manager said nothing of it")
+                + ("; ".join(done.complaints) or "the package manager said nothing of it")
                 + _in_the_way(self.backend.capture())
             )
-        return complaints
+        return done
 
     def check_space(self, before: PackageState, target: PackageState) -> None:
         """Raises PackageError when a file system is too small."""

@@ -29,7 +29,7 @@ from os_update_agent.model.runs import Run
 from os_update_agent.node.process import uninterrupted
 from os_update_agent.packages.complaints import complaints_in, disappeared_in
 from os_update_agent.packages.state import broken, of_marks, sound, unmet
-from os_update_agent.runs.context import Step, Work, moved, noted
+from os_update_agent.runs.context import Step, Work, answering_for, moved, noted
 from os_update_agent.runs.etc_files import put_edits_back, with_etc_back, with_etc_before
 from os_update_agent.runs.files import with_faults_before, with_faults_before_undo, with_files
 from os_update_agent.runs.plan import labels_of
@@ -149,7 +149,7 @@ def undo(work: Work) -> Tuple[Run, Event]:
     """
     target = sound(work.state(work.run.before))
     # What has to be fetched for the way back shows in a settled database only.
-    work.transition.settle(forced=True)
+    work.save(answering_for(work.run, work.transition.settle(forced=True)))
     now = work.backend.capture()
     work.transition.fetch(now, target)
     work.save(with_faults_before_undo(work, target, now))

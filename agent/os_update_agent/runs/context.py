@@ -13,10 +13,12 @@ from os_update_agent.model.phases import UNDONE, Direction, Impact, Phase, Servi
 from os_update_agent.model.runs import Run
 from os_update_agent.node.hook_dirs import run_steps, step_environment
 from os_update_agent.node.reboot import is_booting
+from os_update_agent.packages.interruption import Settled
 from os_update_agent.packages.transition import Transition
 from os_update_agent.runs.transitions import Event
 from os_update_agent.runtime.context import Site
 from os_update_agent.text.outcomes import when
+from os_update_agent.text.phrases import repaired
 
 BOOT_SECONDS = 600.0
 BOOT_POLL_SECONDS = 0.2
@@ -116,6 +118,24 @@ class Work:
 
 def noted(run: Run, note: str) -> Run:
     return replace(run, notes=(*run.notes, note))
+
+
+def with_repair(run: Run, done: Settled) -> Run:
+    """Return the run with the repair of an earlier interruption, which it reports and answers for."""
+    if done.complaints:
+        run = noted(
+            run,
+            f"the package manager complained while an earlier interruption was repaired: {'; '.join(done.complaints)}",
+        )
+    if not done.names:
+        return run
+    run = noted(run, f"an earlier interruption was repaired: {repaired(done.present, done.removed)}")
+    return answering_for(run, done)
+
+
+def answering_for(run: Run, done: Settled) -> Run:
+    """Return the run with the packages that a repair has changed: it answers for their files."""
+    return replace(run, repaired=tuple(sorted({*run.repaired, *done.names})))
 
 
 def moved(

@@ -20,10 +20,13 @@ from os_update_agent.runs.context import Work, noted
 def with_faults_before(work: Work) -> Run:
     """Return the run with the faults that are there before its way back begins. The run is not blamed for them.
 
-    The faults that an earlier, failed way back has left are not among them: they have to be repaired.
+    Some faults are not among them, because they have to be repaired: those that an earlier, failed way back has left,
+    and those of packages that the run itself has changed to repair an interruption.
     """
     known = faults_before_failure(work)
-    return replace(work.run, faults_before=topmost(work.backend.file_faults()) if known is None else known)
+    if known is None:
+        known = topmost(fault for fault in work.backend.file_faults() if fault.name not in work.run.repaired)
+    return replace(work.run, faults_before=known)
 
 
 def faults_before_failure(work: Work) -> Optional[Tuple[str, ...]]:
@@ -46,7 +49,7 @@ def with_faults_before_undo(work: Work, before: PackageState, now: PackageState)
     if work.run.faults_before is not None:
         return work.run
     changes = visible(diff(before, now))
-    names = {change.name for change in changes}
+    names = {*work.run.repaired, *(change.name for change in changes)}
     own = work.backend.paths([change.after for change in changes if change.after is not None])
     faults = work.backend.file_faults()
     return replace(
@@ -65,6 +68,7 @@ def with_files(work: Work, run: Run, start: PackageState, end: PackageState) -> 
     if run.faults_before is None:
         return run
     changed = tuple(change.after for change in visible(diff(start, end)) if change.after is not None)
+    changed += tuple(one for one in end.packages if one.name in run.repaired and one not in changed)
     replaced = left_out_of(work.said_in(TRANSACT if work.run.phase == VERIFY else work.run.phase))
     packed = [package for package in changed if package.name in replaced]
     found = work.transition.faults(changed, packed, run.faults_before)

@@ -14,6 +14,7 @@ from os_update_agent.node.process_maps import services_with
 from os_update_agent.packages import disk_space
 from os_update_agent.packages.archive import Archive
 from os_update_agent.packages.backend import Backend
+from os_update_agent.packages.interruption import Unfinished
 from os_update_agent.packages.reboot_forecast import asking_for_a_boot
 from os_update_agent.packages.selection import unmatched
 from os_update_agent.packages.state import broken, expected, is_torn, overlaid, sound, touched_by, transaction, visible
@@ -36,6 +37,7 @@ class Forecast(NamedTuple):
         services: The services that would still run replaced code.
         missing: The labels of new packages whose file neither archive nor repository has: the plan cannot be done.
         no_room: Which disk is too full for the plan ("" if none is).
+        unfinished: The interruption that is repaired before the plan (None if there is none).
     """
 
     plan: Plan = Plan()
@@ -43,6 +45,7 @@ class Forecast(NamedTuple):
     services: Tuple[str, ...] = ()
     missing: Tuple[str, ...] = ()
     no_room: str = ""
+    unfinished: Optional[Unfinished] = None
 
 
 def aim_of_update(backend: Backend, policy: Policy, before: PackageState) -> Aim:
@@ -104,6 +107,7 @@ def _effect_of(ledger: Ledger, run: Run) -> Optional[Tuple[PackageState, Package
 
 def forecast(site: Site, policy: Policy, backend: Backend, before: PackageState, aim: Aim) -> Forecast:
     """Return what the way from ``before`` to the aim would come to; fetch and change nothing. Raises PackageError."""
+    unfinished = backend.unfinished()
     archive, changes = site.archive(backend), aim.plan.changes
     # A package that was interrupted while it was unpacked is unpacked again, in the version that it has.
     again = (package for package in before.packages if package.name in aim.plan.torn and is_torn(package))
@@ -131,6 +135,7 @@ def forecast(site: Site, policy: Policy, backend: Backend, before: PackageState,
         services_with(backend.paths(old), site.settings.root) if old else (),
         labels_of([package for package in new if package in nowhere]),
         _no_room(site, policy, archive, sum(offers[package].size for package in required), need),
+        unfinished,
     )
 
 

@@ -11,7 +11,7 @@ from os_update_agent.model.phases import ASSESS, CAPTURE, CHECK, DOWNLOAD, FETCH
 from os_update_agent.model.runs import Run
 from os_update_agent.packages.progress import TO_REPAIR
 from os_update_agent.packages.state import broken, is_torn, rebuilt, transaction, unmet
-from os_update_agent.runs.context import Step, Work, noted
+from os_update_agent.runs.context import Step, Work, noted, with_repair
 from os_update_agent.runs.files import faults_before_failure
 from os_update_agent.runs.plan import aim_of_restore, aim_of_update, labels_of
 from os_update_agent.runs.transitions import DONE, DOWNLOADED, NOTHING_TO_CHANGE, REPORTED, TARGET_IS_RECORDED, Event
@@ -26,11 +26,11 @@ def check(work: Work) -> Tuple[Run, Event]:
     work.archive.prepare()
     work.backend.wait()
     interrupted = work.backend.interrupted()
-    complaints = work.transition.settle(forced=run.kind == RESTORE)
-    if complaints:
-        run = noted(
-            run, f"the package manager complained while an earlier interruption was repaired: {'; '.join(complaints)}"
-        )
+    done = work.transition.settle(forced=run.kind == RESTORE)
+    run = with_repair(run, done)
+    if done.names:
+        # The run answers for their files from now on, also if it is cut off here.
+        work.save(run)
     state = work.backend.capture()
     torn = broken(state)
     if any(map(is_torn, torn)) or (run.kind != RESTORE and (torn or interrupted)):
@@ -39,7 +39,7 @@ def check(work: Work) -> Tuple[Run, Event]:
         work.transition.mend(state)
         left = broken(work.backend.capture())
         cured = named([package.name for package in torn if package.name not in {other.name for other in left}])
-        if cured or not torn:
+        if cured or not (torn or done.names):
             run = noted(run, f"an earlier interruption was repaired: {cured or 'its journal'}")
         if left and run.kind != RESTORE:
             run = noted(
@@ -90,7 +90,8 @@ def plan(work: Work) -> Tuple[Run, Event]:
         work.say(line)
     if run.kind == ASSESS:
         return replace(run, plan=replace(found, lost=labels_of(work.transition.lost_by(before, target)))), REPORTED
-    if not unmet(before, target) and not (run.kind == RESTORE and faults_before_failure(work) is not None):
+    has_files_to_check = run.kind == RESTORE and (bool(run.repaired) or faults_before_failure(work) is not None)
+    if not unmet(before, target) and not has_files_to_check:
         # Nothing to do; but a node that an earlier run has left outside still has to be brought back.
         return replace(run, after=run.before), NOTHING_TO_CHANGE
     return run, DONE

@@ -9,7 +9,7 @@ import tempfile
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import List, Mapping, Sequence, Tuple, Union
+from typing import Dict, List, Mapping, Sequence, Tuple, Union
 from xml.sax.saxutils import escape, quoteattr
 
 from os_update_agent.model.errors import UsageError
@@ -44,8 +44,8 @@ class Rpm:
     """The content of one .rpm file.
 
     ``arch`` "" is the native one; ``files`` maps absolute paths to their content, ``configs`` lists those of them that
-    are %config(noreplace), ``ghosts`` those that are only announced, ``scripts`` maps pre, post, preun, postun or
-    posttrans to Lua.
+    are %config(noreplace), ``docs`` those that are %doc, ``ghosts`` those that are only announced, ``scripts`` maps
+    pre, post, preun, postun or posttrans to Lua.
     """
 
     name: str
@@ -60,6 +60,7 @@ class Rpm:
     files: Mapping[str, Union[str, bytes]] = field(default_factory=dict)
     configs: Sequence[str] = ()
     ghosts: Sequence[str] = ()
+    docs: Sequence[str] = ()
     scripts: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -109,16 +110,22 @@ def build(rpms: Sequence[Rpm], directory: Path) -> None:
     if not rpms:
         return
     with tempfile.TemporaryDirectory() as scratch:
-        specs = [_lay_out(rpm, Path(scratch), count) for count, rpm in enumerate(rpms)]
-        build_specs(specs, Path(scratch), directory)
+        specs: Dict[str, List[Path]] = {}
+        for count, rpm in enumerate(rpms):
+            target = "" if rpm.arch == "noarch" else rpm.arch
+            specs.setdefault(target, []).append(_lay_out(rpm, Path(scratch), count))
+        for target, some in specs.items():
+            build_specs(some, Path(scratch), directory, target)
 
 
-def build_specs(specs: Sequence[Path], scratch: Path, directory: Path) -> None:
-    """Write the .rpm files of these specs into the directory. rpmbuild works below ``scratch``."""
+def build_specs(specs: Sequence[Path], scratch: Path, directory: Path, target: str = "") -> None:
+    """Write the .rpm files of these specs into the directory. rpmbuild works below ``scratch``. It builds for the
+    architecture ``target`` ("": the native one), which it takes from its command line only.
+    """
     macros = (*_MACROS, f"_topdir {scratch}/top", f"_rpmdir {scratch}/rpms")
     defines = [word for macro in macros for word in ("--define", macro)]
     run(
-        ["rpmbuild", "-bb", "--quiet", *defines, *map(str, specs)],
+        ["rpmbuild", "-bb", "--quiet", *(["--target", target] if target else []), *defines, *map(str, specs)],
         env={"SOURCE_DATE_EPOCH": BUILD_TIME, "HOME": str(scratch)},
     )
     for path in Path(scratch, "rpms").iterdir():
@@ -181,7 +188,7 @@ def _lay_out(rpm: Rpm, scratch: Path, count: int) -> Path:
     sources = scratch / "files" / str(count)
     fields = [("Name", rpm.name), ("Version", rpm.version), ("Release", rpm.release), ("Epoch", rpm.epoch)]
     fields += [("Summary", f"demonstration package {rpm.name}"), ("License", "MIT"), ("AutoReqProv", "no")]
-    fields += [("BuildArch", rpm.arch)] if rpm.arch else []
+    fields += [("BuildArch", rpm.arch)] if rpm.arch == "noarch" else []
     for tag in ("requires", "provides", "conflicts", "obsoletes"):
         fields += [(tag.capitalize(), item) for item in getattr(rpm, tag)]
     lines = [f"{tag}: {value}" for tag, value in fields if value]
@@ -194,9 +201,8 @@ def _lay_out(rpm: Rpm, scratch: Path, count: int) -> Path:
         target = sources / path.lstrip("/")
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(content.encode() if isinstance(content, str) else content)
-        lines.append(
-            f"{'%config(noreplace) ' if path in rpm.configs else '%ghost ' if path in rpm.ghosts else ''}{path}"
-        )
+        kinds = (("%config(noreplace) ", rpm.configs), ("%ghost ", rpm.ghosts), ("%doc ", rpm.docs))
+        lines.append(next((kind for kind, paths in kinds if path in paths), "") + path)
     spec = scratch / f"{count}.spec"
     spec.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return spec

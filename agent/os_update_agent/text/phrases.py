@@ -15,6 +15,23 @@ def named(names: Sequence[str]) -> str:
     return ", ".join(shown) + (f" and {more} more" if more > 0 else "")
 
 
+def repaired(present: Sequence[Package], removed: Sequence[Package]) -> str:
+    """The packages that a repair has changed, for a sentence; those that it has removed are called so."""
+    gone = f"removed: {named(_told_apart(removed))}" if removed else ""
+    return "; ".join(filter(None, (named(_told_apart(present)), gone)))
+
+
+def _told_apart(packages: Sequence[Package]) -> List[str]:
+    """Return the names, each with its architecture if it is there in several."""
+    arches = Counter(name for name, _ in {(package.name, package.arch) for package in packages})
+    return list(dict.fromkeys(f"{p.name}:{p.arch}" if arches[p.name] > 1 else p.name for p in packages))
+
+
+def in_brackets(names: Sequence[str]) -> str:
+    """The names in brackets behind a word; nothing if there are none."""
+    return f" ({named(names)})" if names else ""
+
+
 def not_there(globs: Sequence[str]) -> str:
     return f"no installed package matches {named([repr(glob) for glob in globs])} (packages)"
 

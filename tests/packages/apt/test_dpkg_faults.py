@@ -48,8 +48,11 @@ def interrupt_a_dpkg(node: Node, deb: Deb) -> None:
 SLOW = 'touch "$DPKG_ROOT/in-postinst"; while [ ! -e "$DPKG_ROOT/go-on" ]; do sleep 0.05; done'
 
 
-def test_an_update_finishes_what_an_interrupted_dpkg_has_left(based: Node) -> None:
+def test_an_update_finishes_what_an_interrupted_dpkg_has_left(based: Node, capsys: pytest.CaptureFixture[str]) -> None:
     interrupt_a_dpkg(based, Deb("tool", "2.0-1", scripts={"postinst": SLOW}))
+    for value in ("v2", "v1"):
+        assert main.main(["--config", str(based.conf), "plan", "--quiet", "--no-refresh", value]) == 0
+        assert "an earlier transaction was not completed (tool); that is repaired first" in capsys.readouterr().out
     based.offer(Deb("libapp1", "1.5-1"))
     done = based.succeed("UPDATE", "v2")
     assert based.versions()["libapp1"] == "1.5-1"
@@ -105,7 +108,7 @@ def test_a_plan_says_whether_a_half_installed_package_can_be_repaired(
     for is_there in (True, False):
         assert main.main(["--config", str(based.conf), "plan", "--quiet"]) == 0
         said = capsys.readouterr().out
-        assert "left half-installed or not configured before, and repaired first: tool\n" in said
+        assert "an earlier transaction was not completed (tool); that is repaired first, and" in said
         assert (nothing in said) != is_there
         if is_there:
             based.withdraw("1.0-1", "tool")

@@ -10,43 +10,20 @@ import subprocess
 import threading
 import time
 from contextlib import closing
-from pathlib import Path
-from typing import Callable, Iterator, List, Tuple
+from dataclasses import replace
+from typing import Iterator, List, Tuple
 
 import pytest
 
 from os_update_agent.model.errors import Busy
-from os_update_agent.model.packages import PackageState, Selection
+from os_update_agent.model.packages import Selection
 from os_update_agent.packages.dnf.dnf4 import Dnf4
 from os_update_agent.packages.dnf.protocol import Complete, Reply
-from os_update_agent.packages.state import expected, unmet
+from os_update_agent.packages.state import unmet
 from os_update_agent.testing.rpm_repository import DATABASE, Rpm, native_architecture
-from packages.dnf.world import World, version_file
+from packages.dnf.world import World, kernel, killed, version_file
 from packages.hand_rpm import WAITS
-
-PATIENCE = 60.0
-
-
-def wait_until(is_so: Callable[[], bool], what: str) -> None:
-    end = time.monotonic() + PATIENCE
-    while not is_so():
-        assert time.monotonic() < end, f"waited {PATIENCE:g} s for {what}"
-        time.sleep(0.02)
-
-
-def workers(world: World) -> List[int]:
-    """The processes of the agent's dnf in this world."""
-    found = []
-    for entry in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            words = entry.read_bytes().split(b"\0")
-        except OSError:
-            continue
-        if any(word.endswith(b"/dnf/worker/main.py") for word in words) and any(
-            str(world.directory).encode() in word for word in words
-        ):
-            found.append(int(entry.parent.name))
-    return found
+from packages.node import PATIENCE, wait_until
 
 
 @pytest.fixture(params=["post", "pre", "preun"])
@@ -60,27 +37,6 @@ def stuck(request: pytest.FixtureRequest, two: World) -> Iterator[World]:
     else:
         two.offer(Rpm("tool", "2.0", files=version_file("tool", "2"), scripts={script: WAITS}))
     yield two
-
-
-def killed(world: World, number: signal.Signals) -> Tuple[PackageState, PackageState]:
-    """Kill the transaction of the agent in the scriptlet. Returns the state before and the one that was to be
-    reached.
-    """
-    before = world.state()
-    target = expected(before, world.plan()[0])
-
-    def kill() -> None:
-        wait_until(lambda: (world.root / "run/waits").exists(), "the scriptlet")
-        for pid in workers(world):
-            os.kill(pid, number)
-        time.sleep(0.5)
-        (world.root / "run/go").touch()
-
-    thread = threading.Thread(target=kill)
-    thread.start()
-    world.reach(target, forced=False)
-    thread.join(PATIENCE)
-    return before, target
 
 
 def test_a_killed_update_is_completed_and_goes_back_exactly(stuck: World) -> None:
@@ -205,8 +161,8 @@ def test_a_lock_of_dnf_is_waited_for_and_its_holder_named(two: World) -> None:
         impatient = Dnf4(two.root, two.directory / "archive", two.directory / "work", 0.5)
         with pytest.raises(Busy, match=rf"is held by dnf \(process {process.pid}\); waited 0.5 s"):
             impatient.refresh()
-        # rpm itself can be asked meanwhile.
-        assert impatient.capture().packages
+        # rpm itself can be asked meanwhile, and what another one is at work on is no interruption.
+        assert impatient.capture().packages and impatient.unfinished() is None
         done: List[int] = []
 
         def refresh() -> None:
@@ -261,3 +217,24 @@ def test_a_full_disk_is_told_before_anything_changes(two: World) -> None:
     finally:
         subprocess.run(["umount", str(small)], check=True)
     shutil.rmtree(small)
+
+
+def test_a_kernel_that_was_cut_off_comes_once_and_beside_the_others(world: World) -> None:
+    world.offer(replace(kernel("6.1.2"), scripts={"post": WAITS}))
+    _, target = killed(world)
+    assert world.backend().interrupted()
+    assert world.complete() == ()
+    assert world.rpm("-q", "kernel").stdout.count("\n") == 2
+    assert unmet(world.state(), target) == () and world.is_sound()
+
+
+def test_a_dnf_that_is_set_to_change_nothing_completes_nothing_and_says_so(world: World) -> None:
+    world.offer(Rpm("tool", "2.0", files=version_file("tool", "2"), scripts={"post": WAITS}))
+    killed(world)
+    conf = world.root / "etc/dnf/dnf.conf"
+    text = conf.read_text(encoding="utf-8")
+    conf.write_text(f"{text}tsflags=test\n", encoding="utf-8")
+    assert world.complete() == ("dnf is set to change nothing (tsflags=test)",)
+    assert world.backend().interrupted()
+    conf.write_text(text, encoding="utf-8")
+    assert world.complete() == () and world.is_sound()

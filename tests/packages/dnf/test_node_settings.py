@@ -2,8 +2,6 @@
 
 import os
 import shutil
-import subprocess
-from pathlib import Path
 from typing import Callable, Dict, Optional
 
 import pytest
@@ -160,36 +158,18 @@ def test_a_file_is_checked_as_its_repository_asks_and_not_as_a_stranger(based: N
     ],
 )
 def test_a_name_in_two_architectures_has_one_version(
-    based: Node, tmp_path: Path, options: Dict[str, str], version: str, reason: Optional[str]
+    based: Node, options: Dict[str, str], version: str, reason: Optional[str]
 ) -> None:
     """dnf has it so: who asks for one of them, or leaves it out, means both."""
     node = based
-    offer_both(node, "1.0", tmp_path)
+    offer_both(node, "1.0")
     node.install_by_hand("both.x86_64", "both.i686")
-    offer_both(node, "2.0", tmp_path)
+    offer_both(node, "2.0")
     done = node.succeed("UPDATE", "v2", **options)
     found = {package.arch: package.version for package in node.recorded("v2").packages if package.name == "both"}
     assert found == {"i686": version, "x86_64": version}
     assert done.held_back.get("both") == reason
 
 
-def offer_both(node: Node, version: str, scratch: Path) -> None:
-    """rpmbuild makes a package of another architecture where that is asked for on its command line, and not in the
-    spec.
-    """
-    spec = scratch / f"both-{version}.spec"
-    spec.write_text(
-        f"Name: both\nVersion: {version}\nRelease: 1\nSummary: both\nLicense: MIT\n%description\nboth\n%files\n",
-        encoding="utf-8",
-    )
-    macros = [
-        f"_topdir {scratch}/top",
-        f"_rpmdir {node.repository.directory}",
-        "_build_name_fmt %%{NAME}-%%{VERSION}-%%{RELEASE}.%%{ARCH}.rpm",
-    ]
-    for arch in ("i686", "x86_64"):
-        defines = [word for macro in macros for word in ("--define", macro)]
-        subprocess.run(
-            ["rpmbuild", "-bb", "--quiet", "--target", arch, *defines, str(spec)], check=True, capture_output=True
-        )
-    node.hand.publish()
+def offer_both(node: Node, version: str) -> None:
+    node.offer(*(Rpm("both", version, arch=arch) for arch in ("i686", "x86_64")))

@@ -1,7 +1,10 @@
 """A private root with dnf 4, driven through the backend alone: release one installed, release two beside it."""
 
 import os
+import signal
 import subprocess
+import threading
+import time
 from pathlib import Path
 from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 
@@ -14,7 +17,7 @@ from os_update_agent.packages.dnf.protocol import Request
 from os_update_agent.packages.state import expected
 from os_update_agent.packages.transition import Transition
 from os_update_agent.testing.rpm_repository import DATABASE, Advisory, Repository, Rpm
-from packages.node import PATIENCE
+from packages.node import PATIENCE, wait_until
 
 
 def version_file(name: str, version: str) -> Dict[str, str]:
@@ -183,3 +186,42 @@ class World:
             wire.send_request(child._socket, request, output.fileno())
             child._socket.close()
         assert child._process.wait(PATIENCE) == 0
+
+    def workers(self) -> List[int]:
+        """The processes of the agent's dnf in this world."""
+        found = []
+        for entry in Path("/proc").glob("[0-9]*/cmdline"):
+            try:
+                words = entry.read_bytes().split(b"\0")
+            except OSError:
+                continue
+            is_ours = any(str(self.directory).encode() in word for word in words)
+            if is_ours and any(word.endswith(b"/dnf/worker/main.py") for word in words):
+                found.append(int(entry.parent.name))
+        return found
+
+    def complete(self) -> Tuple[str, ...]:
+        """Complete an interruption. Returns the complaints."""
+        with self.log.open("ab", buffering=0) as output:
+            return self.backend().mend((), output)
+
+
+def killed(world: World, number: signal.Signals = signal.SIGKILL) -> Tuple[PackageState, PackageState]:
+    """Kill the transaction of the agent in a scriptlet that waits. Returns the state before and the one that was to be
+    reached.
+    """
+    before = world.state()
+    target = expected(before, world.plan()[0])
+
+    def kill() -> None:
+        wait_until(lambda: (world.root / "run/waits").exists(), "the scriptlet")
+        for pid in world.workers():
+            os.kill(pid, number)
+        time.sleep(0.5)
+        (world.root / "run/go").touch()
+
+    thread = threading.Thread(target=kill)
+    thread.start()
+    world.reach(target, forced=False)
+    thread.join(PATIENCE)
+    return before, target

@@ -4,12 +4,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import List, Optional
 
+import pytest
+
 from os_update_agent.cli.views import Planned, called, history_text, plan_document, plan_text
 from os_update_agent.cli.views.base import run_document
 from os_update_agent.model.packages import Change, HeldBack, Package
 from os_update_agent.model.plans import Plan
 from os_update_agent.model.runs import Run
 from os_update_agent.node.process_maps import services_with
+from os_update_agent.packages.interruption import Unfinished
 from os_update_agent.packages.reboot_forecast import RebootHints, asking_for_a_boot
 from os_update_agent.runs.plan import Forecast
 
@@ -48,6 +51,29 @@ def test_a_plan_reads_like_a_release_note() -> None:
         "services that would still run replaced code: nginx.service, ssh.service",
         "can be undone: yes",
     ]
+
+
+@pytest.mark.parametrize(
+    ("unfinished", "line"),
+    [
+        (
+            Unfinished(("app", "tool")),
+            "an earlier transaction was not completed (app, tool); that is repaired first, and this plan may change"
+            " then",
+        ),
+        (
+            Unfinished(),
+            "an earlier transaction was not completed; that is repaired first, and this plan may change then",
+        ),
+        (None, None),
+    ],
+)
+def test_what_is_repaired_first_is_announced(unfinished: Optional[Unfinished], line: Optional[str]) -> None:
+    planned = Planned("an update", found=Forecast(unfinished=unfinished))
+    document = plan_document(planned, "best-effort")
+    assert document["interrupted"] == planned.changes_something == (unfinished is not None)
+    assert document["repaired_first"] == list(unfinished.names if unfinished else ())
+    assert [each for each in plan_text(document, ()).splitlines() if "repaired" in each] == ([line] if line else [])
 
 
 def test_what_cannot_be_undone_or_done_is_named() -> None:

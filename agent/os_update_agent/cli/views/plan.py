@@ -8,7 +8,7 @@ from os_update_agent.model.packages import Change
 from os_update_agent.model.runs import Run
 from os_update_agent.runs.plan import Forecast
 from os_update_agent.text.outcomes import shown
-from os_update_agent.text.phrases import amount, listed, named, not_there
+from os_update_agent.text.phrases import amount, in_brackets, listed, named, not_there
 
 _GROUPS = (("change", "changed"), ("install", "new"), ("remove", "removed"))
 
@@ -46,7 +46,8 @@ class Planned:
 
     @property
     def changes_something(self) -> bool:
-        return bool(self.found.plan.changes or self.found.plan.torn) or any(changes for _, _, changes in self.units)
+        is_planned = self.found.plan.changes or self.found.plan.torn or self.found.unfinished
+        return bool(is_planned) or any(changes for _, _, changes in self.units)
 
 
 def called(operation: str, value: str) -> str:
@@ -88,7 +89,8 @@ def plan_document(
         "can_be_undone": not plan.lost,
         "rebuilt": list(plan.rebuilt),
         "lost": list(plan.lost),
-        "repaired_first": list(plan.torn),
+        "interrupted": found.unfinished is not None,
+        "repaired_first": sorted({*plan.torn, *(found.unfinished.names if found.unfinished else ())}),
         "unmatched": list(plan.unmatched),
         "at_work": at_work,
         "lock_holder": lock_holder,
@@ -116,9 +118,10 @@ def plan_text(document: Document, changes: Sequence[Change]) -> str:
     if document["held_back"]:
         lines.append(f"held back ({len(document['held_back'])}):")
         lines += [f"  {item['name']}: {item['reason']}" for item in document["held_back"]]
-    if document["repaired_first"]:
+    if document["interrupted"] or document["repaired_first"]:
         lines.append(
-            f"left half-installed or not configured before, and repaired first: {named(document['repaired_first'])}"
+            f"an earlier transaction was not completed{in_brackets(document['repaired_first'])}; that is repaired"
+            " first, and this plan may change then"
         )
     if document["unmatched"]:
         lines.append(not_there(document["unmatched"]))

@@ -41,7 +41,9 @@ from os_update_agent.packages.backend import Backend, set_marks
 from os_update_agent.packages.complaints import UNKNOWN_TEXT
 from os_update_agent.packages.file_faults import FileFault
 from os_update_agent.packages.installed_files import faults_of
+from os_update_agent.packages.interruption import Settled, Unfinished
 from os_update_agent.packages.reboot_forecast import RebootHints
+from os_update_agent.packages.state import broken
 
 _NOT_REFRESHED = re.compile(
     r"^[EW]: (Failed to fetch|Some index files failed|GPG error|An error occurred during the signature)", re.M
@@ -110,6 +112,13 @@ class Apt(AptCalls, Backend):
             return any(entry.name.isdigit() for entry in self._in_root("var/lib/dpkg/updates").iterdir())
         except OSError:
             return False
+
+    def unfinished(self) -> Optional[Unfinished]:
+        """See Backend. A status of a package that is not whole is the trace of an interruption."""
+        if self.held() is not None:
+            return None
+        names = tuple(sorted({package.name for package in broken(self.capture())}))
+        return Unfinished(names) if names or self.interrupted() else None
 
     def refresh(self) -> None:
         """Fetch the package index anew; every repository has to answer. Raises PackageError, Busy."""
@@ -267,13 +276,13 @@ class Apt(AptCalls, Backend):
             force = ("--force-depends", "--force-breaks", "--force-conflicts", "--force-downgrade")
             run_to_file(self._dpkg(*force, "--unpack", *map(str, files)), output, ok=None, env=self._environment())
 
-    def settle(self, output: IO[bytes], *, forced: bool) -> Tuple[str, ...]:
+    def settle(self, output: IO[bytes], *, forced: bool) -> Settled:
         """Backward out of an interruption: merge dpkg's journal without running any maintainer script (dpkg(1),
         --set-selections).
         """
         self.wait()
         run_to_file(self._dpkg("--set-selections"), output, env=self._environment())
-        return ()
+        return Settled()
 
     def transact(self, transaction: Transaction, output: IO[bytes], *, forced: bool) -> Tuple[str, ...]:
         """Run one transaction from package files. Returns what the package manager says went wrong; the database has

@@ -28,9 +28,11 @@ from os_update_agent.node.locks import Held
 from os_update_agent.packages.backend import Backend, set_marks
 from os_update_agent.packages.dnf import answers, protocol, suggestions
 from os_update_agent.packages.dnf.answers import as_todo, dnf_word
+from os_update_agent.packages.dnf.history4 import Begun
 from os_update_agent.packages.dnf.reboot import names_below
 from os_update_agent.packages.dnf.requests import DnfCalls
 from os_update_agent.packages.dnf.settings import settings_files
+from os_update_agent.packages.interruption import Settled, Unfinished, settled
 from os_update_agent.packages.progress import STATUS_FILE
 from os_update_agent.packages.reboot_forecast import RebootHints
 from os_update_agent.packages.rpm import parse
@@ -71,6 +73,10 @@ class RpmBackend(DnfCalls, Backend):
         """
         raise NotImplementedError
 
+    def _begun(self) -> Sequence[Begun]:
+        """Return the packages of the last transaction in dnf's record, if it has no end. Raises PackageError."""
+        raise NotImplementedError
+
     # --- reading
 
     def capture(self) -> PackageState:
@@ -105,7 +111,24 @@ class RpmBackend(DnfCalls, Backend):
             self.wait()
             if self._is_unfinished():
                 return True
-        return any(len(rows) > 1 for rows in self.capture().slots.values())
+        return bool(self._doubled())
+
+    def unfinished(self) -> Optional[Unfinished]:
+        """See Backend. The names are those of dnf's record, and of the places with two versions."""
+        if self.held() is not None:
+            return None
+        is_open, doubled = self._is_unfinished(), self._doubled()
+        if self.held() is not None or not (is_open or doubled):
+            return None
+        begun: Sequence[Begun] = ()
+        with suppress(PackageError):
+            begun = self._begun()
+        names = {*doubled, *(identity[0] for identity, _ in begun)}
+        return Unfinished(tuple(sorted(names)), tuple(Package(*identity) for identity, comes in begun if comes))
+
+    def _doubled(self) -> FrozenSet[str]:
+        """Return the names that have two versions in one place."""
+        return frozenset(rows[0].name for rows in self.capture().slots.values() if len(rows) > 1)
 
     def refresh(self) -> None:
         try:
@@ -182,9 +205,9 @@ class RpmBackend(DnfCalls, Backend):
         """See Backend. Only completing an interrupted transaction repairs anything, as settle() does. There are never
         files to unpack: an rpm is installed or it is not.
         """
-        return self.settle(output, forced=False)
+        return self.settle(output, forced=False).complaints
 
-    def settle(self, output: IO[bytes], *, forced: bool) -> Tuple[str, ...]:
+    def settle(self, output: IO[bytes], *, forced: bool) -> Settled:
         """See Backend. Complete an interrupted transaction: install what dnf's record says should have come, and remove
         what should have gone. Only forward leaves the files on the disk as the database says; a way back starts from
         there.
@@ -195,7 +218,12 @@ class RpmBackend(DnfCalls, Backend):
         """
         self.wait()
         if not self.interrupted():
-            return ()
+            return Settled()
+        before = self._instances()
+        complaints = self._complete(output, forced=forced)
+        return settled(complaints, before, self._instances(), self.capture())
+
+    def _complete(self, output: IO[bytes], *, forced: bool) -> Tuple[str, ...]:
         start = os.fstat(output.fileno()).st_size
         try:
             problems = self._ask(

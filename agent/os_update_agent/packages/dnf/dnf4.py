@@ -45,6 +45,9 @@ class Dnf4(RpmBackend):
     def _is_unfinished(self) -> bool:
         return history4.is_unfinished(self._record)
 
+    def _begun(self) -> Sequence[history4.Begun]:
+        return history4.begun(self._record)
+
     @property
     def _record(self) -> Path:
         return self.settings().persistent / "history.sqlite"

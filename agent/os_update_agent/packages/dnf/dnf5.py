@@ -10,7 +10,7 @@ from typing import Callable, Optional, Sequence
 
 from os_update_agent.node.locks import Held, first_held, wait_until_free
 from os_update_agent.packages.detect import DNF5
-from os_update_agent.packages.dnf import history5
+from os_update_agent.packages.dnf import history4, history5
 from os_update_agent.packages.dnf.backend import RpmBackend
 
 
@@ -39,3 +39,6 @@ class Dnf5(RpmBackend):
 
     def _is_unfinished(self) -> bool:
         return history5.is_unfinished(self.settings().history)
+
+    def _begun(self) -> Sequence[history4.Begun]:
+        return history5.begun(self.settings().history)

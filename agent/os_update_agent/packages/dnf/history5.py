@@ -6,12 +6,12 @@ has no reader for them. A test compares the answers with the API's.
 
 import re
 from pathlib import Path
-from typing import Callable, Dict, FrozenSet, Tuple
+from typing import Callable, Dict, FrozenSet, Sequence, Tuple
 
 from os_update_agent.model.errors import PackageError
 from os_update_agent.packages.dnf.answers import UNKNOWN
-from os_update_agent.packages.dnf.history4 import rows
-from os_update_agent.packages.dnf.protocol import HALFWAY
+from os_update_agent.packages.dnf.history4 import Begun, as_begun, rows
+from os_update_agent.packages.dnf.protocol import COMPLETED, HALFWAY
 
 _REASONS = {
     "User": "manual",
@@ -35,6 +35,17 @@ _NAME = re.compile(r'"([^"]+)"')
 
 _STARTED = 1
 _LAST = "SELECT state_id, comment FROM trans ORDER BY id DESC LIMIT 1"
+# Newest first: transactions that the agent adds to close a record may be in front of it.
+_NEWEST = "SELECT id, state_id, comment FROM trans ORDER BY id DESC LIMIT 20"
+_BEGUN = """
+SELECT pkg_name.name, arch.name, i.epoch, i.version, i.release, trans_item_action.name
+FROM trans_item ti JOIN rpm i USING (item_id)
+JOIN pkg_name ON i.name_id = pkg_name.id JOIN arch ON i.arch_id = arch.id
+JOIN trans_item_action ON ti.action_id = trans_item_action.id
+WHERE ti.trans_id = ?
+"""
+_COMES, _GOES = ("Install", "Upgrade", "Downgrade", "Reinstall"), ("Remove", "Replaced")
+_FILE = "transaction_history.sqlite"
 
 
 def marks(state: Path) -> Callable[[str, str], str]:
@@ -58,8 +69,18 @@ def marks(state: Path) -> Callable[[str, str], str]:
 
 def is_unfinished(history: Path) -> bool:
     """Has the last transaction no end? Then dnf is at work just now, or it was killed. Raises PackageError."""
-    last = rows(history / "transaction_history.sqlite", _LAST)
+    last = rows(history / _FILE, _LAST)
     return any(state == _STARTED or str(comment or "").startswith(HALFWAY) for state, comment in last)
+
+
+def begun(history: Path) -> Sequence[Begun]:
+    """Return the packages of the last transaction, if it has no end. Raises PackageError."""
+    for number, state, comment in rows(history / _FILE, _NEWEST):
+        if state != _STARTED:
+            break
+        if comment != COMPLETED and not str(comment or "").startswith(HALFWAY):
+            return as_begun(rows(history / _FILE, _BEGUN, number), _COMES, _GOES)
+    return []
 
 
 def _grouped(text: str) -> FrozenSet[str]:

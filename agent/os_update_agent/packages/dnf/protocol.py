@@ -11,6 +11,8 @@ from typing import Any, Mapping, NamedTuple, Sequence, Tuple, Type, Union
 # (name, architecture, [epoch:]version-release); an epoch of 0 is not spelled.
 Identity = Tuple[str, str, str]
 
+# The comment of the transaction that closes the record of an interrupted one.
+COMPLETED = "os-update-agent: the end of an interrupted transaction"
 # The comment of a helper transaction. It changes one reason; the next transaction restores it. The names of what to
 # restore follow this text. See worker/dnf5/interrupted.py.
 HALFWAY = "os-update-agent: set back in a moment: "

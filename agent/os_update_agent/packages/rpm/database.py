@@ -18,6 +18,7 @@ from os_update_agent.node.locks import holder
 from os_update_agent.node.process import Completed, run
 from os_update_agent.packages.file_faults import FileFault
 from os_update_agent.packages.installed_files import faults_of
+from os_update_agent.packages.interruption import Instances
 from os_update_agent.packages.rpm import parse
 from os_update_agent.packages.rpm.place import database_below
 
@@ -63,6 +64,10 @@ class RpmCalls:
     def packaged_texts(self) -> Mapping[str, PackagedText]:
         """Return the hash of the packaged text of each %config file. Raises PackageError."""
         return parse.parse_packaged_texts(self._rpm("-qa", "--configfiles", "--queryformat", parse.CONFIG_FORMAT))
+
+    def _instances(self) -> Instances:
+        """Return the installed packages with their numbers in the database. Raises PackageError."""
+        return parse.parse_instances(self._rpm("-qa", "--queryformat", parse.INSTANCES_FORMAT))
 
     def _installed_since(
         self, moment: float, names: Collection[str], suggested: Collection[Identity]

@@ -13,11 +13,13 @@ from os_update_agent.model.etc_files import PackagedText
 from os_update_agent.model.package_files import NewKernels
 from os_update_agent.model.packages import Identity, Package
 from os_update_agent.packages.file_faults import Listed, Type
+from os_update_agent.packages.interruption import Instances
 
 STATE_FORMAT = r"%{name}\t%{arch}\t%{epochnum}\t%{version}-%{release}\t%{sigmd5}\t%{longsize}\n"
 BUILD_FORMAT = r"%{sigmd5}\n"
 FILES_FORMAT = r"[%{filenames}\t%{longfilesizes}\n]"
 TIMES_FORMAT = r"%{name}\t%{arch}\t%{epochnum}\t%{version}-%{release}\t%{installtime}\n"
+INSTANCES_FORMAT = r"%{name}\t%{arch}\t%{epochnum}\t%{version}-%{release}\t%{dbinstance}\n"
 LISTED_FORMAT = (
     r"[%{=name}\t%{=arch}\t%{=epochnum}\t%{=version}-%{=release}\t%{filemodes}\t%{fileflags}\t%{filestates}\t%{fileverifyflags}"
     r"\t%{=filedigestalgo}\t%{filedigests}\t%{filelinktos}\t%{filenames}\n]"
@@ -68,6 +70,16 @@ def parse_sizes(text: str) -> Dict[Identity, int]:
 def parse_builds(text: str) -> Tuple[str, ...]:
     """Return the digest of each package file ("": it has none), from a list in BUILD_FORMAT."""
     return tuple("" if line == "(none)" else line for line in text.splitlines())
+
+
+def parse_instances(text: str) -> Instances:
+    """Return the packages in INSTANCES_FORMAT with their numbers in the database: one that is installed again gets a
+    new one.
+    """
+    rows = (line.split("\t") for line in text.splitlines())
+    return frozenset(
+        ((row[0], row[1], evr(row[2], row[3])), row[4]) for row in rows if len(row) == 5 and row[0] != KEYS
+    )
 
 
 def parse_listed(text: str, changed: Collection[Identity]) -> Iterator[Listed]:

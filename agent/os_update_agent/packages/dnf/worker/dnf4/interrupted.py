@@ -4,15 +4,15 @@ from typing import Any, Dict, List, Tuple
 
 import dnf  # type: ignore
 import dnf.lock  # type: ignore
+import rpm  # type: ignore
 
-from os_update_agent.packages.dnf.protocol import Complete, Identity
+from os_update_agent.packages.dnf.protocol import COMPLETED, Complete, Identity
 from os_update_agent.packages.dnf.worker.caller import Caller
+from os_update_agent.packages.dnf.worker.completion import Installed, due
 from os_update_agent.packages.dnf.worker.dnf4.dnf_base import fill, install_only, row
 from os_update_agent.packages.dnf.worker.dnf4.transaction import close_record
 from os_update_agent.packages.dnf.worker.identity import slot
-from os_update_agent.packages.dnf.worker.rpm_recovery import Installed, due, files_of, run
-
-_COMMENT = "os-update-agent: the end of an interrupted transaction"
+from os_update_agent.packages.dnf.worker.rpm_recovery import Settings, files_of, run
 
 
 def complete(base: Any, request: Complete, caller: Caller) -> List[str]:
@@ -23,16 +23,22 @@ def complete(base: Any, request: Complete, caller: Caller) -> List[str]:
         fill(base, repositories=False)
         comes, goes, reasons = _begun(base)
         todo = due(comes, goes, _installed(base, request.native), request.native)
-        several = {pkg.name for pkg in install_only(base)}
-        files = files_of(todo.comes, base.conf.cachedir, request.archive)
-        problems = run(base.conf.installroot, several, todo, files, forced=request.forced)
+        files = files_of(todo, base.conf.cachedir, request.archive)
+        problems = run(_settings(base), todo, files, forced=request.forced)
         base.reset(sack=True, goal=True)
         fill(base, repositories=False)
         for pkg in base.sack.query().installed():
             if row(pkg) in reasons:
                 base.history.set_reason(pkg, reasons[row(pkg)])
-        close_record(base, _COMMENT)
+        close_record(base, COMPLETED)
         return problems
+
+
+def _settings(base: Any) -> Settings:
+    """Return what dnf itself sets for each transaction of the node: tsflags, ignorearch, diskspacecheck."""
+    flags = base._ts.getTsFlags()
+    ignored = (rpm.RPMPROB_FILTER_DISKSPACE, rpm.RPMPROB_FILTER_IGNOREARCH)
+    return Settings(str(base.conf.installroot), flags, sum(each for each in ignored if each in base._rpm_probfilter))
 
 
 def _begun(base: Any) -> Tuple[List[Identity], List[Identity], Dict[Identity, int]]:
@@ -40,7 +46,7 @@ def _begun(base: Any) -> Tuple[List[Identity], List[Identity], Dict[Identity, in
     comes, goes, reasons = [], [], {}  # type: List[Identity], List[Identity], Dict[Identity, int]
     # One of ours that was to close the record of another one and has no end itself has set nothing: it is still the one
     # before.
-    last = next((found for found in base.history.old() if found.end_timestamp or found.comment != _COMMENT), None)
+    last = next((found for found in base.history.old() if found.end_timestamp or found.comment != COMPLETED), None)
     if last is None or last.end_timestamp:
         return comes, goes, reasons
     for item in last.packages():
@@ -54,13 +60,13 @@ def _begun(base: Any) -> Tuple[List[Identity], List[Identity], Dict[Identity, in
 
 
 def _installed(base: Any, native: str) -> List[Installed]:
-    several = install_only(base)
+    several = {pkg.name for pkg in install_only(base)}
     everything = base.sack.query().installed()
     return [
         Installed(
             row(pkg),
             slot(pkg.name, pkg.arch, native),
-            pkg in several,
+            pkg.name in several,
             (int(pkg.installtime), int(pkg.rpmdbid)),
             any(other.name != pkg.name for other in everything.filter(obsoletes=[pkg])),
         )

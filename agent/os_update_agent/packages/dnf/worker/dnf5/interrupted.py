@@ -3,9 +3,11 @@
 from typing import Any, Dict, List, NamedTuple
 
 import libdnf5  # type: ignore
+import rpm  # type: ignore
 
-from os_update_agent.packages.dnf.protocol import HALFWAY, Complete, Identity
+from os_update_agent.packages.dnf.protocol import COMPLETED, HALFWAY, Complete, Identity, Refused
 from os_update_agent.packages.dnf.worker.caller import Caller
+from os_update_agent.packages.dnf.worker.completion import Installed, due
 from os_update_agent.packages.dnf.worker.dnf5 import dnf_base
 from os_update_agent.packages.dnf.worker.dnf5.dnf_base import (
     fill,
@@ -19,11 +21,10 @@ from os_update_agent.packages.dnf.worker.dnf5.dnf_base import (
 )
 from os_update_agent.packages.dnf.worker.dnf5.transaction import EXTERNAL, GROUP, group_of, locked, set_reasons
 from os_update_agent.packages.dnf.worker.identity import slot
-from os_update_agent.packages.dnf.worker.rpm_recovery import Installed, due, files_of
+from os_update_agent.packages.dnf.worker.rpm_recovery import Settings, files_of
 from os_update_agent.packages.dnf.worker.rpm_recovery import run as run_by_rpm
 
 _STARTED = libdnf5.transaction.TransactionState_STARTED
-_COMMENT = "os-update-agent: the end of an interrupted transaction"
 
 
 class Begun(NamedTuple):
@@ -44,10 +45,37 @@ def complete(base: Any, request: Complete, caller: Caller) -> List[str]:
         begun = _begun(base)
         todo = due(begun.comes, begun.goes, _installed(base, request.native), request.native)
         config = base.get_config()
-        files = files_of(todo.comes, _inside(config.cachedir, config.installroot), request.archive)
-        problems = run_by_rpm(str(config.installroot), set(several(base)), todo, files, forced=request.forced)
+        files = files_of(todo, _inside(config.cachedir, config.installroot), request.archive)
+        problems = run_by_rpm(_settings(config), todo, files, forced=request.forced)
         _close_record(request.root, begun)
         return problems
+
+
+# libdnf5 keeps its own table to itself (string_tsflag_map).
+_FLAGS = {
+    "test": rpm.RPMTRANS_FLAG_TEST,
+    "nodocs": rpm.RPMTRANS_FLAG_NODOCS,
+    "noscripts": rpm.RPMTRANS_FLAG_NOSCRIPTS,
+    "notriggers": rpm.RPMTRANS_FLAG_NOTRIGGERS,
+    "justdb": rpm.RPMTRANS_FLAG_JUSTDB,
+    "nocontexts": rpm.RPMTRANS_FLAG_NOCONTEXTS,
+    "nocaps": rpm.RPMTRANS_FLAG_NOCAPS,
+    "nocrypto": rpm.RPMTRANS_FLAG_NOFILEDIGEST,
+    "deploops": rpm.RPMTRANS_FLAG_DEPLOOPS,
+    "noplugins": getattr(rpm, "RPMTRANS_FLAG_NOPLUGINS", 0),
+}
+
+
+def _settings(config: Any) -> Settings:
+    """Return what dnf itself sets for each transaction of the node: tsflags and ignorearch. Raises Refused for a flag
+    with which dnf runs no transaction either.
+    """
+    flags = 0
+    for name in config.tsflags:
+        if name not in _FLAGS:
+            raise Refused(f"dnf knows no such transaction flag: {name} (tsflags)")
+        flags |= _FLAGS[name]
+    return Settings(str(config.installroot), flags, rpm.RPMPROB_FILTER_IGNOREARCH if config.ignorearch else 0)
 
 
 def _inside(path: str, root: str) -> str:
@@ -90,7 +118,7 @@ def _halfway(transaction: Any) -> Dict[Identity, int]:
 
 def _is_closing(transaction: Any) -> bool:
     comment = str(transaction.get_comment())
-    return comment == _COMMENT or comment.startswith(HALFWAY)
+    return comment == COMPLETED or comment.startswith(HALFWAY)
 
 
 def _installed(base: Any, native: str) -> List[Installed]:
@@ -145,7 +173,7 @@ def _close_record(root: str, begun: Begun) -> None:
     if wanted:
         again = dnf_base.opened_for(root)
         fill(again, repositories=False)
-        set_reasons(again, "complete", _COMMENT, wanted)
+        set_reasons(again, "complete", COMPLETED, wanted)
 
 
 _USER, _OTHER = libdnf5.transaction.TransactionItemReason_USER, libdnf5.transaction.TransactionItemReason_DEPENDENCY
