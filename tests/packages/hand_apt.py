@@ -14,7 +14,7 @@ from packages.aptroot import AptRoot, State
 from packages.hand import Hand
 from packages.scene import Pkg
 
-_WAITS = (
+WAITS = (
     'touch "$DPKG_ROOT/run/waits"; i=0; while [ ! -e "$DPKG_ROOT/run/go" ] && [ $i -lt 1200 ]; do sleep 0.1;'
     " i=$((i+1)); done"
 )
@@ -24,7 +24,7 @@ def as_deb(pkg: Any) -> Deb:
     if isinstance(pkg, Deb):
         return pkg
     deb = repository.as_deb(pkg)
-    return replace(deb, scripts={"postinst": f"{_WAITS}\n{deb.scripts.get('postinst', '')}"}) if pkg.waits else deb
+    return replace(deb, scripts={"postinst": f"{WAITS}\n{deb.scripts.get('postinst', '')}"}) if pkg.waits else deb
 
 
 class AptHand(Hand):

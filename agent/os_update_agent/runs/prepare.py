@@ -90,7 +90,8 @@ def plan(work: Work) -> Tuple[Run, Event]:
         work.say(line)
     if run.kind == ASSESS:
         return replace(run, plan=replace(found, lost=labels_of(work.transition.lost_by(before, target)))), REPORTED
-    if not unmet(before, target) and not (run.kind == RESTORE and faults_before_failure(work) is not None):
+    met = not (unmet(before, target) or work.transition.arrangement.unmet(before, target))
+    if met and not (run.kind == RESTORE and faults_before_failure(work) is not None):
         # Nothing to do; but a node that an earlier run has left outside still has to be brought back.
         return replace(run, after=run.before), NOTHING_TO_CHANGE
     return run, DONE

@@ -8,6 +8,7 @@ a file, never to a pipe.
 
 import re
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import IO, Collection, Dict, FrozenSet, List, Mapping, Optional, Sequence, Tuple
@@ -30,11 +31,12 @@ from os_update_agent.node.locks import Held, first_held, wait_until_free
 from os_update_agent.node.process import run, run_to_file
 from os_update_agent.packages.apt import parse
 from os_update_agent.packages.apt.candidates import candidates
-from os_update_agent.packages.apt.commands import AptCalls, exact, native_architecture, plain
+from os_update_agent.packages.apt.commands import exact, native_architecture, plain
 from os_update_agent.packages.apt.dpkg_files import listed_files
 from os_update_agent.packages.apt.parse import Simulation
 from os_update_agent.packages.apt.preferences import added_preferences
 from os_update_agent.packages.apt.repack import repack
+from os_update_agent.packages.apt.settings import AptSettings
 from os_update_agent.packages.backend import Backend, set_marks
 from os_update_agent.packages.file_faults import FileFault
 from os_update_agent.packages.installed_files import faults_of
@@ -48,7 +50,7 @@ _NOT_REFRESHED = re.compile(
 _BOOTED = ("linux-image-*", "intel-microcode", "amd64-microcode", "libc6", "systemd", "dbus", "dbus-daemon")
 
 
-class Apt(AptCalls, Backend):
+class Apt(AptSettings, Backend):
     """apt and dpkg on a root."""
 
     name = "apt"
@@ -64,7 +66,7 @@ class Apt(AptCalls, Backend):
         """
         database = self._in_root("var/lib/dpkg")
         files = [database / "status", *(database / "updates").glob("*"), self._in_root("var/lib/apt/extended_states")]
-        return self._last.get(files, self._read)
+        return self._last.get([*files, *self._settings_files()], self._read)
 
     def _read(self) -> PackageState:
         text = self._query("--show", "--showformat", parse.STATE_FORMAT).stdout
@@ -75,7 +77,7 @@ class Apt(AptCalls, Backend):
             auto = frozenset()
         except OSError as error:
             raise PackageError(f"{marks} cannot be read: {error.strerror}") from error
-        return parse.parse_installed(text, auto, native_architecture())
+        return replace(parse.parse_installed(text, auto, native_architecture()), settings=self._settings())
 
     def wait(self) -> None:
         """Wait until no apt or dpkg is at work, perhaps one that has lost its caller. Raises Busy that names the
@@ -86,10 +88,6 @@ class Apt(AptCalls, Backend):
     def held(self) -> Optional[Held]:
         """A lock of apt or dpkg that somebody holds just now, and who does."""
         return first_held([*self._locks, self._index_lock])
-
-    @property
-    def _locks(self) -> Tuple[Path, ...]:
-        return self._in_root("var/lib/dpkg/lock-frontend"), self._in_root("var/lib/dpkg/lock")
 
     @property
     def _index_lock(self) -> Path:

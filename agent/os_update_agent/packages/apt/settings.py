@@ -1,0 +1,175 @@
+"""Diversions, overrides and alternatives of a Debian node: read from dpkg's files, changed by dpkg's tools.
+
+Facts (dpkg 1.21, and measured): dpkg-divert renames no file over another one. Removing an override leaves the owner and
+mode of the file. Unpacking gives them to a file, and not to a directory that is there already.
+"""
+
+import os
+import shutil
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Dict, Mapping, Optional, Sequence, Set, Tuple
+
+from os_update_agent.model.errors import PackageError
+from os_update_agent.model.packages import Package, PackageState
+from os_update_agent.model.settings import DIVERSION, NOBODY, OVERRIDE, Setting, SettingChange
+from os_update_agent.node.locks import wait_until_free
+from os_update_agent.node.process import run, run_to_file
+from os_update_agent.packages.apt.commands import AptCalls, native_architecture
+from os_update_agent.packages.apt.dpkg_files import Look, listed_paths, packed_looks
+from os_update_agent.packages.installed_files import on_disk
+from os_update_agent.packages.settings import (
+    Call,
+    alternative_calls,
+    divert_call,
+    override_calls,
+    read_diversions,
+    read_overrides,
+    without_override,
+)
+from os_update_agent.packages.settings_files import alternatives, text_of, watched
+
+# Added to the name of the administrator's own file when his diversion ends.
+_SAVED = ".os-update-agent-saved"
+
+
+class AptSettings(AptCalls):
+    """The settings outside of packages on ``root``."""
+
+    def _settings_files(self) -> Tuple[Path, ...]:
+        """Return the files and directories one of which changes with each setting."""
+        database = self._in_root("var/lib/dpkg")
+        links = self._in_root("etc/alternatives")
+        return database / "diversions", database / "statoverride", *watched(database / "alternatives", links)
+
+    def _settings(self) -> Tuple[Setting, ...]:
+        """Read the settings. Raises PackageError."""
+        database = self._in_root("var/lib/dpkg")
+        try:
+            found = [
+                *read_diversions(text_of(database / "diversions")),
+                *read_overrides(text_of(database / "statoverride")),
+                *alternatives(database / "alternatives", self._in_root("etc/alternatives")),
+            ]
+        except OSError as error:
+            raise PackageError(f"{error.filename} cannot be read: {error.strerror}") from error
+        return tuple(sorted(found))
+
+    def owners(self, paths: Sequence[str], state: PackageState) -> Tuple[Package, ...]:
+        """See Backend."""
+        wanted, database = frozenset(paths), self._in_root("var/lib/dpkg")
+        found = []
+        for package in state.packages if wanted else ():
+            with suppress(OSError):
+                if package.is_present and not wanted.isdisjoint(listed_paths(database, package)):
+                    found.append(package)
+        return tuple(found)
+
+    def arrange(
+        self, changes: Sequence[SettingChange], files: Mapping[Package, Optional[Path]], output: IO[bytes]
+    ) -> None:
+        """See Backend."""
+        wait_until_free(self._locks, timeout=self.lock_timeout)
+        self._arrange_overrides([change for change in changes if change.kind == OVERRIDE], files, output)
+        for change in changes:
+            if change.kind == DIVERSION:
+                self._arrange_diversion(change, output)
+        for call in alternative_calls(changes):
+            self._call("update-alternatives", call, output)
+
+    def _call(self, tool: str, arguments: Call, output: IO[bytes]) -> bool:
+        """Run one of dpkg's tools. Returns whether it has succeeded. The log has its words, a capture the last one."""
+        options = ["--root", str(self.root)] if self._is_private else []
+        return not run_to_file([tool, *options, *arguments], output, ok=None, env=self._environment()).returncode
+
+    # --- overrides
+
+    def _arrange_overrides(
+        self, changes: Sequence[SettingChange], files: Mapping[Package, Optional[Path]], output: IO[bytes]
+    ) -> None:
+        """Add and remove overrides. One stays if its file cannot get the owner and mode of its package back."""
+        gone = without_override(changes)
+        looks: Dict[str, Look] = {}
+        for file in filter(None, files.values()):
+            looks.update(packed_looks(run(["dpkg-deb", "--contents", str(file)]).stdout, gone))
+        unknown = self._listed_by([package for package, file in files.items() if file is None]) - looks.keys()
+        for change in changes:
+            if change.after is None and change.name in unknown:
+                _say(output, f"{change.name} keeps its override: the package file with its mode is not available")
+                continue
+            # First: a run that is ended between the two finds the override again.
+            if change.after is not None or change.name not in looks or self._looks(change.name, looks, output):
+                for call in override_calls(change):
+                    self._call("dpkg-statoverride", call, output)
+
+    def _listed_by(self, packages: Sequence[Package]) -> Set[str]:
+        """Return the paths that the installed packages list."""
+        found: Set[str] = set()
+        for package in packages:
+            with suppress(OSError):
+                found.update(listed_paths(self._in_root("var/lib/dpkg"), package))
+        return found
+
+    def _looks(self, path: str, looks: Mapping[str, Look], output: IO[bytes]) -> bool:
+        """Give a path the look that it has in its package. Returns whether that has worked.
+
+        Another user than root cannot give files away.
+        """
+        try:
+            place = on_disk(self.root, path, follow=False)
+            if place.is_symlink() or not place.exists():
+                return True
+            if os.geteuid() == 0:
+                shutil.chown(place, looks[path].user, looks[path].group)
+            place.chmod(looks[path].mode)
+        except (OSError, LookupError) as error:
+            _say(output, f"{path} keeps its override: its owner and mode cannot be changed: {error}")
+            return False
+        return True
+
+    # --- diversions
+
+    def _arrange_diversion(self, change: SettingChange, output: IO[bytes]) -> None:
+        if change.before is None and change.after is not None:
+            self._divert(change.after, output)
+        elif change.before is not None and change.after is None:
+            self._end_diversion(change.before, output)
+        elif change.before is not None and change.after is not None:
+            # dpkg-divert moves a file only between its own place and another one.
+            old, new = (self._on_disk(setting.value[0]) for setting in (change.before, change.after))
+            self._call("dpkg-divert", divert_call(change.before, "--remove", renames=False), output)
+            if old != new and os.path.lexists(old) and not os.path.lexists(new):
+                os.rename(old, new)
+            self._call("dpkg-divert", divert_call(change.after, "--add", renames=False), output)
+
+    def _divert(self, setting: Setting, output: IO[bytes]) -> None:
+        if not self._call("dpkg-divert", divert_call(setting, "--add", renames=True), output):
+            # Both places have a file: each is left where it is.
+            self._call("dpkg-divert", divert_call(setting, "--add", renames=False), output)
+
+    def _end_diversion(self, setting: Setting, output: IO[bytes]) -> None:
+        if self._call("dpkg-divert", divert_call(setting, "--remove", renames=True), output):
+            return
+        # The place has a file that the transaction has not removed: a script has made it, or the administrator.
+        place, diverted = self._on_disk(setting.name), self._on_disk(setting.value[0])
+        by = setting.value[1]
+        listed = self._listed_by([Package(by, native_architecture(), "")])
+        if setting.name in listed or place.is_dir() or not os.path.lexists(diverted):
+            return
+        if by == NOBODY:
+            saved = f"{place}{_SAVED}"
+            _say(output, f"{setting.name} is kept as {setting.name}{_SAVED}")
+            os.replace(place, saved)
+        else:
+            _say(output, f"{setting.name} is of no package; the file that it had diverted takes its place")
+            place.unlink()
+        self._call("dpkg-divert", divert_call(setting, "--remove", renames=True), output)
+
+    def _on_disk(self, path: str) -> Path:
+        return on_disk(self.root, path, follow=False)
+
+
+def _say(output: IO[bytes], text: str) -> None:
+    """Write a line into the log."""
+    with suppress(OSError):
+        output.write(f"{text}\n".encode("utf-8", "replace"))

@@ -1,0 +1,63 @@
+"""Puts back the settings outside of packages, before and after the transaction of a way back."""
+
+from pathlib import Path
+from typing import IO, Dict, NamedTuple, Optional, Sequence, Tuple
+
+from os_update_agent.model.errors import PackageError
+from os_update_agent.model.packages import Package, PackageState
+from os_update_agent.model.settings import ALTERNATIVE, SettingChange
+from os_update_agent.node.process import uninterrupted
+from os_update_agent.packages.archive import Archive
+from os_update_agent.packages.backend import Backend
+from os_update_agent.packages.settings import due_before, targets_of, unmet_settings, without_override
+from os_update_agent.packages.settings_files import missing_below
+
+
+class Arrangement(NamedTuple):
+    """The settings of one node. ``root`` is where they are; ``output`` takes what the tools print."""
+
+    backend: Backend
+    archive: Archive
+    root: Path
+    output: IO[bytes]
+
+    def unmet(self, now: PackageState, target: PackageState) -> Tuple[SettingChange, ...]:
+        """Return the settings that are not as in the target; none if the target has unknown ones."""
+        changes = unmet_settings(now.settings, target.settings)
+        dead = missing_below(self.root, sorted(targets_of(changes)))
+        return unmet_settings(now.settings, target.settings, dead) if dead else changes
+
+    def fetch(self, now: PackageState, target: PackageState) -> None:
+        """Get hold of the package files that before() needs, as far as they can be had."""
+        self._files(without_override(unmet_settings(now.settings, target.settings)), target)
+
+    def before(self, now: PackageState, target: PackageState) -> None:
+        """Change what the transaction needs."""
+        self._arrange(due_before(unmet_settings(now.settings, target.settings)), target)
+
+    def after(self, target: PackageState) -> None:
+        """Change the rest. Alternatives come last: the end of a diversion may bring their targets."""
+        changes = self.unmet(self.backend.capture(), target)
+        others = tuple(change for change in changes if change.kind != ALTERNATIVE)
+        self._arrange(others, target)
+        self._arrange(self.unmet(self.backend.capture(), target) if others else changes, target)
+
+    def _arrange(self, changes: Sequence[SettingChange], target: PackageState) -> None:
+        if changes:
+            files = self._files(without_override(changes), target)
+            with uninterrupted():
+                self.backend.arrange(changes, files, self.output)
+
+    def _files(self, paths: Sequence[str], target: PackageState) -> Dict[Package, Optional[Path]]:
+        """Return the package files that have the owners and modes of the paths; None for one that cannot be had.
+
+        A rebuilt file will do: if it was rebuilt before the override came it has what was there then.
+        """
+        packages = self.backend.owners(paths, target) if paths else ()
+        try:
+            missing = self.archive.obtain(packages)
+            self.archive.flush()
+        except PackageError:
+            missing = self.archive.missing(packages)
+        here = [package for package in packages if package not in missing]
+        return {**dict.fromkeys(packages), **dict(zip(here, self.archive.files(here)))}
