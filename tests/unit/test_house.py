@@ -57,10 +57,10 @@ NOT_AT_FIRST = (
 
 PURE = (
     *("model", "model.deliveries", "model.documents", "model.errors", "model.field_types", "model.options"),
-    *("model.packages", "model.phases", "model.plans", "model.policy", "model.runs"),
+    *("model.packages", "model.phases", "model.plans", "model.policy", "model.runs", "model.settings"),
     *("decision.restarts", "decision.table", "decision.timestamps", "text.log_lines", "text.outcomes", "text.phrases"),
     *("config.options", "config.policy"),
-    *("packages.complaints", "packages.file_faults", "packages.state", "packages.selection"),
+    *("packages.complaints", "packages.file_faults", "packages.state", "packages.selection", "packages.settings"),
     *("packages.reboot_forecast", "packages.apt.parse"),
     *("packages.dnf.answers", "packages.dnf.protocol", "packages.globs", "packages.rpm.parse"),
     *("heat.deployment", "heat.fields", "heat.outcome", "heat.signal_target"),

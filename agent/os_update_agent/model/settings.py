@@ -146,12 +146,14 @@ class Alternative(NamedTuple):
             "mode": self.mode,
             "selected": self.selected,
             "link": self.link,
-            "slaves": dict(self.slaves),
+            "slaves": [{"name": name, "link": link} for name, link in self.slaves],
             "choices": [
                 {
                     "path": choice.path,
                     "priority": choice.priority,
-                    "slaves": {name: path for (name, _), path in zip(self.slaves, choice.slaves) if path},
+                    "slaves": [
+                        {"name": name, "path": path} for (name, _), path in zip(self.slaves, choice.slaves) if path
+                    ],
                 }
                 for choice in self.choices
             ],

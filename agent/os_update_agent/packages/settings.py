@@ -190,6 +190,8 @@ def read_alternative(name: str, text: str, selected: str) -> Setting:
             choices += lines[start : start + width]
             start += width
         found = Alternative.of((mode, selected, link, *lines[: end + 1], *choices)).in_order
+        if not found.choices:
+            raise ValueError("an alternative without a target")
     except ValueError:
         # Nothing can put it back, and a difference shows.
         return Setting(ALTERNATIVE, name, ("?", selected, *text.split("\n")))

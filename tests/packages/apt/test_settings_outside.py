@@ -357,7 +357,7 @@ def test_people_and_programs_read_the_settings_that_differ(node: Node) -> None:
     assert found[1]["before"] == {"to": f"/{DIVERTED}", "by": "shape"} and found[1]["after"] is None
     assert found[0]["after"]["choices"][0] == {
         **{"path": "/usr/bin/one", "priority": "10"},
-        "slaves": {"ed.1": "/usr/share/man/one.1"},
+        "slaves": [{"name": "ed.1", "path": "/usr/share/man/one.1"}],
     }
     shown = json.loads(by_hand(node, "show", "v2", "--json"))
     assert [one["kind"] for one in shown["settings"]] == ["alternative", "diversion", "override"]
