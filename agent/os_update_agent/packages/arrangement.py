@@ -37,6 +37,8 @@ class Arrangement(NamedTuple):
 
     def after(self, target: PackageState) -> None:
         """Change the rest. Alternatives come last: the end of a diversion may bring their targets."""
+        if target.settings is None:
+            return
         changes = self.unmet(self.backend.capture(), target)
         others = tuple(change for change in changes if change.kind != ALTERNATIVE)
         self._arrange(others, target)

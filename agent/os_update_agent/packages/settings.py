@@ -24,6 +24,9 @@ Place = Tuple[Kind, str]
 # 10   @gcc@20 postfix   (the first is dpkg's; chkconfig adds the family and the service)
 _PRIORITY = re.compile(r"(?:@(?P<family>[^@]+)@)?(?P<number>-?\d+)(?:\s+(?P<service>\S.*))?")
 
+# The directories that a merged /usr has twice.
+_MERGED = ("/bin/", "/sbin/", "/lib/", "/lib32/", "/lib64/", "/libx32/", "/libo32/")
+
 
 def settings_overlaid(now: Settings, recorded: Settings, touched: FrozenSet[Place]) -> Settings:
     """Return the present settings with only the touched ones put back to what was recorded."""
@@ -104,6 +107,14 @@ def due_before(changes: Sequence[SettingChange]) -> Tuple[SettingChange, ...]:
 def without_override(changes: Iterable[SettingChange]) -> Tuple[str, ...]:
     """Return the paths that lose their override."""
     return tuple(change.name for change in changes if change.kind == OVERRIDE and change.after is None)
+
+
+def spellings(path: str) -> Tuple[str, ...]:
+    """Return the path as packages may list it: with a merged /usr a file of /bin is in /usr/bin, too."""
+    if path.startswith("/usr/"):
+        bare = path[len("/usr") :]
+        return (path, bare) if bare.startswith(_MERGED) else (path,)
+    return (path, f"/usr{path}") if path.startswith(_MERGED) else (path,)
 
 
 def divert_call(setting: Setting, action: str, *, renames: bool) -> Call:

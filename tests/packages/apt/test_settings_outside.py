@@ -263,6 +263,23 @@ def test_all_of_them_in_one_transaction(node: Node, undo: bool) -> None:
     there_and_back(node, shape("2.0", *NEW_ONES, **FOUR), tooly("2.0"), undo=undo)
 
 
+def test_all_of_them_before_a_script_that_fails(node: Node) -> None:
+    begin(node, tooly(), editors(), shape("1.0", FIRST, *OLD_ONES))
+    before, files = outside(node), node.tree()
+    node.offer(shape("2.0", *NEW_ONES, "exit 1", **FOUR), tooly("2.0"))
+    failed = node.fail("UPDATE", "v2")
+    assert "was undone" in failed.complaint and "settings outside of the packages put back: " in failed.complaint
+    assert outside(node) == before and node.tree() == files
+
+
+def test_an_override_of_a_path_that_is_spelled_otherwise_goes(node: Node) -> None:
+    """Packages list /usr/bin, and /bin is a link to it."""
+    (node.root / "bin").rmdir()
+    (node.root / "bin").symlink_to("usr/bin")
+    begin(node, tooly(), shape("1.0"))
+    there_and_back(node, shape("2.0", f"{OVERRIDE} 2750 /bin/tooly"))
+
+
 def test_a_way_back_that_is_killed_halfway_goes_on(node: Node) -> None:
     waits = f'if [ -n "$2" ]; then {WAITS}; fi'
     begin(node, tooly(), editors(), shape("1.0", waits, FIRST, *OLD_ONES))

@@ -29,6 +29,7 @@ from os_update_agent.packages.settings import (
     read_diversions,
     read_overrides,
     settings_overlaid,
+    spellings,
     targets_of,
     touched_settings,
     unmet_settings,
@@ -177,6 +178,14 @@ def test_overrides_and_new_diversions_come_before_the_transaction() -> None:
     moves, override = SettingChange(DIVERTED, LOCAL), SettingChange(OVERRIDDEN, None)
     assert due_before([goes, comes, moves, override, SettingChange(None, ed())]) == (comes, moves, override)
     assert without_override([goes, override, SettingChange(None, OVERRIDDEN)]) == ("/etc/ssl/private",)
+
+
+def test_a_path_of_a_merged_usr_has_two_spellings() -> None:
+    assert spellings("/bin/su") == ("/bin/su", "/usr/bin/su") and spellings("/usr/lib/x/y") == (
+        "/usr/lib/x/y",
+        "/lib/x/y",
+    )
+    assert spellings("/usr/share/x") == ("/usr/share/x",) and spellings("/etc/bin/x") == ("/etc/bin/x",)
 
 
 def test_the_calls_for_diversions_and_overrides() -> None:

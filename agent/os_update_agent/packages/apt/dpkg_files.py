@@ -101,7 +101,7 @@ def packed_paths(text: str) -> Iterator[str]:
 
 def packed_looks(text: str, paths: Collection[str]) -> Dict[str, Look]:
     """Return how those of the paths look that are in what dpkg-deb --contents prints. Links have no look."""
-    rows = ((path, fields) for path, fields in _packed_rows(text) if path in paths and fields[0][0] in "-d")
+    rows = ((path, fields) for path, fields in _packed_rows(text) if path in paths and fields[0][0] in "-dh")
     return {path: Look(*fields[1].partition("/")[::2], _mode(fields[0])) for path, fields in rows}
 
 

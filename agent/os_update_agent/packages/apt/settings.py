@@ -25,6 +25,7 @@ from os_update_agent.packages.settings import (
     override_calls,
     read_diversions,
     read_overrides,
+    spellings,
     without_override,
 )
 from os_update_agent.packages.settings_files import alternatives, text_of, watched
@@ -57,7 +58,8 @@ class AptSettings(AptCalls):
 
     def owners(self, paths: Sequence[str], state: PackageState) -> Tuple[Package, ...]:
         """See Backend."""
-        wanted, database = frozenset(paths), self._in_root("var/lib/dpkg")
+        wanted = frozenset(one for path in paths for one in spellings(path))
+        database = self._in_root("var/lib/dpkg")
         found = []
         for package in state.packages if wanted else ():
             with suppress(OSError):
@@ -88,19 +90,28 @@ class AptSettings(AptCalls):
         self, changes: Sequence[SettingChange], files: Mapping[Package, Optional[Path]], output: IO[bytes]
     ) -> None:
         """Add and remove overrides. One stays if its file cannot get the owner and mode of its package back."""
-        gone = without_override(changes)
-        looks: Dict[str, Look] = {}
-        for file in filter(None, files.values()):
-            looks.update(packed_looks(run(["dpkg-deb", "--contents", str(file)]).stdout, gone))
-        unknown = self._listed_by([package for package, file in files.items() if file is None]) - looks.keys()
+        looks = self._packed_looks(without_override(changes), [file for file in files.values() if file is not None])
+        listed = self._listed_by([package for package, file in files.items() if file is None])
         for change in changes:
-            if change.after is None and change.name in unknown:
-                _say(output, f"{change.name} keeps its override: the package file with its mode is not available")
-                continue
+            look = looks.get(change.name)
+            if change.after is None and look is None:
+                if not listed.isdisjoint(spellings(change.name)):
+                    _say(output, f"{change.name} keeps its override: the package file with its mode is not available")
+                    continue
+                _say(output, f"{change.name} keeps its mode without its override: no package file has it")
             # First: a run that is ended between the two finds the override again.
-            if change.after is not None or change.name not in looks or self._looks(change.name, looks, output):
+            if look is None or self._has_look(change.name, look, output):
                 for call in override_calls(change):
                     self._call("dpkg-statoverride", call, output)
+
+    def _packed_looks(self, paths: Sequence[str], files: Sequence[Path]) -> Dict[str, Look]:
+        """Return how those of the paths look that are in the package files."""
+        wanted = {spelled: path for path in paths for spelled in spellings(path)}
+        found: Dict[str, Look] = {}
+        for file in files:
+            text = run(["dpkg-deb", "--contents", str(file)]).stdout
+            found.update((wanted[spelled], look) for spelled, look in packed_looks(text, wanted).items())
+        return found
 
     def _listed_by(self, packages: Sequence[Package]) -> Set[str]:
         """Return the paths that the installed packages list."""
@@ -110,7 +121,7 @@ class AptSettings(AptCalls):
                 found.update(listed_paths(self._in_root("var/lib/dpkg"), package))
         return found
 
-    def _looks(self, path: str, looks: Mapping[str, Look], output: IO[bytes]) -> bool:
+    def _has_look(self, path: str, look: Look, output: IO[bytes]) -> bool:
         """Give a path the look that it has in its package. Returns whether that has worked.
 
         Another user than root cannot give files away.
@@ -120,8 +131,9 @@ class AptSettings(AptCalls):
             if place.is_symlink() or not place.exists():
                 return True
             if os.geteuid() == 0:
-                shutil.chown(place, looks[path].user, looks[path].group)
-            place.chmod(looks[path].mode)
+                user, group = (int(name) if name.isdigit() else name for name in look[:2])
+                shutil.chown(place, user, group)
+            place.chmod(look.mode)
         except (OSError, LookupError) as error:
             _say(output, f"{path} keeps its override: its owner and mode cannot be changed: {error}")
             return False
