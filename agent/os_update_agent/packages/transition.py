@@ -31,7 +31,7 @@ class Transition(NamedTuple):
     @property
     def arrangement(self) -> Arrangement:
         """The settings outside of packages."""
-        return Arrangement(*self)
+        return Arrangement(self.backend, self.archive, self.root, self.output)
 
     def lost_by(self, before: PackageState, target: PackageState) -> Tuple[Package, ...]:
         """The packages that could not be put back, found without fetching anything: the undo check."""
