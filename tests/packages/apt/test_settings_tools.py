@@ -1,5 +1,6 @@
 """dpkg's own tools, called for any way from some settings to others, in a root of their own."""
 
+import os
 import random
 from pathlib import Path
 from typing import List
@@ -20,6 +21,7 @@ def apt(tmp_path: Path) -> Apt:
     make_root(root, sources=[])
     (root / "usr/bin").mkdir(parents=True)
     (root / "usr/man").mkdir()
+    (root / "var/lib/dpkg/info/owner:amd64.list").write_text("\n".join(["/.", "/bin", *FILES, ""]), encoding="utf-8")
     for file in FILES:
         (root / file.lstrip("/")).write_text(file, encoding="utf-8")
     (root / "var/lib/dpkg/status").write_text(
@@ -75,6 +77,23 @@ def test_one_call_of_arrange_leads_from_any_diversions_to_any_others(apt: Apt, t
                 f"/usr/bin/{path.name}": path.read_text(encoding="utf-8") for path in (apt.root / "usr/bin").iterdir()
             }
             assert found == {places.get(path, path): path for path in FILES}
+
+
+@pytest.mark.parametrize("path", ["/bin", "/bin/file1", "/usr/bin/file1"])
+def test_what_is_diverted_only_to_protect_it_is_not_moved(apt: Apt, tmp_path: Path, path: str) -> None:
+    """A directory, a file below a link, and a file that nobody else has."""
+    (apt.root / "bin").rmdir()
+    (apt.root / "bin").symlink_to("usr/bin")
+    (apt.root / "var/lib/dpkg/info/owner:amd64.list").rename(apt.root / "var/lib/dpkg/info/base-files.list")
+    with (apt.root / "var/lib/dpkg/info/other.list").open("w", encoding="utf-8") as file:
+        file.write("/.\n/bin\n/bin/file1\n")
+    diverted = Setting("diversion", path, (f"{path}.usr-is-merged", "base-files"))
+    with open(tmp_path / "log", "wb") as output:
+        for now, target in (((), (diverted,)), ((diverted,), ())):
+            apt.arrange(differing(now, target), {}, output)
+            assert apt.capture().settings == target
+            assert os.readlink(apt.root / "bin") == "usr/bin"
+            assert sorted(file.name for file in (apt.root / "usr/bin").iterdir()) == [f"file{n}" for n in range(5)]
 
 
 def test_a_capture_sees_each_change_of_a_setting(apt: Apt, tmp_path: Path) -> None:

@@ -155,27 +155,40 @@ class AptSettings(AptCalls):
             self._call("dpkg-divert", divert_call(change.after, "--add", renames=False), output)
 
     def _divert(self, setting: Setting, output: IO[bytes]) -> None:
-        if not self._call("dpkg-divert", divert_call(setting, "--add", renames=True), output):
-            # Both places have a file: each is left where it is.
-            self._call("dpkg-divert", divert_call(setting, "--add", renames=False), output)
+        """Add a diversion. Nothing is moved if both places have a file."""
+        renames = self._is_of_another(setting) and not os.path.lexists(self._on_disk(setting.value[0]))
+        self._call("dpkg-divert", divert_call(setting, "--add", renames=renames), output)
 
     def _end_diversion(self, setting: Setting, output: IO[bytes]) -> None:
         if self._call("dpkg-divert", divert_call(setting, "--remove", renames=True), output):
             return
         # The place has a file that the transaction has not removed: a script has made it, or the administrator.
-        place, diverted = self._on_disk(setting.name), self._on_disk(setting.value[0])
-        by = setting.value[1]
+        path, (diverted, by) = setting.name, setting.value
         listed = self._listed_by([Package(by, native_architecture(), "")])
-        if setting.name in listed or place.is_dir() or not os.path.lexists(diverted):
+        is_needed = not listed.isdisjoint(spellings(path)) or not self._is_of_another(setting)
+        if is_needed or not os.path.lexists(self._on_disk(diverted)):
             return
         if by == NOBODY:
-            saved = f"{place}{_SAVED}"
-            _say(output, f"{setting.name} is kept as {setting.name}{_SAVED}")
-            os.replace(place, saved)
+            _say(output, f"{path} is kept as {path}{_SAVED}")
+            os.replace(self._on_disk(path), self._on_disk(f"{path}{_SAVED}"))
         else:
-            _say(output, f"{setting.name} is of no package; the file that it had diverted takes its place")
-            place.unlink()
+            _say(output, f"{path} is of no package; the file that it had diverted takes its place")
+            self._on_disk(path).unlink()
         self._call("dpkg-divert", divert_call(setting, "--remove", renames=True), output)
+
+    def _is_of_another(self, setting: Setting) -> bool:
+        """Is the diverted path a file of another package than the one that diverts?
+
+        Debian 13 diverts /bin, and files below the link /bin, only so that nobody removes them: to move such a path
+        away would break the system.
+        """
+        path, by = setting.name, setting.value[1]
+        directory = os.path.dirname(path)
+        is_a_link = on_disk(self.root, directory, follow=True) != self.root / directory.lstrip("/")
+        if is_a_link or on_disk(self.root, path, follow=True).is_dir():
+            return False
+        lists = self._in_root("var/lib/dpkg/info").glob("*.list")
+        return any(path in text_of(file).split("\n") for file in lists if file.stem.partition(":")[0] != by)
 
     def _on_disk(self, path: str) -> Path:
         return on_disk(self.root, path, follow=False)
