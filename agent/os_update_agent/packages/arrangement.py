@@ -5,12 +5,21 @@ from typing import IO, Dict, NamedTuple, Optional, Sequence, Tuple
 
 from os_update_agent.model.errors import PackageError
 from os_update_agent.model.packages import Package, PackageState
-from os_update_agent.model.settings import ALTERNATIVE, SettingChange
+from os_update_agent.model.settings import ALTERNATIVE, SettingChange, Settings
 from os_update_agent.node.process import uninterrupted
 from os_update_agent.packages.archive import Archive
 from os_update_agent.packages.backend import Backend
 from os_update_agent.packages.settings import due_before, targets_of, unmet_settings, without_override
 from os_update_agent.packages.settings_files import missing_below
+
+
+def unmet_below(root: Path, now: Settings, target: Settings) -> Tuple[SettingChange, ...]:
+    """Return the settings that are not as in the target. No target of an alternative is demanded that does not exist
+    below the root.
+    """
+    changes = unmet_settings(now, target)
+    dead = missing_below(root, sorted(targets_of(changes)))
+    return unmet_settings(now, target, dead) if dead else changes
 
 
 class Arrangement(NamedTuple):
@@ -23,9 +32,7 @@ class Arrangement(NamedTuple):
 
     def unmet(self, now: PackageState, target: PackageState) -> Tuple[SettingChange, ...]:
         """Return the settings that are not as in the target; none if the target has unknown ones."""
-        changes = unmet_settings(now.settings, target.settings)
-        dead = missing_below(self.root, sorted(targets_of(changes)))
-        return unmet_settings(now.settings, target.settings, dead) if dead else changes
+        return unmet_below(self.root, now.settings, target.settings)
 
     def fetch(self, now: PackageState, target: PackageState) -> None:
         """Get hold of the package files that before() needs, as far as they can be had."""

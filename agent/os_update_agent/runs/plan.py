@@ -1,6 +1,8 @@
 """The planner: the state that an update or a restore aims at, the plan that leads there, and what follows from it."""
 
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from typing import Dict, FrozenSet, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from os_update_agent.config.policy import Policy
@@ -22,6 +24,7 @@ from os_update_agent.model.runs import Run
 from os_update_agent.node.process_maps import services_with
 from os_update_agent.packages import disk_space
 from os_update_agent.packages.archive import Archive
+from os_update_agent.packages.arrangement import unmet_below
 from os_update_agent.packages.backend import Backend
 from os_update_agent.packages.reboot_forecast import asking_for_a_boot
 from os_update_agent.packages.selection import unmatched
@@ -71,14 +74,16 @@ def aim_of_update(backend: Backend, policy: Policy, before: PackageState) -> Aim
     return Aim(target, plan)
 
 
-def aim_of_restore(ledger: Ledger, policy: Policy, before: PackageState, number: int) -> Aim:
+def aim_of_restore(ledger: Ledger, policy: Policy, before: PackageState, number: int, root: Path) -> Aim:
     """Return the recorded state, or with ``restore: changes`` only what this key's own runs have changed since."""
     target = sound(ledger.state(number))
     if policy.restore == "changes":
         target = sound(overlaid(before, target, *_touched_since(ledger, policy)))
     changes = visible(diff(before, target))
     removals = [change for change in changes if change.after is None]
-    settings = tuple(called_setting(change) for change in unmet_settings(before.settings, target.settings))
+    # Packages may bring the targets of alternatives that do not exist now.
+    unmet = unmet_settings if changes else partial(unmet_below, root)
+    settings = tuple(map(called_setting, unmet(before.settings, target.settings)))
     return Aim(target, Plan(changes, removes_foreign=_not_ours(ledger, removals), settings=settings))
 
 

@@ -72,7 +72,7 @@ def plan(work: Work) -> Tuple[Run, Event]:
     before = work.state(work.run.before)
     if work.run.kind == RESTORE:
         assert work.run.restored_from is not None
-        aim = aim_of_restore(work.site.ledger, work.policy, before, work.run.restored_from)
+        aim = aim_of_restore(work.site.ledger, work.policy, before, work.run.restored_from, work.site.settings.root)
     else:
         aim = aim_of_update(work.backend, work.policy, before)
         if aim.plan.torn:

@@ -323,6 +323,12 @@ def test_settings_alone_are_put_back(node: Node) -> None:
     assert shown["settings"] == ["alternative ed", f"diversion of /{OTHER}"]
     by_hand(node, "rollback", "v1")
     assert outside(node) == before and node.tree() == files
+    # A target that does not exist is nothing to put back.
+    for name in ("one", "two"):
+        (node.root / f"usr/bin/{name}").unlink()
+    of_dpkg(node, "update-alternatives", "--auto", "ed")
+    assert outside(node) == ([], [], {})
+    assert json.loads(by_hand(node, "plan", "v1", "--json", "--no-refresh"))["settings"] == []
 
 
 def test_what_an_older_agent_has_recorded_has_no_settings_and_demands_none(node: Node) -> None:
