@@ -1,9 +1,10 @@
 """Puts back the settings outside of packages, before and after the transaction of a way back."""
 
+from contextlib import suppress
 from pathlib import Path
-from typing import IO, Dict, NamedTuple, Optional, Sequence, Tuple
+from typing import IO, NamedTuple, Optional, Sequence, Tuple
 
-from os_update_agent.model.errors import PackageError
+from os_update_agent.model.errors import NotRestorable, PackageError
 from os_update_agent.model.packages import Package, PackageState
 from os_update_agent.model.settings import ALTERNATIVE, SettingChange, Settings
 from os_update_agent.node.process import uninterrupted
@@ -36,7 +37,9 @@ class Arrangement(NamedTuple):
 
     def fetch(self, now: PackageState, target: PackageState) -> None:
         """Get hold of the package files that before() needs, as far as they can be had."""
-        self._files(without_override(unmet_settings(now.settings, target.settings)), target)
+        for package in self._owners(unmet_settings(now.settings, target.settings), target):
+            with suppress(PackageError):
+                self.archive.obtain([package])
 
     def before(self, now: PackageState, target: PackageState) -> None:
         """Change what the transaction needs."""
@@ -53,20 +56,21 @@ class Arrangement(NamedTuple):
 
     def _arrange(self, changes: Sequence[SettingChange], target: PackageState) -> None:
         if changes:
-            files = self._files(without_override(changes), target)
+            files = {package: self._file(package) for package in self._owners(changes, target)}
             with uninterrupted():
                 self.backend.arrange(changes, files, self.output)
 
-    def _files(self, paths: Sequence[str], target: PackageState) -> Dict[Package, Optional[Path]]:
-        """Return the package files that have the owners and modes of the paths; None for one that cannot be had.
+    def _owners(self, changes: Sequence[SettingChange], target: PackageState) -> Tuple[Package, ...]:
+        """Return the packages whose files have the owners and modes that are needed again."""
+        paths = without_override(changes)
+        return self.backend.owners(paths, target) if paths else ()
 
-        A rebuilt file will do: if it was rebuilt before the override came it has what was there then.
+    def _file(self, package: Package) -> Optional[Path]:
+        """Return the kept file of a package, None if there is none.
+
+        A rebuilt file will do: it has what was there before the override, unless it was rebuilt after that.
         """
-        packages = self.backend.owners(paths, target) if paths else ()
         try:
-            missing = self.archive.obtain(packages)
-            self.archive.flush()
-        except PackageError:
-            missing = self.archive.missing(packages)
-        here = [package for package in packages if package not in missing]
-        return {**dict.fromkeys(packages), **dict(zip(here, self.archive.files(here)))}
+            return self.archive.files([package])[0]
+        except NotRestorable:
+            return None

@@ -96,6 +96,16 @@ def test_what_is_diverted_only_to_protect_it_is_not_moved(apt: Apt, tmp_path: Pa
             assert sorted(file.name for file in (apt.root / "usr/bin").iterdir()) == [f"file{n}" for n in range(5)]
 
 
+def test_a_file_that_cannot_be_moved_stops_nothing_else(apt: Apt, tmp_path: Path) -> None:
+    (apt.root / "usr/bin/circle").symlink_to("circle")
+    odd = Setting("diversion", "/usr/bin/circle/file", ("/usr/bin/circle/other", "app"))
+    diverted = Setting("diversion", FILES[0], (f"{FILES[0]}.real", "app"))
+    with open(tmp_path / "log", "wb") as output:
+        apt.arrange(differing((), (odd, diverted)), {}, output)
+    assert diverted in (apt.capture().settings or ())
+    assert "diversion of /usr/bin/circle/file cannot be put back: " in (tmp_path / "log").read_text(encoding="utf-8")
+
+
 def test_a_capture_sees_each_change_of_a_setting(apt: Apt, tmp_path: Path) -> None:
     """Though dpkg's list of packages stays as it is."""
     database = apt.root / "var/lib/dpkg"

@@ -75,7 +75,10 @@ class AptSettings(AptCalls):
         self._arrange_overrides([change for change in changes if change.kind == OVERRIDE], files, output)
         for change in changes:
             if change.kind == DIVERSION:
-                self._arrange_diversion(change, output)
+                try:
+                    self._arrange_diversion(change, output)
+                except OSError as error:
+                    _say(output, f"the diversion of {change.name} cannot be put back: {error}")
         for call in alternative_calls(changes):
             self._call("update-alternatives", call, output)
 
