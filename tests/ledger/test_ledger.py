@@ -7,6 +7,7 @@ import stat
 import subprocess
 import sys
 import zlib
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Callable, List
@@ -21,6 +22,7 @@ from os_update_agent.model.packages import Change, HeldBack, Package, PackageSta
 from os_update_agent.model.phases import BACK, BACK_IN_SERVICE, FORTH, NOT_UNDONE
 from os_update_agent.model.plans import Plan
 from os_update_agent.model.runs import Progress, Record, Run
+from os_update_agent.model.settings import Setting
 
 SECRET = "made-up-signature-0123456789abcdef"
 PASSWORD = "made-up-pass-word-0123456789abcdef"
@@ -115,6 +117,20 @@ def test_a_state_that_is_known_is_kept_once(ledger: Ledger) -> None:
     first = ledger.put_state(one)
     assert ledger.put_state(two) != first
     assert ledger.put_state(replace(one)) == first
+
+
+def test_the_settings_of_a_state_are_kept(path: Path, ledger: Ledger) -> None:
+    """Unknown ones, none, and some: each is another state, and most are kept as differences."""
+    rows = make_states(1)[0]
+    settings = [Setting("diversion", f"/usr/bin/tool{number}", ("/a\n\t\udcff", ":")) for number in range(9)]
+    states = [rows, *(replace(rows, settings=tuple(settings[:count])) for count in (0, 9, 8, 2))]
+    numbers = [ledger.put_state(state) for state in [*states, *states]]
+    assert numbers[5:] == numbers[:5] == sorted(set(numbers))
+    with closing(Ledger(path)) as again:
+        assert [again.state(number) for number in numbers[:5]] == states
+    db = sqlite3.connect(str(path))
+    assert db.execute("SELECT count(*) FROM states WHERE base IS NOT NULL").fetchone() == (4,)
+    db.close()
 
 
 def test_a_state_that_has_little_in_common_is_kept_in_full(path: Path, ledger: Ledger) -> None:

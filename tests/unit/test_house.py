@@ -56,20 +56,13 @@ NOT_AT_FIRST = (
 )
 
 PURE = (
-    *(
-        "model",
-        "model.deliveries",
-        "model.documents",
-        "model.errors",
-        "model.etc_files",
-        "model.field_types",
-        "model.options",
-    ),
-    *("model.package_files", "model.packages", "model.phases", "model.plans", "model.policy", "model.runs"),
+    *("model", "model.deliveries", "model.documents", "model.errors", "model.etc_files", "model.field_types"),
+    *("model.options", "model.package_files", "model.packages", "model.phases", "model.plans", "model.policy"),
+    *("model.runs", "model.settings"),
     *("decision.restarts", "decision.table", "decision.timestamps", "text.log_lines", "text.outcomes", "text.phrases"),
     *("config.options", "config.policy"),
     *("packages.complaints", "packages.file_faults", "packages.kept_files", "packages.state", "packages.selection"),
-    *("packages.reboot_forecast", "packages.interruption", "packages.apt.parse"),
+    *("packages.reboot_forecast", "packages.interruption", "packages.settings", "packages.apt.parse"),
     *("packages.dnf.answers", "packages.dnf.protocol", "packages.globs", "packages.rpm.parse"),
     *("packages.dnf.worker.completion", "packages.dnf.worker.identity"),
     *("heat.deployment", "heat.fields", "heat.outcome", "heat.signal_target"),

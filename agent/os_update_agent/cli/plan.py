@@ -104,7 +104,7 @@ def _way_back(site: Site, policy: Policy, doing: Doing, state: int, why: str) ->
     doing.phase = phases.PLAN
     backend = site.backend(policy)
     before = backend.capture()
-    aim = aim_of_restore(site.ledger, policy, before, state)
+    aim = aim_of_restore(site.ledger, policy, before, state, site.settings.root)
     return Planned(
         f"the way back to {shown(policy.value)}", "restore", forecast(site, policy, backend, before, aim), why=why
     )

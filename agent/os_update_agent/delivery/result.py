@@ -8,7 +8,7 @@ from os_update_agent.config.policy import Policy
 from os_update_agent.heat.outcome import encode
 from os_update_agent.model.deliveries import Deployment, Outcome, Request
 from os_update_agent.model.errors import Damaged
-from os_update_agent.model.packages import annotated, diff, with_rows
+from os_update_agent.model.packages import PackageState, annotated, diff, with_rows
 from os_update_agent.model.runs import Run
 from os_update_agent.packages.state import of_marks, unmet, visible
 from os_update_agent.runtime.context import Site, was_told
@@ -34,7 +34,7 @@ def outcome_of(site: Site, run: Run) -> Outcome:
     ledger = site.ledger
     before, target = (_readable(ledger.state, number) for number in (run.before, run.target))
     after = _readable(ledger.state, run.after) if run.after is not None else before
-    recorded = _readable(ledger.digest, run.restored_from)
+    recorded = _readable(ledger.state, run.restored_from)
     other_marks = of_marks(unmet(after, target)) if run.progress.reached and after and target else ()
     if not run.plan.changes and before and target:
         # The first agent has stored no changes of a plan.
@@ -47,13 +47,18 @@ def outcome_of(site: Site, run: Run) -> Outcome:
     facts = Facts(
         changes=changes,
         digest=after.digest if after else "",
-        is_exact=recorded is None or (after is not None and with_rows(after, other_marks).digest == recorded),
+        is_exact=recorded is None or (after is not None and _is_state(with_rows(after, other_marks), recorded)),
         other_marks=tuple(change.name for change in other_marks),
         reboot=site.reboot_reasons(Policy.from_json(run.policy)),
         services=stale_services(site.settings.root) if run.progress.change_began else (),
         log_tail="" if run.progress.reached else _tail(Path(run.log)),
     )
     return outcome_of_run(run, facts)
+
+
+def _is_state(state: PackageState, recorded: PackageState) -> bool:
+    """Is it the recorded state? An older agent has recorded no settings."""
+    return (state if recorded.settings is not None else replace(state, settings=None)).digest == recorded.digest
 
 
 def _readable(read: Callable[[int], T], number: Optional[int]) -> Optional[T]:

@@ -4,6 +4,8 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, ClassVar, Dict, FrozenSet, Iterable, List, Mapping, NamedTuple, Optional, Tuple
 
+from os_update_agent.model.settings import MARK, Settings, lines_of, settings_in
+
 # A package of these architectures stands in the place of the native one.
 NEUTRAL_ARCHES = ("all", "noarch")
 CONFIG_FILES = "config-files"
@@ -94,17 +96,20 @@ class PackageState:
     """Everything that the package database holds, in one order. Equal digest means: restored.
 
     ``install_only`` names the packages of which an update adds a version beside the old ones (kernels of an rpm node).
+    ``settings`` are the settings outside of packages (None: unknown).
     """
 
     backend: str
     native: str
     packages: Tuple[Package, ...]
     install_only: FrozenSet[str] = frozenset()
+    settings: Settings = None
 
     @cached_property
     def lines(self) -> Tuple[str, ...]:
         """All rows as text in their one order. No package manager allows a tab or a line end in a field."""
-        return tuple(sorted("\t".join(package).removesuffix(_PLAIN) for package in self.packages))
+        rows = ["\t".join(package).removesuffix(_PLAIN) for package in self.packages]
+        return tuple(sorted(rows + lines_of(self.settings)))
 
     @cached_property
     def digest(self) -> str:
@@ -119,7 +124,9 @@ class PackageState:
     ) -> "PackageState":
         """The state with these lines. Raises TypeError where a line is none."""
         ordered = tuple(sorted(lines))
-        state = cls(backend, native, tuple(map(as_package, ordered)), frozenset(install_only))
+        rows = tuple(as_package(line) for line in ordered if not line.startswith(MARK))
+        settings = settings_in(line for line in ordered if line.startswith(MARK))
+        state = cls(backend, native, rows, frozenset(install_only), settings)
         state.__dict__["lines"] = ordered  # cached from the start: to make them again costs half of a read
         return state
 

@@ -19,6 +19,7 @@ class Plan:
         lost: The labels of old packages whose file is in no archive or repository.
         rebuilt: The labels of old packages whose file is rebuilt from the installed files.
         download: The bytes to fetch, including old files kept for a rollback (None: not computed).
+        settings: The settings outside of packages that a way back puts back, in words.
         growth: The bytes by which the used disk space grows (None: not computed, or the index does not say).
     """
 
@@ -31,3 +32,4 @@ class Plan:
     rebuilt: Tuple[str, ...] = ()
     download: Optional[int] = None
     growth: Optional[int] = None
+    settings: Tuple[str, ...] = ()

@@ -40,6 +40,7 @@ from os_update_agent.model.packages import (
     Slot,
     Transaction,
 )
+from os_update_agent.model.settings import SettingChange
 from os_update_agent.node.locks import Held
 from os_update_agent.packages.file_faults import FileFault
 from os_update_agent.packages.interruption import Settled, Unfinished
@@ -229,6 +230,28 @@ class Backend(Protocol):
         Return the errors; call capture() to check the packages.
 
         Left out: dnf ignores ``files``, because rpm has no half-installed packages.
+        """
+        ...
+
+    # --- settings outside of packages; capture() reads them
+
+    def owners(self, paths: Sequence[str], state: PackageState) -> Tuple[Package, ...]:
+        """Return the packages of the state that are installed, in any version, and list one of the paths.
+
+        Left out: dnf returns none, because rpm has no overrides.
+        """
+        return ()
+
+    def arrange(
+        self, changes: Sequence[SettingChange], files: Mapping[Package, Optional[Path]], output: IO[bytes]
+    ) -> None:
+        """Change settings with the package manager's own tools, whose words go to the log. Call capture() to check
+        them.
+
+        ``files`` are the package files of the owners() of each path that loses its override (None: not available). Such
+        a path gets the owner and mode of its package. If that is impossible it keeps the override.
+
+        Left out: rpm nodes have alternatives only, so dnf ignores ``files``.
         """
         ...
 

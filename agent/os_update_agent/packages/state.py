@@ -16,17 +16,20 @@ from os_update_agent.model.packages import (
     is_build,
     with_rows,
 )
+from os_update_agent.packages.settings import Place, settings_overlaid
 
 
 def expected(before: PackageState, changes: Iterable[Change]) -> PackageState:
-    """The state that an update aims at. A removed package may leave its configuration behind; see unmet()."""
+    """The state that an update aims at. A removed package may leave its configuration behind; see unmet(). The new
+    versions may change the settings outside of packages, so these are unknown.
+    """
     aims = []
     for change in changes:
         after = change.after
         if after is None and change.before is not None and before.backend == "apt":
             after = change.before._replace(status=CONFIG_FILES, want="deinstall", mark="manual")
         aims.append(Change(change.before, after))
-    return with_rows(before, tuple(aims))
+    return replace(with_rows(before, tuple(aims)), settings=None)
 
 
 def visible(changes: Iterable[Change]) -> Tuple[Change, ...]:
@@ -158,11 +161,17 @@ def _staying(now: PackageState, target: PackageState) -> Iterator[Tuple[Package,
             yield old, new
 
 
-def overlaid(now: PackageState, recorded: PackageState, touched: FrozenSet[Slot]) -> PackageState:
-    """``now`` with only the touched places put back to what was recorded (option ``restore: changes``)."""
+def overlaid(
+    now: PackageState, recorded: PackageState, touched: FrozenSet[Slot], settings: FrozenSet[Place] = frozenset()
+) -> PackageState:
+    """``now`` with only the touched places and settings put back to what was recorded (option ``restore: changes``)."""
     untouched = [package for package in now.packages if now.slot(package) not in touched]
     put_back = [package for package in recorded.packages if recorded.slot(package) in touched]
-    return replace(now, packages=tuple(sorted(untouched + put_back)))
+    return replace(
+        now,
+        packages=tuple(sorted(untouched + put_back)),
+        settings=settings_overlaid(now.settings, recorded.settings, settings),
+    )
 
 
 def touched_by(before: PackageState, after: PackageState) -> FrozenSet[Slot]:

@@ -9,6 +9,7 @@ from os_update_agent.model.packages import Aftercare, Package, PackageState, Tra
 from os_update_agent.node.process import uninterrupted
 from os_update_agent.packages import disk_space
 from os_update_agent.packages.archive import REPACK, Archive
+from os_update_agent.packages.arrangement import Arrangement
 from os_update_agent.packages.backend import Backend
 from os_update_agent.packages.file_faults import FileFault, new_faults
 from os_update_agent.packages.interruption import Settled, halves
@@ -36,6 +37,11 @@ class Transition(NamedTuple):
     archive: Archive
     root: Path
     output: IO[bytes]
+
+    @property
+    def arrangement(self) -> Arrangement:
+        """The settings outside of packages."""
+        return Arrangement(self.backend, self.archive, self.root, self.output)
 
     def lost_by(self, before: PackageState, target: PackageState) -> Tuple[Package, ...]:
         """The packages that could not be put back, found without fetching anything: the undo check."""
@@ -90,6 +96,7 @@ class Transition(NamedTuple):
                 f"neither the archive nor a repository has {labels(missing)}; offer it in a repository again, or go to"
                 " another value"
             )
+        self.arrangement.fetch(now, target)
         return with_builds(target, now, self.archive.fetched)
 
     def mend(self, now: PackageState) -> None:
@@ -163,11 +170,13 @@ class Transition(NamedTuple):
             )
 
     def go(self, target: PackageState, *, forced: bool) -> Tuple[str, ...]:
-        """Run one transaction from here to the target, then purge, mark and hold. Returns what the package manager
-        complained about, except for marks: a capture shows the wrong ones.
+        """Run one transaction from here to the target, then purge, mark and hold. The settings outside of packages are
+        put back before and after it. Returns what the package manager complained about, except for marks and settings:
+        a capture shows the wrong ones.
         """
         self.archive.flush()
         self.settle(forced=forced)
+        self.arrangement.before(self.backend.capture(), target)
         with uninterrupted():
             for _ in range(2):
                 now = self.backend.capture()
@@ -179,6 +188,7 @@ class Transition(NamedTuple):
                 # packages that the target does not have. Or a package has disappeared, because another package in its
                 # newer version replaced all of its files; that version is gone now.
             self._finish(aftercare(self.backend.capture(), target, todo.purge))
+        self.arrangement.after(target)
         return complaints
 
     def _lacks(self, target: PackageState) -> bool:
@@ -212,6 +222,8 @@ class Transition(NamedTuple):
         with uninterrupted():
             complaints = self.backend.transact(self._with_files(todo), self.output, forced=True) if todo.install else ()
             self._finish(aftercare(self.backend.capture(), target, ()))
+        # Their scripts have run again.
+        self.arrangement.after(target)
         return complaints, lost
 
     def _finish(self, rest: Aftercare) -> None:

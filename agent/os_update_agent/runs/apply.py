@@ -26,6 +26,7 @@ from os_update_agent.model.phases import (
     Phase,
 )
 from os_update_agent.model.runs import Run
+from os_update_agent.model.settings import differing
 from os_update_agent.node.process import uninterrupted
 from os_update_agent.packages.complaints import complaints_in, disappeared_in
 from os_update_agent.packages.state import broken, of_marks, sound, unmet
@@ -34,7 +35,7 @@ from os_update_agent.runs.etc_files import put_edits_back, with_etc_back, with_e
 from os_update_agent.runs.files import with_faults_before, with_faults_before_undo, with_files
 from os_update_agent.runs.plan import labels_of
 from os_update_agent.runs.transitions import DONE, NOTHING_HAS_CHANGED, UNDO_IS_INCOMPLETE, Event
-from os_update_agent.text.phrases import labels, mismatch, named, other_mark
+from os_update_agent.text.phrases import called_setting, labels, mismatch, named, other_mark, other_setting
 
 
 def leave(work: Work) -> Tuple[Run, Event]:
@@ -84,7 +85,7 @@ def verify(work: Work) -> Tuple[Run, Event]:
         work.run = replace(work.run, complaints=complaints)
         state = work.backend.capture()
     work.save(replace(work.run, after=work.site.ledger.put_state(state)))
-    if work.run.failure and not diff(work.state(work.run.before), state) and not work.backend.interrupted():
+    if work.run.failure and _is_as_before(work, state) and not work.backend.interrupted():
         # The lock was not free, say: there is nothing to undo.
         return moved(work.run, impact=UNTOUCHED), NOTHING_HAS_CHANGED
     other_marks = _reached(work, state)
@@ -96,6 +97,11 @@ def verify(work: Work) -> Tuple[Run, Event]:
     return _told_of(run, _reached(work, work.backend.capture())), DONE
 
 
+def _is_as_before(work: Work, state: PackageState) -> bool:
+    before = work.state(work.run.before)
+    return not diff(before, state) and not differing(before.settings, state.settings)
+
+
 def _reached(work: Work, state: PackageState) -> Tuple[Change, ...]:
     """Return the marks that differ from the target. Raises PackageError if anything else does.
 
@@ -105,8 +111,9 @@ def _reached(work: Work, state: PackageState) -> Tuple[Change, ...]:
     vanished = _vanished(work, missed)
     missed = tuple(change for change in missed if change not in vanished)
     other_marks = of_marks(missed)
-    if len(missed) > len(other_marks):
-        differs = named([mismatch(change) for change in missed])
+    settings = work.transition.arrangement.unmet(state, work.state(work.run.target))
+    if settings or len(missed) > len(other_marks):
+        differs = named([*map(mismatch, missed), *map(other_setting, settings)])
         raise PackageError(f"the planned state was not reached: {_why(work.run.complaints)} ({differs})")
     return other_marks
 
@@ -160,23 +167,32 @@ def undo(work: Work) -> Tuple[Run, Event]:
     state = work.backend.capture()
     run = replace(work.run, after=work.site.ledger.put_state(state))
     try:
-        _marks_beside(state, target, complaints)
+        _marks_beside(work, state, target, complaints)
         run = with_etc_back(work, with_files(work, run, start, state))
         # To install packages again may have changed rows.
         state = work.backend.capture()
         run = replace(run, after=work.site.ledger.put_state(state))
-        return moved(_told_of(run, _marks_beside(state, target, complaints)), impact=UNDONE), DONE
+        run = _told_of(run, _marks_beside(work, state, target, complaints))
+        settings = differing(now.settings, state.settings) if target.settings is not None else ()
+        if settings:
+            run = noted(
+                run, f"settings outside of the packages put back: {named([called_setting(one) for one in settings])}"
+            )
+        return moved(run, impact=UNDONE), DONE
     except PackageError as error:
         work.say(f"not undone: {error}")
         return noted(moved(run, impact=NOT_UNDONE), f"the undo is not complete: {error}"), UNDO_IS_INCOMPLETE
 
 
-def _marks_beside(state: PackageState, target: PackageState, complaints: Sequence[str]) -> Tuple[Change, ...]:
+def _marks_beside(
+    work: Work, state: PackageState, target: PackageState, complaints: Sequence[str]
+) -> Tuple[Change, ...]:
     """Return the marks that differ after an undo. Raises PackageError if anything else does."""
     left_over = unmet(state, target)
     other_marks = of_marks(left_over)
-    if len(left_over) > len(other_marks):
-        raise PackageError(f"{_why(complaints)} ({named([mismatch(change) for change in left_over])})")
+    settings = work.transition.arrangement.unmet(state, target)
+    if settings or len(left_over) > len(other_marks):
+        raise PackageError(f"{_why(complaints)} ({named([*map(mismatch, left_over), *map(other_setting, settings)])})")
     return other_marks
 
 

@@ -1,6 +1,8 @@
 """The planner: the state that an update or a restore aims at, the plan that leads there, and what follows from it."""
 
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from typing import Dict, FrozenSet, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from os_update_agent.config.policy import Policy
@@ -13,12 +15,15 @@ from os_update_agent.model.runs import Run
 from os_update_agent.node.process_maps import services_with
 from os_update_agent.packages import disk_space
 from os_update_agent.packages.archive import Archive
+from os_update_agent.packages.arrangement import unmet_below
 from os_update_agent.packages.backend import Backend
 from os_update_agent.packages.interruption import Unfinished
 from os_update_agent.packages.reboot_forecast import asking_for_a_boot
 from os_update_agent.packages.selection import unmatched
+from os_update_agent.packages.settings import Place, touched_settings, unmet_settings
 from os_update_agent.packages.state import broken, expected, is_torn, overlaid, sound, touched_by, transaction, visible
 from os_update_agent.runtime.context import Site
+from os_update_agent.text.phrases import called_setting
 
 
 class Aim(NamedTuple):
@@ -63,21 +68,30 @@ def aim_of_update(backend: Backend, policy: Policy, before: PackageState) -> Aim
     return Aim(target, plan)
 
 
-def aim_of_restore(ledger: Ledger, policy: Policy, before: PackageState, number: int) -> Aim:
+def aim_of_restore(ledger: Ledger, policy: Policy, before: PackageState, number: int, root: Path) -> Aim:
     """Return the recorded state, or with ``restore: changes`` only what this key's own runs have changed since."""
     target = sound(ledger.state(number))
     if policy.restore == "changes":
-        target = sound(overlaid(before, target, _touched_since(ledger, policy)))
+        target = sound(overlaid(before, target, *_touched_since(ledger, policy)))
     changes = visible(diff(before, target))
     removals = [change for change in changes if change.after is None]
-    return Aim(target, Plan(changes, removes_foreign=_not_ours(ledger, removals)))
+    # Packages may bring the targets of alternatives that do not exist now.
+    unmet = unmet_settings if changes else partial(unmet_below, root)
+    settings = tuple(map(called_setting, unmet(before.settings, target.settings)))
+    return Aim(target, Plan(changes, removes_foreign=_not_ours(ledger, removals), settings=settings))
 
 
-def _touched_since(ledger: Ledger, policy: Policy) -> FrozenSet[Slot]:
+def _touched_since(ledger: Ledger, policy: Policy) -> Tuple[FrozenSet[Slot], FrozenSet[Place]]:
+    """Return the places of packages, and the settings, that this key's runs have changed since the value was reached.
+
+    An update that was cut off has planned packages, and no settings.
+    """
     record = ledger.history(policy.key).record(policy.value)
     since = record.reached_run or 0 if record else 0
     runs = [_effect_of(ledger, run) for run in ledger.runs(policy.key) if run.id > since]
-    return frozenset(slot for effect in runs if effect for slot in touched_by(*effect))
+    effects = [effect for effect in runs if effect]
+    settings = (touched_settings(before.settings, after.settings) for before, after in effects)
+    return frozenset(slot for effect in effects for slot in touched_by(*effect)), frozenset().union(*settings)
 
 
 def _not_ours(ledger: Ledger, removals: Sequence[Change]) -> Tuple[str, ...]:

@@ -72,7 +72,7 @@ def plan(work: Work) -> Tuple[Run, Event]:
     before = work.state(work.run.before)
     if work.run.kind == RESTORE:
         assert work.run.restored_from is not None
-        aim = aim_of_restore(work.site.ledger, work.policy, before, work.run.restored_from)
+        aim = aim_of_restore(work.site.ledger, work.policy, before, work.run.restored_from, work.site.settings.root)
     else:
         aim = aim_of_update(work.backend, work.policy, before)
         if aim.plan.torn:
@@ -90,8 +90,9 @@ def plan(work: Work) -> Tuple[Run, Event]:
         work.say(line)
     if run.kind == ASSESS:
         return replace(run, plan=replace(found, lost=labels_of(work.transition.lost_by(before, target)))), REPORTED
+    met = not (unmet(before, target) or work.transition.arrangement.unmet(before, target))
     has_files_to_check = run.kind == RESTORE and (bool(run.repaired) or faults_before_failure(work) is not None)
-    if not unmet(before, target) and not has_files_to_check:
+    if met and not has_files_to_check:
         # Nothing to do; but a node that an earlier run has left outside still has to be brought back.
         return replace(run, after=run.before), NOTHING_TO_CHANGE
     return run, DONE

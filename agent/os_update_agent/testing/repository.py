@@ -25,7 +25,7 @@ from os_update_agent.testing.pkg import BUILD_TIME, Pkg
 TOOLS = ("apt-get", "dpkg", "dpkg-deb")
 
 ROOT_DIRECTORIES = (
-    *("bin", "etc", "run", "sbin", "tmp", "usr"),
+    *("bin", "etc", "etc/alternatives", "run", "sbin", "tmp", "usr"),
     *(f"etc/apt/{name}.d" for name in ("apt.conf", "auth.conf", "preferences", "sources.list", "trusted.gpg")),
     *("var/cache/apt/archives/partial", "var/lib/apt/lists/partial", "var/log/apt"),
     *(f"var/lib/dpkg/{name}" for name in ("alternatives", "info", "parts", "triggers", "updates")),

@@ -177,6 +177,9 @@ def _remarks(run: Run) -> List[str]:
     lines = [f"held back: {item.name}: {item.reason}" for item in run.plan.held_back]
     if run.plan.removes_foreign:
         lines.append(f"removes packages that the agent did not install: {named(run.plan.removes_foreign)}")
+    if run.plan.settings:
+        is_done = "put back" if run.progress.reached else "to put back"
+        lines.append(f"settings outside of the packages {is_done}: {named(run.plan.settings)}")
     if run.plan.lost:
         lines.append(f"cannot be undone for: {named(run.plan.lost)}")
     if run.restarted:

@@ -4,6 +4,14 @@ from collections import Counter
 from typing import FrozenSet, List, Optional, Sequence, Tuple
 
 from os_update_agent.model.packages import Change, Package, Slot
+from os_update_agent.model.settings import (
+    ALTERNATIVE,
+    DIVERSION,
+    NOBODY,
+    OVERRIDE,
+    Setting,
+    SettingChange,
+)
 
 NAMED_AT_MOST = 10
 
@@ -63,6 +71,46 @@ def amount(count: int) -> str:
 def mismatch(change: Change) -> str:
     """A change that is still to be done, as a complaint: ``before`` is what is there, ``after`` what was wanted."""
     return f"{change.name} is {_row(change.before)} in place of {_row(change.after)}"
+
+
+_SETTINGS = {DIVERSION: "diversion of", OVERRIDE: "override of", ALTERNATIVE: "alternative"}
+
+
+def called_setting(change: SettingChange) -> str:
+    return f"{_SETTINGS[change.kind]} {change.name}"
+
+
+def setting_line(change: SettingChange) -> str:
+    """A line for a setting that differs: "override of /usr/bin/tool: root adm 2755 (new)"."""
+    old, new = (setting and _setting(setting) for setting in change)
+    if old is None or new is None:
+        return f"{called_setting(change)}: {new} (new)" if new else f"{called_setting(change)}: {old} -> removed"
+    return (
+        f"{called_setting(change)}: {old} -> {new}" if old != new else f"{called_setting(change)}: {_choices(change)}"
+    )
+
+
+def other_setting(change: SettingChange) -> str:
+    """A setting that is still to be put back, as a complaint: ``before`` is there, and ``after`` was wanted."""
+    old, new = (_setting(setting) if setting else "absent" for setting in change)
+    return f"{called_setting(change)} is {old} in place of {new if old != new else f'the same, but {_choices(change)}'}"
+
+
+def _setting(setting: Setting) -> str:
+    value = setting.value
+    if setting.kind == DIVERSION:
+        return f"to {value[0]} by {'the administrator' if value[1] == NOBODY else value[1]}"
+    if setting.kind == OVERRIDE:
+        return " ".join(value)
+    return f"{value[1] or 'without a target'} ({value[0]})"
+
+
+def _choices(change: SettingChange) -> str:
+    """The difference between two alternatives that choose the same."""
+    old, new = (setting.as_json().get("choices", ()) for setting in change if setting)
+    gone = [f"without {choice['path']}" for choice in old if choice not in new]
+    come = [f"with {choice['path']} (priority {choice['priority']})" for choice in new if choice not in old]
+    return named([*gone, *come]) or "with other links"
 
 
 def other_mark(change: Change) -> str:

@@ -46,7 +46,8 @@ class Planned:
 
     @property
     def changes_something(self) -> bool:
-        is_planned = self.found.plan.changes or self.found.plan.torn or self.found.unfinished
+        plan = self.found.plan
+        is_planned = plan.changes or plan.torn or plan.settings or self.found.unfinished
         return bool(is_planned) or any(changes for _, _, changes in self.units)
 
 
@@ -79,6 +80,7 @@ def plan_document(
         "changes": [change.as_json() for change in plan.changes],
         "held_back": held_documents(plan.held_back),
         "removes_foreign": list(plan.removes_foreign),
+        "settings": list(plan.settings),
         "download_bytes": plan.download or 0,
         "disk_bytes": plan.growth if plan.changes else 0,
         "reboot_expected": list(found.reboot),
@@ -107,7 +109,7 @@ def plan_text(document: Document, changes: Sequence[Change]) -> str:
     security = sum(change.is_security for change in changes)
     described = dict(zip(changes, listed(changes)))
     why = f" ({document['why']})" if document["why"] else ""
-    lines = [f"{document['what']}{why} {_head(document['operation'], bool(changes))}"]
+    lines = [f"{document['what']}{why} {_head(document['operation'], bool(changes or document['settings']))}"]
     for kind, word in _GROUPS:
         group = [change for change in changes if change.kind == kind]
         if group:
@@ -115,6 +117,8 @@ def plan_text(document: Document, changes: Sequence[Change]) -> str:
                 f"{word} ({len(group)}):",
                 *(f"  {described[change]}" for change in group),
             ]
+    if document["settings"]:
+        lines.append(f"settings outside of the packages to put back: {named(document['settings'])}")
     if document["held_back"]:
         lines.append(f"held back ({len(document['held_back'])}):")
         lines += [f"  {item['name']}: {item['reason']}" for item in document["held_back"]]

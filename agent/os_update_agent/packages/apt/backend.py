@@ -9,116 +9,46 @@ a file, never to a pipe.
 import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import MappingProxyType
-from typing import IO, Collection, Dict, FrozenSet, List, Mapping, Optional, Sequence, Tuple
+from typing import IO, FrozenSet, List, Mapping, Optional, Sequence, Tuple
 
 from os_update_agent.model.errors import PackageError
-from os_update_agent.model.etc_files import PackagedText
-from os_update_agent.model.package_files import NewKernels, Offer
+from os_update_agent.model.package_files import Offer
 from os_update_agent.model.packages import (
     Aftercare,
     Change,
     HeldBack,
-    Identity,
     Package,
     PackageState,
     Selection,
     Slot,
     Transaction,
 )
-from os_update_agent.node.locks import Held, first_held, wait_until_free
 from os_update_agent.node.process import run, run_to_file
 from os_update_agent.packages.apt import parse
-from os_update_agent.packages.apt.builds import FORMAT, digests_of_files
 from os_update_agent.packages.apt.candidates import candidates
-from os_update_agent.packages.apt.commands import AptCalls, exact, native_architecture, plain
-from os_update_agent.packages.apt.dpkg_files import filter_lines, left_out, listed_files, packaged_texts
-from os_update_agent.packages.apt.edited_texts import found_text, settle_edits
+from os_update_agent.packages.apt.commands import exact, plain
+from os_update_agent.packages.apt.database import DpkgDatabase
+from os_update_agent.packages.apt.edited_texts import settle_edits
 from os_update_agent.packages.apt.parse import Simulation
 from os_update_agent.packages.apt.preferences import added_preferences
 from os_update_agent.packages.apt.repack import repack
 from os_update_agent.packages.backend import Backend, set_marks
 from os_update_agent.packages.complaints import UNKNOWN_TEXT
-from os_update_agent.packages.file_faults import FileFault
-from os_update_agent.packages.installed_files import faults_of
-from os_update_agent.packages.interruption import Settled, Unfinished
-from os_update_agent.packages.reboot_forecast import RebootHints
-from os_update_agent.packages.state import broken
+from os_update_agent.packages.interruption import Settled
 
 _NOT_REFRESHED = re.compile(
     r"^[EW]: (Failed to fetch|Some index files failed|GPG error|An error occurred during the signature)", re.M
 )
-# The kernel, what is loaded before or by it, and what every process holds: the callers of notify-reboot-required and
-# their like.
-_BOOTED = ("linux-image-*", "intel-microcode", "amd64-microcode", "libc6", "systemd", "dbus", "dbus-daemon")
 
 
-class Apt(AptCalls, Backend):
+class Apt(DpkgDatabase, Backend):
     """apt and dpkg on a root."""
 
     name = "apt"
     repacks = True
     packaged_suffix = ".dpkg-dist"
 
-    # --- reading
-
-    def capture(self) -> PackageState:
-        """The state of the package database. dpkg-query, not the status file: after a kill the truth is in dpkg's
-        journal.
-
-        Raises PackageError when the database cannot be read or is empty.
-        """
-        database = self._in_root("var/lib/dpkg")
-        files = [database / "status", *(database / "updates").glob("*"), self._in_root("var/lib/apt/extended_states")]
-        return self._last.get(files, self._read)
-
-    def _read(self) -> PackageState:
-        text = self._query("--show", "--showformat", parse.STATE_FORMAT).stdout
-        marks = self._in_root("var/lib/apt/extended_states")
-        try:
-            auto = parse.parse_extended_states(marks.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            auto = frozenset()
-        except OSError as error:
-            raise PackageError(f"{marks} cannot be read: {error.strerror}") from error
-        state = parse.parse_installed(text, auto, native_architecture())
-        try:
-            builds = self._builds.digests(self._query("--show", "--showformat", FORMAT).stdout)
-        except OSError as error:
-            raise PackageError(f"the package database cannot be read: {error}") from error
-        return parse.with_builds(state, builds)
-
-    def wait(self) -> None:
-        """Wait until no apt or dpkg is at work, perhaps one that has lost its caller. Raises Busy that names the
-        holder.
-        """
-        wait_until_free(self._locks, timeout=self.lock_timeout)
-
-    def held(self) -> Optional[Held]:
-        """A lock of apt or dpkg that somebody holds just now, and who does."""
-        return first_held([*self._locks, self._index_lock])
-
-    @property
-    def _locks(self) -> Tuple[Path, ...]:
-        return self._in_root("var/lib/dpkg/lock-frontend"), self._in_root("var/lib/dpkg/lock")
-
-    @property
-    def _index_lock(self) -> Path:
-        return self._in_root("var/lib/apt/lists/lock")
-
-    def interrupted(self) -> bool:
-        """Has a dpkg been ended before it could merge its journal?"""
-        try:
-            return any(entry.name.isdigit() for entry in self._in_root("var/lib/dpkg/updates").iterdir())
-        except OSError:
-            return False
-
-    def unfinished(self) -> Optional[Unfinished]:
-        """See Backend. A status of a package that is not whole is the trace of an interruption."""
-        if self.held() is not None:
-            return None
-        names = tuple(sorted({package.name for package in broken(self.capture())}))
-        return Unfinished(names) if names or self.interrupted() else None
+    # --- repositories
 
     def refresh(self) -> None:
         """Fetch the package index anew; every repository has to answer. Raises PackageError, Busy."""
@@ -174,78 +104,6 @@ class Apt(AptCalls, Backend):
             # An unknown name makes apt print nothing for the others: ask again without it.
             asked = [package for package in asked if package not in gone]
         return {}, tuple(missing)
-
-    def installed_sizes(self, files: Sequence[Path]) -> Dict[Identity, int]:
-        """What package files will take on the disk: (name, architecture, version) -> KiB."""
-        if not files:
-            return {}
-        done = self._run(self._apt("apt-cache", "show", *map(str, files)))
-        return parse.parse_installed_sizes(done.stdout)
-
-    def present_sizes(self) -> Dict[Identity, int]:
-        """What the installed packages say that they take: (name, architecture, version) -> KiB."""
-        fmt = (
-            "Package: ${Package}\\nArchitecture: ${Architecture}\\nVersion: ${Version}\\nInstalled-Size:"
-            " ${Installed-Size}\\n\\n"
-        )
-        return parse.parse_installed_sizes(self._query("--show", "--showformat", fmt).stdout)
-
-    def builds(self, files: Sequence[Path]) -> Dict[Path, str]:
-        return digests_of_files(files, self.work, left_out(filter_lines()))
-
-    def kernels(self, packages: Sequence[Package]) -> Tuple[Package, ...]:
-        """Those of the packages that may put a kernel into /boot."""
-        return tuple(package for package in packages if package.name.startswith("linux-image-"))
-
-    def paths(self, packages: Sequence[Package]) -> FrozenSet[str]:
-        """All files of installed packages."""
-        if not packages:
-            return frozenset()
-        return frozenset(self._query("--listfiles", *map(plain, packages)).stdout.splitlines())
-
-    def file_faults(
-        self, changed: Collection[Identity] = (), files: Mapping[Identity, Path] = MappingProxyType({})
-    ) -> Tuple[FileFault, ...]:
-        """The paths of all installed packages that are not there as dpkg lists them, configuration files left out."""
-        text = self._query("--show", "--showformat", "${Package}\\t${Architecture}\\t${Conffiles}\\n").stdout
-        conffiles = parse.parse_all_conffiles(text)
-        packages = [package for package in self.capture().packages if package.is_present]
-        try:
-            listed = listed_files(self._in_root("var/lib/dpkg"), packages, conffiles, changed, files)
-            return tuple(faults_of(listed, self.root))
-        except OSError as error:
-            raise PackageError(f"the package database cannot be read: {error}") from error
-
-    def packaged_texts(self) -> Mapping[str, PackagedText]:
-        return packaged_texts(self._query("--show", "--showformat", "${Conffiles}\n").stdout)
-
-    def packaged_content(self, path: str) -> Optional[bytes]:
-        """The text from beside the file, or from a kept file of its package."""
-        known = self.packaged_texts().get(path)
-        owner = self._query("--search", path).stdout.partition(": ")[0].partition(":")[0] if known else ""
-        kept = sorted(self.archive.glob(f"{owner}_*.deb")) if owner else ()
-        return found_text(path, known.content, self.root, kept) if known else None
-
-    def reboot_hints(self, since: Optional[float] = None) -> RebootHints:
-        """See Backend. dpkg's database has no times, and Debian's index suggests no boot: packages leave their wish
-        below /run when they are installed.
-        """
-        return RebootHints(_BOOTED)
-
-    def new_kernels(self, files: Sequence[Path]) -> NewKernels:
-        """What the package files put below /boot: a kernel each."""
-        total = 0
-        for file in files:
-            for line in self._run(["dpkg-deb", "--contents", str(file)]).stdout.splitlines():
-                # -rw-r--r-- root/root   8155072 2026-01-02 10:11 ./boot/vmlinuz-6.1.0-40-amd64
-                fields = line.split(None, 5)
-                if len(fields) == 6 and fields[5].startswith("./boot/") and fields[2].isdigit():
-                    total += int(fields[2])
-        return NewKernels(len(files), total)
-
-    def file_name(self, package: Package) -> str:
-        """The name under which apt keeps a package file: an epoch's colon is escaped."""
-        return f"{package.name}_{package.version.replace(':', '%3a')}_{package.arch}.deb"
 
     # --- changing
 

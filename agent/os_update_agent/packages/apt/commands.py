@@ -192,6 +192,10 @@ class AptCalls:
     def _in_root(self, path: str) -> Path:
         return self.root / path
 
+    @property
+    def _locks(self) -> Tuple[Path, ...]:
+        return self._in_root("var/lib/dpkg/lock-frontend"), self._in_root("var/lib/dpkg/lock")
+
     def _root_options(self) -> Tuple[str, ...]:
         if not self._is_private:
             return ()

@@ -10,7 +10,20 @@ import os
 import re
 from fnmatch import translate
 from pathlib import Path
-from typing import Callable, Collection, Dict, FrozenSet, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
+from typing import (
+    Callable,
+    Collection,
+    Dict,
+    FrozenSet,
+    Iterator,
+    List,
+    Mapping,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Set,
+    Tuple,
+)
 
 from os_update_agent.model.errors import PackageError
 from os_update_agent.model.etc_files import PackagedText
@@ -32,6 +45,14 @@ _ESCAPED = re.compile(rb"\\([0-7]{3}|.)")
 _ESCAPES = {b"a": b"\a", b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v"}
 # path-exclude=/usr/share/doc/*
 _FILTER = re.compile(r"\s*(?:--)?path-(?P<verb>exclude|include)(?:\s*=\s*|\s+)(?P<glob>/\S+)\s*")
+
+
+class Look(NamedTuple):
+    """The owner, the group and the mode of a file."""
+
+    user: str
+    group: str
+    mode: int
 
 
 def listed_files(
@@ -78,6 +99,27 @@ def packed_paths(text: str) -> Iterator[str]:
     """Yield the paths in what dpkg-deb --contents prints. tar writes a backslash, and what cannot be printed, with a
     backslash (tar: quoting style "escape").
     """
+    return (path for path, _ in _packed_rows(text))
+
+
+def packed_looks(text: str, paths: Collection[str]) -> Dict[str, Look]:
+    """Return how those of the paths look that are in what dpkg-deb --contents prints. Links have no look."""
+    rows = ((path, fields) for path, fields in _packed_rows(text) if path in paths and fields[0][0] in "-dh")
+    return {path: Look(*fields[1].partition("/")[::2], _mode(fields[0])) for path, fields in rows}
+
+
+def _mode(shown: str) -> int:
+    """Return the mode that ls and tar show as "-rwsr-xr-x"."""
+    mode = 0
+    for place, letter in enumerate(shown[1:10]):
+        bit = 0o400 >> place
+        mode |= bit if letter in "rwxst" else 0
+        mode |= 0o4000 >> (place // 3) if letter in "sStT" else 0
+    return mode
+
+
+def _packed_rows(text: str) -> Iterator[Tuple[str, List[str]]]:
+    """Yield each path with the fields of its line: mode, owner, size, day, time, and the path as it is shown."""
     for line in text.split("\n"):
         # lrwxrwxrwx root/root         0 2026-01-02 10:11 ./usr/lib/libapp.so.1 -> libapp.so.1.0
         fields = line.split(None, 5)
@@ -85,7 +127,7 @@ def packed_paths(text: str) -> Iterator[str]:
             shown = fields[5].partition({"l": " -> ", "h": " link to "}.get(line[0], "\n"))[0]
             path = os.fsdecode(_ESCAPED.sub(_unescaped, os.fsencode(shown)))[1:].rstrip("/")
             if path:
-                yield path
+                yield path, fields
 
 
 def _unescaped(match: "re.Match[bytes]") -> bytes:

@@ -24,6 +24,7 @@ from os_update_agent.model.packages import (
     Slot,
     Transaction,
 )
+from os_update_agent.model.settings import SettingChange
 from os_update_agent.node.locks import Held
 from os_update_agent.packages.backend import Backend, set_marks
 from os_update_agent.packages.dnf import answers, protocol, suggestions
@@ -36,7 +37,9 @@ from os_update_agent.packages.interruption import Settled, Unfinished, settled
 from os_update_agent.packages.progress import STATUS_FILE
 from os_update_agent.packages.reboot_forecast import RebootHints
 from os_update_agent.packages.rpm import parse
+from os_update_agent.packages.rpm.alternatives import ADMIN, LINKS, arrange_alternatives, settings_below
 from os_update_agent.packages.rpm.database import native_architecture
+from os_update_agent.packages.settings_files import watched
 from os_update_agent.packages.state_cache import LastState
 
 
@@ -88,6 +91,7 @@ class RpmBackend(DnfCalls, Backend):
             *(self.root / self._dbpath).glob("*"),
             *self._record_files(),
             *settings_files(self.root, drop_ins=self.reads_drop_ins),
+            *watched(self.root / ADMIN, self.root / LINKS),
         ]
         return self._last.get(files, self._read)
 
@@ -99,7 +103,7 @@ class RpmBackend(DnfCalls, Backend):
         self._sizes = parse.parse_sizes(text)
         packages = parse.parse_installed(text, marks)
         install_only = several.result() & {package.name for package in packages}
-        return PackageState(self.name, native_architecture(), packages, install_only)
+        return PackageState(self.name, native_architecture(), packages, install_only, settings_below(self.root))
 
     def present_sizes(self) -> Dict[Identity, int]:
         self.capture()
@@ -257,6 +261,12 @@ class RpmBackend(DnfCalls, Backend):
     def finish(self, rest: Aftercare, output: IO[bytes]) -> Tuple[str, ...]:
         """See Backend. dnf's versionlock is the operator's file, which is read and never written."""
         return set_marks(self._mark, rest.marks)
+
+    def arrange(
+        self, changes: Sequence[SettingChange], files: Mapping[Package, Optional[Path]], output: IO[bytes]
+    ) -> None:
+        self.wait()
+        arrange_alternatives(changes, self.root, output)
 
     def _mark(self, packages: Sequence[Package], mark: str) -> None:
         """Set dnf's reason of the packages. Raises PackageError if not all can get it, after setting the others."""
