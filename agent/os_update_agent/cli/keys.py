@@ -11,8 +11,11 @@ from os_update_agent.config.policy import NOT_BY_HAND, Policy, by_hand
 from os_update_agent.config.settings import Settings
 from os_update_agent.delivery.manual import BY_HAND
 from os_update_agent.model.errors import Damaged, Unrecorded, UsageError
+from os_update_agent.model.etc_files import Listing
 from os_update_agent.model.packages import PackageState
 from os_update_agent.model.runs import History, Record
+from os_update_agent.node.etc_files import read_etc
+from os_update_agent.runs.etc_files import recorded_etc
 from os_update_agent.runs.retention import at_hand, keep_of
 from os_update_agent.runtime.context import Site
 from os_update_agent.text.outcomes import shown
@@ -78,6 +81,16 @@ def state_of(site: Site, settings: Settings, key: Optional[str], name: str) -> P
     if record.state is None:
         raise Unrecorded(f"{shown(name)} was tried and never reached: no state is recorded")
     return site.ledger.state(record.state)
+
+
+def etc_of(site: Site, settings: Settings, key: Optional[str], name: str) -> Optional[Listing]:
+    """Return the files below /etc in the state of a value, or those of this moment for "now"; None if nobody has noted
+    them.
+    """
+    if name == NOW:
+        return read_etc(settings.root, site.backend(by_hand("", HAND_KEY, settings.defaults)).packaged_texts())
+    recorded = recorded_etc(site.ledger, key_of(site, key), name)
+    return recorded.listing if recorded is not None else None
 
 
 def kept_states(site: Site, known: History) -> FrozenSet[int]:

@@ -57,8 +57,12 @@ def outcome_of(site: Site, run: Run) -> Outcome:
 
 
 def _is_state(state: PackageState, recorded: PackageState) -> bool:
-    """Is it the recorded state? An older agent has recorded no settings."""
-    return (state if recorded.settings is not None else replace(state, settings=None)).digest == recorded.digest
+    """Is it the recorded state? An older agent has recorded no settings, and no builds of apt's packages."""
+    if recorded.settings is None:
+        state = replace(state, settings=None)
+    unknown = {package.identity for package in recorded.packages if not package.digest}
+    rows = (row._replace(digest="") if row.identity in unknown else row for row in state.packages)
+    return replace(state, packages=tuple(rows)).digest == recorded.digest
 
 
 def _readable(read: Callable[[int], T], number: Optional[int]) -> Optional[T]:

@@ -75,11 +75,15 @@ class Difference(NamedTuple):
     by_run: bool
 
     @property
+    def kind(self) -> Literal["changed", "gone", "new"]:
+        """What has become of the file."""
+        there = [file is not None and file.kind != "absent" for file in (self.wanted, self.found)]
+        return "changed" if all(there) else "gone" if there[0] else "new"
+
+    @property
     def words(self) -> str:
         """The difference for a sentence: "/etc/app.conf (changed)"."""
-        there = [file is not None and file.kind != "absent" for file in (self.wanted, self.found)]
-        what = "changed" if all(there) else "gone" if there[0] else "new"
-        return f"{self.path} ({what}{'' if self.by_run else ', not by the agent'})"
+        return f"{self.path} ({self.kind}{'' if self.by_run else ', not by the agent'})"
 
 
 class Step(NamedTuple):
@@ -89,7 +93,7 @@ class Step(NamedTuple):
     after: Listing
 
 
-def differences(wanted: Listing, steps: Sequence[Step], now: Listing) -> Tuple[Difference, ...]:
+def differences(wanted: Listing, now: Listing, steps: Sequence[Step] = ()) -> Tuple[Difference, ...]:
     """Return the files that differ now from the wanted ones. ``steps`` are the runs since then, the oldest first."""
     moments = [wanted, *(listing for step in steps for listing in step), now]
     # The gaps between the runs: what changed there was changed by somebody else.

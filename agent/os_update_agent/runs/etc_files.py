@@ -142,7 +142,7 @@ def _found(work: Work, now: Listing) -> Tuple[Difference, ...]:
         if run.etc_before is not None and run.etc_after is not None
     ]
     steps.append(Step(listing_of(ledger.listing(work.run.etc_before)), now))
-    return differences(recorded.listing, steps, now)
+    return differences(recorded.listing, now, steps)
 
 
 def _recorded(work: Work) -> Optional[Recorded]:

@@ -4,12 +4,13 @@ from os_update_agent.cli.views.base import JSON_SCHEMA, Document, as_json
 from os_update_agent.cli.views.history import history_document, history_text
 from os_update_agent.cli.views.plan import Planned, called, plan_document, plan_text
 from os_update_agent.cli.views.signals import signal_document, signal_line
-from os_update_agent.cli.views.states import diff_document, diff_text, show_document, show_text
+from os_update_agent.cli.views.states import Compared, diff_document, diff_text, show_document, show_text
 from os_update_agent.cli.views.status import Ahead, status_document, status_text
 
 __all__ = [
     "JSON_SCHEMA",
     "Ahead",
+    "Compared",
     "Document",
     "Planned",
     "as_json",

@@ -1,8 +1,9 @@
 """One value, and the difference between two states. Pure."""
 
-from typing import List, Optional, Sequence
+from typing import List, NamedTuple, Optional, Sequence
 
 from os_update_agent.cli.views.base import Document, run_document
+from os_update_agent.model.etc_files import Difference
 from os_update_agent.model.packages import Change, PackageState
 from os_update_agent.model.runs import Run
 from os_update_agent.model.settings import SettingChange, Settings
@@ -52,30 +53,47 @@ def settings_documents(settings: Settings) -> Optional[List[Document]]:
     return [{"kind": setting.kind, "name": setting.name, "value": setting.as_json()} for setting in settings]
 
 
-def diff_document(
-    names: Sequence[str], changes: Sequence[Change], details: Sequence[Change], settings: Sequence[SettingChange]
-) -> Document:
+class Compared(NamedTuple):
+    """The difference between two states.
+
+    Attributes:
+        changes: The changes of versions and builds.
+        details: Those of all rows.
+        settings: The settings outside of packages that differ.
+        files: The files below /etc that differ (None: nobody has noted them).
+    """
+
+    changes: Sequence[Change]
+    details: Sequence[Change]
+    settings: Sequence[SettingChange]
+    files: Optional[Sequence[Difference]]
+
+
+def diff_document(names: Sequence[str], compared: Compared) -> Document:
+    files = compared.files
     return {
         "from": names[0],
         "to": names[1],
-        "changes": [change.as_json() for change in changes],
+        "changes": [change.as_json() for change in compared.changes],
         "details": [
             {
                 "before": change.before.row() if change.before else None,
                 "after": change.after.row() if change.after else None,
             }
-            for change in details
+            for change in compared.details
         ],
-        "settings": [change.as_json() for change in settings],
+        "settings": [change.as_json() for change in compared.settings],
+        "files": None if files is None else [{"path": one.path, "kind": one.kind} for one in files],
     }
 
 
-def diff_text(changes: Sequence[Change], details: Sequence[Change], settings: Sequence[SettingChange]) -> str:
-    if not (details or settings):
+def diff_text(compared: Compared) -> str:
+    if not (compared.details or compared.settings or compared.files):
         return "no difference"
-    lines = listed(changes)
-    rest = len(details) - len(changes)
+    lines = listed(compared.changes)
+    rest = len(compared.details) - len(compared.changes)
     if rest > 0:
         lines.append(f"and {rest} with the same version but another mark, hold or status (see --json)")
-    lines += [setting_line(change) for change in settings]
+    lines += [setting_line(change) for change in compared.settings]
+    lines += [f"{one.path}: {one.kind}" for one in compared.files or ()]
     return "\n".join(lines)
