@@ -29,8 +29,9 @@ def check(work: Work) -> Tuple[Run, Event]:
     done = work.transition.settle(forced=run.kind == RESTORE)
     run = with_repair(run, done)
     if done.names:
-        # The run answers for their files from now on, also if it is cut off here.
+        # The run answers for their files from now on, also if it is cut off here. The note names only the first ones.
         work.save(run)
+        work.say(f"repaired: {', '.join(done.names)}")
     state = work.backend.capture()
     torn = broken(state)
     if any(map(is_torn, torn)) or (run.kind != RESTORE and (torn or interrupted)):

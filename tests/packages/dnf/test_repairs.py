@@ -161,7 +161,8 @@ def test_what_a_repair_touches_is_announced_and_named(based: Node, is_cached: bo
     done = based.succeed("UPDATE", "v2")
     again = "newname, " if is_cached else ""
     assert done.complaint == f"an earlier interruption was repaired: epochy, {again}tool; removed: oldname\n"
-    assert based.last_run().repaired == ("epochy", *(["newname"] if is_cached else []), "oldname", "tool")
+    names = ("epochy", *(["newname"] if is_cached else []), "oldname", "tool")
+    assert based.last_run().repaired == names and f"\nrepaired: {', '.join(names)}\n" in based.run_log()
     assert based.versions() == {
         **{name: version for name, version in VERSIONS_ONE.items() if name != "oldname"},
         **{"tool": "2.0-1", "epochy": "9.1-1", "newname": "2.0-1"},
