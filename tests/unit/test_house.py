@@ -61,7 +61,7 @@ PURE = (
     *("decision.restarts", "decision.table", "decision.timestamps", "text.log_lines", "text.outcomes", "text.phrases"),
     *("config.options", "config.policy"),
     *("packages.complaints", "packages.file_faults", "packages.state", "packages.selection"),
-    *("packages.reboot_forecast", "packages.apt.parse"),
+    *("packages.reboot_forecast", "packages.apt.order", "packages.apt.parse"),
     *("packages.dnf.answers", "packages.dnf.protocol", "packages.globs", "packages.rpm.parse"),
     *("heat.deployment", "heat.fields", "heat.outcome", "heat.signal_target"),
     *("install.layout", "__init__", "cli.parser"),

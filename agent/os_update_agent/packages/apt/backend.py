@@ -32,6 +32,7 @@ from os_update_agent.packages.apt import parse
 from os_update_agent.packages.apt.candidates import candidates
 from os_update_agent.packages.apt.commands import AptCalls, exact, native_architecture, plain
 from os_update_agent.packages.apt.dpkg_files import listed_files
+from os_update_agent.packages.apt.order import NEEDS_FORMAT, parse_needs, successors, unpacked_first
 from os_update_agent.packages.apt.parse import Simulation
 from os_update_agent.packages.apt.preferences import added_preferences
 from os_update_agent.packages.apt.repack import repack
@@ -261,11 +262,29 @@ class Apt(AptCalls, Backend):
         complaints: Tuple[str, ...] = ()
         torn = [file for package, file in zip(transaction.install, transaction.files) if package in transaction.torn]
         self._unpack([Path(file) for file in (*transaction.unpacked, *torn)], output)
+        transaction = self._begun(transaction, output) if forced and not transaction.reinstalls else transaction
         if transaction.install or transaction.remove:
             complaints = self._apt_get(self._install(transaction, forced=forced), output)
         if transaction.configures:
             run_to_file(self._dpkg("--configure", "-a"), output, ok=None, env=self._environment())
         return complaints
+
+    def _begun(self, transaction: Transaction, output: IO[bytes]) -> Transaction:
+        """Begin a way back with what cannot be left to apt's order. Returns what is left."""
+        installed = parse_needs(self._query("--show", "--showformat", NEEDS_FORMAT).stdout)
+        files = {package: Path(file) for package, file in zip(transaction.install, transaction.files)}
+        first = unpacked_first(installed, transaction.install)
+        leaving, coming = successors(installed, transaction.install, transaction.remove)
+        if not (first or leaving):
+            return transaction
+        self._unpack([files[package] for package in first], output)
+        if leaving:
+            remove = self._dpkg("--force-depends", "--remove", *map(plain, leaving))
+            run_to_file(remove, output, ok=None, env=self._environment())
+        self._unpack([files[package] for package in coming], output)
+        # apt may not even know the name of a package that has gone.
+        there = {package.identity for package in self.capture().packages if package.is_present}
+        return transaction._replace(remove=tuple(p for p in transaction.remove if p.identity in there), mends=True)
 
     def finish(self, rest: Aftercare, output: IO[bytes]) -> Tuple[str, ...]:
         if rest.purge:
