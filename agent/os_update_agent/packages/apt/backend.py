@@ -29,6 +29,7 @@ from os_update_agent.packages.apt.candidates import candidates
 from os_update_agent.packages.apt.commands import exact, plain
 from os_update_agent.packages.apt.database import DpkgDatabase
 from os_update_agent.packages.apt.edited_texts import settle_edits
+from os_update_agent.packages.apt.order import NEEDS_FORMAT, parse_needs, successors, unpacked_first
 from os_update_agent.packages.apt.parse import Simulation
 from os_update_agent.packages.apt.preferences import added_preferences
 from os_update_agent.packages.apt.repack import repack
@@ -150,6 +151,7 @@ class Apt(DpkgDatabase, Backend):
         complaints: Tuple[str, ...] = ()
         torn = [file for package, file in zip(transaction.install, transaction.files) if package in transaction.torn]
         self._unpack([Path(file) for file in (*transaction.unpacked, *torn)], output)
+        transaction = self._begun(transaction, output) if forced and not transaction.reinstalls else transaction
         if transaction.install or transaction.remove:
             complaints = self._apt_get(self._install(transaction, forced=forced), output)
         if transaction.configures:
@@ -158,6 +160,23 @@ class Apt(DpkgDatabase, Backend):
         if unknown:
             output.write(f"{UNKNOWN_TEXT}{' '.join(unknown)}\n".encode("utf-8", "surrogateescape"))
         return complaints
+
+    def _begun(self, transaction: Transaction, output: IO[bytes]) -> Transaction:
+        """Begin a way back with what cannot be left to apt's order. Returns what is left."""
+        installed = parse_needs(self._query("--show", "--showformat", NEEDS_FORMAT).stdout)
+        files = {package: Path(file) for package, file in zip(transaction.install, transaction.files)}
+        first = unpacked_first(installed, transaction.install)
+        leaving, coming = successors(installed, transaction.install, transaction.remove)
+        if not (first or leaving):
+            return transaction
+        self._unpack([files[package] for package in first], output)
+        if leaving:
+            remove = self._dpkg("--force-depends", "--remove", *map(plain, leaving))
+            run_to_file(remove, output, ok=None, env=self._environment())
+        self._unpack([files[package] for package in coming], output)
+        # apt may not even know the name of a package that has gone.
+        there = {package.identity for package in self.capture().packages if package.is_present}
+        return transaction._replace(remove=tuple(p for p in transaction.remove if p.identity in there), mends=True)
 
     def finish(self, rest: Aftercare, output: IO[bytes]) -> Tuple[str, ...]:
         if rest.purge:
