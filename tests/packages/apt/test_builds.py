@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 
 from os_update_agent.packages.apt.builds import FORMAT, InstalledBuilds, digests_of_files, packed_content
-from packages.apt.test_repack import Root, call, root
+from packages.apt.dpkgroot import Root, call
 
-__all__ = ["root"]
 FILES = {
     "/usr/share/app/data": "data\n",
     "/usr/share/app/a b": "blank\n",
@@ -18,6 +17,11 @@ FILES = {
     "/usr/share/app/link": "->data",
     "/etc/app.conf": "a=1\n",
 }
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Root:
+    return Root(tmp_path)
 
 
 def installed(root: Root) -> str:

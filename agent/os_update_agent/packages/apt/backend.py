@@ -31,7 +31,7 @@ from os_update_agent.packages.apt.database import DpkgDatabase
 from os_update_agent.packages.apt.edited_texts import settle_edits
 from os_update_agent.packages.apt.order import NEEDS_FORMAT, parse_needs, successors, unpacked_first
 from os_update_agent.packages.apt.parse import Simulation
-from os_update_agent.packages.apt.preferences import added_preferences
+from os_update_agent.packages.apt.preferences import added_preferences, exactly
 from os_update_agent.packages.apt.repack import repack
 from os_update_agent.packages.backend import Backend, set_marks
 from os_update_agent.packages.complaints import UNKNOWN_TEXT
@@ -75,7 +75,7 @@ class Apt(DpkgDatabase, Backend):
 
     def effect(self, transaction: Transaction, *, forced: bool) -> FrozenSet[Tuple[Slot, Optional[str]]]:
         """What the transaction would come to: each package that changes with its new version, None for a removal."""
-        return self.simulate(*self._install(transaction, forced=forced)).effect
+        return self.simulate(*self._install(transaction, forced=forced), preferences=_wanted(transaction)).effect
 
     def available(self, packages: Sequence[Package]) -> Tuple[Mapping[Package, Offer], Tuple[Package, ...]]:
         """Which of the packages the repositories can give, and which they cannot. The index is not refreshed."""
@@ -153,7 +153,9 @@ class Apt(DpkgDatabase, Backend):
         self._unpack([Path(file) for file in (*transaction.unpacked, *torn)], output)
         transaction = self._begun(transaction, output) if forced and not transaction.reinstalls else transaction
         if transaction.install or transaction.remove:
-            complaints = self._apt_get(self._install(transaction, forced=forced), output)
+            own = self._in_root("etc/apt/preferences")
+            with added_preferences(_wanted(transaction), own=own, work=self.work) as options:
+                complaints = self._apt_get((*options, *self._install(transaction, forced=forced)), output)
         if transaction.configures:
             run_to_file(self._dpkg("--configure", "-a"), output, ok=None, env=self._environment())
         unknown = settle_edits([Path(file) for file in transaction.rebuilt], self.root)
@@ -190,3 +192,8 @@ class Apt(DpkgDatabase, Backend):
 
     def _mark(self, packages: Sequence[Package], mark: str) -> None:
         self._run(["apt-mark", "-q", "-q", mark, *map(plain, packages)])
+
+
+def _wanted(transaction: Transaction) -> str:
+    """Return the preferences under which apt can repair what an interruption has left."""
+    return exactly(transaction.install) if transaction.mends else ""

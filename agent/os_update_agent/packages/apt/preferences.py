@@ -7,6 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Iterator, Sequence, Tuple
 
+from os_update_agent.model.packages import Package
+from os_update_agent.packages.apt.commands import plain
+
 # A security archive's version wins over a newer one from the ordinary archive, which may be no security update.
 SECURITY_FIRST = """\
 Package: *
@@ -22,6 +25,16 @@ Pin-Priority: 990
 def against(globs: Sequence[str]) -> str:
     """Preferences under which apt installs no newer version of the names, not even as a dependency."""
     return f"Package: {' '.join(globs)}\nPin: release *\nPin-Priority: -1\n" if globs else ""
+
+
+def exactly(packages: Sequence[Package]) -> str:
+    """Preferences under which these versions are the ones that apt wants, also if newer ones are installed.
+
+    apt repairs unmet dependencies before it looks at the files that it is given, and only with what it wants.
+    """
+    return "\n".join(
+        f"Package: {plain(package)}\nPin: version {package.version}\nPin-Priority: 1001\n" for package in packages
+    )
 
 
 @contextmanager
