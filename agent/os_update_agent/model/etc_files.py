@@ -8,6 +8,8 @@ _IGNORED = (
     *("/etc/mtab", "/etc/ld.so.cache", "/etc/adjtime", "/etc/.pwd.lock", "/etc/.updated", "/etc/resolv.conf"),
     *(f"/etc/{name}-" for name in ("passwd", "shadow", "group", "gshadow", "subuid", "subgid")),
 )
+# Alternatives are settings of the package state.
+_ALTERNATIVES = "/etc/alternatives/"
 _COPIES = (
     *(".dpkg-dist", ".dpkg-new", ".dpkg-old", ".dpkg-bak", ".dpkg-tmp", ".dpkg-remove", ".dpkg-backup"),
     *(".ucf-dist", ".ucf-new", ".ucf-old", ".rpmnew", ".rpmsave", ".rpmorig", "~"),
@@ -42,8 +44,8 @@ class EtcFile(NamedTuple):
 
     @property
     def is_ignored(self) -> bool:
-        """Do changes of the file say nothing about the configuration?"""
-        return self.path in _IGNORED or self.path.endswith(_COPIES)
+        """Do changes of the file say nothing about the configuration, or are they compared elsewhere?"""
+        return self.path in _IGNORED or self.path.startswith(_ALTERNATIVES) or self.path.endswith(_COPIES)
 
     def line(self) -> str:
         """Return the file as one line of text, whatever characters its path has."""
