@@ -34,6 +34,9 @@ _CONFIG_FILES: Mapping[ConfigFiles, Tuple[Tuple[str, ...], Mapping[str, str]]] =
 }
 # A way back may need all of these; a way forward none.
 _FORCED = ("--allow-downgrades", "--allow-change-held-packages", "--allow-remove-essential")
+# apt configures an essential package as soon as it is unpacked (apt.conf(5)), on a way back also while an installed
+# package of the newer release breaks it.
+_ORDER = ("-o", "APT::Immediate-Configure=false")
 NETWORK = ("-o", "Acquire::Retries=3", "-o", "Acquire::http::Timeout=30", "-o", "Acquire::https::Timeout=30")
 LOCKED = "Could not get lock"
 
@@ -103,7 +106,7 @@ class AptCalls:
         for option in _CONFIG_FILES[self.config_files][0]:
             options += ["-o", f"Dpkg::Options::={option}"]
         if forced:
-            options += _FORCED
+            options += (*_FORCED, *_ORDER)
         if transaction.reinstalls:
             options.append("--reinstall")
         if transaction.mends:
