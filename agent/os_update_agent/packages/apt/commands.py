@@ -35,6 +35,9 @@ _CONFIG_FILES: Mapping[ConfigFiles, Tuple[Tuple[str, ...], Mapping[str, str]]] =
 }
 # A way back may need all of these; a way forward none.
 _FORCED = ("--allow-downgrades", "--allow-change-held-packages", "--allow-remove-essential")
+# apt configures an essential package as soon as it is unpacked (apt.conf(5)), on a way back also while an installed
+# package of the newer release breaks it.
+_ORDER = ("-o", "APT::Immediate-Configure=false")
 NETWORK = ("-o", "Acquire::Retries=3", "-o", "Acquire::http::Timeout=30", "-o", "Acquire::https::Timeout=30")
 LOCKED = "Could not get lock"
 # A transaction takes the given files. Otherwise apt prefers the file of a repository that has the same version, and
@@ -115,7 +118,7 @@ class AptCalls:
         for option in _CONFIG_FILES[self.config_files][0]:
             options += ["-o", f"Dpkg::Options::={option}"]
         if forced:
-            options += _FORCED
+            options += (*_FORCED, *_ORDER)
         if transaction.reinstalls:
             options.append("--reinstall")
         if transaction.mends:
