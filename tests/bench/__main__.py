@@ -9,11 +9,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Callable, Dict, Iterable, List, Tuple, Union
 
-from bench import dnf, growth, line
+from bench import dnf, files, growth, line
 from bench.rows import LEGEND, Missing, Row, goals, table
 
 RESULTS = Path(__file__).resolve().parents[2] / ".test-venv"
-NAMES = ("idle", "changes-1", "changes-30", "changes-300", "whole", "growth", "dnf", "dnf5")
+NAMES = ("idle", "changes-1", "changes-30", "changes-300", "whole", "growth", "files", "dnf", "dnf5")
 Section = Tuple[str, Callable[[Path], Iterable[Union[Row, Missing]]]]
 
 
@@ -46,6 +46,7 @@ def main() -> None:
         *([] if quick else [("changes-300", lambda base: line.changes(base, 300, few))]),
         ("whole", lambda base: line.whole(base, rounds)),
         ("growth", lambda base: growth.rows(base, (200, 800), (10, 100), (50, 500)) if quick else growth.rows(base)),
+        ("files", lambda base: files.rows(base, (1_000,), (500,)) if quick else files.rows(base)),
         ("dnf", lambda base: dnf.changes(base, "dnf", counts, rounds, is_small=quick)),
         ("dnf5", lambda base: dnf.changes(base, "dnf5", counts, few, is_small=quick)),
     ]

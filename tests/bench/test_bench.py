@@ -21,6 +21,7 @@ MB = 1 << 20
     [
         ("changes-1", {"update", "restore"}),
         ("growth", {"200", "800", "10", "100", "50", "500"}),
+        ("files", {"1000", "500"}),
         ("idle", {"the first delivery (baseline)", "the current value again", "the same delivery again"}),
         ("dnf", {"update", "restore"}),
     ],
