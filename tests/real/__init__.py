@@ -14,7 +14,7 @@ updates it and goes back, and after each way back the whole tree is compared wit
 An operator replaces the sources of the old release by those of the next one. The old packages are in no repository
 then, and the agent rebuilds those that its archive does not have. With --old-sources the old ones stay beside the new.
 
-Not part of tests/run: it needs root, a Debian mirror, 12 GB of disk, and up to half an hour on two quiet cores.
+Not part of tests/run: it needs root, a Debian mirror, 5 GB of disk, and 11 minutes on two cores (at most 30).
 
 It prints every difference: the path, what differs (type, mode, owner, content, extended attributes) and the package
 that lists the path. ``allowed.py`` lists the differences that are allowed, with the reason of each; all others make the

@@ -44,6 +44,7 @@ RULES: Sequence[Rule] = (
     Rule(r"/var/lib/ucf/(registry|hashfile)\.\d+", ANY, "backups that ucf makes"),
     Rule(r"/etc/.*\.(dpkg|ucf)-(old|dist|new|bak)", ("new", "content", "missing"), "packaged text beside an edit"),
     Rule(r"/(tmp|var/tmp|run)/.*", ANY, "volatile"),
+    Rule(r"/var/lib/mysql/mysql_upgrade_info", ("owner",), "MariaDB's script gives its data to its own user"),
 )
 
 
