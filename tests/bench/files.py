@@ -10,7 +10,8 @@ from bench.apart import apart
 from bench.measuring import Figures, in_process
 from bench.rows import Row
 from os_update_agent.model.etc_files import PackagedText
-from os_update_agent.node.etc_files import Copies, read_etc
+from os_update_agent.node.etc_files import read_etc
+from os_update_agent.node.kept_contents import Copies
 from os_update_agent.packages.apt.backend import Apt
 from os_update_agent.testing.repository import make_root, native_architecture
 

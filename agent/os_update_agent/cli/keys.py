@@ -15,7 +15,7 @@ from os_update_agent.model.etc_files import Listing
 from os_update_agent.model.packages import PackageState
 from os_update_agent.model.runs import History, Record
 from os_update_agent.node.etc_files import read_etc
-from os_update_agent.runs.etc_files import recorded_etc
+from os_update_agent.runs.etc_history import recorded_etc
 from os_update_agent.runs.retention import at_hand, keep_of
 from os_update_agent.runtime.context import Site
 from os_update_agent.text.outcomes import shown

@@ -49,18 +49,28 @@ class States(Database):
 
     def put_listing(self, lines: Collection[str]) -> int:
         """Store the lines about the files below /etc, unless the same are stored already. Returns their number."""
-        import hashlib  # late: it loads OpenSSL
-
-        digest = hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
+        digest = _digest_of(lines)
         with self._transaction():
             known = self._db.execute(
                 "SELECT max(id) FROM states WHERE digest = ? AND backend = ?", (digest, _FILES)
             ).fetchone()[0]
-            return int(known) if known is not None else self._insert(_Row(digest, _FILES, "", "", None, b""), lines)
+            if known is not None and self._is_readable_listing(known):
+                return int(known)
+            return self._insert(_Row(digest, _FILES, "", "", None, b""), lines)
+
+    def _is_readable_listing(self, number: int) -> bool:
+        try:
+            self.listing(number)
+        except Damaged:
+            return False
+        return True
 
     def listing(self, number: int) -> FrozenSet[str]:
         """Return the lines of put_listing(). Raises Damaged."""
-        return self._lines(number)
+        lines = self._lines(number)
+        if _digest_of(lines) != self._state_row(number).digest:
+            raise self._damaged(f"listing {number}", "does not match its digest", number)
+        return lines
 
     def _is_readable(self, number: int) -> bool:
         try:
@@ -158,3 +168,9 @@ def _state_of(row: _Row, lines: FrozenSet[str]) -> PackageState:
 def _delta(base: FrozenSet[str], lines: FrozenSet[str]) -> List[str]:
     """What goes and what comes from ``base`` to ``lines``; from nothing that is the full state."""
     return [_GONE + line for line in sorted(base - lines)] + [_COME + line for line in sorted(lines - base)]
+
+
+def _digest_of(lines: Iterable[str]) -> str:
+    import hashlib  # late: it loads OpenSSL
+
+    return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()

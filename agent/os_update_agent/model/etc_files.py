@@ -17,30 +17,34 @@ _COPIES = (
 
 
 class PackagedText(NamedTuple):
-    """What a package has as the content of a configuration file: the hash, and its name for hashlib."""
+    """What a package has as the content of a configuration file: the hash, its name for hashlib, and the package."""
 
     algorithm: str
     content: str
+    package: str = ""
 
 
 class EtcFile(NamedTuple):
-    """One file or symbolic link.
+    """One file, symbolic link or directory.
 
     Attributes:
         path: The path on the node, without a private root.
         kind: What it is; "absent" is a configuration file of an installed package that somebody has removed.
+            Directories are not compared: packages leave them, and files need them.
         mode: The permissions in octal digits ("" for a link).
         owner: The numbers of user and group, "0:0".
         content: The sha256 of the file, or the target of the link ("" if it could not be read).
         is_edited: Is it a configuration file of an installed package with another text than the package has?
+        package: The name of the installed package whose configuration file it is ("" if it is none).
     """
 
     path: str
-    kind: Literal["file", "link", "absent"]
+    kind: Literal["file", "link", "directory", "absent"]
     mode: str
     owner: str
     content: str
     is_edited: bool = False
+    package: str = ""
 
     @property
     def is_ignored(self) -> bool:
@@ -52,12 +56,17 @@ class EtcFile(NamedTuple):
         return json.dumps(self)
 
 
+# The fields before is_edited: what a package thinks of a file does not change it.
+_COMPARED = 5
 Listing = Mapping[str, EtcFile]
 
 
 def listing_of(lines: Iterable[str]) -> Listing:
-    """Return the files of stored lines, by their paths."""
-    files = (EtcFile(*json.loads(line)) for line in lines)
+    """Return the files of stored lines, by their paths. Fields that a newer agent has added are passed over.
+
+    Raises ValueError or TypeError for what is no such line.
+    """
+    files = (EtcFile(*json.loads(line)[: len(EtcFile._fields)]) for line in lines)
     return {file.path: file for file in files}
 
 
@@ -103,7 +112,8 @@ def differences(wanted: Listing, now: Listing, steps: Sequence[Step] = ()) -> Tu
     found = []
     for path in sorted(wanted.keys() | now.keys()):
         old, new = wanted.get(path), now.get(path)
-        if is_same(old, new) or any(file is not None and file.is_ignored for file in (old, new)):
+        there = [file for file in (old, new) if file is not None]
+        if is_same(old, new) or any(file.is_ignored or file.kind == "directory" for file in there):
             continue
         by_run = all(is_same(before.get(path), after.get(path)) for before, after in gaps)
         found.append(Difference(path, old, new, by_run))
@@ -114,7 +124,7 @@ def is_same(one: Optional[EtcFile], other: Optional[EtcFile]) -> bool:
     """Is the file the same, whatever package has it?"""
     if one is None or other is None or "absent" in (one.kind, other.kind):
         return all(file is None or file.kind == "absent" for file in (one, other))
-    return one._replace(is_edited=False) == other._replace(is_edited=False)
+    return one[:_COMPARED] == other[:_COMPARED]
 
 
 def changed_paths(before: Listing, after: Listing) -> Collection[str]:

@@ -129,6 +129,7 @@ class Run:
             one of these has a fault, too (None: the run has not looked).
         etc_before, etc_after: Numbers of the listings of the files below /etc before the first transaction and at the
             end.
+        edits_back: The edited configuration files that were put back before the transaction of a way back.
         etc_differs: After a way back, the files below /etc that differ from the state, a phrase each.
     """
 
@@ -164,6 +165,7 @@ class Run:
     etc_before: Optional[int] = None
     etc_after: Optional[int] = None
     etc_differs: Tuple[str, ...] = ()
+    edits_back: Tuple[str, ...] = ()
 
     @property
     def leads_to_value(self) -> bool:

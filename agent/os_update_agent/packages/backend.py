@@ -103,8 +103,9 @@ class Backend(Protocol):
         """Return what the installed packages have as the text of each of their configuration files, by its path."""
         ...
 
-    def packaged_content(self, path: str) -> Optional[bytes]:
-        """Return the text that an installed package has for a configuration file; None if it is not at hand.
+    def packaged_content(self, path: str, known: PackagedText) -> Optional[bytes]:
+        """Return the text that an installed package has for a configuration file, one of packaged_texts(); None if it
+        is not at hand.
 
         Left out: dnf has none, which is the default. rpm leaves the packaged text beside an edited file by itself.
         """

@@ -15,14 +15,14 @@ _UNPACKING = re.compile(r"Unpacking (?P<name>[^\s:]+)(?::\S+)? \(")
 _DISAPPEARED = re.compile(r"^\(Noting disappearance of (?P<name>[^\s:,]+)(?::\S+)?, which", re.MULTILINE)
 
 
-# Before the configuration files that came with rebuilt packages, and whose packaged text nobody knows.
+# Before each configuration file that came with a rebuilt package, and whose packaged text nobody knows.
 UNKNOWN_TEXT = "packaged text not known: "
 
 
 def unknown_texts_in(log: str) -> Tuple[str, ...]:
     """Return the configuration files whose packaged text is not known, as the log names them."""
-    lines = (line for line in log.splitlines() if line.startswith(UNKNOWN_TEXT))
-    return tuple(dict.fromkeys(path for line in lines for path in line[len(UNKNOWN_TEXT) :].split()))
+    lines = (line[len(UNKNOWN_TEXT) :] for line in log.splitlines() if line.startswith(UNKNOWN_TEXT))
+    return tuple(dict.fromkeys(lines))
 
 
 def as_line(complaint: str) -> str:

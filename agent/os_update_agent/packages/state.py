@@ -176,7 +176,8 @@ def overlaid(
 
 def touched_by(before: PackageState, after: PackageState) -> FrozenSet[Slot]:
     """The places that differ between two states."""
-    return frozenset(before.slot(change.package) for change in diff(before, after))
+    changes = (change for change in diff(before, after) if not _differs_by_unknown_digest(change))
+    return frozenset(before.slot(change.package) for change in changes)
 
 
 def _differences(now: PackageState, target: PackageState) -> Tuple[Change, ...]:

@@ -31,7 +31,7 @@ from os_update_agent.node.process import uninterrupted
 from os_update_agent.packages.complaints import complaints_in, disappeared_in
 from os_update_agent.packages.state import broken, of_marks, sound, unmet
 from os_update_agent.runs.context import Step, Work, answering_for, moved, noted
-from os_update_agent.runs.etc_files import put_edits_back, with_etc_back, with_etc_before
+from os_update_agent.runs.etc_files import at_least, put_edits_back, with_etc_back, with_etc_before
 from os_update_agent.runs.files import with_faults_before, with_faults_before_undo, with_files
 from os_update_agent.runs.plan import labels_of
 from os_update_agent.runs.transitions import DONE, NOTHING_HAS_CHANGED, UNDO_IS_INCOMPLETE, Event
@@ -54,11 +54,11 @@ def transact(work: Work) -> Tuple[Run, Event]:
         work.check_deadline()
     if work.run.kind == RESTORE and work.run.faults_before is None:
         work.run = with_faults_before(work)
-    work.run = with_etc_before(work)
-    if work.run.kind == RESTORE:
-        put_edits_back(work)
+    work.run = at_least(work, lambda: with_etc_before(work), work.run)
     work.run = moved(work.run, impact=CHANGED)
     work.site.ledger.begin_change(work.run)
+    if work.run.kind == RESTORE:
+        work.save(at_least(work, lambda: put_edits_back(work), work.run))
     target = work.state(work.run.target)
     if was_cut_off and work.run.kind == UPDATE:
         # A package that dpkg has dropped is not asked for again: perhaps nobody has its file.
@@ -93,8 +93,14 @@ def verify(work: Work) -> Tuple[Run, Event]:
         raise PackageError("; ".join(work.run.complaints) or work.run.failure)
     if work.run.kind != RESTORE:
         return _told_of(_with_vanished_kept(work, state), other_marks), DONE
-    run = with_etc_back(work, with_files(work, work.run, work.state(work.run.before), state))
+    run = _with_all_files(work, work.run, work.state(work.run.before), state)
     return _told_of(run, _reached(work, work.backend.capture())), DONE
+
+
+def _with_all_files(work: Work, run: Run, start: PackageState, end: PackageState) -> Run:
+    """Check the files of packages after a way back, then those below /etc."""
+    checked = with_files(work, run, start, end)
+    return at_least(work, lambda: with_etc_back(work, checked), checked)
 
 
 def _is_as_before(work: Work, state: PackageState) -> bool:
@@ -162,13 +168,13 @@ def undo(work: Work) -> Tuple[Run, Event]:
     work.save(with_faults_before_undo(work, target, now))
     # The state that the update had reached. The packages may have left it already, if this undo was cut off.
     start = work.state(work.run.target if work.run.after is None else work.run.after)
-    put_edits_back(work)
+    work.save(at_least(work, lambda: put_edits_back(work), work.run))
     complaints = work.transition.go(target, forced=True)
     state = work.backend.capture()
     run = replace(work.run, after=work.site.ledger.put_state(state))
     try:
         _marks_beside(work, state, target, complaints)
-        run = with_etc_back(work, with_files(work, run, start, state))
+        run = _with_all_files(work, run, start, state)
         # To install packages again may have changed rows.
         state = work.backend.capture()
         run = replace(run, after=work.site.ledger.put_state(state))

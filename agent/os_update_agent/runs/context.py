@@ -33,8 +33,6 @@ class Work:
         self.site = site
         self.run = run
         self.output = output
-        # Edited configuration files that were put back before the transaction of a way back.
-        self.edits_back: Tuple[str, ...] = ()
         self.policy = Policy.from_json(run.policy)
         self.backend = site.backend(self.policy)
         self.archive = site.archive(self.backend)

@@ -2,15 +2,15 @@
 
 A package's scripts may change any file there, and a new version may drop or move a configuration file that an operator
 has edited. No package database knows the old text, so a run keeps the contents of what it changes.
+
+None of this decides whether packages are right: what cannot be read or written here is a note.
 """
 
 from dataclasses import replace
 from hashlib import sha256
-from pathlib import Path
-from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Callable, Dict, FrozenSet, Iterable, List, Optional, Sequence, Tuple
 
-from os_update_agent.ledger import Ledger
-from os_update_agent.model.errors import AgentError, Damaged
+from os_update_agent.model.errors import AgentError, Damaged, LedgerError
 from os_update_agent.model.etc_files import (
     Difference,
     EtcFile,
@@ -18,26 +18,22 @@ from os_update_agent.model.etc_files import (
     Step,
     changed_paths,
     differences,
-    listing_of,
     lost_edits,
 )
+from os_update_agent.model.packages import diff
 from os_update_agent.model.phases import RESTORE, TRANSACT, VERIFY
 from os_update_agent.model.runs import Run
-from os_update_agent.node.etc_files import Copies, NotWritten, keep_only, kept_contents, put_back, read_etc, remove
+from os_update_agent.node.etc_files import NotWritten, put_back, read_etc, read_regular, remove
+from os_update_agent.node.kept_contents import Copies, keep_only, kept_contents
 from os_update_agent.node.permissions import make_private
 from os_update_agent.packages.complaints import unknown_texts_in
+from os_update_agent.packages.state import visible
 from os_update_agent.runs.context import Work, noted
+from os_update_agent.runs.etc_history import Recorded, contents_of, listing_in, recorded_etc
 from os_update_agent.text.phrases import named
 
 # So many differing files are named in a result.
 _MOST_NAMED = 200
-
-
-class Recorded(NamedTuple):
-    """The files below /etc in a recorded state, and the runs since then that have noted them, the oldest first."""
-
-    listing: Listing
-    since: Tuple[Run, ...]
 
 
 def with_etc_before(work: Work) -> Run:
@@ -52,36 +48,36 @@ def with_etc_before(work: Work) -> Run:
     except (AgentError, OSError) as error:
         listing, why = _read(work), str(error)
     run = replace(work.run, etc_before=_store(work, listing))
-    return noted(run, f"the contents of the files below /etc could not be kept: {why}") if why else run
+    return noted(run, f"not all contents of files below /etc could be kept: {why}") if why else run
 
 
 def with_etc_after(work: Work, run: Run) -> Run:
     """Return the run with the files below /etc at its end, and with what differs from the state after a way back. Only
     the contents that the run has changed stay.
     """
-    if run.etc_before is None or run.etc_after is not None:
+    before = listing_in(work.site.ledger, run.etc_before)
+    if before is None or run.etc_after is not None:
         return run
     now = _read(work)
-    before = listing_of(work.site.ledger.listing(run.etc_before))
     run = replace(run, etc_after=_store(work, now))
     try:
         keep_only(contents_of(work.site.settings.etc, run), changed_paths(before, now))
     except OSError as error:
-        run = noted(run, f"the contents of the files below /etc could not be kept: {error}")
+        run = noted(run, f"the contents of unchanged files below /etc are still kept: {error}")
     if run.kind != RESTORE and not run.progress.undo_was_tried:
         return run
     return replace(run, etc_differs=tuple(one.words for one in _found(work, now)[:_MOST_NAMED]))
 
 
-def put_edits_back(work: Work) -> None:
+def put_edits_back(work: Work) -> Run:
     """Put back the edited configuration files that an update has lost, before a way back: the package manager then
-    keeps them, lays the packaged text beside, and services start with them.
+    keeps them, lays the packaged text beside, and services start with them. Returns the run that names them.
     """
-    if work.run.etc_before is not None:
-        lost = lost_edits(_found(work, _read(work)))
-        lost = tuple(one for one in lost if one.wanted is not None and one.wanted.kind != "absent")
-        failed = _put_back(work, lost)
-        work.edits_back = tuple(one.path for one in lost if one.path not in failed)
+    lost = lost_edits(_ours(work, _found(work, _read(work))))
+    lost = tuple(one for one in lost if one.wanted is not None and one.wanted.kind != "absent")
+    failed = _put_back(work, lost)
+    put = tuple(one.path for one in lost if one.path not in failed)
+    return replace(work.run, edits_back=tuple(dict.fromkeys((*work.run.edits_back, *put))))
 
 
 def with_etc_back(work: Work, run: Run) -> Run:
@@ -90,14 +86,14 @@ def with_etc_back(work: Work, run: Run) -> Run:
     """
     if run.etc_before is None:
         return run
-    found = _found(work, _read(work))
+    found = _ours(work, _found(work, _read(work)))
     lost = lost_edits(found)
     for one in lost:
         _lay_beside(work, one)
     failed = _put_back(work, lost)
     if work.policy.etc_files == "restore":
         failed = {**failed, **_put_back(work, [one for one in found if one.by_run and one not in lost])}
-    _lay_texts_beside(work)
+    _lay_texts_beside(work, run.edits_back)
     unknown = unknown_texts_in(work.said_in(TRANSACT if run.phase == VERIFY else run.phase))
     if unknown:
         run = noted(
@@ -108,66 +104,90 @@ def with_etc_back(work: Work, run: Run) -> Run:
     return run
 
 
-def recorded_etc(ledger: Ledger, key: str, value: Optional[str], *, besides: int = 0) -> Optional[Recorded]:
-    """Return the files below /etc in the state of a value: as they were when the node left it last, or else when it was
-    reached. None if nobody has noted them. ``value`` None is the state before the first update.
-    """
-    since: List[Run] = []
-    for run in ledger.walk_runs():
-        if isinstance(run, Damaged) or run.id == besides or run.etc_before is None:
-            continue
-        is_own = run.key == key and run.leads_to_value
-        if is_own and (run.is_first if value is None else run.departing == value):
-            return Recorded(listing_of(ledger.listing(run.etc_before)), (run, *reversed(since)))
-        if is_own and run.value == value and run.progress.reached and run.etc_after is not None:
-            return Recorded(listing_of(ledger.listing(run.etc_after)), tuple(reversed(since)))
-        since.append(run)
-    return None
+def at_least(work: Work, action: Callable[[], Run], run: Run) -> Run:
+    """Return what the action returns. If it fails, the packages count alone: the failure is a note on the run."""
+    try:
+        return action()
+    except LedgerError as error:
+        if not isinstance(error, Damaged):
+            raise
+        why: Exception = error
+    except (AgentError, OSError) as error:
+        why = error
+    work.say(f"files below /etc: {why}")
+    return noted(run, f"the files below /etc were not compared or put back: {why}")
 
 
-def contents_of(directory: Path, run: Run) -> Path:
-    """Return where the contents are that the run has kept."""
-    return directory / f"{run.id:06d}.tar"
+def can_be_put_back(work: Work) -> bool:
+    """Is there a file below /etc that ``etc_files: restore`` would put back now?"""
+    recorded = _recorded(work)
+    if work.policy.etc_files != "restore" or recorded is None:
+        return False
+    steps = _steps(work, recorded)
+    return any(one.by_run for one in differences(recorded.listing, _read(work), steps))
 
 
 def _found(work: Work, now: Listing) -> Tuple[Difference, ...]:
     """Return the files that differ from the state that the way back leads to."""
     recorded = _recorded(work)
-    if recorded is None or work.run.etc_before is None:
+    before = listing_in(work.site.ledger, work.run.etc_before)
+    if recorded is None or before is None:
         return ()
-    ledger = work.site.ledger
-    steps = [
-        Step(listing_of(ledger.listing(run.etc_before)), listing_of(ledger.listing(run.etc_after)))
-        for run in recorded.since
-        if run.etc_before is not None and run.etc_after is not None
-    ]
-    steps.append(Step(listing_of(ledger.listing(work.run.etc_before)), now))
-    return differences(recorded.listing, now, steps)
+    return differences(recorded.listing, now, [*_steps(work, recorded), Step(before, now)])
+
+
+def _steps(work: Work, recorded: Recorded) -> List[Step]:
+    """Return what the runs since then have changed. With ``restore: changes`` only this key's runs are the agent's."""
+    found = []
+    for run in recorded.since:
+        is_ours = run.key == work.run.key or work.policy.restore != "changes"
+        before, after = (listing_in(work.site.ledger, number) for number in (run.etc_before, run.etc_after))
+        if is_ours and before is not None and after is not None:
+            found.append(Step(before, after))
+    return found
+
+
+def _ours(work: Work, found: Sequence[Difference]) -> Tuple[Difference, ...]:
+    """Leave out the configuration files of packages that this way back does not change."""
+    changed = _changed_by(work)
+    return tuple(
+        one
+        for one in found
+        if all(file is None or not file.package or file.package in changed for file in (one.wanted, one.found))
+    )
+
+
+def _changed_by(work: Work) -> FrozenSet[str]:
+    """Return the names of the packages that the way back changes, wherever it has come to."""
+    run, state = work.run, work.site.ledger.state
+    ends = [state(number) for number in (run.before, run.after, run.target) if number is not None]
+    return frozenset(change.name for one, other in zip(ends, ends[1:]) for change in visible(diff(one, other)))
 
 
 def _recorded(work: Work) -> Optional[Recorded]:
     run, ledger = work.run, work.site.ledger
-    if run.kind != RESTORE and run.etc_before is not None:
-        return Recorded(listing_of(ledger.listing(run.etc_before)), ())
+    if run.kind != RESTORE:
+        listing = listing_in(ledger, run.etc_before)
+        return Recorded(listing, ()) if listing is not None else None
     value = run.value if run.reached_before is not None else None
     return recorded_etc(ledger, run.key, value, besides=run.id)
 
 
 def _put_back(work: Work, found: Sequence[Difference]) -> Dict[str, str]:
     """Put files back as the state has them. Returns why that was not possible, by path."""
-    contents = _contents(work, found)
+    if not found:
+        return {}
+    recorded, contents = _recorded(work), _contents(work, found)
     failed: Dict[str, str] = {}
     root = work.site.settings.root
     for one in found:
         try:
             if one.wanted is None or one.wanted.kind == "absent":
                 remove(root, one.path)
-            elif one.wanted.kind == "link":
-                put_back(root, one.wanted, b"")
-            elif one.path in contents:
-                put_back(root, one.wanted, contents[one.path])
-            else:
+            elif one.wanted.kind == "file" and one.path not in contents:
                 raise NotWritten("its content was not kept")
+            else:
+                put_back(root, one.wanted, contents.get(one.path, b""), recorded.listing if recorded else {})
             work.say(f"put back: {one.path}")
         except NotWritten as error:
             failed[one.path] = str(error)
@@ -180,25 +200,34 @@ def _contents(work: Work, found: Iterable[Difference]) -> Dict[str, bytes]:
     recorded = _recorded(work)
     contents: Dict[str, bytes] = {}
     for run in (*(recorded.since if recorded else ()), work.run):
+        place = contents_of(work.site.settings.etc, run)
         missing = wanted.keys() - contents.keys()
-        if missing:
-            kept = kept_contents(contents_of(work.site.settings.etc, run), missing)
-            contents.update(
-                (path, content) for path, content in kept.items() if sha256(content).hexdigest() == wanted[path]
-            )
+        if not missing or not place.exists():
+            continue
+        try:
+            kept = kept_contents(place, missing)
+        except OSError as error:
+            work.say(f"kept contents: {error}")
+            continue
+        contents.update(
+            (path, content) for path, content in kept.items() if sha256(content).hexdigest() == wanted[path]
+        )
     return contents
 
 
-def _lay_texts_beside(work: Work) -> None:
+def _lay_texts_beside(work: Work, paths: Sequence[str]) -> None:
     """Lay the packaged text beside each edited file that was put back, where the package manager has not done so. dpkg
     does it only if it has another text than the version before.
     """
-    for path in work.edits_back:
-        beside = work.site.settings.root / f"{path}{work.backend.packaged_suffix}".lstrip("/")
-        text = None if beside.exists() else work.backend.packaged_content(path)
-        file = _read(work).get(path) if text is not None else None
-        if text is not None and file is not None:
-            _write_beside(work, file, text)
+    beside = {path: work.site.settings.root / f"{path}{work.backend.packaged_suffix}".lstrip("/") for path in paths}
+    missing = [path for path, place in beside.items() if not place.exists()]
+    if not missing:
+        return
+    texts, now = work.backend.packaged_texts(), _read(work)
+    for path in missing:
+        text = work.backend.packaged_content(path, texts[path]) if path in texts else None
+        if text is not None and path in now and now[path].kind == "file" and now[path].is_edited:
+            _write_beside(work, now[path], text)
 
 
 def _lay_beside(work: Work, one: Difference) -> None:
@@ -206,16 +235,15 @@ def _lay_beside(work: Work, one: Difference) -> None:
     place = work.site.settings.root / one.path.lstrip("/")
     beside = place.with_name(place.name + work.backend.packaged_suffix)
     if one.found is not None and one.found.kind == "file" and not beside.exists():
-        try:
-            _write_beside(work, one.found, place.read_bytes())
-        except OSError as error:
-            work.say(f"{place} could not be read: {error}")
+        text = read_regular(place)
+        if text is not None:
+            _write_beside(work, one.found, text)
 
 
 def _write_beside(work: Work, file: EtcFile, text: bytes) -> None:
     beside = f"{file.path}{work.backend.packaged_suffix}"
     try:
-        put_back(work.site.settings.root, file._replace(path=beside), text)
+        put_back(work.site.settings.root, file._replace(path=beside), text, {})
     except NotWritten as error:
         work.say(f"{beside} could not be written: {error}")
 

@@ -7,7 +7,7 @@ from os_update_agent.model.errors import AgentError
 from os_update_agent.model.phases import CHANGED, NOT_UNDONE, OUT_OF_SERVICE, RECORD, UNDONE, UNTOUCHED, Phase
 from os_update_agent.model.runs import Run
 from os_update_agent.runs.context import Step, Work, moved, noted
-from os_update_agent.runs.etc_files import with_etc_after
+from os_update_agent.runs.etc_files import at_least, with_etc_after
 from os_update_agent.runs.restart import restart_callers
 from os_update_agent.runs.retention import prune
 from os_update_agent.runs.transitions import DONE, Event
@@ -16,7 +16,8 @@ from os_update_agent.runs.transitions import DONE, Event
 def record(work: Work) -> Tuple[Run, Event]:
     """The truth goes into the history: reached, unchanged, or somewhere in between."""
     run, ledger = _looked_at(work, restart_callers(work)), work.site.ledger
-    run = _with_etc(work, run)
+    noting = run
+    run = at_least(work, lambda: with_etc_after(work, noting), noting)
     now = work.site.clock()
     reached = not run.failure
     if run.leads_to_value:
@@ -41,14 +42,6 @@ def _looked_at(work: Work, run: Run) -> Run:
         return replace(run, after=work.site.ledger.put_state(work.backend.capture()))
     except AgentError as error:
         return noted(run, f"what is installed now could not be read: {error}")
-
-
-def _with_etc(work: Work, run: Run) -> Run:
-    """Note the files below /etc. What cannot be noted takes nothing from what was reached."""
-    try:
-        return with_etc_after(work, run)
-    except AgentError as error:
-        return noted(run, f"the files below /etc could not be noted: {error}")
 
 
 def _cleaned_up(work: Work, run: Run) -> Run:

@@ -12,6 +12,7 @@ from os_update_agent.model.runs import Run
 from os_update_agent.packages.progress import TO_REPAIR
 from os_update_agent.packages.state import broken, is_torn, rebuilt, transaction, unmet
 from os_update_agent.runs.context import Step, Work, noted, with_repair
+from os_update_agent.runs.etc_files import can_be_put_back
 from os_update_agent.runs.files import faults_before_failure
 from os_update_agent.runs.plan import aim_of_restore, aim_of_update, labels_of
 from os_update_agent.runs.transitions import DONE, DOWNLOADED, NOTHING_TO_CHANGE, REPORTED, TARGET_IS_RECORDED, Event
@@ -93,7 +94,7 @@ def plan(work: Work) -> Tuple[Run, Event]:
         return replace(run, plan=replace(found, lost=labels_of(work.transition.lost_by(before, target)))), REPORTED
     met = not (unmet(before, target) or work.transition.arrangement.unmet(before, target))
     has_files_to_check = run.kind == RESTORE and (bool(run.repaired) or faults_before_failure(work) is not None)
-    if met and not has_files_to_check:
+    if met and not has_files_to_check and not (run.kind == RESTORE and can_be_put_back(work)):
         # Nothing to do; but a node that an earlier run has left outside still has to be brought back.
         return replace(run, after=run.before), NOTHING_TO_CHANGE
     return run, DONE

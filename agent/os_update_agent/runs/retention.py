@@ -75,16 +75,20 @@ def prune(
     went.
     """
     numbers: Set[int] = set()
+    noted: Set[int] = set()
     for key in ledger.all_keys():
         count = keep_of(ledger, key, defaults.as_json()) if keep is None else keep
         numbers.update(kept_states(ledger.history(key), count))
+        # Without an archive a way back may still be possible.
+        noted.update(kept_states(ledger.history(key), count or (defaults.keep if keep is None else 0)))
     for run in ledger.open_runs():
         # Whoever takes it up again has to be able to go either way; ``besides`` is the run that is just ending.
         if run.id != besides:
             numbers.update(_ends(run))
+            noted.update(_ends(run))
     for run in downloads_ahead(ledger, besides):
         numbers.update(_ends(run))
-    _prune_etc(ledger, archive.directory.parent / "etc", numbers, besides)
+    _prune_etc(ledger, archive.directory.parent / "etc", noted, besides)
     return archive.prune(_packages(ledger, sorted(numbers)))
 
 

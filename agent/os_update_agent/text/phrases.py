@@ -70,7 +70,10 @@ def amount(count: int) -> str:
 
 def mismatch(change: Change) -> str:
     """A change that is still to be done, as a complaint: ``before`` is what is there, ``after`` what was wanted."""
-    return f"{change.name} is {_row(change.before)} in place of {_row(change.after)}"
+    before, after = _row(change.before), _row(change.after)
+    if before == after:
+        return f"{change.name} is another build of {before}"
+    return f"{change.name} is {before} in place of {after}"
 
 
 _SETTINGS = {DIVERSION: "diversion of", OVERRIDE: "override of", ALTERNATIVE: "alternative"}

@@ -159,8 +159,8 @@ class Apt(DpkgDatabase, Backend):
         if transaction.configures:
             run_to_file(self._dpkg("--configure", "-a"), output, ok=None, env=self._environment())
         unknown = settle_edits([Path(file) for file in transaction.rebuilt], self.root)
-        if unknown:
-            output.write(f"{UNKNOWN_TEXT}{' '.join(unknown)}\n".encode("utf-8", "surrogateescape"))
+        for path in unknown:
+            output.write(f"{UNKNOWN_TEXT}{path}\n".encode("utf-8", "surrogateescape"))
         return complaints
 
     def _begun(self, transaction: Transaction, output: IO[bytes]) -> Transaction:

@@ -48,8 +48,6 @@ _SEPARATOR, _END = "\x1f", "\x1e"
 FORMAT = _SEPARATOR.join(("${Package}", "${Architecture}", "${Version}", *(f"${{{name}}}" for name in FIELDS))) + _END
 
 _DIGITS = 32
-# The sha256 of nothing: a package without files.
-_NO_SUMS = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 _MAGIC = b"!<arch>\n"
 _HEADER = 60
 _NAME = re.compile(r"^Package:\s*(\S+)", re.M)
@@ -89,17 +87,29 @@ class InstalledBuilds:
         self._known: Dict[str, Tuple[Tuple[int, int, int], str]] = {}
 
     def digests(self, text: str) -> Dict[Identity, str]:
-        """Return the digest of each package in what dpkg-query printed with FORMAT."""
+        """Return the digest of each package that has md5sums, from what dpkg-query printed with FORMAT.
+
+        Without md5sums, as after a database was repaired by hand, the build is unknown.
+        """
         files = {entry.name: entry for entry in os.scandir(self._admin / "info") if entry.name.endswith(".md5sums")}
         found = {}
         for identity, fields in parse_fields(text).items():
             name, arch, _ = identity
             # Packages that are Multi-Arch: same have files with their architecture.
             entry = files.get(f"{name}:{arch}.md5sums") or files.get(f"{name}.md5sums")
-            found[identity] = digest(fields, self._sums(entry) if entry is not None else _NO_SUMS)
+            sums = self._sums(entry) if entry is not None else ""
+            if sums:
+                found[identity] = digest(fields, sums)
         return found
 
     def _sums(self, entry: "os.DirEntry[str]") -> str:
+        """Return the sha256 of the md5sums, "" if dpkg has just removed them."""
+        try:
+            return self._known_sums(entry)
+        except FileNotFoundError:
+            return ""
+
+    def _known_sums(self, entry: "os.DirEntry[str]") -> str:
         status = entry.stat()
         mark = status.st_ino, status.st_size, status.st_mtime_ns
         known = self._known.get(entry.name)

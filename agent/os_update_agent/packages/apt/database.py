@@ -16,7 +16,13 @@ from os_update_agent.node.locks import Held, first_held, wait_until_free
 from os_update_agent.packages.apt import parse
 from os_update_agent.packages.apt.builds import FORMAT, digests_of_files
 from os_update_agent.packages.apt.commands import native_architecture, plain
-from os_update_agent.packages.apt.dpkg_files import filter_lines, left_out, listed_files, packaged_texts
+from os_update_agent.packages.apt.dpkg_files import (
+    filter_lines,
+    left_out,
+    listed_files,
+    packaged_texts,
+    registered_texts,
+)
 from os_update_agent.packages.apt.edited_texts import found_text
 from os_update_agent.packages.apt.settings import AptSettings
 from os_update_agent.packages.file_faults import FileFault
@@ -119,8 +125,7 @@ class DpkgDatabase(AptSettings):
         self, changed: Collection[Identity] = (), files: Mapping[Identity, Path] = MappingProxyType({})
     ) -> Tuple[FileFault, ...]:
         """The paths of all installed packages that are not there as dpkg lists them, configuration files left out."""
-        text = self._query("--show", "--showformat", "${Package}\\t${Architecture}\\t${Conffiles}\\n").stdout
-        conffiles = parse.parse_all_conffiles(text)
+        conffiles = self._conffiles()
         packages = [package for package in self.capture().packages if package.is_present]
         try:
             listed = listed_files(self._in_root("var/lib/dpkg"), packages, conffiles, changed, files)
@@ -128,15 +133,19 @@ class DpkgDatabase(AptSettings):
         except OSError as error:
             raise PackageError(f"the package database cannot be read: {error}") from error
 
-    def packaged_texts(self) -> Mapping[str, PackagedText]:
-        return packaged_texts(self._query("--show", "--showformat", "${Conffiles}\n").stdout)
+    def _conffiles(self) -> Mapping[Tuple[str, str], str]:
+        text = self._query("--show", "--showformat", "${Package}\\t${Architecture}\\t${Conffiles}\\n").stdout
+        return parse.parse_all_conffiles(text)
 
-    def packaged_content(self, path: str) -> Optional[bytes]:
+    def packaged_texts(self) -> Mapping[str, PackagedText]:
+        by_package = self._conffiles().items()
+        own = {path: text for (name, _), texts in by_package for path, text in packaged_texts(texts, name).items()}
+        return {**registered_texts(self._in_root("var/lib/ucf")), **own}
+
+    def packaged_content(self, path: str, known: PackagedText) -> Optional[bytes]:
         """The text from beside the file, or from a kept file of its package."""
-        known = self.packaged_texts().get(path)
-        owner = self._query("--search", path).stdout.partition(": ")[0].partition(":")[0] if known else ""
-        kept = sorted(self.archive.glob(f"{owner}_*.deb")) if owner else ()
-        return found_text(path, known.content, self.root, kept) if known else None
+        kept = sorted(self.archive.glob(f"{known.package}_*.deb")) if known.package else ()
+        return found_text(path, known.content, self.root, kept)
 
     def reboot_hints(self, since: Optional[float] = None) -> RebootHints:
         """See Backend. dpkg's database has no times, and Debian's index suggests no boot: packages leave their wish

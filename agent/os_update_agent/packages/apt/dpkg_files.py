@@ -194,13 +194,26 @@ def parse_conffiles(text: str) -> Tuple[FrozenSet[str], FrozenSet[str]]:
     return frozenset(current), frozenset(obsolete)
 
 
-def packaged_texts(text: str) -> Dict[str, PackagedText]:
-    """Return what the packages have as the text of their configuration files, from dpkg-query's text about them.
+def packaged_texts(text: str, package: str = "") -> Dict[str, PackagedText]:
+    """Return what a package has as the text of its configuration files, from dpkg-query's text about them.
 
     An obsolete file counts, too: an operator may have edited it as well.
     """
     found = map(_CONFFILE.fullmatch, map(str.strip, text.split("\n")))
-    return {match["path"]: PackagedText("md5", match["sum"]) for match in found if match and match["sum"]}
+    return {match["path"]: PackagedText("md5", match["sum"], package) for match in found if match and match["sum"]}
+
+
+def registered_texts(database: Path) -> Dict[str, PackagedText]:
+    """Return the same for the files that ucf has registered (ucf(1)): those that packages' scripts make."""
+    try:
+        registry = os.fsdecode((database / "registry").read_bytes()).splitlines()
+        hashes = os.fsdecode((database / "hashfile").read_bytes()).splitlines()
+    except OSError:
+        return {}
+    # openssh-server /etc/ssh/sshd_config          0bb5c2...  /etc/ssh/sshd_config
+    owners = {path: package for package, _, path in (line.partition(" ") for line in registry)}
+    rows = (line.split(None, 1) for line in hashes)
+    return {row[1]: PackagedText("md5", row[0], owners.get(row[1], "")) for row in rows if len(row) == 2}
 
 
 def parse_diversions(text: str, name: str) -> Dict[str, str]:

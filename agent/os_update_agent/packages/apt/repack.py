@@ -14,14 +14,14 @@ import tempfile
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Dict, FrozenSet, Iterator, Mapping, Optional, Sequence, Set, Tuple
+from typing import Dict, FrozenSet, Iterator, Mapping, Optional, Set, Tuple
 
 from os_update_agent.model.errors import CommandFailed, PackageError
 from os_update_agent.model.etc_files import PackagedText
 from os_update_agent.model.packages import Package
 from os_update_agent.node import process
 from os_update_agent.packages.apt.dpkg_files import diversions, listed_paths, packaged_texts, parse_conffiles
-from os_update_agent.packages.apt.edited_texts import EDITED_FIELD, with_packaged_texts
+from os_update_agent.packages.apt.edited_texts import EDITED_FIELD, Texts, with_packaged_texts
 from os_update_agent.packages.installed_files import on_disk
 from os_update_agent.text.log_lines import logged
 
@@ -82,8 +82,8 @@ def repack(package: Package, root: Path, directory: Path) -> Path:
             _make_directory(tree)
             packed = _fill(tree, root, package, database)
             kept = sorted(directory.glob(f"{package.name}_*.deb"))
-            edited = with_packaged_texts(tree, root, database.current_texts, kept)
-            _write_control(tree / "DEBIAN", database, packed, edited)
+            texts = with_packaged_texts(tree, root, database.current_texts, kept, packed)
+            _write_control(tree / "DEBIAN", database, packed, texts)
             _build(tree, built)
             os.replace(built, result)
     except (OSError, CommandFailed) as error:
@@ -200,15 +200,14 @@ def _place(source: Path, status: os.stat_result, target: Path, copied: Dict[Tupl
             target.chmod(stat.S_IMODE(status.st_mode))  # chown takes setuid away
 
 
-def _write_control(directory: Path, database: _Database, packed: Set[str], edited: Sequence[str]) -> None:
+def _write_control(directory: Path, database: _Database, packed: Set[str], texts: Texts) -> None:
     directory.mkdir()
     directory.chmod(_DIRECTORY_MODE)
     for source in database.control_files:
         target = directory / source.name.rsplit(".", 1)[1]
         shutil.copyfile(source, target)
         target.chmod(0o755 if source.stat().st_mode & stat.S_IXUSR else 0o644)
-    more = f"{EDITED_FIELD}: {' '.join(edited)}\n" if edited else ""
-    (directory / "control").write_text(f"{database.control}{more}", encoding="utf-8")
+    (directory / "control").write_text(f"{database.control}{texts.field()}", encoding="utf-8")
     conffiles = sorted(database.conffiles & packed)
     if conffiles:
         (directory / "conffiles").write_text("".join(f"{path}\n" for path in conffiles), encoding="utf-8")

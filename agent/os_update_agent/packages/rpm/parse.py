@@ -24,7 +24,7 @@ LISTED_FORMAT = (
     r"[%{=name}\t%{=arch}\t%{=epochnum}\t%{=version}-%{=release}\t%{filemodes}\t%{fileflags}\t%{filestates}\t%{fileverifyflags}"
     r"\t%{=filedigestalgo}\t%{filedigests}\t%{filelinktos}\t%{filenames}\n]"
 )
-CONFIG_FORMAT = r"[%{fileflags}\t%{=filedigestalgo}\t%{filedigests}\t%{filenames}\n]"
+CONFIG_FORMAT = r"[%{fileflags}\t%{=filedigestalgo}\t%{filedigests}\t%{=name}\t%{filenames}\n]"
 KEYS = "gpg-pubkey"
 _KIB = 1024
 _CONFIG = 1
@@ -111,9 +111,9 @@ def parse_packaged_texts(text: str) -> Dict[str, PackagedText]:
     """
     found = {}
     for line in text.split("\n"):
-        fields = line.split("\t", 3)
-        if len(fields) == 4 and int(fields[0]) & _CONFIG and fields[2]:
-            found[fields[3]] = PackagedText(_ALGORITHMS.get(fields[1], "md5"), fields[2])
+        fields = line.split("\t", 4)
+        if len(fields) == 5 and int(fields[0]) & _CONFIG and fields[2]:
+            found[fields[4]] = PackagedText(_ALGORITHMS.get(fields[1], "md5"), fields[2], fields[3])
     return found
 
 

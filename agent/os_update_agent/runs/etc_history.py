@@ -1,0 +1,53 @@
+"""The files below /etc in the state of a value, as the runs have noted them in the ledger."""
+
+from pathlib import Path
+from typing import List, NamedTuple, Optional, Tuple
+
+from os_update_agent.ledger import Ledger
+from os_update_agent.model.errors import Damaged
+from os_update_agent.model.etc_files import Listing, listing_of
+from os_update_agent.model.runs import Run
+
+
+class Recorded(NamedTuple):
+    """The files below /etc in a recorded state, and the runs since then that have noted them, the oldest first."""
+
+    listing: Listing
+    since: Tuple[Run, ...]
+
+
+def recorded_etc(ledger: Ledger, key: str, value: Optional[str], *, besides: int = 0) -> Optional[Recorded]:
+    """Return the files below /etc in the state of a value: as they were when the node left it last, or else when it was
+    reached. None if nobody has noted them. ``value`` None is the state before the first update.
+
+    A way back that has left differences does not make them part of the state.
+    """
+    since: List[Run] = []
+    for run in ledger.walk_runs():
+        if isinstance(run, Damaged) or run.id == besides or run.etc_before is None:
+            continue
+        is_own = run.key == key and run.leads_to_value
+        if is_own and (run.is_first if value is None else run.departing == value):
+            listing, since = listing_in(ledger, run.etc_before), [*since, run]
+        elif is_own and run.value == value and run.progress.reached and not run.etc_differs:
+            listing = listing_in(ledger, run.etc_after)
+        else:
+            since.append(run)
+            continue
+        return Recorded(listing, tuple(reversed(since))) if listing is not None else None
+    return None
+
+
+def listing_in(ledger: Ledger, number: Optional[int]) -> Optional[Listing]:
+    """Return a stored listing; None if there is none, and for one whose record is damaged: nobody has noted it then."""
+    if number is None:
+        return None
+    try:
+        return listing_of(ledger.listing(number))
+    except (Damaged, ValueError, TypeError):
+        return None
+
+
+def contents_of(directory: Path, run: Run) -> Path:
+    """Return where the contents are that the run has kept."""
+    return directory / f"{run.id:06d}.tar"
