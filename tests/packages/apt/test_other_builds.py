@@ -133,3 +133,12 @@ def announce_another_size(node: Node, name: str) -> None:
     index.write_text(new, encoding="utf-8")
     sums = [hashlib.sha256(text.encode()).hexdigest() for text in (old, new)]
     release.write_text(release.read_text(encoding="utf-8").replace(*sums), encoding="utf-8")
+
+
+def test_a_package_whose_md5sums_are_gone_still_comes_back(node: Node) -> None:
+    (node.root / "var/lib/dpkg/info/tool.md5sums").unlink()
+    node.succeed("CREATE", "v1")
+    node.offer(Deb("tool", "2.0-1", files={"usr/share/tool": "2\n"}))
+    node.succeed("UPDATE", "v2")
+    node.succeed("UPDATE", "v1")
+    assert node.versions()["tool"] == "1.0-1"

@@ -4,7 +4,10 @@ maintainer scripts change.
 
 import os
 import shutil
+import sqlite3
 import stat
+import subprocess
+import sys
 from pathlib import Path
 from typing import Dict
 
@@ -264,3 +267,128 @@ def test_the_packaged_text_of_a_rebuilt_package_is_taken_from_another_version(no
     node.offer(app("3.0-1", app="a=3\n"))
     node.succeed("UPDATE", "v3")
     assert node.text("etc/app.conf") == "a=3\n"
+
+
+def without_old_file(node: Node) -> None:
+    """Nobody has the installed version of the package any more: an update has to rebuild its file."""
+    node.hand.remove_from_repository("app", "1.0-1")
+    node.offer(app("2.0-1", app="a=2\n"))
+    node.succeed("CREATE", "v1")
+
+
+def test_a_removed_file_stays_removed_with_a_rebuilt_package(node: Node) -> None:
+    (node.root / "etc/app.conf").unlink()
+    without_old_file(node)
+    node.succeed("UPDATE", "v2")
+    node.succeed("UPDATE", "v1")
+    assert not (node.root / "etc/app.conf").exists()
+    node.offer(app("3.0-1", app="a=3\n"))
+    node.succeed("UPDATE", "v3")
+    assert not (node.root / "etc/app.conf").exists()
+
+
+def test_a_pipe_beside_an_edited_file_does_not_block(node: Node) -> None:
+    edit(node)
+    os.mkfifo(node.root / "etc/app.conf.dpkg-old")
+    without_old_file(node)
+    node.succeed("UPDATE", "v2")
+
+
+@pytest.mark.parametrize("name", ["app[1]", "my app", "b\\c"])
+def test_any_name_of_a_configuration_file_will_do(node: Node, name: str) -> None:
+    file = f"etc/{name}.conf"
+    node.offer(Deb("app", "1.1-1", fields={"Depends": "libapp1"}, files={file: "x=1\n"}, conffiles=[file]))
+    node.install_by_hand("app")
+    path = node.root / file
+    path.write_text("x=mine\n")
+    node.hand.remove_from_repository("app", "1.1-1")
+    node.succeed("CREATE", "v1")
+    node.offer(app("2.0-1", {"postinst": 'cd "$DPKG_ROOT/etc"; rm -f *.conf'}))
+    node.succeed("UPDATE", "v2")
+    back = node.succeed("UPDATE", "v1")
+    assert path.read_text() == "x=mine\n" and f"/{file}" in back.complaint
+
+
+def test_a_link_in_the_place_of_a_configuration_file_comes_back(based: Node) -> None:
+    path = based.root / "etc/app.conf"
+    path.rename(based.root / "etc/real.conf")
+    path.symlink_to("real.conf")
+    based.offer(app("2.0-1", {"postinst": DROPS}))
+    based.succeed("UPDATE", "v2")
+    based.succeed("UPDATE", "v1")
+    assert os.readlink(path) == "real.conf"
+
+
+def test_files_that_ucf_has_registered_are_configuration_files(based: Node) -> None:
+    conf, database = based.root / "etc/made.conf", based.root / "var/lib/ucf"
+    conf.write_text("mine\n")
+    database.mkdir(parents=True)
+    (database / "registry").write_text("tool /etc/made.conf\n")
+    (database / "hashfile").write_text("d41d8cd98f00b204e9800998ecf8427e  /etc/made.conf\n")
+    based.offer(scripted("2.0-1", "rm made.conf"))
+    based.succeed("UPDATE", "v2")
+    based.succeed("UPDATE", "v1")
+    assert conf.read_text() == "mine\n"
+
+
+def test_the_way_back_of_one_key_leaves_the_files_of_another_keys_packages(node: Node) -> None:
+    conf, moved = node.root / "etc/tool.conf", node.root / "etc/tool.d.conf"
+    node.offer(Deb("tool", "1.5-1", files={"etc/tool.conf": "t=1\n"}, conffiles=["etc/tool.conf"]))
+    node.install_by_hand("tool")
+    conf.write_text("t=mine\n")
+    node.succeed("CREATE", "a1", resource="a", packages=["app"])
+    node.succeed("CREATE", "b1", resource="b", packages=["tool"])
+    moves = 'if [ "$1" = upgrade ]; then mv "$DPKG_ROOT/etc/tool.conf" "$DPKG_ROOT/etc/tool.d.conf"; fi'
+    tool = Deb(
+        "tool", "2.0-1", files={"etc/tool.d.conf": "t=2\n"}, conffiles=["etc/tool.d.conf"], scripts={"preinst": moves}
+    )
+    node.offer(app("2.0-1", app="a=2\n"), tool)
+    node.succeed("UPDATE", "a2", resource="a", packages=["app"])
+    node.succeed("UPDATE", "b2", resource="b", packages=["tool"])
+    node.succeed("UPDATE", "a1", resource="a", packages=["app"], etc_files="restore")
+    assert not conf.exists() and moved.read_text() == "t=mine\n"
+
+
+@pytest.mark.parametrize("change", ["substr(body, 1, 20)", "body || 'more'"])
+def test_a_damaged_listing_stops_no_way_back(scripting: Node, change: str) -> None:
+    one = scripting.packages()
+    scripting.succeed("UPDATE", "v2")
+    with sqlite3.connect(scripting.directory / "state/ledger.sqlite") as ledger:
+        assert ledger.execute(f"UPDATE states SET body = {change} WHERE backend = 'files'").rowcount
+    scripting.succeed("UPDATE", "v1", etc_files="restore")
+    assert scripting.packages() == one
+
+
+def test_directories_that_are_gone_come_back_with_their_modes(scripting: Node) -> None:
+    etc = scripting.root / "etc"
+    for name, mode in (("open", 0o755), ("closed", 0o700)):
+        (etc / name).mkdir()
+        (etc / name).chmod(mode)
+        (etc / name / "file").write_text("one\n")
+    scripting.offer(scripted("2.0-1", "rm -r open closed"))
+    scripting.succeed("UPDATE", "v2")
+    scripting.succeed("UPDATE", "v1", etc_files="restore")
+    assert [stat.S_IMODE((etc / name).stat().st_mode) for name in ("open", "closed")] == [0o755, 0o700]
+
+
+def test_the_history_of_etckeeper_is_left_alone(scripting: Node) -> None:
+    (scripting.root / "etc/.git/objects").mkdir(parents=True)
+    scripting.offer(scripted("2.0-1", "echo two > .git/objects/two"))
+    scripting.succeed("UPDATE", "v2")
+    back = scripting.succeed("UPDATE", "v1", etc_files="restore")
+    assert (scripting.root / "etc/.git/objects/two").exists() and ".git" not in back.told
+
+
+def test_what_a_way_back_has_only_named_can_be_put_back_later(scripting: Node) -> None:
+    scripting.succeed("UPDATE", "v2")
+    scripting.succeed("UPDATE", "v1")
+    assert scripting.text("etc/list") == "two\n"
+    done = subprocess.run(
+        [sys.executable, "-m", "os_update_agent", "rollback", "v1", "--set", "etc_files=restore"],
+        env=scripting.environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert scripting.text("etc/list") == "one\n"
