@@ -19,6 +19,8 @@ log = {work}/node/log
 run = {work}/node/run
 steps = {work}/node/steps
 collect_config = {work}/node/os-collect-config.conf
+[defaults]
+etc_files = restore
 """
 
 
