@@ -92,7 +92,10 @@ class Archive:
         missing = self.missing(packages)
         wanted = [package for package in missing if package not in self._foreign]
         # A repository has one build of a version: it is fetched once, and looked at.
-        asked = tuple({package.identity: package for package in reversed(wanted)}.values())
+        first: Dict[Identity, Package] = {}
+        for package in wanted:
+            first.setdefault(package.identity, package)
+        asked = tuple(first.values())
         if not asked:
             return missing
         available, _ = self._backend.available(asked)

@@ -132,6 +132,8 @@ class AptCalls:
         """
         directory = self.work / "archives"
         (directory / "partial").mkdir(parents=True, exist_ok=True)
+        # apt would make it readable for a group.
+        (directory / "lock").touch(mode=0o600)
         return directory
 
     def _downloading(self, *arguments: str, name: str = STATUS_FILE, cwd: Optional[Path] = None) -> Completed:
