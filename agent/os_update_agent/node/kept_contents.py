@@ -3,13 +3,13 @@
 import contextlib
 import os
 import tarfile
-import tempfile
 from io import BytesIO
 from pathlib import Path
 from typing import Collection, Dict
 
 # What comes when so much is kept already is not kept.
 MOST = 64 << 20
+_NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Copies:
@@ -23,8 +23,10 @@ class Copies:
         """Begin the archive beside ``path``, where it is put at the end of the block. Raises OSError."""
         self.failure = ""
         self._path = path
-        descriptor, self._new = tempfile.mkstemp(dir=path.parent, prefix=".new-")
-        self._file = open(descriptor, "w+b")  # noqa: SIM115
+        # One run at a time writes here, into a directory that is its owner's alone.
+        self._new = path.with_name(f".{path.name}.new")
+        self._new.unlink(missing_ok=True)
+        self._file = open(os.open(self._new, _NEW, 0o600), "w+b")  # noqa: SIM115
         self._members = tarfile.open(fileobj=self._file, mode="w|")  # noqa: SIM115
         self._size = 0
 

@@ -101,7 +101,7 @@ def _prune_etc(ledger: Ledger, directory: Path, numbers: Collection[int], ending
     for path in directory.glob("*.tar"):
         if not needed or path.stem < f"{min(needed):06d}":
             path.unlink(missing_ok=True)
-    for path in directory.glob(".new-*"):
+    for path in directory.glob(".*.new"):
         path.unlink(missing_ok=True)
 
 
