@@ -181,7 +181,7 @@ def read_package_file(path: Path, is_left_out: Optional[Callable[[str], bool]]) 
     sums = found.get("md5sums")
     if sums is None:
         sums = _own_sums(path, is_left_out)
-    return PackageFile(found["control"].decode("utf-8", "replace"), sums)
+    return PackageFile(str(found["control"], "utf-8", "replace"), sums)
 
 
 def packed_content(path: Path, wanted: str) -> Optional[bytes]:
@@ -228,7 +228,7 @@ def opened_member(path: Path, kind: Literal["control", "data"]) -> Iterator[tarf
             raise ValueError("no package file")
         while len(header := file.read(_HEADER)) == _HEADER:
             # control.tar.xz  1717171717  0     0     100644  1234      `\n
-            name, size = header[:16].rstrip().rstrip(b"/").decode("ascii"), int(header[48:58])
+            name, size = str(header[:16].rstrip().rstrip(b"/"), "ascii"), int(header[48:58])
             start = file.tell()
             if name.startswith(f"{kind}.tar"):
                 break
