@@ -42,8 +42,10 @@ def read_etc(
         text = packaged.get(path)
         try:
             file = _read(path, places[path], text, keep)
-        except OSError:
+        except (FileNotFoundError, NotADirectoryError):
             file = EtcFile(path, "absent", "", "", "", True, text.package) if text is not None else None
+        except OSError:
+            continue
         if file is not None:
             found[path] = file
     return found

@@ -29,9 +29,12 @@ class Copies:
         self._file = open(os.open(self._new, _NEW, 0o600), "w+b")  # noqa: SIM115
         self._members = tarfile.open(fileobj=self._file, mode="w|")  # noqa: SIM115
         self._size = 0
+        self._is_whole = True
 
     def add(self, path: str, content: bytes) -> None:
         """Keep the content of a file, unless too much is kept already or the disk is full."""
+        if not self._is_whole:
+            return
         if self._size + len(content) > MOST:
             self.failure = self.failure or f"they take more than {MOST >> 20} MiB"
             return
@@ -41,6 +44,8 @@ class Copies:
             self._members.addfile(member, BytesIO(content))
             self._size += len(content)
         except OSError as error:
+            # A member that was cut off makes the rest of the archive unreadable.
+            self._is_whole = False
             self.failure = str(error)
 
     def __enter__(self) -> "Copies":
@@ -48,7 +53,7 @@ class Copies:
 
     def __exit__(self, kind: object, *_: object) -> None:
         try:
-            if kind is None:
+            if kind is None and self._is_whole:
                 self._members.close()
                 self._file.flush()
                 os.fsync(self._file.fileno())

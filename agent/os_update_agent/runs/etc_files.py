@@ -66,16 +66,17 @@ def with_etc_after(work: Work, run: Run) -> Run:
         run = noted(run, f"the contents of unchanged files below /etc are still kept: {error}")
     if run.kind != RESTORE and not run.progress.undo_was_tried:
         return run
-    return replace(run, etc_differs=tuple(one.words for one in _found(work, now)[:_MOST_NAMED]))
+    return replace(run, etc_differs=tuple(one.words for one in _found(work, _recorded(work), now)[:_MOST_NAMED]))
 
 
 def put_edits_back(work: Work) -> Run:
     """Put back the edited configuration files that an update has lost, before a way back: the package manager then
     keeps them, lays the packaged text beside, and services start with them. Returns the run that names them.
     """
-    lost = lost_edits(_ours(work, _found(work, _read(work))))
+    recorded = _recorded(work)
+    lost = lost_edits(_ours(work, _found(work, recorded, _read(work))))
     lost = tuple(one for one in lost if one.wanted is not None and one.wanted.kind != "absent")
-    failed = _put_back(work, lost)
+    failed = _put_back(work, recorded, lost)
     put = tuple(one.path for one in lost if one.path not in failed)
     return replace(work.run, edits_back=tuple(dict.fromkeys((*work.run.edits_back, *put))))
 
@@ -86,13 +87,13 @@ def with_etc_back(work: Work, run: Run) -> Run:
     """
     if run.etc_before is None:
         return run
-    found = _ours(work, _found(work, _read(work)))
+    recorded = _recorded(work)
+    found = _ours(work, _found(work, recorded, _read(work)))
     lost = lost_edits(found)
     for one in lost:
         _lay_beside(work, one)
-    failed = _put_back(work, lost)
-    if work.policy.etc_files == "restore":
-        failed = {**failed, **_put_back(work, [one for one in found if one.by_run and one not in lost])}
+    is_restored = work.policy.etc_files == "restore"
+    failed = _put_back(work, recorded, [one for one in found if one in lost or (is_restored and one.by_run)])
     _lay_texts_beside(work, run.edits_back)
     unknown = unknown_texts_in(work.said_in(TRANSACT if run.phase == VERIFY else run.phase))
     if unknown:
@@ -119,17 +120,16 @@ def at_least(work: Work, action: Callable[[], Run], run: Run) -> Run:
 
 
 def can_be_put_back(work: Work) -> bool:
-    """Is there a file below /etc that ``etc_files: restore`` would put back now?"""
-    recorded = _recorded(work)
-    if work.policy.etc_files != "restore" or recorded is None:
+    """Is there a file below /etc that ``etc_files: restore`` would put back, although no package changes?"""
+    recorded = _recorded(work) if work.policy.etc_files == "restore" else None
+    if recorded is None:
         return False
-    steps = _steps(work, recorded)
-    return any(one.by_run for one in differences(recorded.listing, _read(work), steps))
+    found = differences(recorded.listing, _read(work), _steps(work, recorded))
+    return any(one.by_run for one in _ours(work, found))
 
 
-def _found(work: Work, now: Listing) -> Tuple[Difference, ...]:
+def _found(work: Work, recorded: Optional[Recorded], now: Listing) -> Tuple[Difference, ...]:
     """Return the files that differ from the state that the way back leads to."""
-    recorded = _recorded(work)
     before = listing_in(work.site.ledger, work.run.etc_before)
     if recorded is None or before is None:
         return ()
@@ -173,11 +173,11 @@ def _recorded(work: Work) -> Optional[Recorded]:
     return recorded_etc(ledger, run.key, value, besides=run.id)
 
 
-def _put_back(work: Work, found: Sequence[Difference]) -> Dict[str, str]:
+def _put_back(work: Work, recorded: Optional[Recorded], found: Sequence[Difference]) -> Dict[str, str]:
     """Put files back as the state has them. Returns why that was not possible, by path."""
-    if not found:
+    if recorded is None:
         return {}
-    recorded, contents = _recorded(work), _contents(work, found)
+    contents = _contents(work, recorded, found)
     failed: Dict[str, str] = {}
     root = work.site.settings.root
     for one in found:
@@ -187,19 +187,18 @@ def _put_back(work: Work, found: Sequence[Difference]) -> Dict[str, str]:
             elif one.wanted.kind == "file" and one.path not in contents:
                 raise NotWritten("its content was not kept")
             else:
-                put_back(root, one.wanted, contents.get(one.path, b""), recorded.listing if recorded else {})
+                put_back(root, one.wanted, contents.get(one.path, b""), recorded.listing)
             work.say(f"put back: {one.path}")
         except NotWritten as error:
             failed[one.path] = str(error)
     return failed
 
 
-def _contents(work: Work, found: Iterable[Difference]) -> Dict[str, bytes]:
+def _contents(work: Work, recorded: Recorded, found: Iterable[Difference]) -> Dict[str, bytes]:
     """Return the contents of the wanted files, from those that the runs since have kept."""
     wanted = {one.path: one.wanted.content for one in found if one.wanted is not None and one.wanted.kind == "file"}
-    recorded = _recorded(work)
     contents: Dict[str, bytes] = {}
-    for run in (*(recorded.since if recorded else ()), work.run):
+    for run in (*recorded.since, work.run):
         place = contents_of(work.site.settings.etc, run)
         missing = wanted.keys() - contents.keys()
         if not missing or not place.exists():

@@ -129,14 +129,19 @@ class AptSettings(AptCalls):
 
         Another user than root cannot give files away.
         """
+        place = on_disk(self.root, path, follow=False)
         try:
-            place = on_disk(self.root, path, follow=False)
             if place.is_symlink() or not place.exists():
                 return True
-            if os.geteuid() == 0:
-                user, group = (int(name) if name.isdigit() else name for name in look[:2])
-                shutil.chown(place, user, group)
-            place.chmod(look.mode)
+            # By descriptor: the owner of the directory may put a link there meanwhile.
+            descriptor = os.open(place, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            try:
+                if os.geteuid() == 0:
+                    user, group = (int(name) if name.isdigit() else name for name in look[:2])
+                    shutil.chown(descriptor, user, group)
+                os.fchmod(descriptor, look.mode)
+            finally:
+                os.close(descriptor)
         except (OSError, LookupError) as error:
             _say(output, f"{path} keeps its override: its owner and mode cannot be changed: {error}")
             return False
