@@ -198,7 +198,14 @@ class AptWorld(World):
             }
             installed = self.size.files * self.size.bytes // 1024
             self.repository.add(
-                Deb(name, f"{version}-1", files=files, scripts={"postinst": "exit 0"}, installed_size=installed)
+                Deb(
+                    name,
+                    f"{version}-1",
+                    files=files,
+                    scripts={"postinst": "exit 0"},
+                    installed_size=installed,
+                    has_sums=True,
+                )
             )
         self.repository.publish()
 

@@ -40,7 +40,7 @@ class Deb:
     ``arch`` "" is the native one; ``fields`` are further control fields, such as Depends; ``files`` maps paths in the
     package to their content, ``links`` paths to the targets of symbolic links; ``conffiles`` lists those of the files
     that are configuration; ``scripts`` maps preinst, postinst, prerm or postrm to the lines of a shell script, which
-    ends at the first command that fails.
+    ends at the first command that fails. ``has_sums``: the package brings its md5sums, as debhelper makes them.
     """
 
     name: str
@@ -52,6 +52,7 @@ class Deb:
     conffiles: Sequence[str] = ()
     scripts: Mapping[str, str] = field(default_factory=dict)
     installed_size: int = 10
+    has_sums: bool = False
 
 
 def as_deb(pkg: Pkg) -> Deb:
@@ -191,6 +192,12 @@ def _lay_out(deb: Deb, arch: str, tree: Path) -> None:
         _put(tree / "DEBIAN/conffiles", "".join(f"/{path.lstrip('/')}\n" for path in deb.conffiles))
     for name, body in deb.scripts.items():
         _put(tree / "DEBIAN" / name, f"#!/bin/sh\nset -e\n{body}\n")
+    if deb.has_sums:
+        contents = {
+            path: content.encode() if isinstance(content, str) else content for path, content in deb.files.items()
+        }
+        sums = {path: hashlib.md5(content, usedforsecurity=False).hexdigest() for path, content in contents.items()}
+        _put(tree / "DEBIAN/md5sums", "".join(f"{known}  {path.lstrip('/')}\n" for path, known in sums.items()))
     for path, content in deb.files.items():
         _put(tree / path.lstrip("/"), content)
     for path, target in deb.links.items():

@@ -29,7 +29,7 @@ from os_update_agent.packages.apt.candidates import candidates
 from os_update_agent.packages.apt.commands import exact, plain
 from os_update_agent.packages.apt.database import DpkgDatabase
 from os_update_agent.packages.apt.edited_texts import settle_edits
-from os_update_agent.packages.apt.order import NEEDS_FORMAT, parse_needs, successors, unpacked_first
+from os_update_agent.packages.apt.order import successors, unpacked_first
 from os_update_agent.packages.apt.parse import Simulation
 from os_update_agent.packages.apt.preferences import added_preferences, exactly
 from os_update_agent.packages.apt.repack import repack
@@ -165,7 +165,7 @@ class Apt(DpkgDatabase, Backend):
 
     def _begun(self, transaction: Transaction, output: IO[bytes]) -> Transaction:
         """Begin a way back with what cannot be left to apt's order. Returns what is left."""
-        installed = parse_needs(self._query("--show", "--showformat", NEEDS_FORMAT).stdout)
+        installed = self._needs()
         files = {package: Path(file) for package, file in zip(transaction.install, transaction.files)}
         first = unpacked_first(installed, transaction.install)
         leaving, coming = successors(installed, transaction.install, transaction.remove)

@@ -6,7 +6,7 @@ dpkg-query answers, not the status file: after a kill the truth is in dpkg's jou
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Collection, Dict, FrozenSet, Mapping, Optional, Sequence, Tuple
+from typing import Collection, Dict, FrozenSet, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from os_update_agent.model.errors import PackageError
 from os_update_agent.model.etc_files import PackagedText
@@ -24,6 +24,7 @@ from os_update_agent.packages.apt.dpkg_files import (
     registered_texts,
 )
 from os_update_agent.packages.apt.edited_texts import found_text
+from os_update_agent.packages.apt.order import NEEDS_FORMAT, Needs, parse_needs
 from os_update_agent.packages.apt.settings import AptSettings
 from os_update_agent.packages.file_faults import FileFault
 from os_update_agent.packages.installed_files import faults_of
@@ -36,8 +37,30 @@ from os_update_agent.packages.state import broken
 _BOOTED = ("linux-image-*", "intel-microcode", "amd64-microcode", "libc6", "systemd", "dbus", "dbus-daemon")
 
 
+_CONFFILES_FORMAT = "${Package}\\t${Architecture}\\t${Conffiles}\\n"
+_SIZES_FORMAT = (
+    "Package: ${Package}\\nArchitecture: ${Architecture}\\nVersion: ${Version}\\n"
+    "Installed-Size: ${Installed-Size}\\n\\n"
+)
+# One process prints all parts of each package.
+_FORMATS = (parse.STATE_FORMAT, FORMAT, _CONFFILES_FORMAT, _SIZES_FORMAT, NEEDS_FORMAT)
+_PART = "\x1d"
+
+
+class _Texts(NamedTuple):
+    """What dpkg-query has printed of all packages, a text in each of the formats."""
+
+    state: str = ""
+    builds: str = ""
+    conffiles: str = ""
+    sizes: str = ""
+    needs: str = ""
+
+
 class DpkgDatabase(AptSettings):
     """The members of Backend that read dpkg's database and package files."""
+
+    _texts = _Texts()
 
     def capture(self) -> PackageState:
         """The state of the package database. dpkg-query, not the status file: after a kill the truth is in dpkg's
@@ -50,7 +73,8 @@ class DpkgDatabase(AptSettings):
         return self._last.get([*files, *self._settings_files()], self._read)
 
     def _read(self) -> PackageState:
-        text = self._query("--show", "--showformat", parse.STATE_FORMAT).stdout
+        parts = self._query("--show", "--showformat", _PART.join((*_FORMATS, ""))).stdout.split(_PART)
+        self._texts = _Texts(*("".join(parts[number :: len(_FORMATS)]) for number in range(len(_FORMATS))))
         marks = self._in_root("var/lib/apt/extended_states")
         try:
             auto = parse.parse_extended_states(marks.read_text(encoding="utf-8"))
@@ -58,12 +82,17 @@ class DpkgDatabase(AptSettings):
             auto = frozenset()
         except OSError as error:
             raise PackageError(f"{marks} cannot be read: {error.strerror}") from error
-        state = parse.parse_installed(text, auto, native_architecture())
+        state = parse.parse_installed(self._texts.state, auto, native_architecture())
         try:
-            builds = self._builds.digests(self._query("--show", "--showformat", FORMAT).stdout)
+            builds = self._builds.digests(self._texts.builds)
         except OSError as error:
             raise PackageError(f"the package database cannot be read: {error}") from error
         return replace(parse.with_builds(state, builds), settings=self._settings())
+
+    def _current(self) -> _Texts:
+        """Return the texts as of now. The database is read again only if it has changed."""
+        self.capture()
+        return self._texts
 
     def wait(self) -> None:
         """Wait until no apt or dpkg is at work, perhaps one that has lost its caller. Raises Busy that names the
@@ -102,11 +131,7 @@ class DpkgDatabase(AptSettings):
 
     def present_sizes(self) -> Dict[Identity, int]:
         """What the installed packages say that they take: (name, architecture, version) -> KiB."""
-        fmt = (
-            "Package: ${Package}\\nArchitecture: ${Architecture}\\nVersion: ${Version}\\nInstalled-Size:"
-            " ${Installed-Size}\\n\\n"
-        )
-        return parse.parse_installed_sizes(self._query("--show", "--showformat", fmt).stdout)
+        return parse.parse_installed_sizes(self._current().sizes)
 
     def builds(self, files: Sequence[Path]) -> Dict[Path, str]:
         return digests_of_files(files, self.work, left_out(filter_lines()))
@@ -134,8 +159,10 @@ class DpkgDatabase(AptSettings):
             raise PackageError(f"the package database cannot be read: {error}") from error
 
     def _conffiles(self) -> Mapping[Tuple[str, str], str]:
-        text = self._query("--show", "--showformat", "${Package}\\t${Architecture}\\t${Conffiles}\\n").stdout
-        return parse.parse_all_conffiles(text)
+        return parse.parse_all_conffiles(self._current().conffiles)
+
+    def _needs(self) -> Tuple[Needs, ...]:
+        return parse_needs(self._current().needs)
 
     def packaged_texts(self) -> Mapping[str, PackagedText]:
         by_package = self._conffiles().items()
