@@ -51,6 +51,10 @@ class AptRoot:
         assert (done.returncode == 0) == ok, f"apt-get {arguments} ended with {done.returncode}:\n{said}"
         return said
 
+    def dpkg(self, *arguments: str) -> None:
+        forces = ("--force-not-root", "--force-script-chrootless", "--force-bad-path")
+        self._run("dpkg", f"--root={self.root}", *forces, "--log=/dev/null", *arguments).check_returncode()
+
     def hold(self, *names: str) -> None:
         self._run("apt-mark", "hold", *names).check_returncode()
 

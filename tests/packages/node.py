@@ -260,14 +260,18 @@ class Node:
 
     # --- deliveries
 
-    def cut_off(self, action: str, value: str) -> None:
-        """Start a delivery, and end all of its processes while a script of its transaction waits."""
-        running = self.start(action, value)
+    def cut_off(self, action: str, value: str) -> Dict[str, Any]:
+        """Start a delivery, and end all of its processes while a script of its transaction waits. Returns the
+        delivery.
+        """
+        deployment = self.deployment(action, value)
+        running = self.start_with(deployment)
         wait_until(self.hand.is_waiting, "the script")
         self.kill(self.processes())
         running.process.wait()
         self.hand.let_go()
         wait_until(lambda: not self.processes(), "the end of all processes")
+        return deployment
 
     def deployment(
         self, action: str, value: Any, *, config_id: str = "", resource: str = RESOURCE, config: Any = "", **inputs: Any

@@ -84,8 +84,8 @@ def state_of(site: Site, settings: Settings, key: Optional[str], name: str) -> P
 
 
 def etc_of(site: Site, settings: Settings, key: Optional[str], name: str) -> Optional[Listing]:
-    """Return the files below /etc in the state of a value, or those of this moment for "now"; None if nobody has noted
-    them.
+    """Return the files below /etc in the state of a value, or the present ones for "now". Returns None for a state
+    without a listing.
     """
     if name == NOW:
         return read_etc(settings.root, site.backend(by_hand("", HAND_KEY, settings.defaults)).packaged_texts())

@@ -55,7 +55,7 @@ class Settings:
 
     @property
     def etc(self) -> Path:
-        """Where the contents of files below /etc are kept."""
+        """The directory of the kept contents of files below /etc."""
         return self.state / "etc"
 
     @property

@@ -17,7 +17,9 @@ _COPIES = (
 
 
 class PackagedText(NamedTuple):
-    """What a package has as the content of a configuration file: the hash, its name for hashlib, and the package."""
+    """The hash of the text that a package has for a configuration file, the hash's name for hashlib, and the
+    package.
+    """
 
     algorithm: str
     content: str
@@ -87,7 +89,7 @@ class Difference(NamedTuple):
 
     @property
     def kind(self) -> Literal["changed", "gone", "new"]:
-        """What has become of the file."""
+        """The way in which the file differs."""
         there = [file is not None and file.kind != "absent" for file in (self.wanted, self.found)]
         return "changed" if all(there) else "gone" if there[0] else "new"
 
@@ -107,7 +109,7 @@ class Step(NamedTuple):
 def differences(wanted: Listing, now: Listing, steps: Sequence[Step] = ()) -> Tuple[Difference, ...]:
     """Return the files that differ now from the wanted ones. ``steps`` are the runs since then, the oldest first."""
     moments = [wanted, *(listing for step in steps for listing in step), now]
-    # The gaps between the runs: what changed there was changed by somebody else.
+    # In the gaps between the runs somebody else changed the files.
     gaps = list(zip(moments[0::2], moments[1::2]))
     found = []
     for path in sorted(wanted.keys() | now.keys()):

@@ -8,8 +8,9 @@ Build = Tuple[str, str, str, str]
 
 
 class Offer(NamedTuple):
-    """What a repository says of a package: the bytes of its file, the KiB that it takes once installed (None: it does
-    not say), and the sha256 of its file ("": it says another checksum, or none)."""
+    """The entry of a package in a repository's index: the bytes of its file, the KiB that it takes once installed
+    (None: unknown), and the sha256 of its file ("": the index has another checksum, or none).
+    """
 
     size: int
     installed_kb: Optional[int] = None
@@ -27,7 +28,7 @@ class NewKernels(NamedTuple):
 
 class ArchiveEntry(NamedTuple):
     """A package file that the agent keeps; ``origin`` is "repository" or "repack" (rebuilt from the installed
-    files). ``digest`` is that of the build in it ("": nobody has looked yet).
+    files). ``digest`` is that of the build in it ("": not computed yet).
     """
 
     file: str

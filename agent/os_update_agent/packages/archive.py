@@ -11,7 +11,7 @@ import shutil
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import Collection, Dict, Iterable, List, Mapping, Optional, Sequence, Set, Tuple
+from typing import Collection, Dict, Iterable, List, Mapping, Sequence, Set, Tuple
 
 from os_update_agent.ledger import Ledger
 from os_update_agent.model.errors import AgentError, NotRestorable, PackageError
@@ -74,8 +74,11 @@ class Archive:
         except OSError as error:
             raise AgentError(f"the archive {self.directory} cannot be made: {error.strerror}") from error
 
-    def entry(self, package: Package) -> Optional[ArchiveEntry]:
-        return self._kept().of(package)
+    def rebuilt(self, packages: Iterable[Package]) -> Tuple[Package, ...]:
+        """Return the packages whose file was rebuilt from the installed files."""
+        kept = self._kept()
+        found = ((package, kept.of(package)) for package in packages)
+        return tuple(package for package, entry in found if entry is not None and entry.origin == REPACK)
 
     def missing(self, packages: Sequence[Package]) -> Tuple[Package, ...]:
         """Which of the packages have no file here of the size that the ledger says."""
@@ -245,12 +248,6 @@ class Archive:
         if lost:
             raise NotRestorable(f"the archive has no sound file for {', '.join(lost)}")
         return tuple(paths)
-
-    def repacked(self, packages: Sequence[Package]) -> Tuple[str, ...]:
-        """The packages whose file was rebuilt from the installed files, which may hold an operator's edits."""
-        kept = self._kept()
-        found = [(package, kept.of(package)) for package in packages]
-        return tuple(package.label for package, entry in found if entry is not None and entry.origin == REPACK)
 
     def installed_kb(self, packages: Sequence[Package]) -> Dict[Identity, int]:
         kept = self._kept()

@@ -8,7 +8,7 @@ from os_update_agent.model.errors import NotRestorable, PackageError
 from os_update_agent.model.packages import Aftercare, Package, PackageState, Transaction, diff
 from os_update_agent.node.process import uninterrupted
 from os_update_agent.packages import disk_space
-from os_update_agent.packages.archive import REPACK, Archive
+from os_update_agent.packages.archive import Archive
 from os_update_agent.packages.arrangement import Arrangement
 from os_update_agent.packages.backend import Backend
 from os_update_agent.packages.file_faults import FileFault, new_faults
@@ -65,7 +65,7 @@ class Transition(NamedTuple):
         """
         old = _replaced(before, target)
         lost = self.archive.repack(self._unobtainable(old))
-        return lost, self.archive.repacked(old)
+        return lost, tuple(package.label for package in self.archive.rebuilt(old))
 
     def obtained(self, packages: Sequence[Package]) -> Tuple[Package, ...]:
         """Get hold of the files of packages. Returns those that cannot be had."""
@@ -202,8 +202,8 @@ class Transition(NamedTuple):
         The content of the ``changed`` packages counts, unless their file was rebuilt: it holds what was on the disk.
         Each path in the kept files of the ``packed`` packages has to be there.
         """
-        entries = {package: self.archive.entry(package) for package in changed}
-        original = [package for package, entry in entries.items() if entry is None or entry.origin != REPACK]
+        own = self.archive.rebuilt(changed)
+        original = [package for package in changed if package not in own]
         missing = self.archive.missing(packed)
         kept = [package for package in packed if package not in missing]
         files = dict(zip((package.identity for package in kept), self.archive.files(kept)))
@@ -239,9 +239,9 @@ class Transition(NamedTuple):
 
     def _with_files(self, todo: Transaction) -> Transaction:
         files = self.archive.files(todo.install)
-        entries = map(self.archive.entry, todo.install)
-        rebuilt = (file for file, entry in zip(files, entries) if entry is not None and entry.origin == REPACK)
-        return todo._replace(files=tuple(map(str, files)), rebuilt=tuple(map(str, rebuilt)))
+        own = self.archive.rebuilt(todo.install)
+        own_files = tuple(str(file) for package, file in zip(todo.install, files) if package in own)
+        return todo._replace(files=tuple(map(str, files)), rebuilt=own_files)
 
 
 def _replaced(before: PackageState, target: PackageState) -> Tuple[Package, ...]:

@@ -10,17 +10,17 @@ from os_update_agent.model.runs import Run
 
 
 class Recorded(NamedTuple):
-    """The files below /etc in a recorded state, and the runs since then that have noted them, the oldest first."""
+    """The files below /etc in a recorded state, and the runs since then that have listed them, the oldest first."""
 
     listing: Listing
     since: Tuple[Run, ...]
 
 
 def recorded_etc(ledger: Ledger, key: str, value: Optional[str], *, besides: int = 0) -> Optional[Recorded]:
-    """Return the files below /etc in the state of a value: as they were when the node left it last, or else when it was
-    reached. None if nobody has noted them. ``value`` None is the state before the first update.
+    """Return the files below /etc in the state of a value: those at the node's last departure from it, otherwise those
+    at its arrival. Returns None if no run has listed them. ``value`` None is the state before the first update.
 
-    A way back that has left differences does not make them part of the state.
+    Differences that a way back has left do not become part of the state.
     """
     since: List[Run] = []
     for run in ledger.walk_runs():
@@ -39,7 +39,7 @@ def recorded_etc(ledger: Ledger, key: str, value: Optional[str], *, besides: int
 
 
 def listing_in(ledger: Ledger, number: Optional[int]) -> Optional[Listing]:
-    """Return a stored listing; None if there is none, and for one whose record is damaged: nobody has noted it then."""
+    """Return a stored listing; None if there is none or if its record is damaged."""
     if number is None:
         return None
     try:
@@ -49,5 +49,5 @@ def listing_in(ledger: Ledger, number: Optional[int]) -> Optional[Listing]:
 
 
 def contents_of(directory: Path, run: Run) -> Path:
-    """Return where the contents are that the run has kept."""
+    """Return the path of the contents that the run has kept."""
     return directory / f"{run.id:06d}.tar"

@@ -10,7 +10,7 @@ from typing import Dict, Iterator, List, NamedTuple, Sequence, Tuple
 import pytest
 
 from os_update_agent.testing.repository import Deb
-from packages.node import Node, Template, wait_until
+from packages.node import Node, Template
 from packages.scene import Pkg
 
 RELATIONS = ("Breaks", "Conflicts", "Provides")
@@ -161,13 +161,7 @@ def test_an_update_that_is_cut_off_after_a_package_has_disappeared_goes_on(node:
     node.hand.publish()
     # The repository drops the file of the package that is going to disappear.
     node.withdraw("1.0", "fonts-old")
-    deployment = node.deployment("UPDATE", "v2")
-    running = node.start_with(deployment)
-    wait_until(node.hand.is_waiting, "the script")
-    node.kill(node.processes())
-    running.process.wait()
-    node.hand.let_go()
-    wait_until(lambda: not node.processes(), "the end of all processes")
+    deployment = node.cut_off("UPDATE", "v2")
     done = node.start_with(deployment).wait()
     assert done.status == 0, done.complaint
     assert done.changes["fonts-old"] == ("1.0", None) and done.changes["tool"] == ("1.0-1", "2.0-1")

@@ -5,7 +5,10 @@ Seen on the way from Debian 13 to 12: apt unpacks the old libc6 under the new /b
 
 from typing import Tuple
 
+import pytest
+
 from os_update_agent.testing.repository import Deb
+from packages.hand_apt import WAITS
 from packages.node import Node
 
 # What /bin/sh and libc6 are to each other: the program runs with a library that is new enough, and scripts need it.
@@ -68,3 +71,39 @@ def test_a_library_and_its_leaving_successor_change_at_once_and_first(node: Node
     steps = [line.split()[2:4] for line in node.text("var/log/dpkg.log")[before:].splitlines()]
     begun = [name.partition(":")[0] for step, name in steps if step in ("remove", "install", "upgrade")]
     assert begun == ["ssl-new", "ssl", "program"]
+
+
+@pytest.mark.parametrize("moment", ["leaving", "between", "gone"])
+def test_a_way_back_that_is_killed_between_a_successor_and_its_library_goes_on(node: Node, moment: str) -> None:
+    """Once it is gone dpkg calls every package whole, although the program has lost its library."""
+    waits = f'if [ -e "$DPKG_ROOT/run/hold" ]; then {WAITS}; fi'
+    library = {"usr/lib/ssl": "1\n"}
+    relations = {name: "ssl (<< 2)" for name in ("Breaks", "Replaces")}
+    new = Deb(
+        "ssl-new",
+        "2.0",
+        fields={**relations, "Provides": "ssl (= 2.0)"},
+        files=library,
+        scripts={"postrm": waits} if moment != "gone" else {},
+    )
+
+    def program(version: str, needs: str) -> Deb:
+        return Deb("program", version, fields={"Essential": "yes", "Pre-Depends": needs})
+
+    old = Deb("ssl", "1.0", files=library, scripts={"preinst": waits} if moment == "gone" else {})
+    node.offer(old, program("1.0", "ssl (>= 1)"))
+    node.install_by_hand("ssl", "program")
+    node.succeed("CREATE", "v1")
+    one = node.packages()
+    node.offer(new, program("2.0", "ssl-new (>= 2)"))
+    node.succeed("UPDATE", "v2")
+    (node.root / "run/hold").touch()
+    deployment = node.cut_off("UPDATE", "v1")
+    (node.root / "run/hold").unlink()
+    if moment == "between":
+        # As if dpkg had still ended the removal.
+        node.apt.dpkg("--force-depends", "--purge", "ssl-new")
+        assert "ssl-new" not in node.versions() and "ssl" not in node.versions()
+    done = node.start_with(deployment).wait()
+    assert done.status == 0, done.complaint
+    assert node.packages() == one and node.text("usr/lib/ssl") == "1\n"

@@ -17,7 +17,7 @@ import pytest
 from os_update_agent.testing.repository import Deb
 from packages.hand_apt import WAITS
 from packages.line.others import command
-from packages.node import Node, wait_until
+from packages.node import Node
 
 USER, GROUP = getpass.getuser(), grp.getgrgid(os.getgid()).gr_name
 OTHER, DIVERTED, OWN = "usr/bin/tooly", "usr/bin/tooly.real", "usr/bin/shape"
@@ -286,13 +286,7 @@ def test_a_way_back_that_is_killed_halfway_goes_on(node: Node) -> None:
     before, files = outside(node), node.tree()
     node.offer(shape("2.0", *NEW_ONES, **FOUR), tooly("2.0"))
     node.succeed("UPDATE", "v2")
-    deployment = node.deployment("UPDATE", "v1")
-    running = node.start_with(deployment)
-    wait_until(node.hand.is_waiting, "the script")
-    node.kill(node.processes())
-    running.process.wait()
-    node.hand.let_go()
-    wait_until(lambda: not node.processes(), "the end of all processes")
+    deployment = node.cut_off("UPDATE", "v1")
     assert outside(node) != before
     done = node.start_with(deployment).wait()
     assert done.status == 0, done.complaint

@@ -10,29 +10,19 @@ import pytest
 
 from os_update_agent.packages.state import unmet
 from os_update_agent.packages.transition import Transition
-from os_update_agent.testing.rpm_repository import DATABASE, Rpm, native_architecture
+from os_update_agent.testing.rpm_repository import DATABASE, Rpm
+from packages.dnf import pairs
+from packages.dnf.pairs import ARCHES, has_pairs
 from packages.dnf.world import World, killed
 from packages.hand_rpm import WAITS
 from packages.node import wait_until
 
-pytestmark = pytest.mark.skipif(
-    native_architecture() != "x86_64", reason="the native architecture has no other one beside it"
-)
-ARCHES = ("x86_64", "i686")
+pytestmark = has_pairs
 
 
 def both(version: str, scripts: Sequence[str] = (), kind: str = "post") -> List[Rpm]:
-    """The pair, which shares a file; ``scripts`` are the architectures whose scriptlet waits."""
-    return [
-        Rpm(
-            "both",
-            version,
-            arch=arch,
-            files={f"/usr/lib/{arch}/both": f"{version}\n", "/usr/share/both": f"{version}\n"},
-            scripts={kind: WAITS} if arch in scripts else {},
-        )
-        for arch in ARCHES
-    ]
+    """Return the pair; ``scripts`` are the architectures whose scriptlet waits."""
+    return pairs.both(version, scripts, WAITS, kind)
 
 
 def pair(world: World) -> Dict[str, List[str]]:
@@ -119,7 +109,7 @@ def test_a_pair_that_rpm_alone_was_upgrading_is_completed(paired: World) -> None
 def test_an_update_of_one_architecture_alone_is_held_back(paired: World) -> None:
     """dnf itself keeps a name at one version, so no transaction of the agent takes a pair apart."""
     before = paired.state()
-    paired.offer(both("2.0")[0])
+    paired.offer(both("2.0")[ARCHES.index("x86_64")])
     changes, held = paired.plan()
     assert changes == () and "both-1.0-1.i686" in held["both"]
     assert paired.update() == () and paired.state() == before

@@ -9,28 +9,16 @@ from typing import Any, Dict, List
 
 import pytest
 
-from os_update_agent.testing.rpm_repository import Rpm, native_architecture
+from os_update_agent.testing.rpm_repository import Rpm
+from packages.dnf import pairs
+from packages.dnf.pairs import ARCHES, has_pairs
 from packages.hand_rpm import WAITS
 from packages.node import PATIENCE, VERSIONS_ONE, Node, wait_until
 
-ARCHES = ("i686", "x86_64")
-has_pairs = pytest.mark.skipif(
-    native_architecture() != "x86_64", reason="the native architecture has no other one beside it"
-)
-
 
 def both(version: str, waiting: str = "", script: str = WAITS) -> List[Rpm]:
-    """A package in two architectures that share a file; one of them has a scriptlet, which waits."""
-    return [
-        Rpm(
-            "both",
-            version,
-            arch=arch,
-            files={f"/usr/lib/{arch}/both": f"{version}\n", "/usr/share/both": f"{version}\n"},
-            scripts={"post": script} if arch == waiting else {},
-        )
-        for arch in ARCHES
-    ]
+    """Return the pair; one of them has a scriptlet, which waits."""
+    return pairs.both(version, [waiting], script)
 
 
 def pair(node: Node) -> List[str]:

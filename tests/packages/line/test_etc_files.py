@@ -220,12 +220,17 @@ def test_a_run_that_was_killed_in_its_transaction_still_knows_what_was_before(sc
     assert scripting.text("etc/list") == "one\n"
 
 
+def without_old_file(node: Node, new: str = "a=2\n") -> None:
+    """Nobody has the installed version of the package any more: an update has to rebuild its file."""
+    node.hand.remove_from_repository("app", "1.0-1")
+    node.offer(app("2.0-1", app=new))
+    node.succeed("CREATE", "v1")
+
+
 def test_the_edit_survives_a_rebuilt_package_and_every_later_update(node: Node) -> None:
     """Nobody has the old file any more, and so nobody knows the packaged text."""
     edit(node)
-    node.hand.remove_from_repository("app", "1.0-1")
-    node.offer(app("2.0-1", app="a=2\n"))
-    node.succeed("CREATE", "v1")
+    without_old_file(node)
     there = node.succeed("UPDATE", "v2")
     assert "app:amd64 1.0-1" in there.told and node.kept()["app 1.0-1"].origin == "repack"
     back = node.succeed("UPDATE", "v1")
@@ -240,9 +245,7 @@ def test_the_edit_survives_a_rebuilt_package_and_every_later_update(node: Node) 
 
 def test_the_edit_comes_back_with_a_rebuilt_package_although_the_update_replaced_it(node: Node) -> None:
     edit(node)
-    node.hand.remove_from_repository("app", "1.0-1")
-    node.offer(app("2.0-1", app="a=2\n"))
-    node.succeed("CREATE", "v1")
+    without_old_file(node)
     node.succeed("UPDATE", "v2", config_files="replace")
     assert node.text("etc/app.conf") == "a=2\n"
     shutil.rmtree(node.directory / "state/etc")
@@ -255,9 +258,7 @@ def test_the_edit_comes_back_with_a_rebuilt_package_although_the_update_replaced
 
 def test_the_packaged_text_of_a_rebuilt_package_is_taken_from_another_version(node: Node) -> None:
     edit(node)
-    node.hand.remove_from_repository("app", "1.0-1")
-    node.offer(app("2.0-1", app="a=1\n"))
-    node.succeed("CREATE", "v1")
+    without_old_file(node, "a=1\n")
     node.succeed("UPDATE", "v2")
     back = node.succeed("UPDATE", "v1")
     assert is_edited(node) and "not known" not in back.complaint
@@ -267,13 +268,6 @@ def test_the_packaged_text_of_a_rebuilt_package_is_taken_from_another_version(no
     node.offer(app("3.0-1", app="a=3\n"))
     node.succeed("UPDATE", "v3")
     assert node.text("etc/app.conf") == "a=3\n"
-
-
-def without_old_file(node: Node) -> None:
-    """Nobody has the installed version of the package any more: an update has to rebuild its file."""
-    node.hand.remove_from_repository("app", "1.0-1")
-    node.offer(app("2.0-1", app="a=2\n"))
-    node.succeed("CREATE", "v1")
 
 
 def test_a_removed_file_stays_removed_with_a_rebuilt_package(node: Node) -> None:

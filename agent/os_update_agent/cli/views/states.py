@@ -60,7 +60,7 @@ class Compared(NamedTuple):
         changes: The changes of versions and builds.
         details: Those of all rows.
         settings: The settings outside of packages that differ.
-        files: The files below /etc that differ (None: nobody has noted them).
+        files: The files below /etc that differ (None: one of the states has no listing).
     """
 
     changes: Sequence[Change]

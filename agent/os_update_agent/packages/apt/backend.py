@@ -75,7 +75,9 @@ class Apt(DpkgDatabase, Backend):
 
     def effect(self, transaction: Transaction, *, forced: bool) -> FrozenSet[Tuple[Slot, Optional[str]]]:
         """What the transaction would come to: each package that changes with its new version, None for a removal."""
-        return self.simulate(*self._install(transaction, forced=forced), preferences=_wanted(transaction)).effect
+        return self.simulate(
+            *self._install(transaction, forced=forced), preferences=_wanted(transaction, forced)
+        ).effect
 
     def available(self, packages: Sequence[Package]) -> Tuple[Mapping[Package, Offer], Tuple[Package, ...]]:
         """Which of the packages the repositories can give, and which they cannot. The index is not refreshed."""
@@ -154,7 +156,7 @@ class Apt(DpkgDatabase, Backend):
         transaction = self._begun(transaction, output) if forced and not transaction.reinstalls else transaction
         if transaction.install or transaction.remove:
             own = self._in_root("etc/apt/preferences")
-            with added_preferences(_wanted(transaction), own=own, work=self.work) as options:
+            with added_preferences(_wanted(transaction, forced), own=own, work=self.work) as options:
                 complaints = self._apt_get((*options, *self._install(transaction, forced=forced)), output)
         if transaction.configures:
             run_to_file(self._dpkg("--configure", "-a"), output, ok=None, env=self._environment())
@@ -194,6 +196,6 @@ class Apt(DpkgDatabase, Backend):
         self._run(["apt-mark", "-q", "-q", mark, *map(plain, packages)])
 
 
-def _wanted(transaction: Transaction) -> str:
+def _wanted(transaction: Transaction, forced: bool) -> str:
     """Return the preferences under which apt can repair what an interruption has left."""
-    return exactly(transaction.install) if transaction.mends else ""
+    return exactly(transaction.install) if transaction.mends or forced else ""

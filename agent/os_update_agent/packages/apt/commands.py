@@ -121,8 +121,9 @@ class AptCalls:
             options += (*_FORCED, *_ORDER)
         if transaction.reinstalls:
             options.append("--reinstall")
-        if transaction.mends:
-            # Without it apt refuses whatever is asked while an unpacked package waits for one that is not there yet.
+        if transaction.mends or forced:
+            # apt refuses every request while a package lacks another one: an unpacked package that waits for one, or,
+            # on a way back that was cut off, one whose library has been removed and not yet replaced.
             options.append("--fix-broken")
         return (*options, "install", *transaction.files, *(f"{plain(package)}-" for package in transaction.remove))
 
