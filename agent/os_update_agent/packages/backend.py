@@ -45,6 +45,7 @@ from os_update_agent.node.locks import Held
 from os_update_agent.packages.file_faults import FileFault
 from os_update_agent.packages.interruption import Settled, Unfinished
 from os_update_agent.packages.reboot_forecast import RebootHints
+from os_update_agent.packages.undo_check import UndoCheck
 
 Effect = FrozenSet[Tuple[Slot, Optional[str]]]
 
@@ -203,6 +204,12 @@ class Backend(Protocol):
         each with its new version, None for a removal.
         """
         ...
+
+    def check_undo(self, forward: Transaction, back: Transaction) -> UndoCheck:
+        """Rehearse ``back``, the forced way back, as if ``forward`` had been done. Both name the package files that the
+        archive holds; nothing has changed yet. Return what would stop the way back, and what could not be checked.
+        """
+        return UndoCheck(unchecked=(f"{self.name} has not rehearsed the way back",))
 
     def transact(self, transaction: Transaction, output: IO[bytes], *, forced: bool) -> Tuple[str, ...]:
         """Run one transaction from package files, without any network. Return the errors that the package manager
