@@ -62,7 +62,7 @@ PURE = (
     *("decision.restarts", "decision.table", "decision.timestamps", "text.log_lines", "text.outcomes", "text.phrases"),
     *("config.options", "config.policy"),
     *("packages.complaints", "packages.file_faults", "packages.kept_files", "packages.state", "packages.selection"),
-    *("packages.reboot_forecast", "packages.interruption", "packages.settings"),
+    *("packages.reboot_forecast", "packages.interruption", "packages.settings", "packages.undo_check"),
     *("packages.apt.order", "packages.apt.parse"),
     *("packages.dnf.answers", "packages.dnf.protocol", "packages.globs", "packages.rpm.parse"),
     *("packages.dnf.worker.completion", "packages.dnf.worker.identity"),
