@@ -43,10 +43,9 @@ HOMES = {
     "socket": {"packages.dnf.client", "packages.dnf.wire", "packages.dnf.worker.server", "packages.dnf.worker.caller"},
     "requests": {"heat.signal"},
     "keystoneauth1": {"heat.signal"},
-    "zaqarclient": {"heat.signal"},
 }
 # Too slow to be imported before there is something to send.
-LATE = ("requests", "keystoneauth1", "zaqarclient")
+LATE = ("requests", "keystoneauth1")
 
 # What only a run needs, or a mistake: most deliveries find nothing to do, and are to be answered in no time.
 NOT_AT_FIRST = (

@@ -7,15 +7,11 @@ tried on a real Heat.
 """
 
 import configparser
-import logging
 from pathlib import Path
 from typing import Dict, List, Mapping, Tuple
 from urllib.parse import parse_qsl, quote, unquote, urlsplit, urlunsplit
 
 from os_update_agent.model.deliveries import SignalTarget
-from os_update_agent.text.log_lines import logged
-
-log = logging.getLogger(__name__)
 
 
 def other_targets(target: SignalTarget, collect_config: Path) -> Tuple[SignalTarget, ...]:
@@ -29,11 +25,8 @@ def other_targets(target: SignalTarget, collect_config: Path) -> Tuple[SignalTar
     found: List[SignalTarget] = []
     cfn, heat = sections.get("cfn", {}), sections.get("heat", {})
     if cfn.get("access_key_id") and cfn.get("secret_access_key"):
-        try:
-            url = signed_anew(target.secret["url"], cfn["access_key_id"], cfn["secret_access_key"])
-            found.append(SignalTarget("CFN_SIGNAL", target.stack_id, target.resource_name, target.verb, {"url": url}))
-        except ImportError:
-            log.warning(logged(signal="not signed anew", why="python3-keystoneclient is not installed"))
+        url = signed_anew(target.secret["url"], cfn["access_key_id"], cfn["secret_access_key"])
+        found.append(SignalTarget("CFN_SIGNAL", target.stack_id, target.resource_name, target.verb, {"url": url}))
     if all(heat.get(name) for name in ("auth_url", "user_id", "password", "project_id")):
         names = ("auth_url", "user_id", "password", "project_id", "region_name")
         secret = {name: heat[name] for name in names if heat.get(name)}
@@ -42,22 +35,26 @@ def other_targets(target: SignalTarget, collect_config: Path) -> Tuple[SignalTar
 
 
 def signed_anew(url: str, access_key: str, secret_key: str) -> str:
-    """Sign the same URL with another key and without a time (AWS signature version 2, as heat: signal_responder).
-
-    Raises ImportError without keystoneclient.
-    """
-    from keystoneclient.contrib.ec2.utils import Ec2Signer
-
+    """Sign the same URL with another key and without a time (AWS signature version 2, as heat: signal_responder)."""
     parts = urlsplit(url)
     parameters = {"SignatureMethod": "HmacSHA256", "SignatureVersion": "2", "AWSAccessKeyId": access_key}
     keep = dict(parse_qsl(parts.query))
     for name in ("Timestamp", "Signature", *parameters):
         keep.pop(name, None)
     parameters.update(keep)
-    request = {"host": parts.netloc.lower(), "verb": "POST", "path": unquote(parts.path), "params": parameters}
-    parameters["Signature"] = Ec2Signer(secret_key).generate(request)
+    parameters["Signature"] = _signature(secret_key, parts.netloc.lower(), unquote(parts.path), parameters)
     query = "&".join(f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in parameters.items())
     return urlunsplit((parts.scheme, parts.netloc, parts.path, query, ""))
+
+
+def _signature(secret_key: str, host: str, path: str, parameters: Mapping[str, str]) -> str:
+    """Return the signature of a POST, as keystone calculates it (keystoneclient: contrib/ec2/utils.py)."""
+    import base64  # late: only an expired URL needs these
+    import hmac
+
+    query = "&".join(f"{quote(name, safe='')}={quote(parameters[name], safe='-_~')}" for name in sorted(parameters))
+    text = f"POST\n{host}\n{path}\n{query}"
+    return base64.b64encode(hmac.new(secret_key.encode(), text.encode(), "sha256").digest()).decode()
 
 
 def _sections(path: Path) -> Mapping[str, Mapping[str, str]]:

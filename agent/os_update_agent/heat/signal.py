@@ -8,6 +8,7 @@ of requests and keystoneauth1 holds the URL. So reasons are made of class names 
 import contextlib
 import json
 import logging
+import os
 import threading
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Union
 from urllib.parse import quote
@@ -29,7 +30,7 @@ _SHOWN_CHARACTERS = 40
 
 # They log URLs with signatures, tokens and bodies: at DEBUG, and urllib3 at WARNING too ("Failed to parse headers
 # (url=...)").
-_TALKATIVE = ("urllib3", "requests", "keystoneauth", "keystoneauth1", "zaqarclient")
+_TALKATIVE = ("urllib3", "requests", "keystoneauth", "keystoneauth1")
 
 
 class Answer(NamedTuple):
@@ -159,13 +160,7 @@ def _by_heat(target: SignalTarget, payload: bytes, attempt: _Try) -> Answer:
             endpoint_filter={"service_type": "orchestration", "interface": "public", **region},
             data=payload,
             headers=dict(_JSON),
-            raise_exc=False,
-            redirect=False,
-            connect_retries=0,
-            allow_reauth=False,
-            log=False,
-            stream=True,
-            timeout=(attempt.connect, attempt.read),
+            **_once(attempt),
         )
         with response:
             return _judged(response.status_code, target.transport)
@@ -174,32 +169,44 @@ def _by_heat(target: SignalTarget, payload: bytes, attempt: _Try) -> Answer:
 
 
 def _by_queue(target: SignalTarget, payload: bytes, attempt: _Try) -> Answer:
-    """ZAQAR_SIGNAL: a message into the queue that Heat reads."""
-    try:
-        from zaqarclient.queues.v2 import client
-        from zaqarclient.transport import errors
-    except ImportError:
-        return Answer(NEVER, "python-zaqarclient is not installed")
+    """ZAQAR_SIGNAL: a message into the queue that Heat reads (Messaging API v2, POST /v2/queues/NAME/messages).
+
+    Without python-zaqarclient: that needs compiled libraries, which exist for one version of Python only.
+    """
+    path = f"/v2/queues/{quote(target.secret['queue_id'], safe='')}/messages"
+    message = {"body": json.loads(payload), "ttl": MESSAGE_LIFE}
+    # The service refuses a message without an id of its client.
+    headers = {**_JSON, "Client-ID": os.urandom(16).hex(), "X-Project-Id": target.secret["project_id"]}
 
     def post(session: Any, region: Mapping[str, str]) -> Answer:
-        endpoint = session.get_endpoint(service_type="messaging", interface="public", **region)
-        if not endpoint:
-            return Answer(NEVER, "keystone lists no public endpoint of messaging")
-        options = {"os_auth_token": session.get_token(), "os_project_id": target.secret["project_id"]}
-        if isinstance(attempt.verify, str):
-            options["os_cacert"] = attempt.verify
-        conf = {"auth_opts": {"backend": "keystone", "options": options}}
-        queue = client.Client(endpoint, version=2, conf=conf).queue(target.secret["queue_id"])
-        try:
-            posted = queue.post({"body": json.loads(payload), "ttl": MESSAGE_LIFE})
-        except errors.TransportError as error:
-            return _judged(error.code or 500, target.transport)
-        # The client raises for the statuses that it knows and passes the answer of any other, a gateway's 502 say.
-        if isinstance(posted, dict) and "resources" in posted:
-            return Answer(DELIVERED, "the queue took the message")
-        return Answer(AGAIN, "the queue did not confirm the message")
+        response = session.post(
+            path,
+            endpoint_filter={"service_type": "messaging", "interface": "public", **region},
+            data=json.dumps({"messages": [message]}).encode(),
+            headers=headers,
+            **_once(attempt),
+        )
+        with response:
+            if response.status_code == 201:
+                return Answer(DELIVERED, "the queue took the message")
+            if 200 <= response.status_code < 300:
+                return Answer(AGAIN, "the queue did not confirm the message")
+            return _judged(response.status_code, target.transport)
 
     return _with_token(target, attempt, post)
+
+
+def _once(attempt: _Try) -> Dict[str, Any]:
+    """How a session makes one request: no second try, no redirect, no log; the caller reads the status."""
+    return {
+        "raise_exc": False,
+        "redirect": False,
+        "connect_retries": 0,
+        "allow_reauth": False,
+        "log": False,
+        "stream": True,
+        "timeout": (attempt.connect, attempt.read),
+    }
 
 
 def _with_token(target: SignalTarget, attempt: _Try, post: Callable[[Any, Mapping[str, str]], Answer]) -> Answer:
