@@ -9,7 +9,7 @@ import logging
 import os
 import sys
 from contextlib import suppress
-from typing import Sequence
+from typing import Optional, Sequence
 
 from os_update_agent.config.settings import Settings, load
 from os_update_agent.model.errors import AgentError
@@ -21,10 +21,11 @@ from os_update_agent.packages.dnf.client import end_early, start_early
 log = logging.getLogger(__name__)
 
 
-def main(argv: Sequence[str] = ()) -> int:
-    """Work until nothing is unfinished. Returns 0, or 1 when the ledger cannot be used. ``argv`` may name this worker
-    for its caller.
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Work until nothing is unfinished. Returns 0, or 1 when the ledger cannot be used. ``argv``, by default the
+    arguments of the process, may name this worker for its caller.
     """
+    argv = sys.argv[1:] if argv is None else argv
     logging.basicConfig(level=logging.INFO, handlers=journal.handlers())
     os.umask(0o077)
     try:
@@ -62,4 +63,4 @@ def _resume(settings: Settings, argv: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

@@ -75,7 +75,7 @@ def _beget(request: Mapping[str, Any]) -> int:
         os.environ.clear()
         os.environ.update(request["environment"])
         Doom(Death.from_json(request["death"]), Path(request["note"])).install()
-        status = worker.main()
+        status = worker.main(())
     finally:
         os._exit(status)
 

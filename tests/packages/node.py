@@ -95,7 +95,7 @@ class Running:
         # Files, not pipes: a child that holds a pipe open would let us wait for it and not for the hook.
         self._files = [node.directory / f"hook-{node.count}.{name}" for name in ("out", "err")]
         with self._files[0].open("wb") as out, self._files[1].open("wb") as err:
-            argv = [*wrapper, *node.hand.wrapper, node.hand.python, str(HOOK)]
+            argv = [*wrapper, *node.hand.wrapper, *node.hook]
             self.process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=out, stderr=err, env=node.environment())
         assert self.process.stdin is not None
         self.process.stdin.write(json.dumps(deployment).encode())
@@ -122,7 +122,7 @@ class Running:
 class Node:
     """Use as a context manager: the receiver listens in between.
 
-    ``wrapper`` is put before the hook's command, to run it under another program. ``hand`` is the operator's, and knows
+    ``hook`` is the hook's command. ``wrapper`` is put before it, to run it under another program. ``hand`` is the operator's, and knows
     which package manager this is; nothing else here does.
     """
 
@@ -138,6 +138,7 @@ class Node:
         self.conf = directory / "agent.conf"
         self.receiver = Receiver()
         self.wrapper: Tuple[str, ...] = ()
+        self.hook: Tuple[str, ...] = (self.hand.python, str(HOOK))
         self.hand.use()
         self.configure()
 
@@ -171,7 +172,7 @@ class Node:
 
     def package_managers(self) -> List[int]:
         """Of those, all that are not the agent's own."""
-        agent = ("hooks/package-update", "os_update_agent.worker", "-m os_update_agent")
+        agent = ("bin/package-update", "hooks/package-update", "os_update_agent.worker", "-m os_update_agent")
         return [pid for pid, line in self.processes().items() if line and not any(own in line for own in agent)]
 
     def kill(self, pids: Iterable[int], number: int = signal.SIGKILL) -> None:

@@ -11,6 +11,7 @@ from typing import Iterator, Optional
 
 import pytest
 
+from os_update_agent.delivery.supervise import LAUNCHER
 from os_update_agent.node.locks import try_lock
 from os_update_agent.packages.dnf import client
 from os_update_agent.packages.dnf.client import Child, child_for, end_early, start_early
@@ -130,9 +131,9 @@ def test_a_worker_that_finds_another_one_at_work_starts_none(
     with try_lock(load().worker_lock) as mine:
         assert mine
         if is_at_work:
-            assert worker.main() == 0
+            assert worker.main(()) == 0
     if not is_at_work:
-        assert worker.main() == 0
+        assert worker.main(()) == 0
     (child,) = while_sending
     client._early = None
     assert (child is None) == is_at_work
@@ -154,13 +155,13 @@ def test_a_worker_without_room_for_its_work_still_answers(based: Node) -> None:
     )
     environment = run / "os-update-agent-worker-by-test.env"
     environment.write_text("SECRET=1")
-    argv = [sys.executable, "-m", "os_update_agent.worker", "by-test"]
+    argv = [sys.executable, "-I", str(LAUNCHER), "os_update_agent.worker", "by-test"]
     assert subprocess.run(argv, env=based.environment(), check=False).returncode == 0 and not environment.exists()
 
 
 def test_an_environment_that_cannot_be_removed_stops_no_worker(based: Node) -> None:
     """A directory in its place: no user, not even root, may unlink that."""
     (based.directory / "run/os-update-agent-worker-by-test.env").mkdir()
-    argv = [sys.executable, "-m", "os_update_agent.worker", "by-test"]
+    argv = [sys.executable, "-I", str(LAUNCHER), "os_update_agent.worker", "by-test"]
     assert subprocess.run(argv, env=based.environment(), check=False).returncode == 0
     assert (based.directory / "run/worker.lock").read_text() == "by-test"

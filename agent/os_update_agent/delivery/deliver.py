@@ -16,6 +16,7 @@ from os_update_agent.delivery.outbox import Sending, forget_copy
 from os_update_agent.heat.signal import get_ready
 from os_update_agent.model.deliveries import ACTIVE_ACTIONS, Delivery, Deployment
 from os_update_agent.model.errors import BadDeployment
+from os_update_agent.runtime import imports
 from os_update_agent.runtime.context import Site, open_site
 from os_update_agent.text.log_lines import logged
 from os_update_agent.text.outcomes import outcome_of_nothing
@@ -63,7 +64,7 @@ def deliver(
                     deployment.id,
                     policy,
                     watch,
-                    meanwhile=(lambda: get_ready(deployment.signal)) if signals else None,
+                    meanwhile=lambda: _get_ready(deployment, signals=signals),
                 )
             return answer(to)
     except Exception as error:
@@ -80,6 +81,13 @@ def refuse(settings: Optional[Settings], deployment: Optional[Deployment], error
         with contextlib.suppress(Exception):
             to = to._replace(site=open_site(settings))
     return answer_error(to, error)
+
+
+def _get_ready(deployment: Deployment, *, signals: bool) -> None:
+    """Load what is needed when the run has ended: it may be replacing Python."""
+    imports.load_small()
+    if signals:
+        get_ready(deployment.signal)
 
 
 def _overtaken(to: Addressee, newer: str, value: str) -> str:

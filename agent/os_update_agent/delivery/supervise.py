@@ -10,6 +10,7 @@ import logging
 import os
 import sys
 import time
+from pathlib import Path
 from typing import Callable, Optional, Tuple
 
 from os_update_agent.config.policy import Policy
@@ -41,6 +42,8 @@ WATCHED_SECONDS = 0.2
 START_SECONDS = 20.0
 WORKER_STARTS = 5
 GOING_DOWN_SECONDS = 1.0
+SYSTEM_PYTHON = "/usr/bin/python3"
+LAUNCHER = Path(__file__).parents[1] / "launch.py"
 
 
 # Is shown the run while it is at work, many times in each phase.
@@ -221,7 +224,9 @@ def _start_worker(site: Site) -> str:
         environment[ENVIRONMENT] = str(settings.source)
     environment[transient_unit.CALLER_UNIT] = own_unit() or ""
     name = os.urandom(16).hex()
-    argv = [sys.executable, "-m", "os_update_agent.worker", name]
+    # The package manager may have removed this process's own interpreter.
+    python = sys.executable if os.access(sys.executable, os.X_OK) else SYSTEM_PYTHON
+    argv = [python, "-I", str(LAUNCHER), "os_update_agent.worker", name]
     transient_unit.start(
         argv, unit=worker_unit(name), output=settings.worker_log, environment=environment, work=settings.run
     )

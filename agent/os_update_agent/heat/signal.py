@@ -124,8 +124,8 @@ def _by_url(target: SignalTarget, payload: bytes, attempt: _Try) -> Answer:
     """
     try:
         import requests
-    except ImportError:
-        return Answer(NEVER, "python3-requests is not installed")
+    except ImportError as error:
+        return _unloadable("requests", error)
     url = target.secret["url"]
     try:
         prepared = requests.Request(target.verb, url, data=payload, headers=_JSON).prepare()
@@ -215,8 +215,8 @@ def _with_token(target: SignalTarget, attempt: _Try, post: Callable[[Any, Mappin
         import requests
         from keystoneauth1 import exceptions, session
         from keystoneauth1.identity import v3
-    except ImportError:
-        return Answer(NEVER, "python3-keystoneauth1 is not installed")
+    except ImportError as error:
+        return _unloadable("keystoneauth1", error)
     secret = target.secret
     login = v3.Password(
         auth_url=secret["auth_url"],
@@ -239,6 +239,13 @@ def _with_token(target: SignalTarget, attempt: _Try, post: Callable[[Any, Mappin
         return Answer(AGAIN, f"no answer: {type(error).__name__}")
     except OSError as error:
         return _unreadable(attempt, error)
+
+
+def _unloadable(library: str, error: ImportError) -> Answer:
+    """A library that is missing stays so. One that lacks a part of Python does not: Python is just being replaced."""
+    if (error.name or "").partition(".")[0] == library:
+        return Answer(NEVER, f"python3-{library} is not installed")
+    return Answer(AGAIN, f"{library} cannot be loaded now: there is no {error.name}")
 
 
 _TLS = "the server's certificate could not be verified; ca_certificate names the file of a private authority"

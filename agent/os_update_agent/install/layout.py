@@ -9,7 +9,12 @@ from typing import Mapping, Tuple, Union
 
 HOOK = "package-update"
 COMMAND = "os-update-agent"
+RENDER = "os-update-agent-render"
 RESUME = "10-os-update-agent-resume"
+HOME = "/usr/libexec/os-update-agent"
+# Below HOME: a directory for each version of the agent's code, and the link to the one that runs.
+CODE, CURRENT = "code", "current"
+PROGRAMS = f"{HOME}/{CURRENT}/bin"
 
 
 @dataclass(frozen=True)
@@ -35,10 +40,22 @@ class File:
 
 @dataclass(frozen=True)
 class Link:
-    """A symbolic link to a program of the agent."""
+    """A symbolic link to a program of the agent. A link whose target begins with ``family`` is the agent's, too."""
 
     path: str
     target: str
+    family: str = ""
+
+
+@dataclass(frozen=True)
+class Tree:
+    """A directory that holds these files and no other ones, except for Python's caches."""
+
+    path: str
+    files: Mapping[str, bytes]
+
+    def mode(self, name: str) -> int:
+        return 0o755 if name.startswith("bin/") else 0o644
 
 
 # The first line of a file that the operator may edit; the digest of the rest follows.
@@ -59,7 +76,7 @@ def is_edited(content: bytes) -> bool:
     return first != f"{_SEAL}{hashlib.sha256(rest).hexdigest()}".encode()
 
 
-Item = Union[Directory, File, Link]
+Item = Union[Directory, File, Link, Tree]
 
 
 @dataclass(frozen=True)
@@ -72,30 +89,31 @@ class Places:
     units: str = "/etc/systemd/system"
 
 
-def layout(places: Places, programs: str, texts: Mapping[str, str]) -> Tuple[Item, ...]:
+def layout(places: Places, code: Tree, texts: Mapping[str, str]) -> Tuple[Item, ...]:
     """Return all items in the order of installation. The hook is last: from then on deployments arrive.
 
-    ``programs`` is the directory of the agent's own programs; ``texts`` maps the names of the shipped files to their
-    contents.
+    ``texts`` maps the names of the shipped files to their contents.
     """
-    filled = {name: text.replace("@PROGRAMS@", programs) for name, text in texts.items()}
+    filled = {name: text.replace("@PROGRAMS@", PROGRAMS) for name, text in texts.items()}
     units = tuple(_config(f"{places.units}/{name}", text) for name, text in sorted(filled.items()) if is_unit(name))
     return (
+        code,
+        Link(f"{HOME}/{CURRENT}", code.path[len(f"{HOME}/") :], family=f"{CODE}/"),
         Directory("/etc/os-update-agent"),
         File("/etc/os-update-agent/agent.conf.sample", texts["agent.conf.sample"]),
         *(Directory(f"/etc/os-update-agent/{steps}.d") for steps in ("pre-update", "post-update", "health")),
         Directory("/var/lib/os-update-agent", 0o700),
         Directory("/var/log/os-update-agent", 0o700),
-        Link(f"/usr/local/bin/{COMMAND}", f"{programs}/{COMMAND}"),
+        Link(f"/usr/local/bin/{COMMAND}", f"{PROGRAMS}/{COMMAND}"),
         File("/usr/local/share/man/man8/os-update-agent.8", texts["os-update-agent.8"]),
         File("/usr/local/share/bash-completion/completions/os-update-agent", texts["completion.bash"]),
         _config("/etc/logrotate.d/os-update-agent", filled["logrotate"]),
         _config("/etc/tmpfiles.d/os-update-agent.conf", filled["tmpfiles.conf"]),
-        File("/usr/libexec/os-update-agent/heat-config-notify", filled["heat-config-notify"], 0o755),
+        File(f"{HOME}/heat-config-notify", filled["heat-config-notify"], 0o755),
         *units,
         *_refresh(places, filled),
         *_templates(places, filled),
-        Link(f"{places.hooks}/{HOOK}", f"{programs}/{HOOK}"),
+        Link(f"{places.hooks}/{HOOK}", f"{PROGRAMS}/{HOOK}"),
     )
 
 

@@ -2,10 +2,13 @@
 
 import contextlib
 import os
+import shutil
 import stat
+import tempfile
 from pathlib import Path
+from typing import Iterator, Optional
 
-from os_update_agent.install.layout import Directory, File, Item, Link, is_edited
+from os_update_agent.install.layout import Directory, File, Item, Link, Tree, is_edited
 from os_update_agent.model.errors import AgentError
 
 # How the file at an item's place compares with the item.
@@ -19,6 +22,8 @@ def standing(root: Path, item: Item) -> str:
         found = path.lstat()
         if isinstance(item, Link):
             is_right = stat.S_ISLNK(found.st_mode) and os.readlink(path) == item.target
+        elif isinstance(item, Tree):
+            is_right = stat.S_ISDIR(found.st_mode) and _holds(path, item)
         elif isinstance(item, Directory):
             # The operator may have restricted the mode further.
             is_right = stat.S_ISDIR(found.st_mode) and not stat.S_IMODE(found.st_mode) & ~item.mode
@@ -41,8 +46,10 @@ def is_foreign(root: Path, item: Item) -> bool:
     """Say whether the file at the item's place is of a kind that the agent never writes there."""
     path = place(root, item)
     if isinstance(item, Link):
-        return not path.is_symlink() or Path(os.readlink(path)).name != Path(item.target).name
-    if isinstance(item, Directory):
+        target = os.readlink(path) if path.is_symlink() else ""
+        is_family = item.family != "" and target.startswith(item.family)
+        return Path(target).name != Path(item.target).name and not is_family
+    if isinstance(item, (Directory, Tree)):
         return path.is_symlink() or not path.is_dir()
     return path.is_symlink() or not path.is_file()
 
@@ -53,6 +60,9 @@ def put(root: Path, item: Item) -> None:
     staging = path.with_name(f".{path.name}.new")
     try:
         _make_parents(path)
+        if isinstance(item, Tree):
+            _write_tree(path, item)
+            return
         if isinstance(item, Directory):
             path.mkdir(mode=item.mode, exist_ok=True)
             path.chmod(item.mode)
@@ -68,10 +78,13 @@ def put(root: Path, item: Item) -> None:
 
 
 def take(root: Path, item: Item) -> None:
-    """Remove a file or link. Raises AgentError."""
+    """Remove a file, link, or tree. Raises AgentError."""
     path = place(root, item)
     try:
-        path.unlink()
+        if isinstance(item, Tree):
+            shutil.rmtree(path)
+        else:
+            path.unlink()
     except OSError as error:
         raise AgentError(f"{path} cannot be removed: {error.strerror}") from error
 
@@ -94,6 +107,49 @@ def _make_parents(path: Path) -> None:
         with contextlib.suppress(FileExistsError):
             parent.mkdir(mode=0o755)
             parent.chmod(0o755)
+
+
+def _holds(path: Path, tree: Tree) -> bool:
+    """Say whether the directory holds the files of the tree, and nothing else that Python could import."""
+    if set(files_below(path)) != set(tree.files):
+        return False
+    return all(
+        (path / name).read_bytes() == content
+        and stat.S_IMODE((path / name).stat().st_mode) == tree.mode(name)
+        and not (path / name).is_symlink()
+        for name, content in tree.files.items()
+    )
+
+
+def files_below(path: Path, *, leave_out: Optional[str] = None) -> Iterator[str]:
+    """Yield the files of a directory of Python code, without caches and compiled extensions.
+
+    ``leave_out`` is the name of directories that are not read.
+    """
+    for directory, names, files in os.walk(path):
+        names[:] = sorted(name for name in names if name not in ("__pycache__", leave_out))
+        for name in sorted(files):
+            if not name.endswith((".pyc", ".so")):
+                yield os.path.relpath(os.path.join(directory, name), path)
+
+
+def _write_tree(path: Path, tree: Tree) -> None:
+    """Write the tree beside its place, and exchange it for what is there."""
+    staging = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+    try:
+        staging.chmod(0o755)
+        for name, content in tree.files.items():
+            file = staging / name
+            _make_parents(file)
+            file.write_bytes(content)
+            file.chmod(tree.mode(name))
+        damaged = staging.with_name(f"{staging.name}.old")
+        with contextlib.suppress(FileNotFoundError):
+            path.rename(damaged)
+        staging.rename(path)
+        shutil.rmtree(damaged, ignore_errors=True)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
 
 
 def _write(path: Path, item: File) -> None:

@@ -4,14 +4,14 @@ The operator's files are never overwritten: a foreign file in a place of the age
 is never touched, and an edited configuration file stays.
 """
 
+import os
 import shutil
-import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Callable, Mapping, Sequence, Tuple
 
-from os_update_agent.install import place
-from os_update_agent.install.layout import HOOK, Directory, File, Item, Places, is_unit, layout
+from os_update_agent.install import code, place
+from os_update_agent.install.layout import Directory, File, Item, Link, Places, Tree, is_unit, layout
 from os_update_agent.model.errors import AgentError, UsageError
 from os_update_agent.node.process import run
 from os_update_agent.node.transient_unit import SYSTEMD
@@ -23,8 +23,6 @@ SAMPLE = Path(__file__).parents[1] / "config/agent.conf.sample"
 MANUAL = FILES / "os-update-agent.8"
 COMPLETION = FILES / "completion.bash"
 HOST = Path("/")
-# Characters with a meaning in unit files or shell scripts.
-_SPECIAL = set(" \t\n\"'\\$%`;&|<>()*?[]#~")
 # The directories of os-refresh-config and os-apply-config before 2014. They still use them if the new ones are missing.
 OLD_REFRESH, OLD_TEMPLATES = "/opt/stack/os-config-refresh", "/opt/stack/os-apply-config/templates"
 
@@ -33,10 +31,11 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Target:
-    """A root and the items that belong into it."""
+    """A root, the items that belong into it, and the optional libraries that the agent lacks."""
 
     root: Path
     items: Tuple[Item, ...]
+    missing: Tuple[str, ...] = ()
 
     @property
     def units(self) -> Tuple[str, ...]:
@@ -64,13 +63,15 @@ def target(root: Path, *, hooks: str = "", refresh: str = "", templates: str = "
         refresh=refresh.rstrip("/") or _usual(root, places.refresh, OLD_REFRESH),
         templates=templates.rstrip("/") or _usual(root, places.templates, OLD_TEMPLATES),
     )
-    return Target(root, layout(places, _programs(root), files()))
+    tree, missing = code.code(root)
+    return Target(root, layout(places, tree, files()), missing)
 
 
 def install(target: Target, say: Say, *, dry_run: bool = False) -> None:
     """Install all items, enable the services, and report each step. Raises AgentError for a foreign file, before any
-    change.
+    change, and for code that does not run, before anything uses it.
     """
+    before = code.present(target.root)
     found = [(item, place.standing(target.root, item)) for item in target.items]
     foreign = [item.path for item, standing in found if standing == place.OTHER and place.is_foreign(target.root, item)]
     if foreign:
@@ -85,9 +86,33 @@ def install(target: Target, say: Say, *, dry_run: bool = False) -> None:
             say(f"left, it was edited: {item.path}")
             continue
         if not dry_run:
-            place.put(target.root, item)
+            _put(target, item)
         say(f"{'made' if standing == place.MISSING else 'renewed'}: {item.path}")
+    name = Path(target.items[0].path).name
+    # A run may still be using the code that this one has replaced.
+    for old in code.others(target.root, before, name) if before != name else ():
+        if not dry_run:
+            place.take(target.root, old)
+        say(f"removed: {old.path}")
     _switch(target, "enable", say, dry_run)
+    if target.missing:
+        say(
+            f"without {', '.join(target.missing)}: results over HEAT_SIGNAL and ZAQAR_SIGNAL cannot be sent; install it"
+            " beside the agent and run the command again"
+        )
+
+
+def _put(target: Target, item: Item) -> None:
+    place.put(target.root, item)
+    if isinstance(item, Tree):
+        try:
+            code.try_out(target.root, item, target.missing)
+        except AgentError:
+            place.take(target.root, item)
+            raise
+        if target.root == HOST:
+            # One call for hundreds of files: after a power cut the link must not lead to empty ones.
+            os.sync()
 
 
 def remove(target: Target, say: Say, *, dry_run: bool = False) -> None:
@@ -96,14 +121,20 @@ def remove(target: Target, say: Say, *, dry_run: bool = False) -> None:
     for item in reversed(target.items):
         standing = place.standing(target.root, item)
         shared = isinstance(item, Directory) or (isinstance(item, File) and item.others_win)
-        if standing == place.MISSING:
+        if standing == place.MISSING or isinstance(item, Tree):
             continue
+        if isinstance(item, Link) and item.family and not place.is_foreign(target.root, item):
+            standing = place.RIGHT
         if standing in (place.OTHER, place.EDITED) or shared:
             say(f"left: {item.path}")
             continue
         if not dry_run:
             place.take(target.root, item)
         say(f"removed: {item.path}")
+    for tree in code.others(target.root):
+        if not dry_run:
+            place.take(target.root, tree)
+        say(f"removed: {tree.path}")
 
 
 def files() -> Mapping[str, str]:
@@ -141,20 +172,3 @@ def _usual(root: Path, new: str, old: str) -> str:
     """Return the directory in use on this node: the new one unless only the old one exists."""
     is_old = (root / old.lstrip("/")).is_dir() and not (root / new.lstrip("/")).is_dir()
     return old if is_old else new
-
-
-def _programs(root: Path) -> str:
-    """Return the directory of the agent's programs as seen inside the root. Raises UsageError if they are missing."""
-    own = Path(sys.executable).absolute().parent
-    inside = Path("/", own.relative_to(root)) if own.is_relative_to(root) else own
-    if not (root / str(inside).lstrip("/") / HOOK).exists():
-        raise UsageError(
-            f"there is no {inside / HOOK} in {root}: install the agent with pip into a virtual environment there, "
-            "and run the os-update-agent of that environment"
-        )
-    if _SPECIAL & set(str(inside)):
-        raise UsageError(
-            f"the agent lies in {str(inside)!r}: systemd and shells would misread that path; install it at a"
-            " plainer one"
-        )
-    return str(inside)

@@ -130,6 +130,7 @@ class Run:
         etc_before, etc_after: Numbers of the listings of the files below /etc before the first transaction and at the
             end.
         edits_back: The edited configuration files that were put back before the transaction of a way back.
+        agent: The version of the agent that began the run ("" in a run of a version that did not record it).
         etc_differs: After a way back, the files below /etc that differ from the state, a phrase each.
     """
 
@@ -166,6 +167,7 @@ class Run:
     etc_after: Optional[int] = None
     etc_differs: Tuple[str, ...] = ()
     edits_back: Tuple[str, ...] = ()
+    agent: str = ""
 
     @property
     def leads_to_value(self) -> bool:

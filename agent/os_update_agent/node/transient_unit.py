@@ -39,8 +39,8 @@ _OF_THE_CALLER = frozenset(
 
 
 def start(argv: Sequence[str], *, unit: str, output: Path, environment: Mapping[str, str], work: Path) -> None:
-    """Start argv and return at once. Its output goes to the end of a file, for its owner's eyes only; its input is
-    closed.
+    """Start argv and return at once, in the directory "/". Its output goes to the end of a file, for its owner's eyes
+    only; its input is closed.
 
     Where systemd runs it gets a transient service of its own (systemd-run(1)): a process that merely left its session
     stays in its caller's control group and is killed with it; its standard error goes to the journal then. Elsewhere it
@@ -64,7 +64,7 @@ def start(argv: Sequence[str], *, unit: str, output: Path, environment: Mapping[
             except CommandFailed as error:
                 file.write(f"{logged(service=unit, started='as a session', why=error)}\n".encode())
                 file.flush()
-        run_to_file(["setsid", "--fork", *argv], file, env=environment)
+        run_to_file(["setsid", "--fork", *argv], file, env=environment, cwd=Path("/"))
 
 
 def forget_environments(work: Path) -> None:

@@ -11,6 +11,7 @@ import os
 from dataclasses import replace
 from typing import IO, Iterator, Mapping, Optional, Tuple
 
+from os_update_agent import __version__
 from os_update_agent.config.policy import Policy
 from os_update_agent.model.errors import AgentError, LedgerError, known
 from os_update_agent.model.phases import (
@@ -23,6 +24,7 @@ from os_update_agent.model.phases import (
     REBOOT,
     RECORD,
     RETURN,
+    TRANSACT,
     UNDO,
     Phase,
     RunKind,
@@ -39,6 +41,7 @@ from os_update_agent.runs.transitions import (
     after,
     failure_in,
 )
+from os_update_agent.runtime import imports
 from os_update_agent.runtime.context import Site
 from os_update_agent.text.log_lines import logged
 
@@ -72,6 +75,7 @@ def begin(
             restored_from=state,
             reached_before=record.reached if record else None,
             is_first=is_first,
+            agent=__version__,
         )
     )
 
@@ -83,6 +87,10 @@ def taken_up(run: Run) -> Run:
     given up, and so are the operator's steps, because one that reboots the machine would reboot it without end. Only
     the record, which changes nothing, is always tried again.
     """
+    if run.agent != __version__:
+        other = f"the run was begun by os-update-agent {run.agent or 'of an earlier version'}"
+        other += f" and taken up by os-update-agent {__version__}"
+        run = run if other in run.notes else noted(run, other)
     if run.phase == REBOOT:
         # The reboot that cut it off is the one that the run has asked for.
         return run
@@ -121,7 +129,15 @@ def perform(site: Site, run: Run) -> Run:
         output.seek(0, os.SEEK_END)
         work = Work(site, run, output)
         work.say(
-            logged(run=run.id, kind=run.kind, value=run.value, key=run.key, deployment=run.config_id, phase=run.phase)
+            logged(
+                run=run.id,
+                kind=run.kind,
+                value=run.value,
+                key=run.key,
+                deployment=run.config_id,
+                phase=run.phase,
+                agent=__version__,
+            )
         )
         try:
             with work.backend.session():
@@ -150,6 +166,8 @@ def _step(work: Work) -> None:
     log.info(logged(run=work.run.id, phase=phase))
     work.enter(phase)
     is_planned = False
+    if phase in (TRANSACT, UNDO):
+        imports.load_before(change.name for change in work.run.plan.changes)
     try:
         run, event = (services.PHASES if work.run.switches_services else _PHASES)[phase](work)
         is_planned = phase == PLAN

@@ -85,6 +85,7 @@ def run_document(run: Run, changed: Optional[int]) -> Document:
         "not_restorable": list(run.plan.lost),
         "files_differ": list(run.etc_differs),
         "log": run.log,
+        "agent": run.agent,
     }
 
 

@@ -12,7 +12,6 @@ import socket
 import tempfile
 import weakref
 from contextlib import suppress
-from functools import lru_cache
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Mapping, Optional
 
@@ -159,7 +158,6 @@ def _environment(work: Path, root: Path) -> Mapping[str, str]:
     return {"HOME": str(home)}
 
 
-@lru_cache(maxsize=1)
 def system_python() -> str:
     """Return the Python that has dnf's bindings: the one that runs dnf itself. Raises PackageError."""
     for program in _COMMANDS:
