@@ -1,7 +1,6 @@
 """agent.conf from the metadata key os-update-agent, through the real os-apply-config."""
 
 import json
-import os
 import stat
 import subprocess
 import sys
@@ -16,6 +15,13 @@ from os_update_agent.install.render import KEY, MARK, agent_conf
 from os_update_agent.install.target import FILES
 from os_update_agent.model.errors import BadOption
 
+# What the installed program os-update-agent-render does.
+RENDER = (
+    sys.executable,
+    "-I",
+    str(chain.CHECKOUT / "agent/os_update_agent/launch.py"),
+    "os_update_agent.install.render",
+)
 WANTED = {
     "node": {"backend": "apt"},
     "defaults": {"keep": 3, "exclude": ["linux-*", "docker-ce"], "archive": "required", "deadline": None},
@@ -66,9 +72,8 @@ def test_a_value_of_several_lines_is_one_value() -> None:
 )
 @pytest.mark.parametrize("locale", ["C", "C.UTF-8"])
 def test_metadata_that_cannot_be_read_are_named_in_a_sentence(given: bytes, text: str, locale: str) -> None:
-    argv = [sys.executable, "-m", "os_update_agent.install.render", "/nowhere/agent.conf"]
-    environment = {"PYTHONPATH": str(chain.CHECKOUT / "agent"), "LC_ALL": locale}
-    done = subprocess.run(argv, input=given, env=environment, capture_output=True)
+    argv = [*RENDER, "/nowhere/agent.conf"]
+    done = subprocess.run(argv, input=given, env={"LC_ALL": locale}, capture_output=True)
     assert done.returncode == 1 and done.stdout == b""
     assert done.stderr.decode() == f"agent.conf is not rendered: the metadata on standard input {text}\n"
 
@@ -81,7 +86,7 @@ class Applied:
         self.conf = directory / "etc/os-update-agent/agent.conf"
         self.template = template = directory / "templates" / self.conf.relative_to("/")
         template.parent.mkdir(parents=True)
-        text = (FILES / "agent.conf").read_text().replace("@PROGRAMS@/python", sys.executable)
+        text = (FILES / "agent.conf").read_text().replace("@PROGRAMS@/os-update-agent-render", " ".join(RENDER))
         template.write_text(text.replace("present=/etc/os-update-agent/agent.conf\n", f"present={self.conf}\n"))
         template.chmod(0o755)
         template.with_name("agent.conf.oac").write_text((FILES / "agent.conf.oac").read_text())
@@ -89,7 +94,6 @@ class Applied:
     def render(self, metadata: Any) -> Optional[str]:
         file = self.directory / "metadata.json"
         file.write_text(json.dumps(metadata))
-        environment = {**os.environ, "PYTHONPATH": str(chain.CHECKOUT / "agent")}
         argv = [
             str(chain.directory() / "bin/os-apply-config"),
             "--templates",
@@ -97,7 +101,7 @@ class Applied:
             "--metadata",
             str(file),
         ]
-        subprocess.run(argv, env=environment, check=True, capture_output=True)
+        subprocess.run(argv, check=True, capture_output=True)
         return self.conf.read_text() if self.conf.exists() else None
 
 

@@ -122,8 +122,8 @@ class Running:
 class Node:
     """Use as a context manager: the receiver listens in between.
 
-    ``hook`` is the hook's command. ``wrapper`` is put before it, to run it under another program. ``hand`` is the operator's, and knows
-    which package manager this is; nothing else here does.
+    ``hook`` is the hook's command. ``wrapper`` is put before it, to run it under another program. ``hand`` is the
+    operator's, and knows which package manager this is; nothing else here does.
     """
 
     def __init__(self, directory: Path, template: "Template") -> None:

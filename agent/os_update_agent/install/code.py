@@ -10,12 +10,13 @@ the agent has replaced. dnf's worker and the shipped files are files, too. An up
 and keeps the one before, which runs may still be using.
 """
 
-import contextlib
 import hashlib
-import importlib.util
 import os
+import re
 import sys
-from importlib.metadata import PackageNotFoundError, distribution
+from importlib.machinery import PathFinder
+from importlib.metadata import distributions
+from itertools import islice
 from pathlib import Path
 from typing import Dict, Iterator, List, Optional, Tuple
 
@@ -91,7 +92,8 @@ def _digest(files: Dict[str, bytes]) -> str:
 
 def _add(files: Dict[str, bytes], name: str) -> bool:
     """Add a library that this Python can import, without its tests. Returns whether there is one."""
-    spec = importlib.util.find_spec(name)
+    path = _search_path()
+    spec = PathFinder.find_spec(name, path)
     if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
         return False
     origin = Path(spec.origin)
@@ -100,12 +102,27 @@ def _add(files: Dict[str, bytes], name: str) -> bool:
     else:
         for file in files_below(origin.parent, leave_out="tests"):
             files[f"lib/{name}/{file}"] = (origin.parent / file).read_bytes()
-    with contextlib.suppress(PackageNotFoundError):
+    for found in islice(distributions(name=name, path=path), 1):
         # keystoneauth1 asks for its own version there.
-        found = distribution(name)
         text = found.read_text("METADATA") or found.read_text("PKG-INFO") or ""
         files[f"lib/{name}-{found.version}.dist-info/METADATA"] = text.encode()
     return True
+
+
+def oldest_minor(tree: Tree) -> int:
+    """Return the least minor version of Python 3 under which the code and its libraries say that they run."""
+    found = [OLDEST_MINOR]
+    for name, content in tree.files.items():
+        if name.endswith(".dist-info/METADATA"):
+            wanted = re.search(rb"^Requires-Python:.*>=\s*3\.(\d+)", content, re.MULTILINE)
+            found += [int(wanted.group(1))] if wanted else []
+    return max(found)
+
+
+def _search_path() -> List[str]:
+    """Return where the libraries are looked for: beside installed code, which is complete, or where Python looks."""
+    own = PACKAGE.parent
+    return [str(own)] if own.name == "lib" and own.parents[1].name == CODE else sys.path
 
 
 def interpreter(root: Path) -> str:

@@ -88,6 +88,8 @@ def install(target: Target, say: Say, *, dry_run: bool = False) -> None:
         if not dry_run:
             _put(target, item)
         say(f"{'made' if standing == place.MISSING else 'renewed'}: {item.path}")
+        if isinstance(item, Tree):
+            say(f"for Python 3.{code.oldest_minor(item)} and later, whichever the distribution has")
     name = Path(target.items[0].path).name
     # A run may still be using the code that this one has replaced.
     for old in code.others(target.root, before, name) if before != name else ():

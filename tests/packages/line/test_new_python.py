@@ -1,5 +1,5 @@
-"""An update that replaces the system's Python while the agent works, with a real one: in a mount namespace, /usr becomes
-that of Debian sid in the middle of the transaction. The agent is installed as install-hook installs it.
+"""An update that replaces the system's Python while the agent works, with a real one: in a mount namespace, /usr
+becomes that of Debian sid in the middle of the transaction. The agent is installed as install-hook installs it.
 """
 
 import json
