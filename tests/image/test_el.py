@@ -15,6 +15,7 @@ import diskimage_builder
 import pytest
 
 from image.build import CHECKOUT, ELEMENTS, RELEASE, Built, work
+from os_update_agent.install.layout import PROGRAMS
 
 DIB = Path(diskimage_builder.__file__).parent
 OS_RELEASE = 'NAME="CentOS Stream"\nVERSION="9"\nID="centos"\nID_LIKE="rhel fedora"\nVERSION_ID="9"\n'
@@ -140,10 +141,7 @@ def test_everything_is_put_at_its_place(root: Root) -> None:
     lines = root.said["again"].splitlines()
     assert [line for line in lines if not line.startswith(("as it should be: ", "enabled: "))] == []
     assert len(lines) > 20
-    assert (
-        os.readlink(root.upper / "usr/libexec/heat-config/hooks/package-update")
-        == "/opt/os-update-agent/bin/package-update"
-    )
+    assert os.readlink(root.upper / "usr/libexec/heat-config/hooks/package-update") == f"{PROGRAMS}/package-update"
     assert root.said["enabled"].split() == ["enabled"] * 3
     assert root.said["print"].split() == ["/usr/libexec/os-apply-config/templates", "/usr/libexec/os-refresh-config"]
 

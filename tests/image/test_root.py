@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Dict, Iterator, List
 
 from image.build import CANARY, CHECKOUT, RELEASE, Built, work
+from os_update_agent.install.layout import HOME, PROGRAMS
 
 MEGABYTE = 1024 * 1024
 BUDGET = 60 * MEGABYTE
-VENV = "/opt/os-update-agent"
 
 
 def mode(image: Built, path: str) -> str:
@@ -30,12 +30,27 @@ def test_the_test_element_has_passed(image: Built) -> None:
 
 
 def test_the_hook_and_the_command_are_where_they_are_looked_for(image: Built) -> None:
-    assert os.readlink(image.root / "usr/libexec/heat-config/hooks/package-update") == f"{VENV}/bin/package-update"
-    assert os.readlink(image.root / "usr/local/bin/os-update-agent") == f"{VENV}/bin/os-update-agent"
+    assert os.readlink(image.root / "usr/libexec/heat-config/hooks/package-update") == f"{PROGRAMS}/package-update"
+    assert os.readlink(image.root / "usr/local/bin/os-update-agent") == f"{PROGRAMS}/os-update-agent"
     for program in ("os-collect-config", "os-refresh-config", "os-apply-config", "dib-run-parts", "heat-config-notify"):
         assert subprocess.run(["chroot", image.root, "test", "-x", f"/usr/local/bin/{program}"]).returncode == 0, (
             program
         )
+
+
+def test_no_virtual_environment_of_the_agent_is_left_and_that_of_the_chain_keeps_its_python(image: Built) -> None:
+    assert not (image.root / "opt/os-update-agent").exists()
+    program = subprocess.run(
+        ["chroot", image.root, "readlink", "-f", "/usr/local/bin/os-update-agent"], capture_output=True, text=True
+    ).stdout.strip()
+    assert program.startswith(f"{HOME}/code/")
+    assert (image.root / program.lstrip("/")).read_text().startswith("#!/usr/bin/python3 -I\n")
+    python = os.readlink(image.root / "opt/os-config-agents/bin/python3")
+    assert re.fullmatch(r"python3\.\d+", python)
+    assert os.readlink(image.root / "opt/os-config-agents/bin" / python) == f"/usr/bin/{python}"
+    states = (image.root / "var/lib/apt/extended_states").read_text()
+    assert f"Package: {python}\nArchitecture: amd64\nAuto-Installed: 1\n" not in states
+    assert f"Package: {python}-minimal\nArchitecture: amd64\nAuto-Installed: 1\n" in states, "the file was read right"
 
 
 def test_the_modes_are_those_that_keep_secrets(image: Built) -> None:
@@ -50,7 +65,6 @@ def test_the_modes_are_those_that_keep_secrets(image: Built) -> None:
 
 def test_nothing_of_ours_can_be_written_by_others(image: Built) -> None:
     places = [
-        VENV,
         "/opt/os-config-agents",
         "/usr/libexec",
         "/usr/local",
@@ -157,5 +171,5 @@ def test_the_element_stays_below_its_budget(image: Built) -> None:
     ).stdout.splitlines())  # fmt: skip
     total = sum(added.values()) + 1024 * sum(map(int, packages.values()))
     print(f"the element adds {len(added)} files, {total / MEGABYTE:.1f} MB")
-    assert any(path.startswith(f"{VENV}/") for path in added), "the measure is right"
+    assert any(path.startswith(f"{HOME}/") for path in added), "the measure is right"
     assert total <= BUDGET

@@ -7,12 +7,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Union
 
+from os_update_agent.install.layout import PROGRAMS
 from os_update_agent.testing.repository import Deb, Repository
 from systemd.machine import Machine, wait_for
 
 AGENT = Path(__file__).resolve().parents[2] / "agent/os_update_agent"
-HOOK = Path(__file__).resolve().parents[2] / "hooks/package-update"
-PROGRAMS = "/opt/os-update-agent/bin"
+# Where Debian's Python finds the agent until install-hook has copied it.
 LIBRARY = "/usr/local/lib/python3.11/dist-packages/os_update_agent"
 
 # What os-collect-config, os-refresh-config and heat-config come to for a hook: a marker, written before; the hook as a
@@ -102,15 +102,6 @@ class Node:
         """Put the agent, os-collect-config and release one of the packages onto the disk, and boot."""
         machine = self.machine
         shutil.copytree(AGENT, machine.path(LIBRARY), ignore=shutil.ignore_patterns("__pycache__"))
-        machine.path(PROGRAMS).mkdir(parents=True)
-        machine.path(f"{PROGRAMS}/python3").symlink_to("/usr/bin/python3")
-        python = f"#!{PROGRAMS}/python3\n"
-        machine.write(f"{PROGRAMS}/package-update", python + HOOK.read_text(encoding="utf-8").partition("\n")[2], 0o755)
-        machine.write(
-            f"{PROGRAMS}/os-update-agent",
-            f"{python}import sys\nfrom os_update_agent.__main__ import main\nsys.exit(main())\n",
-            0o755,
-        )
         for name in ("deployments", "deployed", "results"):
             machine.path(f"/srv/{name}").mkdir(parents=True)
         self.step("pre-update.d/10-out", "")
@@ -128,7 +119,8 @@ class Node:
             machine.wait_until_booted()
         machine.run("apt-get", "-q", "update")
         machine.run("apt-get", "-q", "-y", "install", "app", "slow", "lab-daemon", "os-collect-config")
-        machine.run(f"{PROGRAMS}/os-update-agent", "install-hook")
+        machine.run("/usr/bin/python3", "-I", "-m", "os_update_agent", "install-hook")
+        shutil.rmtree(machine.path(LIBRARY))
 
     def step(self, place: str, body: str) -> None:
         """A step of the operator: it writes its place, the boot, and whether that is over, into /srv/ran first."""

@@ -87,7 +87,7 @@ def test_every_fact_is_one_line_of_the_journal_and_the_log_of_the_run_is_named(n
     # what came of it.
     story = node.machine.read(LOG)
     assert story.startswith(
-        f"run=1 kind=update value=v2 key=stack/1/update@server deployment={config_id} phase=check\n"
+        f"run=1 kind=update value=v2 key=stack/1/update@server deployment={config_id} phase=check agent={__version__}\n"
     )
     assert "Z === transact\n" in story and "Setting up slow (2)" in story and told in story
     assert LOG in node.result(config_id)["deploy_stdout"]

@@ -7,13 +7,15 @@ from typing import Dict, FrozenSet, Iterator, Set, Tuple
 
 import pytest
 
+from os_update_agent.runtime import imports as loading
+
 PACKAGE = "os_update_agent"
 ROOT = Path(__file__).parents[2] / "agent" / PACKAGE
 
 # The folders of the package from the roof to the ground: a module imports from its own folder and from those below it.
 # Folders of one line stand side by side and do not know each other.
 FLOORS: Tuple[Tuple[str, ...], ...] = (
-    ("__main__", "hook", "worker"),
+    ("__main__", "hook", "worker", "launch"),
     ("cli",),
     ("testing",),
     ("delivery",),
@@ -265,6 +267,34 @@ def imported_by(first: str) -> Set[str]:
             for known in (".".join(parts), ".".join((*parts, "__init__"))):
                 todo |= {known} & set(modules()) - found
     return found
+
+
+def test_whatever_a_run_imports_late_is_loaded_before_python_is_replaced() -> None:
+    """Law 13. What the run's own backend imports when it is made is there by then."""
+    listed = {*loading._SMALL, *loading._LARGE}
+    ours_of_it = {name.partition(".")[2] for name in listed if name.startswith(f"{PACKAGE}.")}
+    before = {"runs.engine", "delivery.execute", "packages.apt.backend", "packages.dnf.dnf4", "packages.dnf.dnf5"}
+    there = {other for module in ours_of_it | before for other in imported_by(module)}
+    libraries = {name.partition(".")[0] for module in there for name in imports(modules()[module], late=False)}
+    libraries |= {name.partition(".")[0] for name in listed}
+    above = ("cli", "testing", "install", "hook", "worker", "__main__", "launch")
+    after = [
+        module for module in modules() if room(module) not in above and not module.startswith("packages.dnf.worker")
+    ]
+    late = {
+        (module, name)
+        for module in after
+        for name in set(imports(modules()[module])) - set(imports(modules()[module], late=False))
+    }
+    assert len(late) > 20
+    missing = []
+    for module, name in sorted(late):
+        parts = name.split(".")
+        own = {".".join(parts[1:end]) for end in (len(parts), len(parts) - 1)} & set(modules())
+        if not (own & there if parts[0] == PACKAGE else parts[0] in libraries):
+            missing.append(f"{module} imports {name} late")
+    # The hook waits for the worker: it has imported that before.
+    assert [line for line in missing if "delivery.supervise." not in line] == []
 
 
 @pytest.mark.parametrize("module", PURE)

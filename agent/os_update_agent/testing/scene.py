@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Dict, Mapping, Tuple
 
-from os_update_agent.model.errors import AgentError
 from os_update_agent.model.packages import PackageState
 from os_update_agent.node.process import run
 from os_update_agent.testing.pkg import Pkg
@@ -139,10 +138,5 @@ class Scene:
 
 
 def hook_program() -> Tuple[str, ...]:
-    """Return the command of the hook that is installed beside this Python, or of the checkout. Raises AgentError."""
-    beside = Path(sys.executable).with_name("package-update")
-    checkout = Path(__file__).parents[3] / "hooks/package-update"
-    for path in (beside, checkout):
-        if path.is_file():
-            return sys.executable, str(path)
-    raise AgentError(f"the hook program is neither at {beside} nor at {checkout}: install os-update-agent with pip")
+    """Return the command of this agent's own hook, whether it is installed or lies in a checkout."""
+    return sys.executable, "-I", str(Path(__file__).parents[1] / "launch.py"), "os_update_agent.hook"
