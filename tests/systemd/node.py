@@ -5,7 +5,7 @@ import shutil
 import uuid
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Union
+from typing import Any, Dict, Iterator, List, Set, Union
 
 from os_update_agent.install.layout import PROGRAMS
 from os_update_agent.testing.repository import Deb, Repository
@@ -223,9 +223,15 @@ class Node:
 
     def rest(self) -> None:
         """Wait until nobody works or sends any more."""
-        wait_for(lambda: not self._workers(), "the end of the workers")
+        wait_for(lambda: not self.workers(), "the end of the workers")
 
-    def _workers(self) -> str:
+    def package_managers(self) -> Set[str]:
+        """The process ids of apt and dpkg."""
+        found = self.machine.run("/bin/sh", "-c", "cd /proc && grep -xlE 'apt-get|dpkg' [0-9]*/comm", check=False)
+        return set(found.stdout.split())
+
+    def workers(self) -> str:
+        """The lines of systemctl about the units of the workers that are running."""
         return self.machine.run(
             "systemctl", "list-units", "--no-legend", "--plain", "os-update-agent-*.service"
         ).stdout.strip()

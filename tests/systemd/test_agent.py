@@ -2,6 +2,7 @@
 
 import json
 
+from os_update_agent.testing.repository import Deb
 from systemd.machine import wait_for
 from systemd.node import RESTARTS, Node, collect_config
 
@@ -50,6 +51,28 @@ def test_a_caller_that_is_restarted_never_runs_its_hook_again_and_the_result_is_
     updated(node, config_id)
     assert node.places() == STEPS
     assert node.machine.read("/srv/hook.log").count("Traceback") == 0
+
+
+def test_a_daemon_that_a_maintainer_script_started_outlives_the_unit_of_the_worker(node: Node) -> None:
+    """A script of a package without a unit starts its daemon itself, as sysvinit's packages do."""
+    starts = "sleep infinity < /dev/null > /dev/null 2>&1 & echo $! > /srv/daemon"
+    node.offer_two(Deb("app", "2", scripts={"postinst": starts}))
+    updated(node, node.deliver("UPDATE", "v2"))
+    daemon = node.machine.read("/srv/daemon").strip()
+    assert node.machine.run("cat", f"/proc/{daemon}/comm", check=False).stdout.strip() == "sleep"
+
+
+def test_a_worker_that_is_killed_takes_no_package_manager_with_it(node: Node) -> None:
+    config_id = node.update_and_hold()
+    worker = node.workers().split()[0]
+    before = node.package_managers()
+    assert before
+    node.machine.run("systemctl", "kill", "--signal=KILL", "--kill-who=main", worker)
+    wait_for(lambda: not node.machine.is_active(worker), "the end of the worker's unit")
+    assert node.package_managers() == before
+    node.go_on()
+    updated(node, config_id)
+    nothing_is_left(node)
 
 
 def test_every_fact_is_one_line_of_the_journal_and_the_log_of_the_run_is_named(node: Node) -> None:

@@ -1,6 +1,7 @@
 """os-update-agent plan: show what an update, a rollback or another operation would do."""
 
 import argparse
+from contextlib import suppress
 from typing import Optional, Tuple
 
 from os_update_agent.cli import views
@@ -14,10 +15,12 @@ from os_update_agent.config.settings import Settings
 from os_update_agent.decision import table
 from os_update_agent.decision.table import Decision
 from os_update_agent.delivery.decide import what_a_new_value_does, what_would_happen
+from os_update_agent.delivery.suitability import check_suitable, refused_by_next_boot
 from os_update_agent.model import phases
-from os_update_agent.model.errors import Busy, PackageError, UsageError
+from os_update_agent.model.errors import Busy, PackageError, PendingBoot, UsageError
 from os_update_agent.model.runs import Run
 from os_update_agent.node.locks import node_holder
+from os_update_agent.node.offline_updates import offline_updates
 from os_update_agent.runs.plan import aim_of_restore, aim_of_update, forecast
 from os_update_agent.runs.services import known_units
 from os_update_agent.runtime.context import Site, open_site
@@ -55,7 +58,15 @@ def command(settings: Settings, arguments: argparse.Namespace) -> int:
     ours, others, runs = busy if any(busy) else _busy(site, policy)
     if (planned.found.plan.torn or planned.found.unfinished) and (ours or others):
         raise _disturbed(ours or others)
-    document = views.plan_document(planned, policy.archive, at_work=ours, lock_holder=others, open_runs=runs)
+    document = views.plan_document(
+        planned,
+        policy.archive,
+        at_work=ours,
+        lock_holder=others,
+        open_runs=runs,
+        pending=[one.sentence for one in offline_updates(settings.root)],
+        refused=refused_by_next_boot(settings, policy) if planned.operation == phases.UPDATE else "",
+    )
     answer(arguments, document, views.plan_text(document, planned.found.plan.changes))
     return UPDATES_AVAILABLE if arguments.detailed_exitcode and planned.changes_something else 0
 
@@ -74,6 +85,12 @@ def _planned(site: Site, policy: Policy, doing: Doing, *, refresh: bool) -> Plan
     """Raises PackageError, Busy, and AgentError where services cannot be asked for."""
     what = called(policy.operation, policy.value)
     decided = _decided(site, policy)
+    if decided.do == table.NOTHING and policy.operation == "update" and policy.value:
+        # Shown below as a rollback.
+        check_suitable(site.settings, policy, decided._replace(do=phases.RESTORE))
+    with suppress(PendingBoot):
+        # The plan names it.
+        check_suitable(site.settings, policy, decided)
     if decided.do == phases.RESTORE and decided.state is not None:
         record = site.ledger.history(policy.key).record(policy.value)
         return _way_back(site, policy, doing, decided.state, "" if record else decided.reason)

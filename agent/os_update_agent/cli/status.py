@@ -11,11 +11,13 @@ from os_update_agent.cli.output import answer
 from os_update_agent.config.policy import Policy, by_hand
 from os_update_agent.config.settings import Settings
 from os_update_agent.delivery.decide import past_values_of, what_a_new_value_does, what_would_happen
+from os_update_agent.delivery.suitability import why_unsuitable
 from os_update_agent.heat.secret_audit import readable_by_all
 from os_update_agent.model.errors import BadOption, Damaged
 from os_update_agent.model.packages import diff
 from os_update_agent.model.runs import History
 from os_update_agent.node.locks import node_holder
+from os_update_agent.node.offline_updates import offline_updates
 from os_update_agent.packages.state import visible
 from os_update_agent.runs.changes import number_changed_by
 from os_update_agent.runtime.context import Site, open_site
@@ -42,6 +44,8 @@ def command(settings: Settings, arguments: argparse.Namespace) -> int:
         _refused_defaults(settings),
         # After all other reads: the ledger names every damaged record that they have met.
         site.ledger.damaged(),
+        why_unsuitable(settings),
+        [one.sentence for one in offline_updates(settings.root)],
     )
     return answer(arguments, document, views.status_text(document))
 

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Dict, Mapping, Optional, cast, get_args
 
 from os_update_agent.model.errors import BadOption
-from os_update_agent.model.options import BackendName
+from os_update_agent.model.options import BackendName, NodeKind
 
 DEFAULT_FILE = Path("/etc/os-update-agent/agent.conf")
 ENVIRONMENT = "OS_UPDATE_AGENT_CONFIG"
 
 _KNOWN = {
-    "node": ("root", "backend", "systemctl"),
+    "node": ("root", "backend", "kind", "systemctl"),
     "paths": ("state", "log", "run", "steps", "collect_config", "metrics"),
     "signal": ("ca_certificate",),
 }
@@ -25,6 +25,7 @@ class Settings:
 
     root: Path = Path("/")
     backend: BackendName = "auto"
+    kind: NodeKind = "auto"
     systemctl: Optional[Path] = None
     state: Path = Path("/var/lib/os-update-agent")
     log: Path = Path("/var/log/os-update-agent")
@@ -134,6 +135,9 @@ def _checked(values: Mapping[str, str], defaults: Mapping[str, str], source: str
     backend = values.get("backend") or "auto"
     if backend not in get_args(BackendName):
         raise BadOption(f"{source}: backend is {backend!r}; it must be one of {', '.join(get_args(BackendName))}")
+    kind = values.get("kind") or "auto"
+    if kind not in get_args(NodeKind):
+        raise BadOption(f"{source}: kind is {kind!r}; it must be one of {', '.join(get_args(NodeKind))}")
     paths = {}
     for key in ("root", "systemctl", *_KNOWN["paths"]):
         if values.get(key):
@@ -147,6 +151,7 @@ def _checked(values: Mapping[str, str], defaults: Mapping[str, str], source: str
         )
     return Settings(
         backend=cast(BackendName, backend),
+        kind=cast(NodeKind, kind),
         ca_certificate=values.get("ca_certificate") or None,
         defaults=defaults,
         **paths,

@@ -15,7 +15,7 @@ from os_update_agent.delivery.locks import waiting
 from os_update_agent.delivery.outbox import Sending, forget_copy
 from os_update_agent.heat.signal import get_ready
 from os_update_agent.model.deliveries import ACTIVE_ACTIONS, Delivery, Deployment
-from os_update_agent.model.errors import BadDeployment
+from os_update_agent.model.errors import BadDeployment, LedgerError, UnsuitableNode
 from os_update_agent.runtime import imports
 from os_update_agent.runtime.context import Site, open_site
 from os_update_agent.text.log_lines import logged
@@ -68,7 +68,17 @@ def deliver(
                 )
             return answer(to)
     except Exception as error:
-        return answer_error(to, error, is_received=is_received)
+        return answer_error(to, error if to.site is not None else _unusable(to, error), is_received=is_received)
+
+
+def _unusable(to: Addressee, error: Exception) -> Exception:
+    """Return why the node cannot be updated at all, where that may be why its ledger cannot be written."""
+    if isinstance(error, LedgerError) and to.deployment.action in ACTIVE_ACTIONS:
+        from os_update_agent.delivery.suitability import why_unsuitable  # late: hardly any node has this
+
+        why = why_unsuitable(to.settings)
+        return UnsuitableNode(why) if why else error
+    return error
 
 
 def refuse(settings: Optional[Settings], deployment: Optional[Deployment], error: Exception) -> str:

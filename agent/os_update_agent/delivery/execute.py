@@ -16,6 +16,7 @@ from os_update_agent.delivery.decide import what_would_happen
 from os_update_agent.delivery.locks import at_work, is_waited_for
 from os_update_agent.delivery.outbox import Patience, forget_copy, only_logged, send_owed
 from os_update_agent.delivery.result import aftermath, encoded, nobody_waits, outcome_of, store
+from os_update_agent.delivery.suitability import check_suitable
 from os_update_agent.model import phases
 from os_update_agent.model.deliveries import Delivery, Outcome, OwedSignal, Request, SignalTarget
 from os_update_agent.model.errors import AgentError, Damaged, LedgerError, bug, known
@@ -213,8 +214,9 @@ def _to_its_end(site: Site, run: Run) -> Run:
 
 
 def carry_out(site: Site, policy: Policy, what: Decision, config_id: str) -> Outcome:
-    """Do what was decided. Raises LedgerError; a run that fails is an outcome."""
+    """Do what was decided. Raises LedgerError, UnsuitableNode, PendingBoot; a run that fails is an outcome."""
     ledger = site.ledger
+    check_suitable(site.settings, policy, what)
     if what.do == table.NOTHING:
         record = ledger.history(policy.key).record(policy.value)
         digest = ledger.digest(record.state) if record and record.state is not None else ""

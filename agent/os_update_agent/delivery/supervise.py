@@ -21,6 +21,7 @@ from os_update_agent.delivery.execute import work
 from os_update_agent.delivery.locks import has_been_at_work, is_at_work, starting
 from os_update_agent.delivery.outbox import only_logged
 from os_update_agent.delivery.result import store
+from os_update_agent.delivery.suitability import why_unsuitable
 from os_update_agent.model import phases
 from os_update_agent.model.errors import AgentError, Busy, Damaged
 from os_update_agent.model.runs import Run
@@ -248,6 +249,9 @@ def _at_once(site: Site, config_id: str) -> bool:
                 return False
             policy = Policy.from_json(delivery.policy)
             what = what_would_happen(site.ledger, policy, delivery.action, delivery.restore)
+            if what.do == table.BASELINE and why_unsuitable(site.settings):
+                # The worker decides: it does not share what is mounted read-only for the service of its caller.
+                return False
             if delivery.run is None and what.do in (table.NOTHING, table.BASELINE, table.BACK):
                 work(site, delivery)
                 return True

@@ -71,6 +71,20 @@ class NotRestorable(PackageError):
     """A state cannot be reached again: the text names the packages whose files are nowhere to be had."""
 
 
+class UnsuitableNode(PackageError):
+    """The packages of this node are not changed by a package manager on it: the text says what changes them."""
+
+    advice = (
+        "use the way named above; if it is wrong about this node, set 'kind = package-based' in [node] of agent.conf"
+    )
+
+
+class PendingBoot(PackageError):
+    """The next boot changes packages for somebody else."""
+
+    advice = "drop what is pending, or boot the machine, then deliver a value again; with reboot: never the update runs"
+
+
 class LedgerError(AgentError):
     """The ledger cannot be read or written."""
 

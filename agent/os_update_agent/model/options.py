@@ -4,6 +4,7 @@ from typing import Literal
 
 # The setting ``backend`` of agent.conf; "dnf" is whichever dnf the node has.
 BackendName = Literal["auto", "apt", "dnf", "dnf5"]
+NodeKind = Literal["auto", "package-based"]
 Operation = Literal["update", "download", "assess", "stop", "start"]
 Select = Literal["all", "security"]
 Removals = Literal["allow", "refuse"]

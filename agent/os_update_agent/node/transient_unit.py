@@ -112,7 +112,9 @@ def _environment_file(path: Path, environment: Mapping[str, str]) -> Path:
 
 def _service(argv: Sequence[str], unit: str, output: Path, environment: Optional[Path]) -> Sequence[str]:
     properties = {
-        "KillMode": "mixed",
+        # The end of the worker, or a stop of its unit, ends neither the package manager nor a daemon that a maintainer
+        # script has started (apt-daily-upgrade.service of Debian has the same).
+        "KillMode": "process",
         # A shutdown waits for the transaction rather than tearing it, and leaves it what maintainer scripts talk to.
         "TimeoutStopSec": "infinity",
         "After": "dbus.service network.target",

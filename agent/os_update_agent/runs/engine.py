@@ -23,13 +23,16 @@ from os_update_agent.model.phases import (
     PLAN,
     REBOOT,
     RECORD,
+    RESTORE,
     RETURN,
     TRANSACT,
     UNDO,
+    UPDATE,
     Phase,
     RunKind,
 )
 from os_update_agent.model.runs import Run
+from os_update_agent.node.offline_updates import offline_updates
 from os_update_agent.node.permissions import make_private
 from os_update_agent.runs import apply, finish, prepare, restart, services
 from os_update_agent.runs.changes import facts_of
@@ -76,8 +79,13 @@ def begin(
             reached_before=record.reached if record else None,
             is_first=is_first,
             agent=__version__,
+            notes=_pending(site) if kind in (UPDATE, RESTORE) else (),
         )
     )
+
+
+def _pending(site: Site) -> Tuple[str, ...]:
+    return tuple(f"pending: {one.sentence}" for one in offline_updates(site.settings.root))
 
 
 def taken_up(run: Run) -> Run:

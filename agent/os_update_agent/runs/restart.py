@@ -9,9 +9,10 @@ from typing import Dict, List, Mapping, Tuple
 
 from os_update_agent.decision.restarts import Restarts, reboot_is_due, restarts
 from os_update_agent.model.errors import AgentError
-from os_update_agent.model.phases import BACK, FORTH, REBOOT, RESTART, Phase
+from os_update_agent.model.phases import BACK, FORTH, REBOOT, RESTART, UPDATE, Phase
 from os_update_agent.model.runs import Run
 from os_update_agent.node import systemctl as units
+from os_update_agent.node.offline_updates import next_boot
 from os_update_agent.node.permissions import OUR_NAME
 from os_update_agent.node.reboot import ask_for_reboot, stale_services
 from os_update_agent.node.transient_unit import CALLER_UNIT, restart_when_idle
@@ -35,9 +36,16 @@ def restart(work: Work) -> Tuple[Run, Event]:
     rule = work.policy.reboot
     reasons = work.site.reboot_reasons(work.policy) if rule == "if-needed" else ()
     if reboot_is_due(rule, reasons, direction=run.progress.direction, rebooted=run.progress.rebooted):
-        if work.systemctl is not None:
+        pending = next_boot(root)
+        if work.systemctl is None:
+            run = noted(run, f"no reboot: {root} is not the root of this machine (reboot: {rule})")
+        elif not pending:
             return moved(run, reboot_from=work.site.boot_id(), reboots_asked=0), REBOOT_IS_DUE
-        run = noted(run, f"no reboot: {root} is not the root of this machine (reboot: {rule})")
+        elif run.kind == UPDATE and run.progress.direction == FORTH:
+            raise AgentError(f"no reboot (reboot: {rule}): the next boot applies {pending}")
+        else:
+            # The way back is not held up by it.
+            run = noted(run, f"no reboot (reboot: {rule}): the next boot applies {pending}; boot after that is dropped")
     if work.policy.services == "restart" and work.systemctl is not None:
         run = _restarted(work, run, work.systemctl)
     return run, _done(run)

@@ -134,3 +134,12 @@ def test_a_run_whose_worker_is_killed_each_time_is_undone_and_heat_is_told_so(ba
     again = based.succeed("CREATE", "v1")
     assert "stands at this value" in again.told
     assert based.packages() == one
+
+
+def test_a_process_that_a_script_has_left_outlives_the_worker_and_is_not_waited_for(based: Node) -> None:
+    """It has the files of its script open, and stays for ten minutes."""
+    starts = 'sleep 600 & echo $! > "$DPKG_ROOT/run/daemon"'
+    based.offer(Deb("tool", "2.0-1", scripts={"postinst": starts}))
+    based.succeed("UPDATE", "v2")
+    daemon = int(based.text("run/daemon"))
+    wait_until(lambda: list(based.processes()) == [daemon], "the end of everything else")

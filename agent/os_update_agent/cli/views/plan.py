@@ -65,11 +65,14 @@ def plan_document(
     at_work: Optional[str] = None,
     lock_holder: Optional[str] = None,
     open_runs: Sequence[Run] = (),
+    pending: Sequence[str] = (),
+    refused: str = "",
 ) -> Document:
     """Return the document of ``plan``.
 
     ``archive`` is the option: with "required", a run that could not be undone does not start. ``at_work`` names the
-    process that holds the node, ``lock_holder`` another one that holds the package manager's locks.
+    process that holds the node, ``lock_holder`` another one that holds the package manager's locks. ``pending`` are the
+    package changes that a boot brings, a sentence each; for one of them the run may be ``refused``.
     """
     found, plan = planned.found, planned.found.plan
     return {
@@ -85,7 +88,8 @@ def plan_document(
         "disk_bytes": plan.growth if plan.changes else 0,
         "reboot_expected": list(found.reboot),
         "services_expected": list(found.services),
-        "can_be_done": not found.missing and not found.no_room and not (archive == "required" and plan.lost),
+        "can_be_done": not (found.missing or found.no_room or refused or (archive == "required" and plan.lost)),
+        "refused": refused,
         "missing": list(found.missing),
         "no_room": found.no_room,
         "can_be_undone": not plan.lost,
@@ -94,6 +98,7 @@ def plan_document(
         "interrupted": found.unfinished is not None,
         "repaired_first": sorted({*plan.torn, *(found.unfinished.names if found.unfinished else ())}),
         "unmatched": list(plan.unmatched),
+        "pending": list(pending),
         "at_work": at_work,
         "lock_holder": lock_holder,
         "open_runs": [run_document(run, 0) for run in open_runs],
@@ -151,9 +156,10 @@ def _services(document: Document) -> List[str]:
 
 
 def _unsettled(document: Document) -> List[str]:
+    pending = [f"pending: {sentence}" for sentence in document["pending"]]
     if not (document["at_work"] or document["lock_holder"] or document["open_runs"]):
-        return []
-    return [*work_lines(document), "this plan may change once that run has finished"]
+        return pending
+    return [*pending, *work_lines(document), "this plan may change once that run has finished"]
 
 
 def _consequences(document: Document) -> List[str]:
@@ -175,14 +181,14 @@ def _consequences(document: Document) -> List[str]:
 
 def _missing(document: Document) -> List[str]:
     nowhere = f"no archive or repository has {named(document['missing'])}" if document["missing"] else ""
-    return [f"cannot be done: {why}" for why in (nowhere, document["no_room"]) if why]
+    return [f"cannot be done: {why}" for why in (nowhere, document["no_room"], document["refused"]) if why]
 
 
 def _undo(document: Document) -> str:
     if document["lost"]:
         refused = (
             ""
-            if document["can_be_done"] or document["missing"] or document["no_room"]
+            if document["can_be_done"] or document["missing"] or document["no_room"] or document["refused"]
             else "; the run would not start (archive: required)"
         )
         files = f"the package file of the installed version is no longer available: {named(document['lost'])}"

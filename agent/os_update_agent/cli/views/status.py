@@ -37,10 +37,14 @@ def status_document(
     lock_holder: Optional[str] = None,
     refused: str = "",
     damaged: Sequence[Damaged] = (),
+    unsuitable: str = "",
+    pending: Sequence[str] = (),
 ) -> Document:
     """``ahead`` has for each key what would happen; ``changed`` is how many packages the last run has changed.
 
     ``refused`` is why agent.conf has any new value refused; ``damaged`` are the records that cannot be read.
+    ``unsuitable`` is why the packages of this node are not changed; ``pending`` are the package changes that a boot
+    brings, a sentence each.
 
     Of the ``unfinished`` deliveries those wait that have no run yet, or none any more: the others are the open runs.
     """
@@ -67,6 +71,8 @@ def status_document(
         "readable_by_all": list(readable),
         "refused": refused,
         "damaged": damaged_documents(damaged),
+        "unsuitable": unsuitable,
+        "pending": list(pending),
     }
 
 
@@ -125,11 +131,19 @@ def status_text(document: Document) -> str:
     if document["signals"]["superseded"]:
         lines.append(f"signals dropped because a newer delivery came: {len(document['signals']['superseded'])}")
     lines += [f"reboot required: {reason}" for reason in document["reboot_required"]] or ["reboot required: no"]
+    return "\n".join([*lines, *_of_the_node(document)])
+
+
+def _of_the_node(document: Document) -> List[str]:
+    """Return the lines about what an update meets on this node."""
+    lines = [f"pending: {sentence}" for sentence in document["pending"]]
     lines += damaged_lines(document)
+    if document["unsuitable"]:
+        lines.append(f"every update is refused: {document['unsuitable']}")
     if document["refused"]:
         lines.append(f"every new value is refused until agent.conf is corrected: {document['refused']}")
     lines += [
         f"readable by all: {path} holds secrets of Heat's signals: give it mode 0600"
         for path in document["readable_by_all"]
     ]
-    return "\n".join(lines)
+    return lines
