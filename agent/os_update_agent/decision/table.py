@@ -6,6 +6,7 @@ Heat replaces a failed deployment and delivers the replacement as CREATE, and it
 
 from typing import Final, FrozenSet, Iterable, List, Literal, Mapping, NamedTuple, Optional, Tuple, Union
 
+from os_update_agent.decision.state_names import is_state_name
 from os_update_agent.decision.timestamps import is_older_than_all
 from os_update_agent.model.deliveries import ACTIVE_ACTIONS
 from os_update_agent.model.options import Operation
@@ -128,8 +129,8 @@ def _is_before(history: History, value: str) -> bool:
 
     Values that were accepted as older ones lie before that one. A ledger of an older agent does not hold it.
     """
-    known = [other.value for other in history.records] if history.began is None else [history.began]
-    return is_older_than_all(value, known)
+    known = [other.value for other in history.records if not is_state_name(other.value)]
+    return is_older_than_all(value, known if history.began is None else [history.began])
 
 
 def _before_history(history: History) -> Decision:

@@ -227,21 +227,34 @@ def _is_writable(path: Path, reading: bool) -> bool:
     return True
 
 
-def peek(path: Path, column: str) -> Tuple[str, ...]:
-    """The values ("value") or the keys ("key") that a ledger knows, the latest first, without making, changing or
-    waiting for anything.
+_PEEK = {
+    "value": "SELECT value FROM records GROUP BY value ORDER BY max(coalesce(turn, 0)) DESC, max(tried) DESC",
+    "before": "SELECT '(before ' || began || ')' FROM histories WHERE first_state IS NOT NULL AND began IS NOT NULL",
+    "key": "SELECT key FROM histories ORDER BY key",
+    "run": "SELECT 'run:' || id FROM runs ORDER BY id DESC LIMIT 20",
+}
 
-    Nothing where there is no ledger, or none that can be read.
+
+def peek(path: Path, *columns: str) -> Tuple[str, ...]:
+    """Return what a ledger knows, without making, changing or waiting for anything: values ("value"), the latest first,
+    the names of states before the first update ("before"), keys ("key"), or names of the last runs ("run").
+
+    Returns nothing if there is no ledger, or none that can be read.
     """
-    sql = {
-        "value": "SELECT value FROM records GROUP BY value ORDER BY max(coalesce(turn, 0)) DESC, max(tried) DESC",
-        "key": "SELECT key FROM histories ORDER BY key",
-    }[column]
     try:
         database = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=0.0)
         try:
-            return tuple(row[0] for row in database.execute(sql) if isinstance(row[0], str))
+            rows = [row[0] for column in columns for row in _peeked(database, _PEEK[column])]
+            return tuple(dict.fromkeys(text for text in rows if isinstance(text, str)))
         finally:
             database.close()
     except sqlite3.Error:
         return ()
+
+
+def _peeked(database: sqlite3.Connection, sql: str) -> List[Any]:
+    try:
+        return database.execute(sql).fetchall()
+    except sqlite3.OperationalError:
+        # A ledger of an older schema does not have every column.
+        return []

@@ -153,7 +153,7 @@ def test_an_older_value_of_a_key_that_began_with_a_baseline_changes_nothing(acti
 
 
 def test_a_second_older_value_changes_nothing_either_also_in_between() -> None:
-    """The accepted older value is no beginning: what lies between it and the baseline is older than the history, too."""
+    """The accepted older value is no beginning: what lies between it and the baseline is older, too."""
     known = history(reached("2026-11-23", 2), reached("2026-11-20", 2), current="2026-11-20", began="2026-11-23")
     assert decide(known, "UPDATE", "2026-11-19").do == decide(known, "UPDATE", "2026-11-21").do == STAY
     assert decide(known, "UPDATE", "2026-11-20").do == NOTHING
