@@ -23,6 +23,7 @@ from os_update_agent.model.errors import PackageError
 from os_update_agent.model.runs import Run
 from os_update_agent.node.locks import node_lock, try_lock
 from os_update_agent.packages.disk_space import check_space
+from os_update_agent.testing.pkg import Pkg
 from os_update_agent.testing.receiver import Receiver
 from os_update_agent.testing.scene import BROKEN, FIRST, NOVEMBER, SECOND, THIRD, Scene
 from packages.services import Services
@@ -164,6 +165,75 @@ def test_a_plan_for_a_moment_before_all_others_is_what_an_update_does(scene: Sce
     out = command("plan", older, "--key", "m")[1]
     why = "by rollback; an update does nothing: the node stands at this value already"
     assert out.startswith(f"the way back to '{older}' ({why}) would change nothing\n")
+
+
+def test_every_recorded_state_has_a_name(scene: Scene, command: Command) -> None:
+    start = scene.state()
+    scene.publish(*NOVEMBER)
+    assert command("update", "-q", "v1", "--key", "web/one")[0] == 0
+    first = scene.state()
+    assert first != start
+
+    # The state before the first update by hand.
+    _, out, _ = command("history", "--key", "web")
+    assert re.search(r"^  +'\(before v1\)'  -  +-  +kept  +-$", out, re.MULTILINE), out
+    for name in ("(before v1)", "before", "run:1", "2026-01-01"):
+        status, out, err = command("plan", name, "--json")
+        found = document(out, "plan")
+        assert status == 0 and (found["operation"] == "restore") and f"{name}' is taken as" in err
+        assert len(found["changes"]) == (0 if name == "run:1" else 7), name
+    assert command("diff", "before", "now")[1] == command("diff", "(before v1)", "run:1")[1] != "no difference\n"
+    _, out, _ = command("show", "before")
+    assert out.startswith("'(before v1)': the state before a run\nstate: ") and "\npackage files: kept\n" in out
+    assert command("show", "#1")[1] == command("show", "v1")[1]
+
+    status, out, err = command("rollback", "-q", "before", "--key", "web")
+    assert status == 0, err
+    assert "--key 'web' is taken as 'web/one'" in err and "'before' is taken as '(before v1)'" in err
+    assert "the state from before the first update is back" in out and scene.state() == start
+    assert re.search(r"\*  '\(before v1\)'", command("history")[1])
+    assert "web/one: at '(before v1)'\n  if 'v1' comes: restore" in command("status")[1]
+
+    # The last change was that rollback.
+    assert "the way back to 'v1'" in command("plan", "--last")[1]
+    assert command("rollback", "-q", "--last")[0] == 0
+    assert scene.state() == first
+
+    # A state between two runs that no value has any more.
+    scene.publish(Pkg("clock", "2.0", epoch="1"))
+    assert command("update", "-q", "v2")[0] == 0
+    second = scene.state()
+    scene.stage.hold(Pkg("monitor", "2.0"))
+    assert command("rollback", "-q", "v1")[0] == 0
+    status, out, err = command("rollback", "-q", "--last")
+    assert status == 0 and "'(before run:5)'" in err, err
+    assert out.startswith("restored '(before run:5)': ") and "the state that run 5 found is back" in out
+    assert scene.state() != second and command("diff", "(before run:5)", "now")[1] == "no difference\n"
+
+
+def test_what_names_no_state_is_told_and_changes_nothing(scene: Scene, command: Command) -> None:
+    scene.publish(*NOVEMBER)
+    assert command("update", "-q", "v1", "--key", "web/one")[0] == 0
+    assert command("update", "-q", "v2", "--key", "web/one")[0] == 0
+    assert command("update", "-q", "1", "--key", "db")[0] == 0
+    state = scene.state()
+    for argv, why in (
+        (("rollback", "v"), "'v' could be each of 'v1', 'v2'"),
+        (("rollback", "v3"), "'v3' is not recorded under 'web/one'; recorded values: '(before v1)', 'v1', 'v2'"),
+        (("rollback", "run:3"), "run 3 is no recorded run of 'web/one'"),
+        (("rollback",), "give either VALUE"),
+        (("rollback", "v1", "--last"), "give either VALUE"),
+        (("update", "run:1"), "form of a recorded state's name"),
+        (("update", "(before v1)"), "form of a recorded state's name"),
+    ):
+        status, out, err = command(*argv, "--key", "web/one")
+        assert (status, out) == (2, "") and why in err, (argv, err)
+    status, _, err = command("update", "v9", "--key", "web")
+    assert status == 2 and "'web' is not recorded, and 'web/one' begins with it" in err
+    # A new value is an update, and the plan says so.
+    _, out, _ = command("plan", "2030-01-01", "--key", "web/one", "--no-refresh")
+    assert out.startswith("an update to '2030-01-01' (this value is new) would change nothing"), out
+    assert scene.state() == state
 
 
 def test_the_reading_commands_give_documents(scene: Scene, command: Command) -> None:

@@ -15,7 +15,7 @@ import shtab
 from argparse_manpage.manpage import Manpage  # type: ignore[import-untyped]
 
 from os_update_agent import __version__
-from os_update_agent.cli.parser import EXIT_STATUS, build_parser
+from os_update_agent.cli.parser import EXIT_STATUS, STATE_NAMES, build_parser
 from os_update_agent.config.options import READERS, WORDS
 from os_update_agent.config.policy import NOT_BY_HAND
 from os_update_agent.install.target import COMPLETION, MANUAL, SAMPLE
@@ -24,6 +24,17 @@ DESCRIPTION = (
     "OpenStack Heat sends values to this node. The agent updates the packages for a new value, and restores the"
     " recorded package state for a value that was reached before. This command does by hand what Heat's deployments do,"
     " with the same ledger, lock and archive. Without a COMMAND it prints the status."
+)
+STATES = (
+    "rollback, plan, show and diff take the name of a recorded state where they take a VALUE, and the beginning of a"
+    " key after --key if only one key begins so. A text is tried as each of these, in this order. A text that could"
+    " mean several values is refused with their list. If a text is no recorded value, the command prints what it means."
+)
+EXAMPLES = (
+    "For example 'rollback --last' undoes the last run that changed packages of the key, 'rollback 2026-11-28' goes to"
+    " the state at the end of that day, 'diff run:12 now' shows what has changed since run 12, and 'rollback \"(before"
+    " v1)\"' goes to the state before the first update. plan also takes a new value and shows the update to it; a bare"
+    " time that means no older state than the present one is such a value."
 )
 FILES = (
     ("/etc/os-update-agent/agent.conf", "the configuration; CONFIGURATION above lists every option"),
@@ -80,6 +91,7 @@ def manual() -> str:
     page.add_section("synopsis", "=", f".B os\\-update\\-agent\n{roff(' '.join(page.synopsis[1:]))}")
     page.add_section("description", "=", f"{roff(DESCRIPTION)}\n.PP")
     page.add_section("configuration", "=", "\n".join(map(_settings, settings_in(_sample()).items())))
+    page.add_section("names of states", "=", f"{roff(STATES)}\n{table(STATE_NAMES)}\n.PP\n{roff(EXAMPLES)}")
     for heading, rows in (("exit status", EXIT_STATUS), ("files", FILES), ("environment", ENVIRONMENT)):
         page.add_section(heading, "=", table(rows))
     # Below the name of each command argparse-manpage writes its help, without escaping it, and then its description,

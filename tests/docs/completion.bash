@@ -5,8 +5,12 @@
 
 _os_update_agent_files() { compgen -f -- "$1"; }
 _os_update_agent_keys() { _os_update_agent_recorded keys "$1"; }
-_os_update_agent_values() { _os_update_agent_recorded values "$1"; }
-_os_update_agent_values_and_now() { compgen -W now -- "$1"; _os_update_agent_recorded values "$1"; }
+# Runs have names, too; they are offered to those who begin to type one.
+_os_update_agent_values() {
+    _os_update_agent_recorded values "$1"
+    [[ $1 != r* ]] || _os_update_agent_recorded runs "$1"
+}
+_os_update_agent_values_and_now() { compgen -W now -- "$1"; _os_update_agent_values "$1"; }
 _os_update_agent_assignments() {
     case $1 in
         *=*) compgen -W '@ASSIGNMENTS@' -- "$1" ;;

@@ -341,11 +341,22 @@ def test_a_departing_state_is_recorded_under_a_reached_value_only(ledger: Ledger
 
 
 def test_the_first_state_stays_the_first(ledger: Ledger) -> None:
-    ledger.record_first_state("k", 1)
-    ledger.record_first_state("k", 2)
+    ledger.record_first_state("k", 1, "v1")
+    ledger.record_first_state("k", 2, "v2")
     assert ledger.history("k").first_state == 1
     ledger.record_reached("k", "v1", 2, None, 1.0)
     assert (ledger.history("k").first_state, ledger.history("k").current) == (1, "v1")
+
+
+def test_a_history_begins_once(ledger: Ledger) -> None:
+    ledger.record_reached("k", "v3", 1, None, 1.0)
+    ledger.record_reached("k", "v2", 1, None, 2.0)
+    assert ledger.history("k").began == "v3"
+    tried(ledger, "u", "v1", 1.0)
+    ledger.record_first_state("u", 1, "v1")
+    ledger.record_first_state("u", 2, "v2")
+    ledger.record_reached("u", "v2", 2, 7, 1.0)
+    assert ledger.history("u").began == "v1"
 
 
 def test_a_node_may_stand_at_no_value(ledger: Ledger) -> None:

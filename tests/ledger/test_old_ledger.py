@@ -123,7 +123,20 @@ def test_the_schema_becomes_this_agents_when_something_may_be_written(path: Path
     Ledger(path, reading=True).close()
     assert schema_of(path) == 1
     Ledger(path).close()
-    assert schema_of(path) == SCHEMA == 3
+    assert schema_of(path) == SCHEMA == 4
+
+
+def test_a_baseline_of_an_older_agent_began_its_history(path: Path) -> None:
+    ledger = Ledger(path, reading=True)
+    assert {history.began for history in ledger.histories()} == {None}
+    ledger.close()
+    ledger = Ledger(path)
+    for history in ledger.histories():
+        baselines = [record.value for record in history.records if record.is_reached and record.reached_run is None]
+        is_known = history.first_state is None and len(baselines) == 1
+        assert history.began == (baselines[0] if is_known else None)
+    assert any(history.began for history in ledger.histories())
+    ledger.close()
 
 
 def test_what_fails_in_the_middle_of_a_migration_leaves_the_old_ledger(

@@ -9,6 +9,8 @@ from os_update_agent.install.target import COMPLETION
 from os_update_agent.ledger import peek
 from os_update_agent.model.errors import AgentError
 
+_COLUMNS = {"values": ("value", "before"), "keys": ("key",), "runs": ("run",)}
+
 
 def command(settings: Settings, arguments: argparse.Namespace) -> int:
     """Print the script, or one recorded word per line. Returns the exit status."""
@@ -17,7 +19,7 @@ def command(settings: Settings, arguments: argparse.Namespace) -> int:
         return 0
     # Nobody expects an error message while typing: what cannot be read is left out.
     with contextlib.suppress(AgentError):
-        for text in printable(peek(load(arguments.config).ledger, arguments.what.removesuffix("s"))):
+        for text in printable(peek(load(arguments.config).ledger, *_COLUMNS[arguments.what])):
             print(text)
     return 0
 

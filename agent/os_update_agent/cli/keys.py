@@ -9,13 +9,22 @@ from os_update_agent.cli.output import complain
 from os_update_agent.config.options import is_unset
 from os_update_agent.config.policy import NOT_BY_HAND, Policy, by_hand
 from os_update_agent.config.settings import Settings
+from os_update_agent.decision.state_names import (
+    StateName,
+    States,
+    find_state,
+    is_state_name,
+    key_named,
+    last_change,
+    state_named,
+)
 from os_update_agent.delivery.manual import BY_HAND
 from os_update_agent.model.errors import Damaged, Unrecorded, UsageError
 from os_update_agent.model.etc_files import Listing
 from os_update_agent.model.packages import PackageState
-from os_update_agent.model.runs import History, Record
+from os_update_agent.model.runs import History
 from os_update_agent.node.etc_files import read_etc
-from os_update_agent.runs.etc_history import recorded_etc
+from os_update_agent.runs.etc_history import recorded_etc, recorded_etc_of_state
 from os_update_agent.runs.retention import at_hand, keep_of
 from os_update_agent.runtime.context import Site
 from os_update_agent.text.outcomes import shown
@@ -30,13 +39,25 @@ def histories(site: Site, key: Optional[str]) -> Tuple[History, ...]:
     return tuple(known for known in site.ledger.histories() if key in (None, known.key))
 
 
-def key_of(site: Site, asked: Optional[str]) -> str:
-    """Return the key given with --key, else the only key of the node. Raises Unrecorded if there are several."""
+def key_of(site: Site, asked: Optional[str], *, may_begin: bool = False) -> str:
+    """Return the key given with --key, also by its beginning, else the only key of the node.
+
+    With ``may_begin`` the key may begin a history: the beginning of a recorded key is refused, because it may be meant
+    as either. Raises Unrecorded, also if no key is given and there are several.
+    """
     keys = site.ledger.all_keys()
     if asked is not None:
         if is_unset(asked):
             raise Unrecorded(f"--key {asked!r} is empty; give a recorded key; {recorded_keys(site)}")
-        return asked
+        found = key_named(keys, asked)
+        if found is None or found == asked:
+            return asked
+        if may_begin:
+            raise Unrecorded(
+                f"--key {asked!r} is not recorded, and {found!r} begins with it; give that, or another name"
+            )
+        complain(f"--key {asked!r} is taken as {found!r}")
+        return found
     if len(keys) > 1:
         raise Unrecorded(
             "this node has the histories of several deployments; say which with --key: " + ", ".join(map(repr, keys))
@@ -47,6 +68,15 @@ def key_of(site: Site, asked: Optional[str]) -> str:
 def recorded_keys(site: Site) -> str:
     """Return the end of a message that names the recorded keys."""
     return f"recorded keys: {', '.join(map(repr, site.ledger.all_keys())) or 'none'}"
+
+
+def refuse_state_name(site: Site, key: str, value: str) -> None:
+    """Raise UsageError for a new value that has the form of a state's name, such as run:12."""
+    if is_state_name(value) and site.ledger.history(key).record(value) is None:
+        raise UsageError(
+            f"VALUE is {shown(value)}, which has the form of a recorded state's name: 'os-update-agent rollback' leads"
+            " to a state; a new value must be another name"
+        )
 
 
 def refuse_now(value: Optional[str]) -> None:
@@ -64,32 +94,52 @@ def warn_of_new_key(site: Site, key: str) -> None:
         complain(f"nothing is recorded under the key {key!r}: it begins a history of its own; {recorded_keys(site)}")
 
 
-def record_of(known: History, value: str) -> Record:
-    """Return the record of a value. Raises Unrecorded, which names the recorded values."""
-    record = known.record(value)
-    if record is None:
-        values = ", ".join(shown(other.value) for other in known.records) or "none"
-        raise Unrecorded(f"{shown(value)} is not recorded under {known.key!r}; recorded values: {values}")
-    return record
+def states_of(site: Site, key: str) -> States:
+    """Return what is recorded under a key."""
+    return States(site.ledger.history(key), tuple(reversed(site.ledger.runs(key))))
+
+
+def named_state(site: Site, key: str, name: Optional[str]) -> StateName:
+    """Return the state of a key that a name means; None means the state before the last change. Raises Unrecorded."""
+    known = states_of(site, key)
+    return _told(name, last_change(known) if name is None else state_named(known, name, site.clock()))
+
+
+def past_state(site: Site, key: str, name: str) -> Optional[StateName]:
+    """Return the state that a name means; None for a name that may be a new value. Raises Unrecorded."""
+    found = find_state(states_of(site, key), name, site.clock(), may_be_new=True)
+    return None if found is None else _told(name, found)
+
+
+def _told(name: Optional[str], found: StateName) -> StateName:
+    """Tell the operator which state is meant if the name is no recorded value."""
+    if found.meaning:
+        complain(f"{'--last' if name is None else shown(name)} is taken as {shown(found.name)}: {found.meaning}")
+    return found
 
 
 def state_of(site: Site, settings: Settings, key: Optional[str], name: str) -> PackageState:
-    """Return the state recorded under a value, or the installed one for "now". Raises Unrecorded."""
+    """Return the state with a name, or the installed one for "now". Raises Unrecorded."""
     if name == NOW:
         return site.backend(by_hand("", HAND_KEY, settings.defaults)).capture()
-    record = record_of(site.ledger.history(key_of(site, key)), name)
-    if record.state is None:
-        raise Unrecorded(f"{shown(name)} was tried and never reached: no state is recorded")
-    return site.ledger.state(record.state)
+    found = named_state(site, key_of(site, key), name)
+    if found.state is None:
+        raise Unrecorded(f"{shown(found.name)} was tried and never reached: no state is recorded")
+    return site.ledger.state(found.state)
 
 
 def etc_of(site: Site, settings: Settings, key: Optional[str], name: str) -> Optional[Listing]:
-    """Return the files below /etc in the state of a value, or the present ones for "now". Returns None for a state
+    """Return the files below /etc in the state with a name, or the present ones for "now". Returns None for a state
     without a listing.
     """
     if name == NOW:
         return read_etc(settings.root, site.backend(by_hand("", HAND_KEY, settings.defaults)).packaged_texts())
-    recorded = recorded_etc(site.ledger, key_of(site, key), name)
+    owner = key_of(site, key)
+    found = state_named(states_of(site, owner), name, site.clock())
+    if found.record is not None:
+        recorded = recorded_etc(site.ledger, owner, found.name)
+    else:
+        recorded = None if found.state is None else recorded_etc_of_state(site.ledger, owner, found.state)
     return recorded.listing if recorded is not None else None
 
 

@@ -26,6 +26,25 @@ EXIT_STATUS = (
 _EPILOG = "exit status:\n" + "".join(f"  {status:<4} {meaning}\n" for status, meaning in EXIT_STATUS)
 
 
+_STATE = "a recorded value or the name of another recorded state (the manual page lists them)"
+# The names of recorded states: what is typed, and what it means. The first meaning that fits counts.
+STATE_NAMES = (
+    ("VALUE", "a recorded value, as 'history' lists it; it always wins"),
+    (
+        "(before VALUE)",
+        "the state before the first run to VALUE; 'history' lists that before the first update of a key",
+    ),
+    ("run:12, #12", "the state that run 12 left; (before run:12) is the state before it"),
+    (
+        "at:2026-11-29, 'at:2026-11-29 14:00'",
+        "the state at that time, UTC unless it has a time zone (14:00+01:00); a day means its end",
+    ),
+    ("2026-11-2", "the beginning of a value, if no other value begins so"),
+    ("12", "run 12, unless values of the key are numbers themselves"),
+    ("2026-11-29, '2026-11-29 14:00'", "the same as with at:"),
+)
+
+
 class _Parser(argparse.ArgumentParser):
     """A parser whose errors are UsageErrors, so that they end with what to do next."""
 
@@ -81,7 +100,13 @@ def _reading(add: Add) -> None:
         "show what an update, a rollback to VALUE, or the operation given with --set would change (dry run)",
     )
     _quiet(plan)
-    plan.add_argument("value", nargs="?", metavar="VALUE", help="a recorded value: show the rollback to it")
+    plan.add_argument(
+        "value",
+        nargs="?",
+        metavar="VALUE",
+        help=f"{_STATE}: show the rollback to it; a new value: show the update to it",
+    )
+    plan.add_argument("--last", action="store_true", help="show what rollback --last would change")
     plan.add_argument("--no-refresh", action="store_true", help="do not refresh the package index")
     plan.add_argument("--detailed-exitcode", action="store_true", help="exit with 100 when there are changes")
     _options(plan)
@@ -89,11 +114,11 @@ def _reading(add: Add) -> None:
     history.add_argument("--limit", type=_count, default=20, metavar="N", help="show the last N runs (default: 20)")
     _key_and_json(history, is_optional=True)
     show = add("show", "show what is recorded under VALUE")
-    show.add_argument("value", metavar="VALUE", help="a recorded value")
+    show.add_argument("value", metavar="VALUE", help=_STATE)
     _key_and_json(show)
     difference = add("diff", 'show the difference between the states of two values; "now" means the installed packages')
-    difference.add_argument("a", metavar="A", help='a recorded value, or "now"')
-    difference.add_argument("b", metavar="B", help='a recorded value, or "now"')
+    difference.add_argument("a", metavar="A", help=f'{_STATE}, or "now"')
+    difference.add_argument("b", metavar="B", help=f'{_STATE}, or "now"')
     _key_and_json(difference)
 
 
@@ -107,7 +132,12 @@ def _changing(add: Add) -> None:
     _options(update)
     rollback = add("rollback", "restore the state that is recorded under VALUE")
     _quiet(rollback)
-    rollback.add_argument("value", metavar="VALUE", help="a recorded value that was reached")
+    rollback.add_argument("value", nargs="?", metavar="VALUE", help=_STATE)
+    rollback.add_argument(
+        "--last",
+        action="store_true",
+        help="undo the last run of this key that changed packages: restore the state before it",
+    )
     _options(rollback)
     prune = add(
         "prune",
@@ -175,10 +205,12 @@ def _of_the_shell(add: Add) -> None:
     add("man", 'print the manual page, for "man -l -" or /usr/local/share/man/man8/os-update-agent.8')
     complete = add(
         "completion",
-        "print the completion script for bash, or the recorded values or keys that the script asks for",
+        "print the completion script for bash, or the recorded words that the script asks for",
     )
     complete.add_argument(
-        "what", choices=("bash", "values", "keys"), help="the script for bash, or the words that it asks the ledger for"
+        "what",
+        choices=("bash", "values", "keys", "runs"),
+        help="the script for bash, or the words that it asks the ledger for",
     )
 
 

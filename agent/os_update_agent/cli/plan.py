@@ -2,10 +2,19 @@
 
 import argparse
 from contextlib import suppress
+from dataclasses import replace
 from typing import Optional, Tuple
 
 from os_update_agent.cli import views
-from os_update_agent.cli.keys import key_of, policy_of, policy_of_key, record_of, refuse_now, warn_of_new_key
+from os_update_agent.cli.keys import (
+    key_of,
+    named_state,
+    past_state,
+    policy_of,
+    policy_of_key,
+    refuse_now,
+    warn_of_new_key,
+)
 from os_update_agent.cli.output import answer
 from os_update_agent.cli.progress import Doing
 from os_update_agent.cli.views import Planned, called
@@ -13,6 +22,7 @@ from os_update_agent.config.options import is_unset
 from os_update_agent.config.policy import Policy
 from os_update_agent.config.settings import Settings
 from os_update_agent.decision import table
+from os_update_agent.decision.state_names import StateName
 from os_update_agent.decision.table import Decision
 from os_update_agent.delivery.decide import what_a_new_value_does, what_would_happen
 from os_update_agent.delivery.suitability import check_suitable, refused_by_next_boot
@@ -37,16 +47,24 @@ def command(settings: Settings, arguments: argparse.Namespace) -> int:
             f"VALUE is {arguments.value!r}, which stands for no value; leave it out for the plan of any new one"
         )
     refuse_now(arguments.value)
+    if arguments.last and arguments.value is not None:
+        raise UsageError("give either VALUE or --last")
     site = open_site(settings, reading=True)
     key = key_of(site, arguments.key)
     warn_of_new_key(site, key)
     policy = policy_of(site, arguments, key, operation=policy_of_key(site, key).operation)
     busy = _busy(site, policy)
+    back = named_state(site, key, None) if arguments.last else _named(site, policy)
     doing = Doing(site)
     if not arguments.quiet:
         doing.start()
     try:
-        planned = _planned(site, policy, doing, refresh=not arguments.no_refresh)
+        if back is not None and back.state is not None:
+            planned = _way_back(
+                site, replace(policy, value=back.name), doing, back.state, f"by rollback; {back.meaning}"
+            )
+        else:
+            planned = _planned(site, policy, doing, refresh=not arguments.no_refresh)
     except PackageError as error:
         ours, others, _ = _busy(site, policy)
         if not (ours or others):
@@ -81,6 +99,16 @@ def _disturbed(holder: Optional[str]) -> Busy:
     return Busy(f"no plan can be made while somebody is at work on the packages: {holder}")
 
 
+def _named(site: Site, policy: Policy) -> Optional[StateName]:
+    """Return the state that VALUE names without being a recorded value; None for any other VALUE, also for one that
+    decides for itself, such as a time before all others.
+    """
+    is_recorded = site.ledger.history(policy.key).record(policy.value) is not None
+    if not policy.value or is_recorded or policy.operation != "update" or _decided(site, policy).do != phases.UPDATE:
+        return None
+    return past_state(site, policy.key, policy.value)
+
+
 def _planned(site: Site, policy: Policy, doing: Doing, *, refresh: bool) -> Planned:
     """Raises PackageError, Busy, and AgentError where services cannot be asked for."""
     what = called(policy.operation, policy.value)
@@ -96,11 +124,13 @@ def _planned(site: Site, policy: Policy, doing: Doing, *, refresh: bool) -> Plan
         return _way_back(site, policy, doing, decided.state, "" if record else decided.reason)
     if decided.do == table.NOTHING and policy.operation == "update":
         # An update finds nothing to do; a rollback puts right what was changed by hand since.
-        state = record_of(site.ledger.history(policy.key), policy.value).state
-        if state is not None:
-            return _way_back(site, policy, doing, state, f"by rollback; an update does nothing: {decided.reason}")
+        record = site.ledger.history(policy.key).record(policy.value)
+        if record is not None and record.state is not None:
+            why = f"by rollback; an update does nothing: {decided.reason}"
+            return _way_back(site, policy, doing, record.state, why)
     if decided.do in (phases.UPDATE, phases.DOWNLOAD, phases.ASSESS):
-        return _update(site, policy, doing, what, decided.do, refresh=refresh)
+        why = decided.reason if policy.value and decided.do == phases.UPDATE else ""
+        return replace(_update(site, policy, doing, what, decided.do, refresh=refresh), why=why)
     if decided.do in (phases.STOP, phases.START):
         why = decided.reason if decided.do != policy.operation else ""
         states = known_units(site, policy.units)

@@ -2,7 +2,7 @@
 
 import argparse
 
-from os_update_agent.cli.keys import key_of, policy_of, refuse_now, warn_of_new_key
+from os_update_agent.cli.keys import key_of, policy_of, refuse_now, refuse_state_name, warn_of_new_key
 from os_update_agent.cli.manual_run import watched_run
 from os_update_agent.config.options import is_unset
 from os_update_agent.config.settings import Settings
@@ -19,6 +19,7 @@ def command(settings: Settings, arguments: argparse.Namespace) -> int:
         )
     refuse_now(arguments.value)
     site = open_site(settings)
-    key = key_of(site, arguments.key)
+    key = key_of(site, arguments.key, may_begin=True)
+    refuse_state_name(site, key, arguments.value)
     warn_of_new_key(site, key)
     return watched_run(site, arguments, policy_of(site, arguments, key))

@@ -29,9 +29,14 @@ _DATE = (
 
 Moment = Tuple[str, float]
 
+# A value without a time zone may have been made anywhere between UTC+14 and UTC-12.
+_EAST = 14 * 3600.0
+_WEST = 12 * 3600.0
+_ABSOLUTE = ("utc", "epoch")
+
 
 def moment(value: str) -> Optional[Moment]:
-    """(scale, seconds) of a value that names a moment, else None. Only moments of one scale can be compared."""
+    """Return the scale and the seconds of a value that names a moment, None for any other value."""
     text = value.strip()
     try:
         return _digits(text) or _iso(text) or _date(text)
@@ -39,15 +44,41 @@ def moment(value: str) -> Optional[Moment]:
         return None
 
 
-def is_older_than_all(value: str, others: Iterable[str]) -> bool:
-    """Is the value a moment before every one of the others? False where one of them is no moment or stands on another
-    scale.
+def is_older(value: str, other: str) -> bool:
+    """Return whether both values name a moment and the first one is certainly the older one.
+
+    Moments of one scale are compared as they are. On different scales a moment without a time zone may be any of those
+    that it can mean.
     """
-    mine = moment(value)
-    if mine is None:
+    mine, its = moment(value), moment(other)
+    if mine is None or its is None:
         return False
-    moments = [moment(other) for other in others]
-    return bool(moments) and all(other is not None and other[0] == mine[0] and mine[1] < other[1] for other in moments)
+    if mine[0] == its[0]:
+        return mine[1] < its[1]
+    return _span(mine)[1] < _span(its)[0]
+
+
+def is_older_than_all(value: str, others: Iterable[str]) -> bool:
+    """Return whether the value is certainly older than every one of the others. Without others it is not."""
+    others = tuple(others)
+    return bool(others) and all(is_older(value, other) for other in others)
+
+
+def utc_seconds(value: str) -> Optional[float]:
+    """Return the seconds since the epoch that an ISO 8601 time means, UTC if it has no time zone; None for any other
+    text.
+    """
+    try:
+        found = _iso(value.strip())
+    except (ValueError, OverflowError):
+        return None
+    return None if found is None else found[1]
+
+
+def _span(found: Moment) -> Tuple[float, float]:
+    """Return the earliest and the latest moment that can be meant, seconds since the epoch."""
+    scale, seconds = found
+    return (seconds, seconds) if scale in _ABSOLUTE else (seconds - _EAST, seconds + _WEST)
 
 
 def _digits(text: str) -> Optional[Moment]:

@@ -221,6 +221,8 @@ def carry_out(site: Site, policy: Policy, what: Decision, config_id: str) -> Out
         record = ledger.history(policy.key).record(policy.value)
         digest = ledger.digest(record.state) if record and record.state is not None else ""
         return outcome_of_nothing(what.reason, policy.value, digest)
+    if what.do == table.STAY:
+        return _stay(site, policy, what.reason)
     if what.do == table.BASELINE:
         state = site.backend(policy).capture()
         ledger.record_reached(policy.key, policy.value, ledger.put_state(state), None, site.clock())
@@ -233,3 +235,13 @@ def carry_out(site: Site, policy: Policy, what: Decision, config_id: str) -> Out
         return outcome_of_nothing(what.reason, policy.value)
     run = engine.begin(site, policy, what.do, config_id=config_id, state=what.state, is_first=what.is_first)
     return outcome_of(site, engine.perform(site, run))
+
+
+def _stay(site: Site, policy: Policy, reason: str) -> Outcome:
+    """Record the installed packages as the state of the value, and once more as that of the value that is left."""
+    ledger, state = site.ledger, site.backend(policy).capture()
+    number, current = ledger.put_state(state), ledger.history(policy.key).current
+    if current is not None:
+        ledger.record_departing(policy.key, current, number)
+    ledger.record_reached(policy.key, policy.value, number, None, site.clock())
+    return outcome_of_nothing(reason, policy.value, state.digest)

@@ -20,8 +20,8 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 # 1: the first published schema. 2: documents have a version; the agent of schema 1 fails on a document with one. 3: the
-# archive holds several builds of one version.
-SCHEMA = 3
+# archive holds several builds of one version. 4: a key knows the value with which it began, and who has moved it.
+SCHEMA = 4
 
 
 def _with_builds(db: sqlite3.Connection) -> None:
@@ -33,6 +33,17 @@ def _with_builds(db: sqlite3.Connection) -> None:
     db.execute("DROP TABLE archive_2")
 
 
+def _with_beginnings(db: sqlite3.Connection) -> None:
+    """Add what a key began with: for a key whose only baseline is still recorded as one, that value."""
+    for column in ("began TEXT", "moved_from TEXT", "moved_by INTEGER"):
+        db.execute(f"ALTER TABLE histories ADD COLUMN {column}")
+    baselines = "FROM records WHERE records.key = histories.key AND reached IS NOT NULL AND reached_run IS NULL"
+    db.execute(
+        f"UPDATE histories SET began = (SELECT min(value) {baselines})"
+        f" WHERE first_state IS NULL AND (SELECT count(*) {baselines}) = 1"
+    )
+
+
 # A ledger from this schema on can be read as it is: a command that only reads, and a disk that takes no writes, leave
 # it at its schema.
 READABLE = 1
@@ -41,6 +52,7 @@ MIGRATIONS: Mapping[int, Callable[[sqlite3.Connection], object]] = {
     # The documents are upgraded when they are read.
     1: lambda db: db.execute("ALTER TABLE runs ADD COLUMN changes TEXT"),
     2: _with_builds,
+    3: _with_beginnings,
 }
 # Hundreds of callers may ask at once on a node that has no time for them; who gives up tells Heat a failure.
 BUSY_SECONDS = 240.0
@@ -215,21 +227,34 @@ def _is_writable(path: Path, reading: bool) -> bool:
     return True
 
 
-def peek(path: Path, column: str) -> Tuple[str, ...]:
-    """The values ("value") or the keys ("key") that a ledger knows, the latest first, without making, changing or
-    waiting for anything.
+_PEEK = {
+    "value": "SELECT value FROM records GROUP BY value ORDER BY max(coalesce(turn, 0)) DESC, max(tried) DESC",
+    "before": "SELECT '(before ' || began || ')' FROM histories WHERE first_state IS NOT NULL AND began IS NOT NULL",
+    "key": "SELECT key FROM histories ORDER BY key",
+    "run": "SELECT 'run:' || id FROM runs ORDER BY id DESC LIMIT 20",
+}
 
-    Nothing where there is no ledger, or none that can be read.
+
+def peek(path: Path, *columns: str) -> Tuple[str, ...]:
+    """Return what a ledger knows, without making, changing or waiting for anything: values ("value"), the latest first,
+    the names of states before the first update ("before"), keys ("key"), or names of the last runs ("run").
+
+    Returns nothing if there is no ledger, or none that can be read.
     """
-    sql = {
-        "value": "SELECT value FROM records GROUP BY value ORDER BY max(coalesce(turn, 0)) DESC, max(tried) DESC",
-        "key": "SELECT key FROM histories ORDER BY key",
-    }[column]
     try:
         database = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=0.0)
         try:
-            return tuple(row[0] for row in database.execute(sql) if isinstance(row[0], str))
+            rows = [row[0] for column in columns for row in _peeked(database, _PEEK[column])]
+            return tuple(dict.fromkeys(text for text in rows if isinstance(text, str)))
         finally:
             database.close()
     except sqlite3.Error:
         return ()
+
+
+def _peeked(database: sqlite3.Connection, sql: str) -> List[Any]:
+    try:
+        return database.execute(sql).fetchall()
+    except sqlite3.OperationalError:
+        # A ledger of an older schema does not have every column.
+        return []

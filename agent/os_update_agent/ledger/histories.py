@@ -10,6 +10,9 @@ from os_update_agent.model.runs import History, Record
 class _Key(NamedTuple):
     current: Optional[str] = None
     first_state: Optional[int] = None
+    began: Optional[str] = None
+    moved_from: Optional[str] = None
+    moved_by: Optional[int] = None
 
 
 class Histories(Database):
@@ -33,25 +36,36 @@ class Histories(Database):
         Raises Damaged if the record of the key or of one of its values cannot be read: without it an old value would
         count as a new one.
         """
-        row = self._row("SELECT current, first_state FROM histories WHERE key = ?", key) or ()
+        # A ledger of an older schema on a disk that takes no writes has no such columns.
+        more = ", began, moved_from, moved_by" if self._schema() > 3 else ""
+        row = self._row(f"SELECT current, first_state{more} FROM histories WHERE key = ?", key) or ()
         known = self._read(f"key {key!r:.80}", lambda: row_of(_Key, row))
         rows = self._rows(
             "SELECT value, state, tried, reached, run, reached_run FROM records WHERE key = ? ORDER BY turn IS NULL,"
             " turn, run",
             key,
         )
-        return History(key, known.current, known.first_state, tuple(self._record_of(key, one) for one in rows))
+        records = tuple(self._record_of(key, one) for one in rows)
+        return History(key, known.current, known.first_state, records, *known[2:])
 
     def _record_of(self, key: str, row: Sequence[Any]) -> Record:
         return self._read(f"value {row[0]!r:.80} of key {key!r:.80}", lambda: row_of(Record, row))
 
     def record_reached(self, key: str, value: str, state: int, run: Optional[int], now: float) -> None:
-        """Store that the value is reached and current, with its state. ``run`` is None for a baseline."""
+        """Store that the value is reached and current, with its state. ``run`` is None for a baseline.
+
+        A baseline begins the history of a key that has reached no value yet.
+        """
         with self._transaction() as db:
+            db.execute("INSERT OR IGNORE INTO histories (key) VALUES (?)", (key,))
+            if run is None:
+                db.execute(
+                    "UPDATE histories SET began = coalesce(began, ?) WHERE key = ? AND NOT EXISTS (SELECT 1 FROM"
+                    " records WHERE records.key = histories.key AND reached IS NOT NULL)",
+                    (value, key),
+                )
             db.execute(
-                "INSERT INTO histories (key, current) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET current ="
-                " excluded.current",
-                (key, value),
+                "UPDATE histories SET current = ?, moved_from = NULL, moved_by = NULL WHERE key = ?", (value, key)
             )
             db.execute(
                 "INSERT INTO records (key, value, state, tried, reached, run, reached_run, turn) VALUES (?, ?, ?, ?, ?,"
@@ -68,16 +82,29 @@ class Histories(Database):
                 "UPDATE records SET state = ? WHERE key = ? AND value = ? AND reached IS NOT NULL", (state, key, value)
             )
 
-    def record_first_state(self, key: str, state: int) -> None:
-        """Store the state before the first update of a key that began without a baseline. The first one stays."""
+    def record_first_state(self, key: str, state: int, value: str) -> None:
+        """Store the state before the first update of a key that began without a baseline, and the value of that update.
+        The first ones stay.
+        """
         with self._transaction() as db:
             db.execute(
-                "INSERT INTO histories (key, first_state) VALUES (?, ?)"
-                " ON CONFLICT (key) DO UPDATE SET first_state = coalesce(first_state, excluded.first_state)",
-                (key, state),
+                "INSERT INTO histories (key, first_state, began) VALUES (?, ?, ?) ON CONFLICT (key) DO UPDATE SET"
+                " began = CASE WHEN first_state IS NULL THEN coalesce(began, excluded.began) ELSE began END,"
+                " first_state = coalesce(first_state, excluded.first_state)",
+                (key, state, value),
             )
 
     def record_current(self, key: str, value: Optional[str]) -> None:
         """Store which value is current; None if a run has left the node between two values."""
         with self._transaction() as db:
-            db.execute("UPDATE histories SET current = ? WHERE key = ?", (value, key))
+            db.execute(
+                "UPDATE histories SET current = ?, moved_from = NULL, moved_by = NULL WHERE key = ?", (value, key)
+            )
+
+    def record_moved_back(self, run: int) -> None:
+        """Store that the keys whose packages the run had moved stand at their values again: the run was undone."""
+        with self._transaction() as db:
+            db.execute(
+                "UPDATE histories SET current = moved_from, moved_from = NULL, moved_by = NULL WHERE moved_by = ?",
+                (run,),
+            )

@@ -41,10 +41,18 @@ class Runs(Database):
         return run
 
     def begin_change(self, run: Run) -> None:
-        """Store the run just before packages change. The key has no current value until the end of a run."""
+        """Store the run just before packages change. The key has no current value until the end of a run, and neither
+        has another key whose packages the run moves.
+        """
         with self._transaction() as db:
             self._write_run(run)
             db.execute("UPDATE histories SET current = NULL WHERE key = ?", (run.key,))
+            for other in run.plan.moves:
+                db.execute(
+                    "UPDATE histories SET moved_from = current, moved_by = ?, current = NULL"
+                    " WHERE key = ? AND current IS NOT NULL",
+                    (run.id, other.key),
+                )
 
     def save_run(self, run: Run, *, is_planned: bool = False) -> None:
         """Store the run. After this returns, the run is in ``run.phase`` whatever happens.

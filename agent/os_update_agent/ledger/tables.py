@@ -5,7 +5,8 @@ CREATE TABLE states (id INTEGER PRIMARY KEY, digest TEXT NOT NULL, backend TEXT 
                      install_only TEXT NOT NULL,
                      base INTEGER, depth INTEGER NOT NULL, body BLOB NOT NULL);
 CREATE INDEX states_digest ON states (digest);
-CREATE TABLE histories (key TEXT PRIMARY KEY, current TEXT, first_state INTEGER);
+CREATE TABLE histories (key TEXT PRIMARY KEY, current TEXT, first_state INTEGER, began TEXT, moved_from TEXT,
+                        moved_by INTEGER);
 CREATE TABLE records (key TEXT NOT NULL, value TEXT NOT NULL, state INTEGER, tried REAL NOT NULL, reached REAL,
                       run INTEGER, reached_run INTEGER, turn INTEGER, PRIMARY KEY (key, value)) WITHOUT ROWID;
 CREATE TABLE runs (id INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL, config_id TEXT NOT NULL, finished REAL,

@@ -1,9 +1,30 @@
 """What a run wants to change: one value from the planner to the result."""
 
 from dataclasses import dataclass
-from typing import Optional, Tuple
+from typing import NamedTuple, Optional, Tuple
 
 from os_update_agent.model.packages import Change, HeldBack
+
+
+class Place(NamedTuple):
+    """The place of a package, equal to its ``Slot``."""
+
+    name: str
+    variant: str = ""
+
+
+class Move(NamedTuple):
+    """Packages of another key that a way back moves.
+
+    Attributes:
+        key: The other key.
+        value: The value that was current for it.
+        places: The places of its packages.
+    """
+
+    key: str
+    value: Optional[str] = None
+    places: Tuple[Place, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -21,6 +42,8 @@ class Plan:
         download: The bytes to fetch, including old files kept for a rollback (None: not computed).
         settings: The settings outside of packages that a way back puts back, in words.
         growth: The bytes by which the used disk space grows (None: not computed, or the index does not say).
+        moves: The packages of other keys that a way back moves, so that these keys leave their current values.
+        other_keys: Sentences about packages that this way back and those of other keys have in common.
     """
 
     changes: Tuple[Change, ...] = ()
@@ -33,3 +56,5 @@ class Plan:
     download: Optional[int] = None
     growth: Optional[int] = None
     settings: Tuple[str, ...] = ()
+    moves: Tuple[Move, ...] = ()
+    other_keys: Tuple[str, ...] = ()

@@ -44,17 +44,24 @@ class Record(NamedTuple):
 
 
 class History(NamedTuple):
-    """All that is known under one key. ``current`` is the reached value that the node stands at, None where a run left
-    it elsewhere.
+    """All that is known under one key.
 
-    ``first_state`` is the state before the first update, for a key whose first value was never told (a template with
-    actions [UPDATE]).
+    Attributes:
+        current: The reached value that the node stands at. None if a run left the node elsewhere.
+        first_state: The state before the first update, for a key that began without a baseline.
+        records: The values, in the order in which they were reached last; those that never were come last.
+        began: The value of the baseline, or of the first update. None in the ledger of an older agent.
+        moved_from: The value that was current until a run of another key moved packages of this key.
+        moved_by: The number of that run. None as long as no other key has moved them.
     """
 
     key: str
     current: Optional[str] = None
     first_state: Optional[int] = None
     records: Tuple[Record, ...] = ()
+    began: Optional[str] = None
+    moved_from: Optional[str] = None
+    moved_by: Optional[int] = None
 
     @property
     def is_known(self) -> bool:

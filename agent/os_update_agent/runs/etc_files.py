@@ -29,7 +29,7 @@ from os_update_agent.node.permissions import make_private
 from os_update_agent.packages.complaints import unknown_texts_in
 from os_update_agent.packages.state import visible
 from os_update_agent.runs.context import Work, noted
-from os_update_agent.runs.etc_history import Recorded, contents_of, listing_in, recorded_etc
+from os_update_agent.runs.etc_history import Recorded, contents_of, listing_in, recorded_etc, recorded_etc_of_state
 from os_update_agent.text.phrases import named
 
 # So many differing files are named in a result.
@@ -169,8 +169,11 @@ def _recorded(work: Work) -> Optional[Recorded]:
     if run.kind != RESTORE:
         listing = listing_in(ledger, run.etc_before)
         return Recorded(listing, ()) if listing is not None else None
-    value = run.value if run.reached_before is not None else None
-    return recorded_etc(ledger, run.key, value, besides=run.id)
+    if run.reached_before is not None:
+        return recorded_etc(ledger, run.key, run.value, besides=run.id)
+    if run.restored_from is None or run.restored_from == ledger.history(run.key).first_state:
+        return recorded_etc(ledger, run.key, None, besides=run.id)
+    return recorded_etc_of_state(ledger, run.key, run.restored_from, besides=run.id)
 
 
 def _put_back(work: Work, recorded: Optional[Recorded], found: Sequence[Difference]) -> Dict[str, str]:

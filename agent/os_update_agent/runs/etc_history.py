@@ -38,6 +38,26 @@ def recorded_etc(ledger: Ledger, key: str, value: Optional[str], *, besides: int
     return None
 
 
+def recorded_etc_of_state(ledger: Ledger, key: str, state: int, *, besides: int = 0) -> Optional[Recorded]:
+    """Return the files below /etc in a state that has no value: those when the newest run of the key came to it or left
+    it. Returns None if no run has listed them.
+    """
+    since: List[Run] = []
+    for run in ledger.walk_runs():
+        if isinstance(run, Damaged) or run.id == besides or run.etc_before is None:
+            continue
+        is_own = run.key == key and run.leads_to_value
+        if is_own and run.after == state and run.etc_after is not None:
+            listing = listing_in(ledger, run.etc_after)
+        elif is_own and run.before == state:
+            listing, since = listing_in(ledger, run.etc_before), [*since, run]
+        else:
+            since.append(run)
+            continue
+        return Recorded(listing, tuple(reversed(since))) if listing is not None else None
+    return None
+
+
 def listing_in(ledger: Ledger, number: Optional[int]) -> Optional[Listing]:
     """Return a stored listing; None if there is none or if its record is damaged."""
     if number is None:

@@ -27,7 +27,9 @@ def record(work: Work) -> Tuple[Run, Event]:
         elif run.progress.impact in (CHANGED, NOT_UNDONE) or run.progress.service == OUT_OF_SERVICE:
             ledger.record_current(run.key, None)
         else:
-            ledger.record_current(run.key, run.departing)
+            if run.departing is not None:
+                ledger.record_current(run.key, run.departing)
+            ledger.record_moved_back(run.id)
     if reached or run.progress.impact == UNDONE:
         # They may be many, and the document stays.
         run = replace(run, faults_before=None)

@@ -58,10 +58,13 @@ def capture(work: Work) -> Tuple[Run, Event]:
     state = work.backend.capture()
     before = ledger.put_state(state)
     if run.kind == UPDATE:
+        if run.departing is None:
+            # A run of another key has moved packages of this one: what it has left belongs to the value now.
+            run = replace(run, departing=ledger.history(run.key).moved_from)
         if run.departing is not None:
             ledger.record_departing(run.key, run.departing, before)
         if run.is_first:
-            ledger.record_first_state(run.key, before)
+            ledger.record_first_state(run.key, before, run.value)
     return replace(run, before=before), TARGET_IS_RECORDED if run.kind == RESTORE else DONE
 
 

@@ -3,6 +3,7 @@
 from datetime import datetime, timezone
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
+from os_update_agent.decision.state_names import in_words
 from os_update_agent.model.deliveries import Outcome
 from os_update_agent.model.errors import AgentError
 from os_update_agent.model.packages import Change
@@ -158,8 +159,8 @@ def _success(run: Run, facts: Facts) -> List[str]:
 
 
 def _origin(run: Run) -> str:
-    """Where the state of a restore comes from: a value that was never reached stands for what was before all others."""
-    return "from before the first update" if run.reached_before is None else f"reached {when(run.reached_before)}"
+    """Return where the state of a restore comes from."""
+    return in_words(run.value) if run.reached_before is None else f"reached {when(run.reached_before)}"
 
 
 def _planned(run: Run) -> List[str]:

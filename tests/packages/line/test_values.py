@@ -122,3 +122,23 @@ def test_a_first_update_that_could_not_begin_is_no_baseline_when_heat_replaces_i
     # The one before the first update: what it was is told by no value of Heat's.
     node.succeed("UPDATE", "2026-01-01")
     assert node.packages() == one
+
+
+def test_a_node_that_came_later_does_not_go_forward_when_the_others_go_back(node: Node) -> None:
+    """A server that was added, or that has another place in a list: its history begins with the newest value."""
+    one = node.packages()
+    node.succeed("CREATE", "2026-11-20T10:00:00Z")
+    node.offer_two()
+    for action, value in (("UPDATE", "2026-11-18T10:00:00Z"), ("CREATE", "2026-11-16"), ("UPDATE", "1794996000")):
+        back = node.succeed(action, value)
+        assert "older than every known one" in back.told and back.changes == {}
+        assert (node.packages(), node.history().current) == (one, value)
+        assert "already" in node.succeed(action, value).told
+    node.succeed("UPDATE", "2026-11-20T10:00:00Z")
+    assert node.packages() == one
+    # The older value has a state now: after an update it is the way back.
+    node.succeed("UPDATE", "1794996000")
+    node.succeed("UPDATE", "2026-11-21T10:00:00Z")
+    assert node.versions() == VERSIONS_TWO
+    node.succeed("CREATE", "1794996000")
+    assert node.packages() == one

@@ -8,6 +8,7 @@ from os_update_agent.decision.table import (
     BACK,
     BASELINE,
     NOTHING,
+    STAY,
     PastValues,
     decide,
     past_values,
@@ -27,8 +28,10 @@ def tried(value: str) -> Record:
     return Record(value, None, tried=1.0, reached=None)
 
 
-def history(*records: Record, current: Optional[str] = None, first_state: Optional[int] = None) -> History:
-    return History("key", current, first_state, records)
+def history(
+    *records: Record, current: Optional[str] = None, first_state: Optional[int] = None, began: Optional[str] = None
+) -> History:
+    return History("key", current, first_state, records, began)
 
 
 # A node that was made with v1, updated to v2 and stands there.
@@ -127,7 +130,7 @@ def test_an_older_value_also_finds_the_first_state_when_no_update_was_ever_reach
     assert (decision.do, decision.state) == (RESTORE, 1)
 
 
-@pytest.mark.parametrize("value", ["2026-11-24", "2026-11-22T00:00:00Z", "v1", "1795329876"])
+@pytest.mark.parametrize("value", ["2026-11-24", "2026-11-22T11:00:00Z", "v1", "1795345200", "20261122"])
 def test_an_unknown_value_that_is_newer_or_not_to_be_compared_is_new(value: str) -> None:
     known = history(reached("2026-11-23", 2), current="2026-11-23", first_state=1)
     assert decide(known, "UPDATE", value).do == UPDATE
@@ -138,9 +141,48 @@ def test_an_older_value_in_between_is_new() -> None:
     assert decide(known, "UPDATE", "2026-11-22").do == UPDATE
 
 
-def test_an_older_value_of_a_key_that_began_with_a_baseline_is_new() -> None:
-    """Heat told the first value, so an unknown one cannot be the one before."""
-    assert decide(history(reached("2026-11-23", 2), current="2026-11-23"), "UPDATE", "2026-11-22").do == UPDATE
+@pytest.mark.parametrize("value", ["2026-11-22", "20261121", "1795329876", "2026-11-22T09:00:00Z"])
+@pytest.mark.parametrize("action", ["CREATE", "UPDATE"])
+def test_an_older_value_of_a_key_that_began_with_a_baseline_changes_nothing(action: str, value: str) -> None:
+    """A server that came later must not go forward when the others go back."""
+    known = history(reached("2026-11-23", 2), current="2026-11-23", began="2026-11-23")
+    decision = decide(known, action, value)
+    assert (decision.do, "older than every known one" in decision.reason) == (STAY, True)
+    # An older agent has recorded no beginning.
+    assert decide(known._replace(began=None), action, value).do == STAY
+
+
+def test_a_second_older_value_changes_nothing_either_also_in_between() -> None:
+    """The accepted older value is no beginning: what lies between it and the baseline is older, too."""
+    known = history(reached("2026-11-23", 2), reached("2026-11-20", 2), current="2026-11-20", began="2026-11-23")
+    assert decide(known, "UPDATE", "2026-11-19").do == decide(known, "UPDATE", "2026-11-21").do == STAY
+    assert decide(known, "UPDATE", "2026-11-20").do == NOTHING
+    assert decide(known, "UPDATE", "2026-11-23").do == RESTORE
+    assert decide(known, "UPDATE", "2026-11-24").do == UPDATE
+
+
+def test_an_older_value_in_between_those_before_the_first_update_is_the_first_state() -> None:
+    known = history(reached("2026-11-23", 2), reached("2026-11-20", 1), first_state=1, began="2026-11-23")
+    assert decide(known, "UPDATE", "2026-11-21")[::2] == (RESTORE, 1)
+
+
+def test_an_older_value_returns_a_node_in_between_to_the_value_that_was_reached_last() -> None:
+    known = history(reached("2026-11-23", 2), reached("2026-11-24", 3), tried("2026-11-25"), began="2026-11-23")
+    assert decide(known, "CREATE", "2026-11-22")[::2] == (RESTORE, 3)
+    # A run of another key has moved the packages: to restore that value would go forward.
+    assert decide(known._replace(moved_from="2026-11-24", moved_by=7), "CREATE", "2026-11-22").do == STAY
+
+
+def test_an_older_value_changes_nothing_where_the_first_update_could_not_begin() -> None:
+    assert decide(history(tried("2026-11-23")), "CREATE", "2026-11-22").do == STAY
+    assert decide(history(tried("2026-11-23")), "CREATE", "2026-11-23")[::3] == (UPDATE, True)
+
+
+@pytest.mark.parametrize(
+    ("began", "value"), [("first", "2026-11-22"), ("42", "41"), ("2026-11-23", "first"), ("v2", "v1")]
+)
+def test_values_without_an_order_are_new(began: str, value: str) -> None:
+    assert decide(history(reached(began, 1), current=began, began=began), "UPDATE", value).do == UPDATE
 
 
 @pytest.mark.parametrize(
@@ -220,6 +262,21 @@ def test_a_time_older_than_all_past_values_is_a_way_back() -> None:
     assert decide(NEW, "UPDATE", "2026-11-25", operation="stop", past=stopped).do == STOP
 
 
+def test_a_time_between_older_ones_is_a_way_back_too() -> None:
+    began = history(reached("2026-11-23", 1), current="2026-11-20", began="2026-11-23")
+    runs = [run("2026-11-24"), run("2026-11-20", START)]
+    expected = {"2026-11-19": START, "2026-11-20": NOTHING, "2026-11-21": START, "2026-11-24": STOP}
+    past = past_values(began, runs, "stop")
+    assert {value: decide(began, "UPDATE", value, operation="stop", past=past).do for value in expected} == expected
+
+
+@pytest.mark.parametrize(("operation", "do"), [("stop", NOTHING), ("start", NOTHING), ("download", BACK)])
+def test_an_older_value_starts_nothing_on_a_node_that_never_stopped_anything(operation: Operation, do: str) -> None:
+    began = history(reached("2026-11-23", 1), current="2026-11-23", began="2026-11-23")
+    past = past_values(began, [], operation)
+    assert decide(began, "UPDATE", "2026-11-22", operation=operation, past=past).do == do
+
+
 def run(value: str, kind: RunKind = STOP, *, reached: bool = True, begun: bool = True) -> Run:
     return Run(
         1,
@@ -238,7 +295,7 @@ def failed_untouched(value: str, kind: RunKind = STOP) -> Run:
     return run(value, kind, reached=False, begun=False)
 
 
-BASED = history(reached("v1", 1), current="v1")
+BASED = history(reached("v1", 1), current="v1", began="v1")
 
 
 @pytest.mark.parametrize(("runs", "expected"), [
@@ -251,7 +308,7 @@ BASED = history(reached("v1", 1), current="v1")
     ([run("v2"), run("v3", "update"), run("v4", "download")], past("v1", "v2")),
 ])  # fmt: skip
 def test_past_values_are_those_that_no_return_has_dropped(runs: List[Run], expected: PastValues) -> None:
-    assert past_values(BASED, runs, "stop") == expected
+    assert past_values(BASED, runs, "stop") == expected._replace(began="v1")
 
 
 @pytest.mark.parametrize(("runs", "value", "expected"), [

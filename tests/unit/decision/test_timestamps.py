@@ -2,7 +2,7 @@
 
 import pytest
 
-from os_update_agent.decision.timestamps import is_older_than_all, moment
+from os_update_agent.decision.timestamps import is_older_than_all, moment, utc_seconds
 
 NOON = 1795435200.0  # 2026-11-23T12:00:00Z
 
@@ -71,12 +71,39 @@ def test_spellings_of_one_scale_are_compared() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    "others",
-    [[], ["v2"], ["2026-11-24", "v2"], ["2026-11-24T00:00:00Z"], ["1795435200"], ["Mon Nov 23 12:00:00 CET 2026"]],
-)
+@pytest.mark.parametrize("others", [
+    [],
+    ["v2"],
+    ["2026-11-24", "v2"],
+    ["2026-11-22T11:00:00Z"],
+    ["1795348800"],  # 2026-11-22T12:00:00Z
+    ["Sun Nov 22 12:00:00 CET 2026"],
+])  # fmt: skip
 def test_what_cannot_be_compared_is_not_older(others: "list[str]") -> None:
     assert not is_older_than_all("2026-11-22", others)
+
+
+@pytest.mark.parametrize("others", [
+    ["2026-11-24T00:00:00Z"],
+    ["1795435200"],  # 2026-11-23T12:00:00Z
+    ["Tue Nov 24 12:00:00 CET 2026"],
+    ["20261124"],
+])  # fmt: skip
+def test_moments_of_different_scales_are_compared_where_no_time_zone_can_turn_them_round(others: "list[str]") -> None:
+    assert is_older_than_all("2026-11-22", others)
+    assert not is_older_than_all(others[0], ["2026-11-22"])
+
+
+def test_seconds_since_the_epoch_are_utc() -> None:
+    assert is_older_than_all("1795435199", ["2026-11-23T12:00:00Z"])
+    assert not is_older_than_all("1795435200", ["2026-11-23T12:00:00Z"])
+
+
+@pytest.mark.parametrize(("text", "expected"), [
+    ("2026-11-23 12:00", NOON), ("2026-11-23T13:00:00+01:00", NOON), ("20261123", None), ("2026-11-31", None),
+])  # fmt: skip
+def test_the_moment_of_an_iso_time_is_utc_unless_it_says_otherwise(text: str, expected: "float | None") -> None:
+    assert utc_seconds(text) == expected
 
 
 def test_no_moment_is_older_than_nothing() -> None:

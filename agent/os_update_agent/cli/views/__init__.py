@@ -1,7 +1,7 @@
 """The output of the reading verbs: a document for --json, and its text for people. Pure."""
 
 from os_update_agent.cli.views.base import JSON_SCHEMA, Document, as_json
-from os_update_agent.cli.views.history import history_document, history_text
+from os_update_agent.cli.views.history import history_document, history_text, state_document, value_document
 from os_update_agent.cli.views.plan import Planned, called, plan_document, plan_text
 from os_update_agent.cli.views.signals import signal_document, signal_line
 from os_update_agent.cli.views.states import Compared, diff_document, diff_text, show_document, show_text
@@ -25,6 +25,8 @@ __all__ = [
     "show_text",
     "signal_document",
     "signal_line",
+    "state_document",
     "status_document",
     "status_text",
+    "value_document",
 ]

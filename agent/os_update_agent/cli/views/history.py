@@ -3,8 +3,9 @@
 from typing import Collection, List, Mapping, Optional, Sequence, Tuple
 
 from os_update_agent.cli.views.base import Document, damaged_documents, damaged_lines, fitted, run_document
+from os_update_agent.decision.state_names import before_name
 from os_update_agent.model.errors import Damaged
-from os_update_agent.model.runs import History, Run
+from os_update_agent.model.runs import History, Record, Run
 from os_update_agent.text.outcomes import shown, when
 
 SHOWN_WHY = 100
@@ -28,20 +29,34 @@ def history_document(
 
 
 def _key_document(history: History, kept: Collection[int]) -> Document:
+    values = [value_document(history, record, kept) for record in history.records]
+    first = before_name(history)
+    if first is not None and history.record(first) is None:
+        values.insert(0, state_document(first, history.first_state, None, kept))
+    return {"key": history.key, "current": history.current, "values": values}
+
+
+def value_document(history: History, record: Record, kept: Collection[int]) -> Document:
+    """Return a value that was tried or reached."""
     return {
-        "key": history.key,
-        "current": history.current,
-        "values": [
-            {
-                "value": record.value,
-                "current": record.value == history.current,
-                "reached": when(record.reached) if record.is_reached else None,
-                "tried": when(record.tried),
-                "kept": record.state in kept,
-                "run": record.run or None,
-            }
-            for record in history.records
-        ],
+        "value": record.value,
+        "current": record.value == history.current,
+        "reached": when(record.reached) if record.is_reached else None,
+        "tried": when(record.tried),
+        "kept": record.state in kept,
+        "run": record.run or None,
+    }
+
+
+def state_document(name: str, state: Optional[int], run: Optional[Run], kept: Collection[int]) -> Document:
+    """Return a state that has a name and no value; ``run`` is the one that left it, if any did."""
+    return {
+        "value": name,
+        "current": False,
+        "reached": when(run.finished) if run is not None else None,
+        "tried": when(run.started) if run is not None else None,
+        "kept": state in kept,
+        "run": run.id if run is not None else None,
     }
 
 
@@ -65,13 +80,14 @@ def history_text(document: Document, width: Optional[int] = None) -> str:
         rows = [("", "VALUE", "REACHED", "TRIED", "FILES", "RUN")]
         for value in key["values"]:
             mark = "*" if value["current"] else ""
-            files = "kept" if value["kept"] else ("pruned" if value["reached"] else "-")
+            is_state = bool(value["reached"]) or value["tried"] is None
+            files = "kept" if value["kept"] else ("pruned" if is_state else "-")
             rows.append(
                 (
                     mark,
                     shown(value["value"]),
-                    value["reached"] or "never",
-                    value["tried"],
+                    value["reached"] or ("never" if value["tried"] else "-"),
+                    value["tried"] or "-",
                     files,
                     str(value["run"] or "-"),
                 )

@@ -25,7 +25,8 @@ def show_document(
 
 
 def show_text(document: Document, changes: Sequence[Change]) -> str:
-    reached = f"reached {document['reached']}" if document["reached"] else f"never reached, tried {document['tried']}"
+    never = f"never reached, tried {document['tried']}" if document["tried"] else "the state before a run"
+    reached = f"reached {document['reached']}" if document["reached"] else never
     lines = [f"{shown(document['value'])}: {reached}{' (current)' if document['current'] else ''}"]
     if document["digest"]:
         files = "kept" if document["kept"] else "pruned: it can be restored only with what the repositories still have"

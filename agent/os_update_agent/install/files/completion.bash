@@ -3,12 +3,12 @@
 _shtab_os_update_agent_subparsers=(status plan history show diff update rollback prune resume replay notify demo install-hook man completion)
 
 _shtab_os_update_agent_status_option_strings=(-h --help --json)
-_shtab_os_update_agent_plan_option_strings=(-h --help -q --quiet --no-refresh --detailed-exitcode --key --json --select --packages --exclude --set)
+_shtab_os_update_agent_plan_option_strings=(-h --help -q --quiet --last --no-refresh --detailed-exitcode --key --json --select --packages --exclude --set)
 _shtab_os_update_agent_history_option_strings=(-h --help --limit --key --json)
 _shtab_os_update_agent_show_option_strings=(-h --help --key --json)
 _shtab_os_update_agent_diff_option_strings=(-h --help --key --json)
 _shtab_os_update_agent_update_option_strings=(-h --help -q --quiet --key --json --select --packages --exclude --set)
-_shtab_os_update_agent_rollback_option_strings=(-h --help -q --quiet --key --json --select --packages --exclude --set)
+_shtab_os_update_agent_rollback_option_strings=(-h --help -q --quiet --last --key --json --select --packages --exclude --set)
 _shtab_os_update_agent_prune_option_strings=(-h --help --keep)
 _shtab_os_update_agent_resume_option_strings=(-h --help --patience --background --until-whole)
 _shtab_os_update_agent_replay_option_strings=(-h --help -q --quiet --no-signal --json)
@@ -47,7 +47,7 @@ _shtab_os_update_agent_plan___select_choices=(all security)
 _shtab_os_update_agent_update___select_choices=(all security)
 _shtab_os_update_agent_rollback___select_choices=(all security)
 _shtab_os_update_agent_demo___backend_choices=(auto apt dnf)
-_shtab_os_update_agent_completion_pos_0_choices=(bash values keys)
+_shtab_os_update_agent_completion_pos_0_choices=(bash values keys runs)
 _shtab_os_update_agent_pos_0_choices=(status plan history show diff update rollback prune resume replay notify demo install-hook man completion)
 
 _shtab_os_update_agent_status__h_nargs=0
@@ -57,6 +57,7 @@ _shtab_os_update_agent_plan__h_nargs=0
 _shtab_os_update_agent_plan___help_nargs=0
 _shtab_os_update_agent_plan__q_nargs=0
 _shtab_os_update_agent_plan___quiet_nargs=0
+_shtab_os_update_agent_plan___last_nargs=0
 _shtab_os_update_agent_plan___no_refresh_nargs=0
 _shtab_os_update_agent_plan___detailed_exitcode_nargs=0
 _shtab_os_update_agent_plan___json_nargs=0
@@ -78,6 +79,7 @@ _shtab_os_update_agent_rollback__h_nargs=0
 _shtab_os_update_agent_rollback___help_nargs=0
 _shtab_os_update_agent_rollback__q_nargs=0
 _shtab_os_update_agent_rollback___quiet_nargs=0
+_shtab_os_update_agent_rollback___last_nargs=0
 _shtab_os_update_agent_rollback___json_nargs=0
 _shtab_os_update_agent_prune__h_nargs=0
 _shtab_os_update_agent_prune___help_nargs=0
@@ -270,8 +272,12 @@ complete -o bashdefault -F _shtab_os_update_agent os-update-agent
 
 _os_update_agent_files() { compgen -f -- "$1"; }
 _os_update_agent_keys() { _os_update_agent_recorded keys "$1"; }
-_os_update_agent_values() { _os_update_agent_recorded values "$1"; }
-_os_update_agent_values_and_now() { compgen -W now -- "$1"; _os_update_agent_recorded values "$1"; }
+# Runs have names, too; they are offered to those who begin to type one.
+_os_update_agent_values() {
+    _os_update_agent_recorded values "$1"
+    [[ $1 != r* ]] || _os_update_agent_recorded runs "$1"
+}
+_os_update_agent_values_and_now() { compgen -W now -- "$1"; _os_update_agent_values "$1"; }
 _os_update_agent_assignments() {
     case $1 in
         *=*) compgen -W 'operation=update operation=download operation=assess operation=stop operation=start select=all select=security removals=allow removals=refuse config_files=keep config_files=replace etc_files=report etc_files=restore archive=best-effort archive=required archive=off restore=exact restore=changes on_failure=restore on_failure=keep reboot=never reboot=if-needed reboot=always services=report services=restart' -- "$1" ;;
