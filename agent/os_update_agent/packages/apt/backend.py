@@ -6,10 +6,12 @@ installed and drops its hold; nothing may be asked, so configuration files are d
 a file, never to a pipe.
 """
 
+import os
 import re
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, FrozenSet, List, Mapping, Optional, Sequence, Tuple
+from typing import IO, FrozenSet, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from os_update_agent.model.errors import PackageError
 from os_update_agent.model.package_files import Offer
@@ -26,15 +28,16 @@ from os_update_agent.model.packages import (
 from os_update_agent.node.process import run, run_to_file
 from os_update_agent.packages.apt import parse
 from os_update_agent.packages.apt.candidates import candidates
-from os_update_agent.packages.apt.commands import exact, plain
+from os_update_agent.packages.apt.commands import exact, plain, read_from
 from os_update_agent.packages.apt.database import DpkgDatabase
 from os_update_agent.packages.apt.edited_texts import settle_edits
+from os_update_agent.packages.apt.leaving import HOOKS, other_hooks, unwrap_scripts, wrap_scripts
 from os_update_agent.packages.apt.order import successors, unpacked_first
 from os_update_agent.packages.apt.parse import Simulation
 from os_update_agent.packages.apt.preferences import added_preferences, exactly
 from os_update_agent.packages.apt.repack import repack
 from os_update_agent.packages.backend import Backend, set_marks
-from os_update_agent.packages.complaints import UNKNOWN_TEXT
+from os_update_agent.packages.complaints import UNKNOWN_TEXT, complaints_in
 from os_update_agent.packages.interruption import Settled
 
 _NOT_REFRESHED = re.compile(
@@ -47,6 +50,7 @@ class Apt(DpkgDatabase, Backend):
 
     name = "apt"
     repacks = True
+    shows_failures = True
     packaged_suffix = ".dpkg-dist"
 
     # --- repositories
@@ -150,9 +154,14 @@ class Apt(DpkgDatabase, Backend):
         the last word.
         """
         self.wait()
+        if not self._leaving:
+            unwrap_scripts(self._admin)
         complaints: Tuple[str, ...] = ()
+        start = output.tell()
         torn = [file for package, file in zip(transaction.install, transaction.files) if package in transaction.torn]
         self._unpack([Path(file) for file in (*transaction.unpacked, *torn)], output)
+        if self._leaving:
+            wrap_scripts(self._admin, self._leaving)
         transaction = self._begun(transaction, output) if forced and not transaction.reinstalls else transaction
         if transaction.install or transaction.remove:
             own = self._in_root("etc/apt/preferences")
@@ -163,7 +172,27 @@ class Apt(DpkgDatabase, Backend):
         unknown = settle_edits([Path(file) for file in transaction.rebuilt], self.root)
         for path in unknown:
             output.write(f"{UNKNOWN_TEXT}{path}\n".encode("utf-8", "surrogateescape"))
-        return complaints
+        return (*complaints, *complaints_in(read_from(output, start))) if self._leaving else complaints
+
+    @contextmanager
+    def letting_go(self, packages: Sequence[Package]) -> Iterator[bool]:
+        """See Backend."""
+        self.wait()
+        unwrap_scripts(self._admin)
+        own = self._environment().get("APT_CONFIG", os.environ.get("APT_CONFIG", ""))
+        try:
+            with other_hooks(self.root, packages, self.work, own, self._hooks) as self._other_hooks:
+                self._leaving = tuple(packages)
+                wrap_scripts(self._admin, self._leaving)
+                yield True
+        finally:
+            self._leaving, self._other_hooks = (), ()
+            unwrap_scripts(self._admin)
+
+    def _hooks(self, config: Path) -> str:
+        """Return the hooks that apt has with this file as APT_CONFIG, as configuration."""
+        environment = {**self._environment(), "APT_CONFIG": str(config)}
+        return run(["apt-config", "dump", *HOOKS], env=environment).stdout
 
     def _begun(self, transaction: Transaction, output: IO[bytes]) -> Transaction:
         """Begin a way back with what cannot be left to apt's order. Returns what is left."""
@@ -183,14 +212,30 @@ class Apt(DpkgDatabase, Backend):
         return transaction._replace(remove=tuple(p for p in transaction.remove if p.identity in there), mends=True)
 
     def finish(self, rest: Aftercare, output: IO[bytes]) -> Tuple[str, ...]:
-        if rest.purge:
-            run_to_file(self._dpkg("--purge", *map(plain, rest.purge)), output, ok=None, env=self._environment())
-        failures = set_marks(self._mark, rest.marks)
+        said = self._purge(rest.purge, output)
+        failures = (*said, *set_marks(self._mark, rest.marks))
         if rest.holds:
             lines = "".join(f"{plain(package)} {package.want}\n" for package in rest.holds)
             self.wait()
             run(self._dpkg("--set-selections"), stdin=lines, env=self._environment())
         return failures
+
+    def _purge(self, packages: Sequence[Package], output: IO[bytes]) -> Tuple[str, ...]:
+        """Purge what packages have left. Those whose own script does not let them go are purged all the same. Return
+        the complaints of these scripts.
+        """
+        if not packages:
+            return ()
+        purge = self._dpkg("--purge", *map(plain, packages))
+        run_to_file(purge, output, ok=None, env=self._environment())
+        there = {package.identity for package in self.capture().packages}
+        left = [package for package in packages if package.identity in there]
+        if not left or self._leaving:
+            return ()
+        start = output.tell()
+        with self.letting_go(left):
+            run_to_file(purge, output, ok=None, env=self._environment())
+        return complaints_in(read_from(output, start))
 
     def _mark(self, packages: Sequence[Package], mark: str) -> None:
         self._run(["apt-mark", "-q", "-q", mark, *map(plain, packages)])

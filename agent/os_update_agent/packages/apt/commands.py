@@ -74,6 +74,9 @@ class AptCalls:
     lock_timeout: float = 600.0
     config_files: ConfigFiles = "keep"
     _last: LastState = field(default_factory=LastState, init=False, repr=False)
+    # Within letting_go(): its packages, and apt's options for other hooks.
+    _leaving: Tuple[Package, ...] = field(default=(), init=False, repr=False)
+    _other_hooks: Tuple[str, ...] = field(default=(), init=False, repr=False)
 
     @cached_property
     def _builds(self) -> InstalledBuilds:
@@ -103,13 +106,14 @@ class AptCalls:
             failures = parse.parse_failures(_all_of(status))
         if not done.returncode:
             return ()
-        said = _read_from(output, start)
+        said = read_from(output, start)
         if LOCKED in said:
             raise Busy(f"the package manager is locked: {parse.first_error(said)}")
         return failures or (parse.first_error(said),)
 
     def _install(self, transaction: Transaction, *, forced: bool) -> Tuple[str, ...]:
         options = [
+            *self._other_hooks,
             *("-o", f"DPkg::Lock::Timeout={max(1, int(self.lock_timeout))}", "-o", "Dpkg::Use-Pty=0"),
             *("-o", f"Dir::Cache::archives={self._no_cache()}/", "-o", "APT::Sandbox::User=root"),
             *_FILES_ALONE,
@@ -245,7 +249,7 @@ def _all_of(file: IO[bytes]) -> str:
     return file.read().decode("utf-8", "replace")
 
 
-def _read_from(output: IO[bytes], start: int) -> str:
+def read_from(output: IO[bytes], start: int) -> str:
     with open(output.name, "rb") as file:
         file.seek(start)
         return file.read().decode("utf-8", "replace")
