@@ -132,3 +132,20 @@ def test_a_script_that_is_killed_while_it_is_wrapped_is_put_back_or_gone(based: 
     assert not (info / ".os-update-agent").exists()
     assert "os-update-agent" not in "".join(path.read_text() for path in info.glob("*.p*"))
     assert based.hand.faults() == ""
+
+
+def test_a_file_that_moved_to_another_package_without_a_word_moves_back(based: Node) -> None:
+    """dpkg does not let the old package overwrite the file while the new version of the other package has it."""
+    based.offer(Deb("tool", "1.1-1", files={"usr/share/moved": "1\n"}), Deb("zoo", "1.0-1"))
+    based.install_by_hand("tool", "zoo")
+    based.succeed("CREATE", "w1", resource="other")
+    one = based.packages()
+    based.offer(Deb("tool", "2.0-1"))
+    based.succeed("UPDATE", "w2", resource="other")
+    based.offer(Deb("zoo", "2.0-1", files={"usr/share/moved": "2\n"}))
+    based.succeed("UPDATE", "w3", resource="other")
+    back = based.succeed("UPDATE", "w1", resource="other")
+    assert based.packages() == one
+    assert based.text("usr/share/moved") == "1\n"
+    assert based.hand.faults() == ""
+    assert "trying to overwrite '/usr/share/moved'" in back.complaint

@@ -6,12 +6,11 @@ installed and drops its hold; nothing may be asked, so configuration files are d
 a file, never to a pipe.
 """
 
-import os
 import re
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, FrozenSet, Iterator, List, Mapping, Optional, Sequence, Tuple
+from typing import IO, Iterator, List, Mapping, Sequence, Tuple
 
 from os_update_agent.model.errors import PackageError
 from os_update_agent.model.package_files import Offer
@@ -22,19 +21,17 @@ from os_update_agent.model.packages import (
     Package,
     PackageState,
     Selection,
-    Slot,
     Transaction,
 )
 from os_update_agent.node.process import run, run_to_file
 from os_update_agent.packages.apt import parse
 from os_update_agent.packages.apt.candidates import candidates
-from os_update_agent.packages.apt.commands import exact, plain, read_from
-from os_update_agent.packages.apt.database import DpkgDatabase
+from os_update_agent.packages.apt.commands import NO_RELEASE, exact, plain, read_from
 from os_update_agent.packages.apt.edited_texts import settle_edits
-from os_update_agent.packages.apt.leaving import HOOKS, other_hooks, unwrap_scripts, wrap_scripts
-from os_update_agent.packages.apt.order import successors, unpacked_first
+from os_update_agent.packages.apt.leaving import other_hooks, unwrap_scripts, wrap_scripts
 from os_update_agent.packages.apt.parse import Simulation
-from os_update_agent.packages.apt.preferences import added_preferences, exactly
+from os_update_agent.packages.apt.preferences import added_preferences, wanted
+from os_update_agent.packages.apt.rehearsal import UNPACK, Rehearsals
 from os_update_agent.packages.apt.repack import repack
 from os_update_agent.packages.backend import Backend, set_marks
 from os_update_agent.packages.complaints import UNKNOWN_TEXT, complaints_in
@@ -45,7 +42,7 @@ _NOT_REFRESHED = re.compile(
 )
 
 
-class Apt(DpkgDatabase, Backend):
+class Apt(Rehearsals, Backend):
     """apt and dpkg on a root."""
 
     name = "apt"
@@ -76,12 +73,6 @@ class Apt(DpkgDatabase, Backend):
         reason.
         """
         return candidates(self.simulate, state, selection)
-
-    def effect(self, transaction: Transaction, *, forced: bool) -> FrozenSet[Tuple[Slot, Optional[str]]]:
-        """What the transaction would come to: each package that changes with its new version, None for a removal."""
-        return self.simulate(
-            *self._install(transaction, forced=forced), preferences=_wanted(transaction, forced)
-        ).effect
 
     def available(self, packages: Sequence[Package]) -> Tuple[Mapping[Package, Offer], Tuple[Package, ...]]:
         """Which of the packages the repositories can give, and which they cannot. The index is not refreshed."""
@@ -138,8 +129,7 @@ class Apt(DpkgDatabase, Backend):
         does not do it.
         """
         if files:
-            force = ("--force-depends", "--force-breaks", "--force-conflicts", "--force-downgrade")
-            run_to_file(self._dpkg(*force, "--unpack", *map(str, files)), output, ok=None, env=self._environment())
+            run_to_file(self._dpkg(*UNPACK, *map(str, files)), output, ok=None, env=self._environment())
 
     def settle(self, output: IO[bytes], *, forced: bool) -> Settled:
         """Backward out of an interruption: merge dpkg's journal without running any maintainer script (dpkg(1),
@@ -165,7 +155,7 @@ class Apt(DpkgDatabase, Backend):
         transaction = self._begun(transaction, output) if forced and not transaction.reinstalls else transaction
         if transaction.install or transaction.remove:
             own = self._in_root("etc/apt/preferences")
-            with added_preferences(_wanted(transaction, forced), own=own, work=self.work) as options:
+            with added_preferences(wanted(transaction, forced), own=own, work=self.work) as options:
                 complaints = self._apt_get((*options, *self._install(transaction, forced=forced)), output)
         if transaction.configures:
             run_to_file(self._dpkg("--configure", "-a"), output, ok=None, env=self._environment())
@@ -179,9 +169,8 @@ class Apt(DpkgDatabase, Backend):
         """See Backend."""
         self.wait()
         unwrap_scripts(self._admin)
-        own = self._environment().get("APT_CONFIG", os.environ.get("APT_CONFIG", ""))
         try:
-            with other_hooks(self.root, packages, self.work, own, self._hooks) as self._other_hooks:
+            with other_hooks(self.root, packages, self.work, self._own_config, self._hooks) as self._other_hooks:
                 self._leaving = tuple(packages)
                 wrap_scripts(self._admin, self._leaving)
                 yield True
@@ -189,24 +178,13 @@ class Apt(DpkgDatabase, Backend):
             self._leaving, self._other_hooks = (), ()
             unwrap_scripts(self._admin)
 
-    def _hooks(self, config: Path) -> str:
-        """Return the hooks that apt has with this file as APT_CONFIG, as configuration."""
-        environment = {**self._environment(), "APT_CONFIG": str(config)}
-        return run(["apt-config", "dump", *HOOKS], env=environment).stdout
-
     def _begun(self, transaction: Transaction, output: IO[bytes]) -> Transaction:
         """Begin a way back with what cannot be left to apt's order. Returns what is left."""
-        installed = self._needs()
-        files = {package: Path(file) for package, file in zip(transaction.install, transaction.files)}
-        first = unpacked_first(installed, transaction.install)
-        leaving, coming = successors(installed, transaction.install, transaction.remove)
-        if not (first or leaving):
+        calls = self._early_calls(transaction)
+        if not calls:
             return transaction
-        self._unpack([files[package] for package in first], output)
-        if leaving:
-            remove = self._dpkg("--force-depends", "--remove", *map(plain, leaving))
-            run_to_file(remove, output, ok=None, env=self._environment())
-        self._unpack([files[package] for package in coming], output)
+        for call in calls:
+            run_to_file(self._dpkg(*call), output, ok=None, env=self._environment())
         # apt may not even know the name of a package that has gone.
         there = {package.identity for package in self.capture().packages if package.is_present}
         return transaction._replace(remove=tuple(p for p in transaction.remove if p.identity in there), mends=True)
@@ -238,9 +216,4 @@ class Apt(DpkgDatabase, Backend):
         return complaints_in(read_from(output, start))
 
     def _mark(self, packages: Sequence[Package], mark: str) -> None:
-        self._run(["apt-mark", "-q", "-q", mark, *map(plain, packages)])
-
-
-def _wanted(transaction: Transaction, forced: bool) -> str:
-    """Return the preferences under which apt can repair what an interruption has left."""
-    return exactly(transaction.install) if transaction.mends or forced else ""
+        self._run(["apt-mark", "-q", "-q", *NO_RELEASE, mark, *map(plain, packages)])

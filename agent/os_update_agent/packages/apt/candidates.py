@@ -10,6 +10,8 @@ from os_update_agent.packages.selection import choose, matching, reason_against
 
 # Asking apt why costs a simulation for each package; past this many the reason stays general.
 EXPLAINED = 10
+# A transaction is called with it.
+_YES = "-y"
 
 Simulate = Callable[..., Simulation]
 Found = Tuple[Tuple[Change, ...], Tuple[HeldBack, ...]]
@@ -21,10 +23,10 @@ def candidates(simulate: Simulate, state: PackageState, selection: Selection) ->
     Raises PackageError when apt cannot plan at all.
     """
     preferences = SECURITY_FIRST if selection.security else ""
-    full = simulate("dist-upgrade", preferences=preferences)
+    full, is_allowed = _dist_upgrade(simulate, preferences)
     possible = as_changes(full, state)
     kept = _kept_back(simulate, state, selection, full)
-    if selection.is_everything:
+    if selection.is_everything and is_allowed:
         return possible, tuple(kept)
     wanted, held = choose(possible, selection)
     updates = [change for change in wanted if change.before is not None and change.after is not None]
@@ -34,6 +36,16 @@ def candidates(simulate: Simulate, state: PackageState, selection: Selection) ->
     names = {change.name for change in chosen}
     held_back = [item for item in (*held, *failing, *kept) if item.name not in names]
     return chosen, tuple(sorted(held_back))
+
+
+def _dist_upgrade(simulate: Simulate, preferences: str) -> Tuple[Simulation, bool]:
+    """Return what apt would do to all packages, and whether it would do that without being asked: apt refuses some
+    changes under -y, as the downgrade that a pin above 1000 asks for, or a change of a held package.
+    """
+    try:
+        return simulate(_YES, "dist-upgrade", preferences=preferences), True
+    except PackageError:
+        return simulate("dist-upgrade", preferences=preferences), False
 
 
 class _Attempt:
@@ -49,7 +61,7 @@ class _Attempt:
 
     def simulation(self, updates: Sequence[Change]) -> Simulation:
         exact = [f"{_name(change)}={change.after.version}" for change in updates if change.after is not None]
-        return self._simulate("install", "--only-upgrade", *exact, preferences=self._preferences)
+        return self._simulate(_YES, "install", "--only-upgrade", *exact, preferences=self._preferences)
 
     def fit(self, base: Sequence[Change], updates: Sequence[Change]) -> Tuple[Tuple[Change, ...], Tuple[HeldBack, ...]]:
         """The longest part of the updates that fits on top of ``base``, found by halving, and the others with the

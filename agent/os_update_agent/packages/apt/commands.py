@@ -34,18 +34,27 @@ _CONFIG_FILES: Mapping[ConfigFiles, Tuple[Tuple[str, ...], Mapping[str, str]]] =
     "replace": (("--no-force-confdef", "--no-force-confold", "--force-confnew"), {"UCF_FORCE_CONFFNEW": "1"}),
 }
 # A way back may need all of these; a way forward none.
-_FORCED = ("--allow-downgrades", "--allow-change-held-packages", "--allow-remove-essential")
+_FORCED = (
+    *("--allow-downgrades", "--allow-change-held-packages", "--allow-remove-essential"),
+    *("-o", "APT::Get::Remove=true", "-o", "APT::Get::Purge=false", "-o", "APT::Get::Download-Only=false"),
+    *("-o", "APT::Get::Trivial-Only=false", "-o", "Dpkg::Options::=--force-downgrade"),
+)
 # apt configures an essential package as soon as it is unpacked (apt.conf(5)), on a way back also while an installed
 # package of the newer release breaks it.
 _ORDER = ("-o", "APT::Immediate-Configure=false")
 NETWORK = ("-o", "Acquire::Retries=3", "-o", "Acquire::http::Timeout=30", "-o", "Acquire::https::Timeout=30")
 LOCKED = "Could not get lock"
+# apt refuses each request while no repository has the release that the node prefers.
+NO_RELEASE = ("-o", "APT::Default-Release=")
 # A transaction takes the given files. Otherwise apt prefers the file of a repository that has the same version, and
 # removes ours if its size differs. The caches are not written: they are those of the repositories.
 _FILES_ALONE = (
     *("-o", "Dir::Etc::SourceList=/dev/null", "-o", "Dir::Etc::SourceParts=/dev/null"),
     *("-o", "Dir::Cache::pkgcache=", "-o", "Dir::Cache::srcpkgcache="),
+    *NO_RELEASE,
 )
+# The plan names all that is removed.
+_NO_MORE = ("-o", "APT::Get::AutomaticRemove=false", "-o", "APT::Get::AutomaticRemove::Kernels=false")
 
 _PRIVATE_ROOT = """\
 Dir "{root}/";
@@ -117,6 +126,7 @@ class AptCalls:
             *("-o", f"DPkg::Lock::Timeout={max(1, int(self.lock_timeout))}", "-o", "Dpkg::Use-Pty=0"),
             *("-o", f"Dir::Cache::archives={self._no_cache()}/", "-o", "APT::Sandbox::User=root"),
             *_FILES_ALONE,
+            *_NO_MORE,
             "--no-install-recommends",
         ]
         for option in _CONFIG_FILES[self.config_files][0]:
