@@ -59,11 +59,11 @@ class Apt(Rehearsals, Backend):
             raise PackageError(f"the package index cannot be refreshed: {parse.first_error(done.stdout)}")
 
     def simulate(self, *arguments: str, preferences: str = "") -> Simulation:
-        """What apt-get would do. Needs no lock. Raises PackageError with apt's reason when it would do nothing at
-        all.
+        """What apt-get would do under -y, as in a transaction. Needs no lock. Raises PackageError with apt's reason if
+        apt would do nothing at all.
         """
         with added_preferences(preferences, own=self._in_root("etc/apt/preferences"), work=self.work) as options:
-            done = self._run(self._apt("apt-get", "-s", "-q", *options, *arguments), ok=None)
+            done = self._run(self._apt("apt-get", "-s", "-q", "-y", *options, *arguments), ok=None)
         if done.returncode:
             raise PackageError(parse.why_impossible(done.stdout + done.stderr))
         return parse.parse_simulation(done.stdout)

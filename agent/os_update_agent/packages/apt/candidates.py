@@ -4,14 +4,13 @@ from typing import Callable, Iterable, List, Optional, Sequence, Tuple
 
 from os_update_agent.model.errors import PackageError
 from os_update_agent.model.packages import Change, HeldBack, PackageState, Selection
+from os_update_agent.packages.apt.commands import REFUSED_BY_YES
 from os_update_agent.packages.apt.parse import Simulation, as_changes
 from os_update_agent.packages.apt.preferences import SECURITY_FIRST, against
 from os_update_agent.packages.selection import choose, matching, reason_against
 
 # Asking apt why costs a simulation for each package; past this many the reason stays general.
 EXPLAINED = 10
-# A transaction is called with it.
-_YES = "-y"
 
 Simulate = Callable[..., Simulation]
 Found = Tuple[Tuple[Change, ...], Tuple[HeldBack, ...]]
@@ -43,9 +42,9 @@ def _dist_upgrade(simulate: Simulate, preferences: str) -> Tuple[Simulation, boo
     changes under -y, as the downgrade that a pin above 1000 asks for, or a change of a held package.
     """
     try:
-        return simulate(_YES, "dist-upgrade", preferences=preferences), True
+        return simulate("dist-upgrade", preferences=preferences), True
     except PackageError:
-        return simulate("dist-upgrade", preferences=preferences), False
+        return simulate(*REFUSED_BY_YES, "dist-upgrade", preferences=preferences), False
 
 
 class _Attempt:
@@ -61,7 +60,7 @@ class _Attempt:
 
     def simulation(self, updates: Sequence[Change]) -> Simulation:
         exact = [f"{_name(change)}={change.after.version}" for change in updates if change.after is not None]
-        return self._simulate(_YES, "install", "--only-upgrade", *exact, preferences=self._preferences)
+        return self._simulate("install", "--only-upgrade", *exact, preferences=self._preferences)
 
     def fit(self, base: Sequence[Change], updates: Sequence[Change]) -> Tuple[Tuple[Change, ...], Tuple[HeldBack, ...]]:
         """The longest part of the updates that fits on top of ``base``, found by halving, and the others with the

@@ -33,9 +33,10 @@ _CONFIG_FILES: Mapping[ConfigFiles, Tuple[Tuple[str, ...], Mapping[str, str]]] =
     "keep": (("--no-force-confnew", "--force-confdef", "--force-confold"), {"UCF_FORCE_CONFFOLD": "1"}),
     "replace": (("--no-force-confdef", "--no-force-confold", "--force-confnew"), {"UCF_FORCE_CONFFNEW": "1"}),
 }
-# A way back may need all of these; a way forward none.
+# What apt refuses under -y unless it is allowed: a way back may need all of these, a way forward none.
+REFUSED_BY_YES = ("--allow-downgrades", "--allow-change-held-packages", "--allow-remove-essential")
 _FORCED = (
-    *("--allow-downgrades", "--allow-change-held-packages", "--allow-remove-essential"),
+    *REFUSED_BY_YES,
     *("-o", "APT::Get::Remove=true", "-o", "APT::Get::Purge=false", "-o", "APT::Get::Download-Only=false"),
     *("-o", "APT::Get::Trivial-Only=false", "-o", "Dpkg::Options::=--force-downgrade"),
 )
