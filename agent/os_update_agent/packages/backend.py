@@ -69,6 +69,8 @@ class Backend(Protocol):
     name: Literal["apt", "dnf"]
     # Can repack() rebuild the file of an installed package?
     repacks: bool = False
+    # Does the database show each package that a failing script has left unfinished?
+    shows_failures: bool = False
 
     # What the package manager appends to the name of a packaged configuration file beside an edited one.
     packaged_suffix: str = ""
@@ -216,6 +218,14 @@ class Backend(Protocol):
         reports; call capture() to check the target.
         """
         ...
+
+    def letting_go(self, packages: Sequence[Package]) -> ContextManager[bool]:
+        """Until the end of the block, let failing scripts and hooks of these packages stop no transaction: they leave.
+        The value says whether this makes a difference to transact(), so that another attempt is worth while.
+
+        Left out: dnf completes a way back within transact(), which is the default.
+        """
+        return nullcontext(False)
 
     def finish(self, rest: Aftercare, output: IO[bytes]) -> Tuple[str, ...]:
         """Purge left-over configuration, set the marks and the holds. Return a sentence for each mark that not every

@@ -15,6 +15,9 @@ _UNPACKING = re.compile(r"Unpacking (?P<name>[^\s:]+)(?::\S+)? \(")
 _DISAPPEARED = re.compile(r"^\(Noting disappearance of (?P<name>[^\s:,]+)(?::\S+)?, which", re.MULTILINE)
 
 
+# Before the complaint of a package that a way back removes or replaces: it decides nothing.
+LEAVING = "of a leaving package: "
+
 # Before each configuration file that came with a rebuilt package, and whose packaged text nobody knows.
 UNKNOWN_TEXT = "packaged text not known: "
 
@@ -33,6 +36,11 @@ def as_line(complaint: str) -> str:
 def complaints_in(log: str) -> Tuple[str, ...]:
     """The complaints that a log holds, each once, in their order."""
     return tuple(dict.fromkeys(line[len(_MARK) :] for line in log.splitlines() if line.startswith(_MARK)))
+
+
+def is_of_leaving(complaint: str) -> bool:
+    """Return whether the complaint comes from a package that the transaction removes or replaces."""
+    return complaint.startswith(LEAVING)
 
 
 def disappeared_in(log: str) -> FrozenSet[str]:

@@ -215,6 +215,20 @@ def leaving_torn(now: PackageState, target: PackageState) -> Tuple[Package, ...]
     return tuple(package for package in leaving if package is not None and is_torn(package))
 
 
+def leaving(now: PackageState, target: PackageState) -> Tuple[Package, ...]:
+    """The packages that a way to the target removes, replaces by another build, or purges."""
+    todo = transaction(now, target)
+    coming = {now.slot(package) for package in todo.install}
+    replaced = (package for package in now.packages if package.is_present and now.slot(package) in coming)
+    return tuple(dict.fromkeys((*replaced, *todo.remove, *todo.purge)))
+
+
+def is_unfinished(now: PackageState, target: PackageState) -> bool:
+    """Does a way to the target still have something to install, to remove, or to configure?"""
+    todo = transaction(now, target)
+    return bool(todo.install or todo.remove or todo.configures or todo.mends)
+
+
 def broken(state: PackageState) -> Tuple[Package, ...]:
     """Packages that an interruption has left neither installed nor gone."""
     return tuple(package for package in state.packages if package.is_present and not package.is_whole)

@@ -11,12 +11,15 @@ from os_update_agent.packages import disk_space
 from os_update_agent.packages.archive import Archive
 from os_update_agent.packages.arrangement import Arrangement
 from os_update_agent.packages.backend import Backend
+from os_update_agent.packages.complaints import is_of_leaving
 from os_update_agent.packages.file_faults import FileFault, new_faults
 from os_update_agent.packages.interruption import Settled, halves
 from os_update_agent.packages.state import (
     aftercare,
     broken,
     is_torn,
+    is_unfinished,
+    leaving,
     leaving_torn,
     rebuilt,
     transaction,
@@ -176,20 +179,28 @@ class Transition(NamedTuple):
         """
         self.archive.flush()
         self.settle(forced=forced)
-        self.arrangement.before(self.backend.capture(), target)
+        start = self.backend.capture()
+        self.arrangement.before(start, target)
         with uninterrupted():
-            for _ in range(2):
-                now = self.backend.capture()
-                todo = transaction(now, target)._replace(unpacked=self._files_of(leaving_torn(now, target)))
-                complaints = self.backend.transact(self._with_files(todo), self.output, forced=forced)
-                if complaints or not (todo.mends or (forced and self._lacks(target))):
-                    break
-                # A second transaction is needed in two cases. The first one has repaired broken packages, perhaps with
-                # packages that the target does not have. Or a package has disappeared, because another package in its
-                # newer version replaced all of its files; that version is gone now.
-            self._finish(aftercare(self.backend.capture(), target, todo.purge))
+            complaints = self._go_on(target, forced=forced)
+            if forced and complaints and is_unfinished(self.backend.capture(), target):
+                with self.backend.letting_go(leaving(start, target)) as is_other:
+                    complaints += self._go_on(target, forced=forced) if is_other else ()
         self.arrangement.after(target)
-        return complaints
+        return tuple(dict.fromkeys(complaints))
+
+    def _go_on(self, target: PackageState, *, forced: bool) -> Tuple[str, ...]:
+        """Make one attempt to go to the target. Return the complaints."""
+        for _ in range(2):
+            now = self.backend.capture()
+            todo = transaction(now, target)._replace(unpacked=self._files_of(leaving_torn(now, target)))
+            complaints = self.backend.transact(self._with_files(todo), self.output, forced=forced)
+            if complaints or not (todo.mends or (forced and self._lacks(target))):
+                break
+            # A second transaction is needed in two cases. The first one has repaired broken packages, perhaps with
+            # packages that the target does not have. Or a package has disappeared, because another package in its
+            # newer version replaced all of its files; that version is gone now.
+        return (*complaints, *self._finish(aftercare(self.backend.capture(), target, todo.purge)))
 
     def _lacks(self, target: PackageState) -> bool:
         return bool(transaction(self.backend.capture(), target).install)
@@ -226,11 +237,15 @@ class Transition(NamedTuple):
         self.arrangement.after(target)
         return complaints, lost
 
-    def _finish(self, rest: Aftercare) -> None:
-        """Purge, mark and hold. A mark that cannot be set is explained in the log; a capture shows it."""
-        for failure in self.backend.finish(rest, self.output):
+    def _finish(self, rest: Aftercare) -> Tuple[str, ...]:
+        """Purge, mark and hold. A mark that cannot be set is explained in the log; a capture shows it. Return the
+        complaints of leaving packages.
+        """
+        failures = self.backend.finish(rest, self.output)
+        for failure in failures:
             with suppress(OSError):
                 self.output.write(f"{failure}\n".encode("utf-8", "replace"))
+        return tuple(failure for failure in failures if is_of_leaving(failure))
 
     def _files_of(self, packages: Sequence[Package]) -> Tuple[str, ...]:
         """Return the files of those packages that have one here."""

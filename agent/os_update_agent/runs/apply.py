@@ -28,7 +28,7 @@ from os_update_agent.model.phases import (
 from os_update_agent.model.runs import Run
 from os_update_agent.model.settings import differing
 from os_update_agent.node.process import uninterrupted
-from os_update_agent.packages.complaints import complaints_in, disappeared_in
+from os_update_agent.packages.complaints import complaints_in, disappeared_in, is_of_leaving
 from os_update_agent.packages.state import broken, of_marks, sound, unmet
 from os_update_agent.runs.context import Step, Work, answering_for, moved, noted
 from os_update_agent.runs.etc_files import at_least, put_edits_back, with_etc_back, with_etc_before
@@ -89,12 +89,30 @@ def verify(work: Work) -> Tuple[Run, Event]:
         # The lock was not free, say: there is nothing to undo.
         return moved(work.run, impact=UNTOUCHED), NOTHING_HAS_CHANGED
     other_marks = _reached(work, state)
-    if work.run.complaints or work.run.failure:
-        raise PackageError("; ".join(work.run.complaints) or work.run.failure)
+    failures = _failures(work)
+    if failures or work.run.failure:
+        raise PackageError("; ".join(failures) or work.run.failure)
     if work.run.kind != RESTORE:
         return _told_of(_with_vanished_kept(work, state), other_marks), DONE
-    run = _with_all_files(work, work.run, work.state(work.run.before), state)
+    run = _with_complaints(work.run, work.run.complaints)
+    run = _with_all_files(work, run, work.state(work.run.before), state)
     return _told_of(run, _reached(work, work.backend.capture())), DONE
+
+
+def _failures(work: Work) -> Tuple[str, ...]:
+    """Return the complaints that fail a run whose state is reached.
+
+    On a way back the state decides as far as the package database shows failures. A package that leaves decides
+    nothing: the node must not be locked into it.
+    """
+    if work.run.kind == RESTORE and work.backend.shows_failures:
+        return ()
+    return tuple(one for one in work.run.complaints if not (work.run.kind == RESTORE and is_of_leaving(one)))
+
+
+def _with_complaints(run: Run, complaints: Sequence[str]) -> Run:
+    """Note complaints on a way back that has reached its state."""
+    return noted(run, f"the package manager complained on the way back: {'; '.join(complaints)}") if complaints else run
 
 
 def _with_all_files(work: Work, run: Run, start: PackageState, end: PackageState) -> Run:
@@ -174,7 +192,7 @@ def undo(work: Work) -> Tuple[Run, Event]:
     run = replace(work.run, after=work.site.ledger.put_state(state))
     try:
         _marks_beside(work, state, target, complaints)
-        run = _with_all_files(work, run, start, state)
+        run = _with_all_files(work, _with_complaints(run, complaints), start, state)
         # To install packages again may have changed rows.
         state = work.backend.capture()
         run = replace(run, after=work.site.ledger.put_state(state))

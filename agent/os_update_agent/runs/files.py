@@ -5,7 +5,7 @@ and removes the file together with that package.
 """
 
 from dataclasses import replace
-from typing import Optional, Tuple
+from typing import Optional, Sequence, Tuple
 
 from os_update_agent.model.errors import Damaged, PackageError
 from os_update_agent.model.packages import PackageState, diff
@@ -76,10 +76,17 @@ def with_files(work: Work, run: Run, start: PackageState, end: PackageState) -> 
         return run
     work.say(f"files are wrong behind rows that are right: {told(found)}")
     complaints, lost = work.transition.reinstall(found, end)
-    if complaints:
-        raise PackageError(f"files are wrong, and their packages cannot be installed again: {'; '.join(complaints)}")
+    if complaints and not work.backend.shows_failures:
+        raise PackageError(_not_again(complaints))
     # Other content directly after that is the work of the package's own scripts, and no fault.
     left = work.transition.faults([one for one in changed if one in lost], packed, run.faults_before)
     if left:
-        raise PackageError(f"files are not as their packages have them: {told(left)}")
+        raise PackageError(
+            f"files are not as their packages have them: {told(left)}"
+            + (f"; {_not_again(complaints)}" * bool(complaints))
+        )
     return noted(run, f"files were repaired by installing their packages again: {told(found)}")
+
+
+def _not_again(complaints: Sequence[str]) -> str:
+    return f"files are wrong, and their packages cannot be installed again: {'; '.join(complaints)}"

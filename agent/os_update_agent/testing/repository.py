@@ -40,7 +40,8 @@ class Deb:
     ``arch`` "" is the native one; ``fields`` are further control fields, such as Depends; ``files`` maps paths in the
     package to their content, ``links`` paths to the targets of symbolic links; ``conffiles`` lists those of the files
     that are configuration; ``scripts`` maps preinst, postinst, prerm or postrm to the lines of a shell script, which
-    ends at the first command that fails. ``has_sums``: the package brings its md5sums, as debhelper makes them.
+    ends at the first command that fails; ``triggers`` is the text of the control file of that name. ``has_sums``: the
+    package brings its md5sums, as debhelper makes them.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Deb:
     scripts: Mapping[str, str] = field(default_factory=dict)
     installed_size: int = 10
     has_sums: bool = False
+    triggers: str = ""
 
 
 def as_deb(pkg: Pkg) -> Deb:
@@ -190,6 +192,8 @@ def _lay_out(deb: Deb, arch: str, tree: Path) -> None:
     _put(tree / "DEBIAN/control", _control(deb, arch))
     if deb.conffiles:
         _put(tree / "DEBIAN/conffiles", "".join(f"/{path.lstrip('/')}\n" for path in deb.conffiles))
+    if deb.triggers:
+        _put(tree / "DEBIAN/triggers", deb.triggers)
     for name, body in deb.scripts.items():
         _put(tree / "DEBIAN" / name, f"#!/bin/sh\nset -e\n{body}\n")
     if deb.has_sums:

@@ -8,8 +8,9 @@ a file, never to a pipe.
 
 import re
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, FrozenSet, List, Mapping, Optional, Sequence, Tuple
+from typing import IO, Iterator, List, Mapping, Sequence, Tuple
 
 from os_update_agent.model.errors import PackageError
 from os_update_agent.model.package_files import Offer
@@ -20,21 +21,20 @@ from os_update_agent.model.packages import (
     Package,
     PackageState,
     Selection,
-    Slot,
     Transaction,
 )
 from os_update_agent.node.process import run, run_to_file
 from os_update_agent.packages.apt import parse
 from os_update_agent.packages.apt.candidates import candidates
-from os_update_agent.packages.apt.commands import exact, plain
-from os_update_agent.packages.apt.database import DpkgDatabase
+from os_update_agent.packages.apt.commands import NO_RELEASE, exact, plain, read_from
 from os_update_agent.packages.apt.edited_texts import settle_edits
-from os_update_agent.packages.apt.order import successors, unpacked_first
+from os_update_agent.packages.apt.leaving import other_hooks, unwrap_scripts, wrap_scripts
 from os_update_agent.packages.apt.parse import Simulation
-from os_update_agent.packages.apt.preferences import added_preferences, exactly
+from os_update_agent.packages.apt.preferences import added_preferences, wanted
+from os_update_agent.packages.apt.rehearsal import UNPACK, Rehearsals
 from os_update_agent.packages.apt.repack import repack
 from os_update_agent.packages.backend import Backend, set_marks
-from os_update_agent.packages.complaints import UNKNOWN_TEXT
+from os_update_agent.packages.complaints import UNKNOWN_TEXT, complaints_in
 from os_update_agent.packages.interruption import Settled
 
 _NOT_REFRESHED = re.compile(
@@ -42,11 +42,12 @@ _NOT_REFRESHED = re.compile(
 )
 
 
-class Apt(DpkgDatabase, Backend):
+class Apt(Rehearsals, Backend):
     """apt and dpkg on a root."""
 
     name = "apt"
     repacks = True
+    shows_failures = True
     packaged_suffix = ".dpkg-dist"
 
     # --- repositories
@@ -58,11 +59,11 @@ class Apt(DpkgDatabase, Backend):
             raise PackageError(f"the package index cannot be refreshed: {parse.first_error(done.stdout)}")
 
     def simulate(self, *arguments: str, preferences: str = "") -> Simulation:
-        """What apt-get would do. Needs no lock. Raises PackageError with apt's reason when it would do nothing at
-        all.
+        """What apt-get would do under -y, as in a transaction. Needs no lock. Raises PackageError with apt's reason if
+        apt would do nothing at all.
         """
         with added_preferences(preferences, own=self._in_root("etc/apt/preferences"), work=self.work) as options:
-            done = self._run(self._apt("apt-get", "-s", "-q", *options, *arguments), ok=None)
+            done = self._run(self._apt("apt-get", "-s", "-q", "-y", *options, *arguments), ok=None)
         if done.returncode:
             raise PackageError(parse.why_impossible(done.stdout + done.stderr))
         return parse.parse_simulation(done.stdout)
@@ -72,12 +73,6 @@ class Apt(DpkgDatabase, Backend):
         reason.
         """
         return candidates(self.simulate, state, selection)
-
-    def effect(self, transaction: Transaction, *, forced: bool) -> FrozenSet[Tuple[Slot, Optional[str]]]:
-        """What the transaction would come to: each package that changes with its new version, None for a removal."""
-        return self.simulate(
-            *self._install(transaction, forced=forced), preferences=_wanted(transaction, forced)
-        ).effect
 
     def available(self, packages: Sequence[Package]) -> Tuple[Mapping[Package, Offer], Tuple[Package, ...]]:
         """Which of the packages the repositories can give, and which they cannot. The index is not refreshed."""
@@ -134,8 +129,7 @@ class Apt(DpkgDatabase, Backend):
         does not do it.
         """
         if files:
-            force = ("--force-depends", "--force-breaks", "--force-conflicts", "--force-downgrade")
-            run_to_file(self._dpkg(*force, "--unpack", *map(str, files)), output, ok=None, env=self._environment())
+            run_to_file(self._dpkg(*UNPACK, *map(str, files)), output, ok=None, env=self._environment())
 
     def settle(self, output: IO[bytes], *, forced: bool) -> Settled:
         """Backward out of an interruption: merge dpkg's journal without running any maintainer script (dpkg(1),
@@ -150,52 +144,76 @@ class Apt(DpkgDatabase, Backend):
         the last word.
         """
         self.wait()
+        if not self._leaving:
+            unwrap_scripts(self._admin)
         complaints: Tuple[str, ...] = ()
+        start = output.tell()
         torn = [file for package, file in zip(transaction.install, transaction.files) if package in transaction.torn]
         self._unpack([Path(file) for file in (*transaction.unpacked, *torn)], output)
+        if self._leaving:
+            wrap_scripts(self._admin, self._leaving)
         transaction = self._begun(transaction, output) if forced and not transaction.reinstalls else transaction
         if transaction.install or transaction.remove:
             own = self._in_root("etc/apt/preferences")
-            with added_preferences(_wanted(transaction, forced), own=own, work=self.work) as options:
+            with added_preferences(wanted(transaction, forced), own=own, work=self.work) as options:
                 complaints = self._apt_get((*options, *self._install(transaction, forced=forced)), output)
         if transaction.configures:
             run_to_file(self._dpkg("--configure", "-a"), output, ok=None, env=self._environment())
         unknown = settle_edits([Path(file) for file in transaction.rebuilt], self.root)
         for path in unknown:
             output.write(f"{UNKNOWN_TEXT}{path}\n".encode("utf-8", "surrogateescape"))
-        return complaints
+        return (*complaints, *complaints_in(read_from(output, start))) if self._leaving else complaints
+
+    @contextmanager
+    def letting_go(self, packages: Sequence[Package]) -> Iterator[bool]:
+        """See Backend."""
+        self.wait()
+        unwrap_scripts(self._admin)
+        try:
+            with other_hooks(self.root, packages, self.work, self._own_config, self._hooks) as self._other_hooks:
+                self._leaving = tuple(packages)
+                wrap_scripts(self._admin, self._leaving)
+                yield True
+        finally:
+            self._leaving, self._other_hooks = (), ()
+            unwrap_scripts(self._admin)
 
     def _begun(self, transaction: Transaction, output: IO[bytes]) -> Transaction:
         """Begin a way back with what cannot be left to apt's order. Returns what is left."""
-        installed = self._needs()
-        files = {package: Path(file) for package, file in zip(transaction.install, transaction.files)}
-        first = unpacked_first(installed, transaction.install)
-        leaving, coming = successors(installed, transaction.install, transaction.remove)
-        if not (first or leaving):
+        calls = self._early_calls(transaction)
+        if not calls:
             return transaction
-        self._unpack([files[package] for package in first], output)
-        if leaving:
-            remove = self._dpkg("--force-depends", "--remove", *map(plain, leaving))
-            run_to_file(remove, output, ok=None, env=self._environment())
-        self._unpack([files[package] for package in coming], output)
+        for call in calls:
+            run_to_file(self._dpkg(*call), output, ok=None, env=self._environment())
         # apt may not even know the name of a package that has gone.
         there = {package.identity for package in self.capture().packages if package.is_present}
         return transaction._replace(remove=tuple(p for p in transaction.remove if p.identity in there), mends=True)
 
     def finish(self, rest: Aftercare, output: IO[bytes]) -> Tuple[str, ...]:
-        if rest.purge:
-            run_to_file(self._dpkg("--purge", *map(plain, rest.purge)), output, ok=None, env=self._environment())
-        failures = set_marks(self._mark, rest.marks)
+        said = self._purge(rest.purge, output)
+        failures = (*said, *set_marks(self._mark, rest.marks))
         if rest.holds:
             lines = "".join(f"{plain(package)} {package.want}\n" for package in rest.holds)
             self.wait()
             run(self._dpkg("--set-selections"), stdin=lines, env=self._environment())
         return failures
 
+    def _purge(self, packages: Sequence[Package], output: IO[bytes]) -> Tuple[str, ...]:
+        """Purge what packages have left. Those whose own script does not let them go are purged all the same. Return
+        the complaints of these scripts.
+        """
+        if not packages:
+            return ()
+        purge = self._dpkg("--purge", *map(plain, packages))
+        run_to_file(purge, output, ok=None, env=self._environment())
+        there = {package.identity for package in self.capture().packages}
+        left = [package for package in packages if package.identity in there]
+        if not left or self._leaving:
+            return ()
+        start = output.tell()
+        with self.letting_go(left):
+            run_to_file(purge, output, ok=None, env=self._environment())
+        return complaints_in(read_from(output, start))
+
     def _mark(self, packages: Sequence[Package], mark: str) -> None:
-        self._run(["apt-mark", "-q", "-q", mark, *map(plain, packages)])
-
-
-def _wanted(transaction: Transaction, forced: bool) -> str:
-    """Return the preferences under which apt can repair what an interruption has left."""
-    return exactly(transaction.install) if transaction.mends or forced else ""
+        self._run(["apt-mark", "-q", "-q", *NO_RELEASE, mark, *map(plain, packages)])

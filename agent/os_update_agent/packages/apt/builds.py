@@ -184,6 +184,18 @@ def read_package_file(path: Path, is_left_out: Optional[Callable[[str], bool]]) 
     return PackageFile(str(found["control"], "utf-8", "replace"), sums)
 
 
+def packed_paths(path: Path) -> Tuple[str, ...]:
+    """Return the paths of regular files in a package file, as its md5sums and conffiles name them; none if it brings
+    neither, or cannot be read.
+    """
+    with suppress(*_UNREADABLE), opened_member(path, "control") as members:
+        found = {member.name.removeprefix("./"): _content(members, member) for member in members if member.isreg()}
+        sums, conffiles = (str(found.get(name, b""), "utf-8", "surrogateescape") for name in ("md5sums", "conffiles"))
+        paths = (f"/{line[34:]}" for line in sums.splitlines() if line[34:])
+        return (*paths, *(line.split()[-1] for line in conffiles.splitlines() if line.strip()))
+    return ()
+
+
 def packed_content(path: Path, wanted: str) -> Optional[bytes]:
     """Return the content of one file in a package file; None if there is no such file, or nothing can be read."""
     with suppress(*_UNREADABLE), opened_member(path, "data") as members:

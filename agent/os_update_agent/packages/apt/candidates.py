@@ -4,6 +4,7 @@ from typing import Callable, Iterable, List, Optional, Sequence, Tuple
 
 from os_update_agent.model.errors import PackageError
 from os_update_agent.model.packages import Change, HeldBack, PackageState, Selection
+from os_update_agent.packages.apt.commands import REFUSED_BY_YES
 from os_update_agent.packages.apt.parse import Simulation, as_changes
 from os_update_agent.packages.apt.preferences import SECURITY_FIRST, against
 from os_update_agent.packages.selection import choose, matching, reason_against
@@ -21,10 +22,10 @@ def candidates(simulate: Simulate, state: PackageState, selection: Selection) ->
     Raises PackageError when apt cannot plan at all.
     """
     preferences = SECURITY_FIRST if selection.security else ""
-    full = simulate("dist-upgrade", preferences=preferences)
+    full, is_allowed = _dist_upgrade(simulate, preferences)
     possible = as_changes(full, state)
     kept = _kept_back(simulate, state, selection, full)
-    if selection.is_everything:
+    if selection.is_everything and is_allowed:
         return possible, tuple(kept)
     wanted, held = choose(possible, selection)
     updates = [change for change in wanted if change.before is not None and change.after is not None]
@@ -34,6 +35,16 @@ def candidates(simulate: Simulate, state: PackageState, selection: Selection) ->
     names = {change.name for change in chosen}
     held_back = [item for item in (*held, *failing, *kept) if item.name not in names]
     return chosen, tuple(sorted(held_back))
+
+
+def _dist_upgrade(simulate: Simulate, preferences: str) -> Tuple[Simulation, bool]:
+    """Return what apt would do to all packages, and whether it would do that without being asked: apt refuses some
+    changes under -y, as the downgrade that a pin above 1000 asks for, or a change of a held package.
+    """
+    try:
+        return simulate("dist-upgrade", preferences=preferences), True
+    except PackageError:
+        return simulate(*REFUSED_BY_YES, "dist-upgrade", preferences=preferences), False
 
 
 class _Attempt:

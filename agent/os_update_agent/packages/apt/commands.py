@@ -33,19 +33,29 @@ _CONFIG_FILES: Mapping[ConfigFiles, Tuple[Tuple[str, ...], Mapping[str, str]]] =
     "keep": (("--no-force-confnew", "--force-confdef", "--force-confold"), {"UCF_FORCE_CONFFOLD": "1"}),
     "replace": (("--no-force-confdef", "--no-force-confold", "--force-confnew"), {"UCF_FORCE_CONFFNEW": "1"}),
 }
-# A way back may need all of these; a way forward none.
-_FORCED = ("--allow-downgrades", "--allow-change-held-packages", "--allow-remove-essential")
+# What apt refuses under -y unless it is allowed: a way back may need all of these, a way forward none.
+REFUSED_BY_YES = ("--allow-downgrades", "--allow-change-held-packages", "--allow-remove-essential")
+_FORCED = (
+    *REFUSED_BY_YES,
+    *("-o", "APT::Get::Remove=true", "-o", "APT::Get::Purge=false", "-o", "APT::Get::Download-Only=false"),
+    *("-o", "APT::Get::Trivial-Only=false", "-o", "Dpkg::Options::=--force-downgrade"),
+)
 # apt configures an essential package as soon as it is unpacked (apt.conf(5)), on a way back also while an installed
 # package of the newer release breaks it.
 _ORDER = ("-o", "APT::Immediate-Configure=false")
 NETWORK = ("-o", "Acquire::Retries=3", "-o", "Acquire::http::Timeout=30", "-o", "Acquire::https::Timeout=30")
 LOCKED = "Could not get lock"
+# apt refuses each request while no repository has the release that the node prefers.
+NO_RELEASE = ("-o", "APT::Default-Release=")
 # A transaction takes the given files. Otherwise apt prefers the file of a repository that has the same version, and
 # removes ours if its size differs. The caches are not written: they are those of the repositories.
 _FILES_ALONE = (
     *("-o", "Dir::Etc::SourceList=/dev/null", "-o", "Dir::Etc::SourceParts=/dev/null"),
     *("-o", "Dir::Cache::pkgcache=", "-o", "Dir::Cache::srcpkgcache="),
+    *NO_RELEASE,
 )
+# The plan names all that is removed.
+_NO_MORE = ("-o", "APT::Get::AutomaticRemove=false", "-o", "APT::Get::AutomaticRemove::Kernels=false")
 
 _PRIVATE_ROOT = """\
 Dir "{root}/";
@@ -74,6 +84,9 @@ class AptCalls:
     lock_timeout: float = 600.0
     config_files: ConfigFiles = "keep"
     _last: LastState = field(default_factory=LastState, init=False, repr=False)
+    # Within letting_go(): its packages, and apt's options for other hooks.
+    _leaving: Tuple[Package, ...] = field(default=(), init=False, repr=False)
+    _other_hooks: Tuple[str, ...] = field(default=(), init=False, repr=False)
 
     @cached_property
     def _builds(self) -> InstalledBuilds:
@@ -103,16 +116,18 @@ class AptCalls:
             failures = parse.parse_failures(_all_of(status))
         if not done.returncode:
             return ()
-        said = _read_from(output, start)
+        said = read_from(output, start)
         if LOCKED in said:
             raise Busy(f"the package manager is locked: {parse.first_error(said)}")
         return failures or (parse.first_error(said),)
 
     def _install(self, transaction: Transaction, *, forced: bool) -> Tuple[str, ...]:
         options = [
+            *self._other_hooks,
             *("-o", f"DPkg::Lock::Timeout={max(1, int(self.lock_timeout))}", "-o", "Dpkg::Use-Pty=0"),
             *("-o", f"Dir::Cache::archives={self._no_cache()}/", "-o", "APT::Sandbox::User=root"),
             *_FILES_ALONE,
+            *_NO_MORE,
             "--no-install-recommends",
         ]
         for option in _CONFIG_FILES[self.config_files][0]:
@@ -245,7 +260,7 @@ def _all_of(file: IO[bytes]) -> str:
     return file.read().decode("utf-8", "replace")
 
 
-def _read_from(output: IO[bytes], start: int) -> str:
+def read_from(output: IO[bytes], start: int) -> str:
     with open(output.name, "rb") as file:
         file.seek(start)
         return file.read().decode("utf-8", "replace")

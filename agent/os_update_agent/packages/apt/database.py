@@ -105,6 +105,10 @@ class DpkgDatabase(AptSettings):
         return first_held([*self._locks, self._index_lock])
 
     @property
+    def _admin(self) -> Path:
+        return self._in_root("var/lib/dpkg")
+
+    @property
     def _index_lock(self) -> Path:
         return self._in_root("var/lib/apt/lists/lock")
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Iterator, Sequence, Tuple
 
-from os_update_agent.model.packages import Package
+from os_update_agent.model.packages import Package, Transaction
 from os_update_agent.packages.apt.commands import plain
 
 # A security archive's version wins over a newer one from the ordinary archive, which may be no security update.
@@ -35,6 +35,11 @@ def exactly(packages: Sequence[Package]) -> str:
     return "\n".join(
         f"Package: {plain(package)}\nPin: version {package.version}\nPin-Priority: 1001\n" for package in packages
     )
+
+
+def wanted(transaction: Transaction, forced: bool) -> str:
+    """Return the preferences under which apt can repair what an interruption has left."""
+    return exactly(transaction.install) if transaction.mends or forced else ""
 
 
 @contextmanager

@@ -1,0 +1,151 @@
+"""A package that a way back removes or replaces may complain. It does not decide: its state is left all the same."""
+
+from typing import Dict
+
+import pytest
+
+from os_update_agent.testing.repository import Deb
+from packages.hand_apt import WAITS
+from packages.node import Node
+
+SECOND_TIME = 'if [ -e "$DPKG_ROOT/run/once" ]; then exit 1; fi; touch "$DPKG_ROOT/run/once"'
+
+
+def update(node: Node, tool: Dict[str, str], helper: Dict[str, str]) -> None:
+    """Go to v2, which has a newer tool and, new, its helper, with these scripts."""
+    node.offer(
+        Deb("tool", "2.0-1", fields={"Depends": "helper"}, files={"usr/share/tool": "2\n"}, scripts=tool),
+        Deb("helper", "2.0-1", files={"etc/helper.conf": "a\n"}, conffiles=["etc/helper.conf"], scripts=helper),
+    )
+    node.succeed("UPDATE", "v2")
+
+
+SCRIPTS = {
+    "prerm of a downgraded package": ({"prerm": "exit 1"}, {}),
+    "postrm of a downgraded package": ({"postrm": "exit 1"}, {}),
+    "prerm and postrm of both": ({"prerm": "exit 1", "postrm": "exit 1"}, {"prerm": "exit 1", "postrm": "exit 1"}),
+    "prerm of a removed package": ({}, {"prerm": "exit 1"}),
+    "postrm of a removed package": ({}, {"postrm": "exit 1"}),
+    "postrm purge": ({}, {"postrm": '[ "$1" != purge ]'}),
+    "the unwinding as well": ({"prerm": "exit 1", "postinst": '[ "$1" = configure ]'}, {}),
+    "a missing interpreter": ({"prerm": "exec /nowhere/perl"}, {"prerm": "exec /nowhere/perl"}),
+}
+
+
+@pytest.mark.parametrize("tool,helper", SCRIPTS.values(), ids=SCRIPTS)
+def test_failing_scripts_of_leaving_packages_stop_no_restore(
+    based: Node, tool: Dict[str, str], helper: Dict[str, str]
+) -> None:
+    one = based.packages()
+    update(based, tool, helper)
+    back = based.succeed("UPDATE", "v1")
+    assert based.packages() == one
+    assert based.text("usr/share/tool") == "1\n"
+    assert based.hand.faults() == ""
+    assert "of a leaving package: " in back.complaint, back.body
+
+
+HOOKS = {
+    "Post-Invoke of a program that leaves": ("DPkg::Post-Invoke", "{root}/usr/bin/hook"),
+    "Pre-Invoke": ("DPkg::Pre-Invoke", "exit 1"),
+    "Pre-Install-Pkgs": ("DPkg::Pre-Install-Pkgs", "exit 1"),
+    "Pre-Invoke the second time": ("DPkg::Pre-Invoke", "[ ! -e {root}/run/once ] || exit 1; touch {root}/run/once"),
+    "an early hook": ("APT::Install::Pre-Invoke", "exit 1"),
+    "a late hook": ("APT::Install::Post-Invoke-Success", "exit 1"),
+}
+
+
+@pytest.mark.parametrize("place,program", HOOKS.values(), ids=HOOKS)
+def test_failing_hooks_of_a_leaving_package_stop_no_restore(based: Node, place: str, program: str) -> None:
+    """The new helper brings a hook for apt."""
+    one = based.packages()
+    conf = "etc/apt/apt.conf.d/60helper"
+    hook = f'{place} {{ "{program.format(root=based.root)}"; }};\n'
+    based.offer(
+        Deb("tool", "2.0-1", fields={"Depends": "helper"}),
+        Deb("helper", "2.0-1", files={conf: hook, "usr/bin/hook": "#!/bin/sh\n"}, conffiles=[conf]),
+    )
+    based.succeed("UPDATE", "v2")
+    based.succeed("UPDATE", "v1")
+    assert based.packages() == one
+    assert not (based.root / conf).exists()
+    assert based.hand.faults() == ""
+
+
+def test_a_failing_hook_of_the_operator_does_not_undo_a_restore_that_has_reached_its_state(based: Node) -> None:
+    one = based.packages()
+    based.offer(Deb("tool", "2.0-1"))
+    based.succeed("UPDATE", "v2")
+    (based.root / "etc/apt/apt.conf.d/60own").write_text('DPkg::Post-Invoke { "exit 3"; };\n', encoding="utf-8")
+    back = based.succeed("UPDATE", "v1")
+    assert based.packages() == one
+    assert "Problem executing scripts DPkg::Post-Invoke 'exit 3'" in back.complaint
+
+
+def test_a_hook_of_the_operator_that_forbids_a_transaction_is_obeyed(based: Node) -> None:
+    based.offer(Deb("tool", "2.0-1"))
+    based.succeed("UPDATE", "v2")
+    (based.root / "etc/apt/apt.conf.d/60own").write_text('DPkg::Pre-Invoke { "exit 3"; };\n', encoding="utf-8")
+    failed = based.fail("UPDATE", "v1")
+    assert based.versions()["tool"] == "2.0-1"
+    assert "Problem executing scripts DPkg::Pre-Invoke 'exit 3'" in failed.complaint
+
+
+def test_failing_scripts_of_leaving_packages_stop_no_undo(based: Node) -> None:
+    one = based.packages()
+    based.step("health.d/10-ping", "exit 1")
+    both = {"prerm": "exit 1", "postrm": "exit 1"}
+    based.offer(Deb("tool", "2.0-1", fields={"Depends": "helper"}, scripts=both), Deb("helper", "2.0-1", scripts=both))
+    failed = based.fail("UPDATE", "v2")
+    assert based.packages() == one
+    assert "the node has the packages that it had before" in failed.complaint
+    assert "of a leaving package: helper: postrm purge ended with exit status 1" in failed.complaint
+    assert based.hand.faults() == ""
+
+
+def test_a_failing_trigger_of_a_leaving_package_stops_no_restore(based: Node) -> None:
+    """It reacts to what the others take away."""
+    one = based.packages()
+    fails = {"postinst": '[ "$1" != triggered ]'}
+    interest = Deb("helper", "2.0-1", scripts=fails, triggers="interest-await /usr/share/other\n")
+    based.offer(Deb("tool", "2.0-1", fields={"Depends": "helper"}), interest)
+    based.succeed("UPDATE", "v2")
+    based.offer(Deb("libapp1", "1.5-1", files={"usr/share/other/file": "1\n"}))
+    failed = based.fail("UPDATE", "v3")
+    assert "helper" in failed.complaint
+    based.succeed("UPDATE", "v1")
+    assert based.packages() == one
+    assert based.hand.faults() == ""
+
+
+@pytest.mark.parametrize("script", ["prerm", "postrm"])
+def test_a_script_that_is_killed_while_it_is_wrapped_is_put_back_or_gone(based: Node, script: str) -> None:
+    one = based.packages()
+    waits = f'if [ -e "$DPKG_ROOT/run/hold" ]; then {WAITS}; fi; touch "$DPKG_ROOT/run/hold"; exit 1'
+    update(based, {}, {script: waits})
+    deployment = based.cut_off("UPDATE", "v1")
+    info = based.root / "var/lib/dpkg/info"
+    assert (info / ".os-update-agent").is_dir()
+    done = based.start_with(deployment).wait()
+    assert done.status == 0, done.complaint
+    assert based.packages() == one
+    assert not (info / ".os-update-agent").exists()
+    assert "os-update-agent" not in "".join(path.read_text() for path in info.glob("*.p*"))
+    assert based.hand.faults() == ""
+
+
+def test_a_file_that_moved_to_another_package_without_a_word_moves_back(based: Node) -> None:
+    """dpkg does not let the old package overwrite the file while the new version of the other package has it."""
+    based.offer(Deb("tool", "1.1-1", files={"usr/share/moved": "1\n"}), Deb("zoo", "1.0-1"))
+    based.install_by_hand("tool", "zoo")
+    based.succeed("CREATE", "w1", resource="other")
+    one = based.packages()
+    based.offer(Deb("tool", "2.0-1"))
+    based.succeed("UPDATE", "w2", resource="other")
+    based.offer(Deb("zoo", "2.0-1", files={"usr/share/moved": "2\n"}))
+    based.succeed("UPDATE", "w3", resource="other")
+    back = based.succeed("UPDATE", "w1", resource="other")
+    assert based.packages() == one
+    assert based.text("usr/share/moved") == "1\n"
+    assert based.hand.faults() == ""
+    assert "trying to overwrite '/usr/share/moved'" in back.complaint
