@@ -6,6 +6,7 @@ from os_update_agent.cli.views.base import Document, damaged_documents, damaged_
 from os_update_agent.model.errors import Damaged
 from os_update_agent.model.runs import History, Run
 from os_update_agent.text.outcomes import shown, when
+from os_update_agent.text.printable import joined
 
 SHOWN_WHY = 100
 
@@ -100,4 +101,4 @@ def history_text(document: Document, width: Optional[int] = None) -> str:
     lines += damaged_lines(document)
     if left_out:
         lines.append(f"left out here: {', '.join(dict.fromkeys(left_out))} ('history | cat' shows all)")
-    return "\n".join(lines).rstrip()
+    return joined(lines).rstrip()

@@ -9,6 +9,7 @@ from os_update_agent.model.deliveries import Delivery, OwedSignal
 from os_update_agent.model.errors import Damaged
 from os_update_agent.model.runs import History, Run
 from os_update_agent.text.outcomes import shown, when
+from os_update_agent.text.printable import joined
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,8 @@ def status_text(document: Document) -> str:
         lines.append(
             f"last run: {last['kind']} {shown(last['value'])}, started {last['started']}: {last['result']}, {counts}"
         )
-        lines += [f"  {line}" for line in (last["failure"], *last["notes"], f"log: {last['log']}") if line]
+        words = (*last["failure"].splitlines(), *last["notes"], f"log: {last['log']}")
+        lines += [f"  {line}" for line in words if line]
     lines += work_lines(document)
     for delivery in document["waiting"]:
         lines.append(f"waiting: {shown(delivery['value'])} for key {delivery['key']}, received {delivery['received']}")
@@ -132,4 +134,4 @@ def status_text(document: Document) -> str:
         f"readable by all: {path} holds secrets of Heat's signals: give it mode 0600"
         for path in document["readable_by_all"]
     ]
-    return "\n".join(lines)
+    return joined(lines)
