@@ -74,7 +74,7 @@ PURE = (
     *("packages.apt.order", "packages.apt.parse"),
     *("packages.dnf.answers", "packages.dnf.protocol", "packages.globs", "packages.rpm.parse"),
     *("packages.dnf.worker.completion", "packages.dnf.worker.identity"),
-    *("heat.deployment", "heat.fields", "heat.outcome", "heat.signal_target"),
+    *("heat.deployment", "heat.fields", "heat.outcome", "heat.signal_target", "heat.yaml_options"),
     *("install.layout", "__init__", "cli.parser"),
     *("cli.views.base", "cli.views.history", "cli.views.signals", "cli.views.states", "cli.views.status"),
     "runs.transitions",

@@ -123,7 +123,14 @@ def test_everything_that_the_agent_obeys_is_checked(
     paths = {one: tmp_path / one for one in ("state", "log", "run", "source", "systemctl")}
     for path in paths.values():
         path.mkdir(mode=0o700) if path.name in ("state", "log", "run") else path.touch(mode=0o700)
-    settings = Settings(root=tmp_path / "root", **paths)
+    settings = Settings(
+        root=tmp_path / "root",
+        state=paths["state"],
+        log=paths["log"],
+        run=paths["run"],
+        source=paths["source"],
+        systemctl=paths["systemctl"],
+    )
     check_paths(settings)
     change(paths[name])
     with pytest.raises(Untrusted, match=rf"^{paths[name]} {said}"):
