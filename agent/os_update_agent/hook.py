@@ -14,7 +14,7 @@ from typing import Optional, TextIO
 from os_update_agent.config.settings import Settings, load
 from os_update_agent.delivery.answer import stored_result
 from os_update_agent.delivery.deliver import deliver, refuse
-from os_update_agent.heat.deployment import parse
+from os_update_agent.heat.deployment import TEXT_LIMIT, parse
 from os_update_agent.model.deliveries import Deployment
 from os_update_agent.model.errors import AgentError, BadDeployment, known
 from os_update_agent.text.log_lines import logged
@@ -30,11 +30,24 @@ def main(stdin: Optional[TextIO] = None, stdout: Optional[TextIO] = None) -> int
     return _printed(_body(stdin or sys.stdin), stdout or sys.stdout)
 
 
-def _body(stdin: TextIO) -> str:
+def _read(stdin: Optional[TextIO]) -> str:
+    """Return the deployment's text. Raises BadDeployment."""
+    if stdin is None:  # closed before Python started
+        raise BadDeployment("the standard input is closed; it must be the deployment as a JSON object")
+    try:
+        found = stdin.buffer.read(TEXT_LIMIT + 1)
+    except (OSError, ValueError) as error:
+        raise BadDeployment(f"the standard input cannot be read ({type(error).__name__}: {error})") from error
+    if len(found) > TEXT_LIMIT:
+        raise BadDeployment(f"the deployment is longer than {TEXT_LIMIT >> 20} MiB, so it was not read")
+    return found.decode("utf-8", "replace")
+
+
+def _body(stdin: Optional[TextIO]) -> str:
     settings: Optional[Settings] = None
     deployment: Optional[Deployment] = None
     try:
-        text = stdin.buffer.read().decode("utf-8", "replace")
+        text = _read(stdin)
         trouble: Optional[AgentError] = None
         try:
             settings = load()
@@ -59,16 +72,18 @@ def _body(stdin: TextIO) -> str:
         return stored
 
 
-def _printed(body: str, stdout: TextIO) -> int:
+def _printed(body: str, stdout: Optional[TextIO]) -> int:
     """Print the result. Returns 1 where nobody can read it: it is stored, and sent or still owed."""
+    if stdout is None:  # closed before Python started
+        log.critical(logged(printed="no", why="the standard output is closed"))
+        return 1
     try:
         stdout.write(body)
         stdout.flush()
-    except (OSError, ValueError, AttributeError) as error:
+    except (OSError, ValueError) as error:
         log.critical(logged(printed="no", why=f"{type(error).__name__} on standard output"))
-        if stdout is not None:
-            # Python flushes once more when it ends, and would print a traceback.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        # Python flushes once more when it ends, and would print a traceback.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 1
     return 0
 

@@ -16,6 +16,7 @@ from os_update_agent.model.errors import AgentError
 from os_update_agent.node import journal
 from os_update_agent.node.locks import is_held
 from os_update_agent.node.permissions import worker_unit
+from os_update_agent.node.trusted_paths import check_paths
 from os_update_agent.packages.dnf.client import end_early, start_early
 
 log = logging.getLogger(__name__)
@@ -36,6 +37,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
                 (settings.run / f"{worker_unit(argv[0])}.env").unlink(missing_ok=True)
         # Another worker may be replacing dnf just now, which must not be loaded then.
         if not is_held(settings.worker_lock):
+            check_paths(settings)
             start_early(settings.backend, settings.root, settings.work)
         _resume(settings, argv)
     except AgentError as error:

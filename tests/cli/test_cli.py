@@ -84,6 +84,18 @@ def test_without_a_command_the_status_is_told(command: Command) -> None:
     assert command() == command("status") == (0, f"nothing has been recorded on this node yet\n{AT_REST}", "")
 
 
+def test_damaged_marks_of_apt_are_no_bug(scene: Scene, command: Command) -> None:
+    """apt reads such a file, too: it passes over a stanza without a name, and does not look at the encoding."""
+    before = scene.state()
+    marks = scene.root / "var/lib/apt/extended_states"
+    content = marks.read_bytes() if marks.exists() else b""
+    marks.parent.mkdir(parents=True, exist_ok=True)
+    marks.write_bytes(b"Auto-Installed: 1\n\nPackage: caf\xe9\nAuto-Installed: 1\n\n" + content)
+    assert scene.state() == before
+    scene.publish(*NOVEMBER)
+    assert command("plan", "--detailed-exitcode")[0] == 100
+
+
 def test_by_hand_a_node_goes_forth_and_back_as_by_heat(scene: Scene, command: Command) -> None:
     start = scene.state()
     scene.publish(*NOVEMBER)

@@ -9,17 +9,23 @@ from os_update_agent.cli.views.base import Document, as_json
 from os_update_agent.heat.outcome import complaint
 from os_update_agent.model.deliveries import Outcome
 from os_update_agent.model.errors import AgentError
+from os_update_agent.text.printable import printable, printable_lines
 
 
 def answer(arguments: argparse.Namespace, document: Document, text: str) -> int:
     """Print the document with --json, else the text. Returns the exit status 0."""
-    write_answer(f"{_json(document) if arguments.json else text}\n")
+    write_answer(f"{_json(document) if arguments.json else printable_lines(text)}\n")
     return 0
 
 
 def _json(document: Mapping[str, Any]) -> str:
     """Return the JSON; escape non-ASCII letters if standard output's encoding lacks them."""
     return as_json(document, only_ascii=not str(getattr(sys.stdout, "encoding", "utf-8")).lower().startswith("utf"))
+
+
+def write_line(line: str) -> None:
+    """Write one line of text for a person; raises as write_answer() does."""
+    write_answer(f"{printable(line)}\n")
 
 
 def write_answer(text: str) -> None:
@@ -45,7 +51,7 @@ def complain(text: str) -> None:
     """Write to standard error. If that is closed or full, the exit status has to be enough."""
     if sys.stderr is not None:
         with contextlib.suppress(OSError):
-            print(text, file=sys.stderr, flush=True)
+            print(printable_lines(text), file=sys.stderr, flush=True)
 
 
 def print_result(arguments: argparse.Namespace, outcome: Outcome) -> int:
@@ -59,7 +65,7 @@ def print_result(arguments: argparse.Namespace, outcome: Outcome) -> int:
         }
         text, failure = f"{_json(document)}\n", ""
     else:
-        text, failure = outcome.stdout, complaint(outcome.stderr)
+        text, failure = printable_lines(outcome.stdout), complaint(outcome.stderr)
     if failure:
         complain(failure)
     # A reader that is gone does not change what was done.

@@ -20,6 +20,7 @@ from os_update_agent.packages.state import visible
 from os_update_agent.runs.context import ENTERED
 from os_update_agent.runtime.context import Site, open_site
 from os_update_agent.text.outcomes import shown, when
+from os_update_agent.text.printable import printable
 
 # Phases in which the package manager works and reports progress.
 _LONG = (phases.CHECK, phases.REFRESH, phases.FETCH, phases.TRANSACT, phases.UNDO)
@@ -42,6 +43,7 @@ class Display:
         self._told = time.monotonic()
 
     def say(self, text: str) -> None:
+        text = printable(text)
         self._told = time.monotonic()
         if self.is_terminal:
             self._write(f"\r\x1b[K{text}\n")
@@ -51,7 +53,7 @@ class Display:
 
     def show(self, text: str) -> None:
         """Replace the line of the terminal."""
-        text = text[: max(20, shutil.get_terminal_size().columns - 1)]
+        text = printable(text)[: max(20, shutil.get_terminal_size().columns - 1)]
         if text != self._line:
             self._write(f"\r\x1b[K{text}")
             self._line = text

@@ -3,6 +3,7 @@
 import argparse
 
 from os_update_agent.cli.keys import HAND_KEY
+from os_update_agent.cli.output import write_line
 from os_update_agent.cli.progress import Doing
 from os_update_agent.config.policy import by_hand
 from os_update_agent.config.settings import Settings
@@ -24,5 +25,5 @@ def command(settings: Settings, arguments: argparse.Namespace) -> int:
             files, size = prune(site.ledger, site.archive(site.backend(policy)), policy, keep=arguments.keep)
     finally:
         doing.end()
-    print(f"{files} files, {amount(size)} dropped")
+    write_line(f"{files} files, {amount(size)} dropped")
     return 0

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Dict, Tuple
 
 from os_update_agent.cli import views
-from os_update_agent.cli.output import print_result
+from os_update_agent.cli.output import print_result, write_line
 from os_update_agent.cli.progress import watcher_of
 from os_update_agent.cli.signals import line_of, no_longer_sending, signal_of
 from os_update_agent.config.settings import Settings
@@ -45,7 +45,7 @@ def command(settings: Settings, arguments: argparse.Namespace) -> int:
     if signal is None:
         return status
     if not arguments.json:
-        print(line_of(signal))
+        write_line(line_of(signal))
     return status or int(signal.standing in ("owed", "refused"))
 
 

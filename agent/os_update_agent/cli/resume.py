@@ -3,7 +3,7 @@
 import argparse
 from typing import Tuple
 
-from os_update_agent.cli.output import complain
+from os_update_agent.cli.output import complain, write_line
 from os_update_agent.cli.progress import Watcher
 from os_update_agent.cli.signals import line_of, no_longer_sending, refused_signals
 from os_update_agent.config.settings import Settings
@@ -29,13 +29,13 @@ def command(settings: Settings, arguments: argparse.Namespace) -> int:
         watcher.close()
     publish(site)
     for signal in owed:
-        print(f"still owed: deployment {signal.config_id}: {signal.last_answer}")
+        write_line(f"still owed: deployment {signal.config_id}: {signal.last_answer}")
     # The worker may have sent results, too. Signals that were refused before are for "status": resume cannot help them.
     found = [signal for config_id, signal in refused_signals(site).items() if config_id not in refused]
     for signal in found:
-        print(line_of(signal))
+        write_line(line_of(signal))
     if not owed and not found:
-        print("nothing is owed")
+        write_line("nothing is owed")
     if owed:
         complain(
             "next: 'os-update-agent resume --patience SECONDS' keeps trying; so does the timer, or the next delivery"
@@ -48,7 +48,7 @@ def _in_background(site: Site, *, until_whole: bool) -> int:
     # Publish the metrics here: a boot may change them although no worker starts.
     publish(site)
     for delivery in site.ledger.unfinished():
-        print(f"at work: deployment {delivery.config_id}")
+        write_line(f"at work: deployment {delivery.config_id}")
     return 0
 
 
@@ -61,7 +61,7 @@ def _finish(site: Site, watcher: Watcher) -> None:
     for run in reversed(site.ledger.runs()):
         if run.id in taken_up or run.config_id in deliveries:
             why = f": {run.failure}" if run.failure else ""
-            print(
+            write_line(
                 f"run {run.id} ({run.kind} {shown(run.value)}) has ended, {run.result}{why}; log: {run.log or 'none'}"
             )
 

@@ -48,14 +48,19 @@ def by_hand(value: str, key: str, defaults: Mapping[str, str], /, **overrides: o
     return _policy(as_text(value), key or state_key, settings)
 
 
-def signal_patience(defaults: Mapping[str, str]) -> float:
-    """signal_timeout for a delivery whose own options cannot be used. Never raises: the built-in one where agent.conf
-    is wrong too.
+def of_defaults(key: str, defaults: Mapping[str, str]) -> Policy:
+    """Return the policy of a delivery whose own options cannot be used: that of agent.conf, or the built-in one if
+    agent.conf is wrong as well. Raises nothing.
     """
     try:
-        return by_hand("", "", defaults).signal_timeout
+        return by_hand("", key, defaults)
     except BadOption:
-        return Policy().signal_timeout
+        return Policy(key=key)
+
+
+def signal_patience(defaults: Mapping[str, str]) -> float:
+    """Return signal_timeout, in seconds, for a delivery whose own options cannot be used. Raises nothing."""
+    return of_defaults("", defaults).signal_timeout
 
 
 def as_text(value: object) -> str:

@@ -47,6 +47,11 @@ class Settings:
         return "systemctl" if self.root == Path("/") else None
 
     @property
+    def is_trial(self) -> bool:
+        """Does the agent work in a private root, not on this machine's own packages?"""
+        return self.root != Path("/")
+
+    @property
     def ledger(self) -> Path:
         return self.state / "ledger.sqlite"
 

@@ -139,4 +139,4 @@ def _policy(site: Site, deployment: Deployment, known: Optional[Delivery]) -> Po
         if deployment.action in ACTIVE_ACTIONS:
             raise
         # Nothing is done on DELETE and its like, so a wrong option does not matter: the stack must be able to go.
-        return Policy(key=deployment.key)
+        return policies.of_defaults(deployment.key, site.settings.defaults)

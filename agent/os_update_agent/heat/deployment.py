@@ -7,9 +7,12 @@ from typing import Any, Callable, Dict, List, Mapping, Tuple
 
 from os_update_agent.heat.fields import is_unset, kind, line, short, shown
 from os_update_agent.heat.signal_target import OWN, signal_target
+from os_update_agent.heat.yaml_options import TooLarge, read_yaml
 from os_update_agent.model.deliveries import Deployment, Output
 from os_update_agent.model.errors import BadDeployment
 
+# Heat takes a template of 512 KiB and a signal of 1 MiB; a deployment holds one config and its inputs.
+TEXT_LIMIT = 8 << 20
 _ACTIONS = ("CREATE", "UPDATE", "DELETE", "SUSPEND", "RESUME")
 _Document = Mapping[str, Any]
 _Inputs = Mapping[str, Any]
@@ -43,6 +46,8 @@ def _document(text: str, faults: List[str]) -> _Document:
     def constant(name: str) -> None:
         faults.append(f"the deployment holds {name}, which is not JSON; every number in it must be finite")
 
+    if len(text) > TEXT_LIMIT:
+        raise BadDeployment(f"the deployment is longer than {TEXT_LIMIT >> 20} MiB, so it was not read")
     if not text.strip():
         raise BadDeployment("the standard input is empty; it must be the deployment as a JSON object")
     try:
@@ -148,15 +153,17 @@ def _map(document: _Document, name: str) -> Dict[str, Any]:
 
 
 def _yaml(name: str, text: str) -> Any:
-    import yaml  # costs a hook 30 ms, and most deployments have no text here
+    import yaml  # late, as in read_yaml
 
     # yaml lets through what its constructors raise for a value like "2026-13-45" or "!!int ''".
     odd = (ValueError, LookupError, AttributeError, TypeError, ArithmeticError, RecursionError)
     try:
-        value = yaml.safe_load(text)
+        value = read_yaml(text)
         if isinstance(value, dict) and all(isinstance(key, str) for key in value):
             return json.loads(json.dumps(value, default=str))
         return value
+    except TooLarge as error:
+        raise BadDeployment(f"{name} {error}; it must be a map of options, or the YAML text of one") from None
     except yaml.MarkedYAMLError as error:
         place = f" (line {error.problem_mark.line + 1})" if error.problem_mark else ""
     except (yaml.YAMLError, *odd):

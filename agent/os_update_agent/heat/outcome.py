@@ -48,7 +48,8 @@ def encode(outcome: Outcome, declared: Sequence[Output], *, full_text: str = "",
         _STATUS_CODE: code,
     }
     flagged = [output.name for output in declared if output.error_output and output.name not in _OWN_KEYS]
-    plain = [output.name for output in declared if output.name not in (*flagged, *_OWN_KEYS)]
+    others = {*flagged, *_OWN_KEYS}
+    plain = [output.name for output in declared if output.name not in others]
     errors = (
         {flagged[0]: _head(complaint(stderr) or f"The status code is {code}.", ERROR_LIMIT)}
         if code != 0 and flagged

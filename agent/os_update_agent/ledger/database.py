@@ -219,7 +219,7 @@ def _is_writable(path: Path, reading: bool) -> bool:
     """
     try:
         # Made before SQLite opens it, so that the file never had a wider mode.
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600))
     except OSError as error:
         if not (reading and error.errno == errno.EROFS and path.exists()):
             raise

@@ -7,13 +7,14 @@ import hashlib
 import logging
 import os
 import re
-import stat
 from pathlib import Path
 from typing import IO, Dict, List, Mapping
 
 from os_update_agent.model.errors import AgentError, CommandFailed
 from os_update_agent.node import process
+from os_update_agent.node.trusted_paths import Untrusted, check_trusted
 from os_update_agent.text.log_lines import logged
+from os_update_agent.text.printable import printable
 
 log = logging.getLogger(__name__)
 
@@ -30,16 +31,19 @@ class StepFailed(AgentError):
     """
 
 
-def run_steps(directory: Path, *, environment: Mapping[str, str], output: IO[bytes], timeout: float) -> None:
+def run_steps(
+    directory: Path, *, environment: Mapping[str, str], output: IO[bytes], timeout: float, is_trial: bool = False
+) -> None:
     """Run the steps of a directory in the order of their names; a directory that does not exist has none.
 
     Each step writes to ``output``, a regular file, below a line with its name, in a process group of its own that is
-    killed after ``timeout`` seconds. All steps are checked before the first one runs.
+    killed after ``timeout`` seconds. All steps are checked before the first one runs: nobody but root, or the agent's
+    own user, may be able to write or replace one. ``is_trial``: the agent works in a private root.
 
     Raises StepFailed.
     """
-    for step in _steps(directory, output):
-        label = _shown(f"{directory.name}/{step.name}")
+    for step in _steps(directory, output, is_trial):
+        label = printable(f"{directory.name}/{step.name}")
         _say(output, f"--- {label}")
         log.info(logged(step=step))
         start = os.fstat(output.fileno()).st_size
@@ -66,14 +70,14 @@ def step_environment(value: str, operation: str, outcome: str = "") -> Dict[str,
     }
 
 
-def _steps(directory: Path, output: IO[bytes]) -> List[Path]:
+def _steps(directory: Path, output: IO[bytes], is_trial: bool) -> List[Path]:
     try:
         names = sorted(os.listdir(directory))
     except FileNotFoundError:
         return []
     except OSError as error:
         raise StepFailed(f"the steps in {directory} cannot be listed: {error.strerror}") from error
-    _check_owner(directory)
+    _check(directory, is_trial)
     steps = []
     for name in names:
         step = directory / name
@@ -83,20 +87,17 @@ def _steps(directory: Path, output: IO[bytes]) -> List[Path]:
             _say(output, f"--- {directory.name}/{name}: skipped, it is not an executable file")
             log.warning(logged(step=step, skipped="yes", why="it is not an executable file"))
             continue
-        _check_owner(step)
+        _check(step, is_trial)
         steps.append(step)
     return steps
 
 
-def _check_owner(path: Path) -> None:
-    """A step runs with our rights, so nobody else may be able to write it."""
-    status = path.stat()
-    if status.st_uid not in (0, os.geteuid()):
-        raise StepFailed(f"{_shown(path)} belongs to user {status.st_uid}, so it is not run: it must belong to root")
-    if status.st_mode & stat.S_IWOTH:
-        raise StepFailed(
-            f"{_shown(path)} can be written by everybody, so it is not run: take that right away (chmod o-w)"
-        )
+def _check(path: Path, is_trial: bool) -> None:
+    """A step runs with the rights of the agent, so nobody else may be able to write or replace it."""
+    try:
+        check_trusted(path, is_trial=is_trial, link=True)
+    except Untrusted as error:
+        raise StepFailed(f"no step of {printable(path.name)} is run: {error}") from error
 
 
 def _say(output: IO[bytes], line: str) -> None:
@@ -118,11 +119,7 @@ def _last_words(output: IO[bytes], start: int) -> str:
     except OSError:
         return ""
     said = [line.strip() for line in lines if line.strip()]
-    return f": {_shown(said[-1][:_LAST_LINE_LENGTH])}" if said else ", without a word"
-
-
-def _shown(text: object) -> str:
-    return "".join(character if character.isprintable() else "?" for character in str(text))
+    return f": {printable(said[-1][:_LAST_LINE_LENGTH])}" if said else ", without a word"
 
 
 def _printable_anywhere(text: str) -> str:

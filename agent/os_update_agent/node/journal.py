@@ -8,6 +8,8 @@ import sys
 import time
 from typing import List
 
+from os_update_agent.text.printable import printable
+
 # How systemd wants to be told how grave a line of a standard error is (sd-daemon(3)).
 _PRIORITIES = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6))
 
@@ -22,9 +24,15 @@ class Dated(logging.Formatter):
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)s %(message)s")
 
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        return printable(super().formatMessage(record))
+
 
 class ForTheJournal(logging.Formatter):
     """The fact behind its priority; the journal has its own clock."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        return printable(super().formatMessage(record))
 
     def format(self, record: logging.LogRecord) -> str:
         priority = next((number for level, number in _PRIORITIES if record.levelno >= level), 7)

@@ -65,7 +65,7 @@ def make_private(directory: Path) -> None:
     """
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if os.stat(directory).st_mode & 0o077:
+        if os.lstat(directory).st_mode & 0o077:
             if OUR_NAME not in directory.parts:
                 raise AgentError(
                     f"the directory {directory} is open to others: give os-update-agent one of its own, with mode 0700"

@@ -51,7 +51,7 @@ def start(argv: Sequence[str], *, unit: str, output: Path, environment: Mapping[
     Raises CommandFailed.
     """
     try:
-        descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     except OSError as error:
         raise CommandFailed(f"the log {output} cannot be written: {error.strerror}") from error
     with os.fdopen(descriptor, "ab") as file:
@@ -102,7 +102,7 @@ def environment_text(environment: Mapping[str, str]) -> str:
 
 def _environment_file(path: Path, environment: Mapping[str, str]) -> Path:
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape") as file:
             file.write(environment_text(environment))
     except OSError as error:

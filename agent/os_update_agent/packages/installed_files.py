@@ -67,9 +67,9 @@ def network_mounts() -> Tuple[str, ...]:
     try:
         # 36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw (proc(5))
         lines = [line.split() for line in Path("/proc/self/mountinfo").read_text(encoding="utf-8").split("\n")]
-    except (OSError, ValueError):
+        kinds = {fields[4]: fields[fields.index("-") + 1] for fields in lines if "-" in fields}
+    except (OSError, ValueError, LookupError):
         return ()
-    kinds = {fields[4]: fields[fields.index("-") + 1] for fields in lines if "-" in fields}
     return tuple(f"{place}/" for place, kind in kinds.items() if kind.startswith(_NETWORK) and place != "/")
 
 

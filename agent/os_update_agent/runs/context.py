@@ -111,6 +111,7 @@ class Work:
             environment=step_environment(self.run.value, self.run.kind, outcome),
             output=self.output,
             timeout=self.policy.script_timeout,
+            is_trial=self.site.settings.is_trial,
         )
 
 

@@ -224,4 +224,4 @@ def _log_file(site: Site, run: Run) -> Iterator[IO[bytes]]:
 
 
 def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
+    return os.open(path, flags | os.O_NOFOLLOW, 0o600)

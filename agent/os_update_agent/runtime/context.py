@@ -13,6 +13,7 @@ from os_update_agent.model.errors import AgentError
 from os_update_agent.node.boot import boot_id
 from os_update_agent.node.locks import process_name, works_for_node_holder
 from os_update_agent.node.permissions import OUR_NAME, close_directory, close_files, make_private
+from os_update_agent.node.trusted_paths import check_paths
 
 if TYPE_CHECKING:
     from os_update_agent.packages.archive import Archive
@@ -121,10 +122,11 @@ def _keep_private(settings: Settings) -> None:
 
 
 def open_site(settings: Settings, *, reading: bool = False) -> Site:
-    """The node with its ledger. Raises LedgerError.
+    """The node with its ledger. Raises LedgerError, Untrusted.
 
     ``reading``: nothing is going to be written down, so that a disk which takes no writes will do.
     """
+    check_paths(settings)
     ledger = Ledger(settings.ledger, reading=reading)
     ledger.keep_reserve()
     _keep_private(settings)

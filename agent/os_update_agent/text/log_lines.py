@@ -2,6 +2,8 @@
 
 import json
 
+from os_update_agent.text.printable import printable_json
+
 _LOGGED_AT_MOST = 1000
 
 
@@ -14,5 +16,5 @@ def logged(**facts: object) -> str:
         text = str(value)
         text = text if len(text) <= _LOGGED_AT_MOST else f"{text[:_LOGGED_AT_MOST]}..."
         plain = text and text.isprintable() and not set(text) & set(" \"'\\=")
-        words.append(f"{name}={text if plain else json.dumps(text, ensure_ascii=False)}")
+        words.append(f"{name}={text if plain else printable_json(json.dumps(text, ensure_ascii=False))}")
     return " ".join(words)

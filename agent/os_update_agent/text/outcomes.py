@@ -10,6 +10,7 @@ from os_update_agent.model.packages import Change
 from os_update_agent.model.phases import BACK, CHANGED, FORTH, NOT_UNDONE, UNDONE
 from os_update_agent.model.runs import Run
 from os_update_agent.text.phrases import listed, named
+from os_update_agent.text.printable import joined, printable, printable_lines
 
 SHOWN_VALUE = 80
 SHOWN_CHANGES = 200
@@ -51,8 +52,8 @@ def outcome_of_run(run: Run, facts: Facts) -> Outcome:
     """The result of a finished run: status 0 only when the value was reached."""
     outputs = _outputs(run, facts)
     if run.progress.reached:
-        return Outcome(0, "\n".join(_success(run, facts)) + "\n", _notes(run), outputs)
-    return Outcome(run.status or 1, "\n".join(_planned(run)) + "\n", _failure(run, facts), outputs)
+        return Outcome(0, joined(_success(run, facts)) + "\n", _notes(run), outputs)
+    return Outcome(run.status or 1, joined(_planned(run)) + "\n", _failure(run, facts), outputs)
 
 
 def outcome_of_switch(run: Run, log_tail: str) -> Outcome:
@@ -217,8 +218,8 @@ def _complaint(texts: Sequence[str], log_tail: str = "") -> str:
     """What went wrong, without an empty line: behind the first one comes the end of the log, which not everybody is
     shown.
     """
-    text = "".join(f"{line}\n" for text in texts for line in text.splitlines() if line.strip())
-    return f"{text}\n{log_tail}\n" if log_tail else text
+    text = "".join(f"{printable(line)}\n" for text in texts for line in text.splitlines() if line.strip())
+    return f"{text}\n{printable_lines(log_tail)}\n" if log_tail else text
 
 
 def _aftermath(run: Run, facts: Facts) -> str:
@@ -244,7 +245,7 @@ def _next(run: Run) -> str:
 
 
 def _notes(run: Run) -> str:
-    return "".join(f"{note}\n" for note in run.notes)
+    return "".join(f"{printable(note)}\n" for note in run.notes)
 
 
 def _listed(changes: Sequence[Change]) -> List[str]:

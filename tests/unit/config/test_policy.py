@@ -390,3 +390,9 @@ def test_a_key_by_hand_is_stronger_than_the_state_key_of_the_file() -> None:
 def test_every_field_of_a_policy_is_an_option_or_the_value_or_the_key() -> None:
     fields = set(Policy().options())
     assert set(READERS) == fields - {"value", "key"} | {"trigger", "state_key"}
+
+
+def test_a_delivery_with_wrong_options_takes_those_of_agent_conf() -> None:
+    """Heat waits for the result of a DELETE, too, as long as agent.conf says and not as long as is built in."""
+    assert policy.of_defaults("key", {"signal_timeout": "3"}) == Policy(key="key", signal_timeout=3.0)
+    assert policy.of_defaults("key", {"signal_timeout": "soon"}) == Policy(key="key")

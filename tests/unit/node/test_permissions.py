@@ -42,7 +42,7 @@ def test_a_directory_of_others_is_named_and_left_alone(tmp_path: Path, caplog: p
 
 def test_every_start_closes_what_was_opened(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     ours = tmp_path / "os-update-agent"
-    settings = Settings(state=ours / "state", log=ours / "log", run=ours / "run")
+    settings = Settings(root=tmp_path, state=ours / "state", log=ours / "log", run=ours / "run")
     open_site(settings).ledger.close()
     files = [
         settings.ledger,

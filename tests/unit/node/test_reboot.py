@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from os_update_agent.model.errors import CommandFailed
+from os_update_agent.model.errors import AgentError, CommandFailed
 from os_update_agent.node import reboot
 from os_update_agent.node.boot import boot_id
 from os_update_agent.node.reboot import has_replaced_code, newest_kernel, parse_needrestart, unit_of
@@ -210,6 +210,8 @@ def test_a_container_that_is_booted_again_has_another_boot_id_under_the_same_ker
     assert boot_id(tmp_path) == "68c97fbe-e752-4cfc-a202-4c8af197d157/4711"
     (tmp_path / "1/stat").unlink()
     assert boot_id(tmp_path) == "68c97fbe-e752-4cfc-a202-4c8af197d157/?"
+    with pytest.raises(AgentError, match="mount /proc"):
+        boot_id(tmp_path / "missing")
 
 
 @pytest.mark.parametrize("init", ["systemd", "process_api"])

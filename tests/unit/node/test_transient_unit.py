@@ -2,6 +2,7 @@
 
 import os
 import re
+import stat
 import time
 from pathlib import Path
 from typing import Dict
@@ -78,7 +79,7 @@ def test_without_its_environment_nothing_is_started_that_would_die_with_its_call
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(transient_unit, "SYSTEMD", tmp_path)
-    (tmp_path / "worker.env").symlink_to("/dev/full")
+    os.mknod(tmp_path / "worker.env", 0o600 | stat.S_IFCHR, os.makedev(1, 7))
     program = ["touch", str(tmp_path / "started")]
     with pytest.raises(
         CommandFailed, match=r"the environment .*worker\.env cannot be written: No space left on device"

@@ -7,6 +7,7 @@ from os_update_agent.model.errors import Damaged
 from os_update_agent.model.packages import HeldBack
 from os_update_agent.model.runs import Run
 from os_update_agent.text.outcomes import shown, when
+from os_update_agent.text.printable import printable, printable_json
 
 # 1: the first published schema. New fields keep the number; a removed or changed field needs a new one.
 JSON_SCHEMA = 1
@@ -15,12 +16,13 @@ Document = Dict[str, Any]
 
 
 def as_json(document: Mapping[str, Any], *, only_ascii: bool = False) -> str:
-    return json.dumps({"schema": JSON_SCHEMA, **document}, indent=1, ensure_ascii=only_ascii)
+    """Return the document as JSON that a terminal can show."""
+    return printable_json(json.dumps({"schema": JSON_SCHEMA, **document}, indent=1, ensure_ascii=only_ascii))
 
 
 def table(rows: Iterable[Sequence[str]]) -> List[str]:
     """Return the lines of a table; the first row is the heading."""
-    rows = [list(row) for row in rows]
+    rows = [list(map(printable, row)) for row in rows]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
 
@@ -35,7 +37,7 @@ def fitted(
     """
     if width is None:
         return table(rows), ()
-    cells, left_out = [list(row) for row in rows], []
+    cells, left_out = [list(map(printable, row)) for row in rows], []
 
     def widths(*, shortest: bool) -> List[int]:
         wide = [max(map(len, column)) for column in zip(*cells)]

@@ -7,6 +7,7 @@ from os_update_agent.decision.state_names import before_name
 from os_update_agent.model.errors import Damaged
 from os_update_agent.model.runs import History, Record, Run
 from os_update_agent.text.outcomes import shown, when
+from os_update_agent.text.printable import joined
 
 SHOWN_WHY = 100
 
@@ -116,4 +117,4 @@ def history_text(document: Document, width: Optional[int] = None) -> str:
     lines += damaged_lines(document)
     if left_out:
         lines.append(f"left out here: {', '.join(dict.fromkeys(left_out))} ('history | cat' shows all)")
-    return "\n".join(lines).rstrip()
+    return joined(lines).rstrip()

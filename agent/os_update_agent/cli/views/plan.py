@@ -9,6 +9,7 @@ from os_update_agent.model.runs import Run
 from os_update_agent.runs.plan import Forecast
 from os_update_agent.text.outcomes import shown
 from os_update_agent.text.phrases import amount, in_brackets, listed, named, not_there
+from os_update_agent.text.printable import joined
 
 _GROUPS = (("change", "changed"), ("install", "new"), ("remove", "removed"))
 
@@ -108,9 +109,9 @@ def plan_document(
 def plan_text(document: Document, changes: Sequence[Change]) -> str:
     """The document for a person; ``changes`` are its own, in full."""
     if document["operation"] in ("stop", "start"):
-        return "\n".join([*_services(document), *_unsettled(document)])
+        return joined([*_services(document), *_unsettled(document)])
     if document["operation"] == "nothing":
-        return "\n".join([f"{document['what']} would do nothing: {document['why']}", *_unsettled(document)])
+        return joined([f"{document['what']} would do nothing: {document['why']}", *_unsettled(document)])
     security = sum(change.is_security for change in changes)
     described = dict(zip(changes, listed(changes)))
     why = f" ({document['why']})" if document["why"] else ""
@@ -135,7 +136,7 @@ def plan_text(document: Document, changes: Sequence[Change]) -> str:
     if document["unmatched"]:
         lines.append(not_there(document["unmatched"]))
     lines.append(_counts(changes, security, len(document["held_back"])))
-    return "\n".join([*lines, *(_consequences(document) if changes else _missing(document)), *_unsettled(document)])
+    return joined([*lines, *(_consequences(document) if changes else _missing(document)), *_unsettled(document)])
 
 
 def _head(operation: str, changes: bool) -> str:

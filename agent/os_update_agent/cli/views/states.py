@@ -9,6 +9,7 @@ from os_update_agent.model.runs import Run
 from os_update_agent.model.settings import SettingChange, Settings
 from os_update_agent.text.outcomes import shown
 from os_update_agent.text.phrases import listed, setting_line
+from os_update_agent.text.printable import joined
 
 
 def show_document(
@@ -44,7 +45,7 @@ def show_text(document: Document, changes: Sequence[Change]) -> str:
     if changes:
         lines.append(f"changed by that run: {len(changes)}")
         lines += [f"  {line}" for line in listed(changes)]
-    return "\n".join(lines)
+    return joined(lines)
 
 
 def settings_documents(settings: Settings) -> Optional[List[Document]]:
@@ -97,4 +98,4 @@ def diff_text(compared: Compared) -> str:
         lines.append(f"and {rest} with the same version but another mark, hold or status (see --json)")
     lines += [setting_line(change) for change in compared.settings]
     lines += [f"{one.path}: {one.kind}" for one in compared.files or ()]
-    return "\n".join(lines)
+    return joined(lines)

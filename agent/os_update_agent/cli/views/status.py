@@ -9,6 +9,7 @@ from os_update_agent.model.deliveries import Delivery, OwedSignal
 from os_update_agent.model.errors import Damaged
 from os_update_agent.model.runs import History, Run
 from os_update_agent.text.outcomes import shown, when
+from os_update_agent.text.printable import joined
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,8 @@ def status_text(document: Document) -> str:
         lines.append(
             f"last run: {last['kind']} {shown(last['value'])}, started {last['started']}: {last['result']}, {counts}"
         )
-        lines += [f"  {line}" for line in (last["failure"], *last["notes"], f"log: {last['log']}") if line]
+        words = (*last["failure"].splitlines(), *last["notes"], f"log: {last['log']}")
+        lines += [f"  {line}" for line in words if line]
     lines += work_lines(document)
     for delivery in document["waiting"]:
         lines.append(f"waiting: {shown(delivery['value'])} for key {delivery['key']}, received {delivery['received']}")
@@ -131,7 +133,7 @@ def status_text(document: Document) -> str:
     if document["signals"]["superseded"]:
         lines.append(f"signals dropped because a newer delivery came: {len(document['signals']['superseded'])}")
     lines += [f"reboot required: {reason}" for reason in document["reboot_required"]] or ["reboot required: no"]
-    return "\n".join([*lines, *_of_the_node(document)])
+    return joined([*lines, *_of_the_node(document)])
 
 
 def _of_the_node(document: Document) -> List[str]:

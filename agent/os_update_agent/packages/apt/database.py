@@ -77,7 +77,7 @@ class DpkgDatabase(AptSettings):
         self._texts = _Texts(*("".join(parts[number :: len(_FORMATS)]) for number in range(len(_FORMATS))))
         marks = self._in_root("var/lib/apt/extended_states")
         try:
-            auto = parse.parse_extended_states(marks.read_text(encoding="utf-8"))
+            auto = parse.parse_extended_states(marks.read_text(encoding="utf-8", errors="surrogateescape"))
         except FileNotFoundError:
             auto = frozenset()
         except OSError as error:

@@ -11,6 +11,7 @@ import re
 from typing import Collection, Dict, FrozenSet, Iterator, List, Mapping, NamedTuple, Sequence, Set, Tuple
 
 from os_update_agent.model.packages import Package
+from os_update_agent.packages.lines import fields_of
 
 # dpkg-query's format for parse_needs.
 NEEDS_FORMAT = (
@@ -18,6 +19,7 @@ NEEDS_FORMAT = (
     "\\t${Breaks}, ${Conflicts}\\t${Replaces}\\n"
 )
 _RELATION = re.compile(r"(?P<name>[a-z0-9][a-z0-9+.-]*)(?::\w+)?(?:\s*\((?P<operator>[<>=]+)\s*(?P<version>\S+)\))?")
+_DIGITS = re.compile("[0-9]+")
 _PARTS = re.compile(r"(\D*)(\d*)")
 
 Slot = Tuple[str, str]
@@ -50,7 +52,7 @@ def parse_needs(text: str) -> Tuple[Needs, ...]:
     """Return the installed packages, from dpkg-query's answer to NEEDS_FORMAT."""
     found = []
     for line in text.splitlines():
-        status, name, arch, version, essential, *relations = line.split("\t")
+        status, name, arch, version, essential, *relations = fields_of("dpkg-query", line, 9)
         if status == "installed":
             found.append(Needs(name, arch, version, essential == "yes", *map(_relations, relations)))
     return tuple(found)
@@ -177,7 +179,8 @@ def compare(one: str, other: str) -> int:
 def _split(version: str) -> Tuple[int, str, str]:
     epoch, colon, rest = version.partition(":")
     upstream, _, revision = (rest if colon else version).rpartition("-")
-    return int(epoch) if colon else 0, upstream or revision, revision if upstream else ""
+    number = int(epoch[:20]) if _DIGITS.fullmatch(epoch) else 0
+    return number if colon else 0, upstream or revision, revision if upstream else ""
 
 
 def _compared(one: str, other: str) -> int:
@@ -187,13 +190,15 @@ def _compared(one: str, other: str) -> int:
     return 0
 
 
-def _keys(text: str, more: int) -> Iterator[Tuple[Tuple[int, ...], int]]:
+def _keys(text: str, more: int) -> Iterator[Tuple[Tuple[int, ...], Tuple[int, str]]]:
     """Yield the parts of a version in comparable form, and then what follows its end."""
     for match in _PARTS.finditer(text):
         if match[0]:
-            yield (*(_weight(letter) for letter in match[1]), 0), int(match[2] or 0)
+            digits = match[2].lstrip("0")
+            # As a number, of any length.
+            yield (*(_weight(letter) for letter in match[1]), 0), (len(digits), digits)
     for _ in range(more + 1):
-        yield (0,), 0
+        yield (0,), (0, "")
 
 
 def _weight(letter: str) -> int:

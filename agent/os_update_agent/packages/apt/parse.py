@@ -7,6 +7,7 @@ from typing import Dict, FrozenSet, Iterable, List, Mapping, NamedTuple, Optiona
 from os_update_agent.model.errors import PackageError
 from os_update_agent.model.package_files import Offer
 from os_update_agent.model.packages import CONFIG_FILES, Change, Identity, Package, PackageState, Slot, other_than
+from os_update_agent.packages.lines import fields_of, misread
 
 STATE_FORMAT = (
     "${Package}\\t${Architecture}\\t${Version}\\t${db:Status-Want}\\t${db:Status-Status}\\t${db:Status-Eflag}\\n"
@@ -37,6 +38,8 @@ _URI = re.compile(r"'(?P<uri>[^']+)' (?P<file>\S+) (?P<size>\d+)(?: SHA256:(?P<s
 #        Breaks: tool (< 2) but 1.0-1 is to be installed
 _UNMET = re.compile(r"^ (?:\S+ : | {3,})(?P<why>\S.*)$")
 
+
+_SIZE = re.compile(r"[0-9]{1,20}")
 
 # "Debian-Security:12/oldstable-security", "Ubuntu:22.04/jammy-security", "Lab:lab-security"
 _SECURITY = re.compile(r"^Debian-Security:|-security$")
@@ -96,9 +99,7 @@ def parse_installed(text: str, auto: FrozenSet[Tuple[str, str]], native: str) ->
     """The output of dpkg-query with STATE_FORMAT, and the automatic marks, as a state. An empty list is an error."""
     packages = []
     for line in text.splitlines():
-        fields = line.split("\t")
-        if len(fields) != 6:
-            raise PackageError(f"dpkg-query printed a line that is not understood: {line!r}")
+        fields = fields_of("dpkg-query", line, 6)
         name, arch, version, want, status, flag = fields
         if status == "not-installed":
             continue
@@ -128,7 +129,8 @@ def parse_extended_states(text: str) -> FrozenSet[Tuple[str, str]]:
     for stanza in text.split("\n\n"):
         fields = dict(line.split(": ", 1) for line in stanza.splitlines() if ": " in line)
         if fields.get("Auto-Installed") == "1":
-            auto.add((fields["Package"], fields.get("Architecture", "")))
+            # apt leaves out a stanza without a name, too.
+            auto.add((fields.get("Package", ""), fields.get("Architecture", "")))
     return frozenset(auto)
 
 
@@ -145,7 +147,7 @@ def parse_simulation(text: str) -> Simulation:
         elif remv:
             lines.append(Simulated(remv["name"], remv["foreign"] or "", None))
         else:
-            raise PackageError(f"apt-get --simulate printed a line that is not understood: {line!r}")
+            raise misread("apt-get --simulate", line)
     return Simulation(tuple(lines), _section(text, "The following packages have been kept back:"), _deferred(text))
 
 
@@ -236,7 +238,7 @@ def _is_meant(package: Package, match: "re.Match[str]") -> bool:
 def parse_uris(text: str) -> Dict[str, Offer]:
     """File name -> what the index says of it, from --print-uris."""
     return {
-        match["file"]: Offer(int(match["size"]), sha256=match["sha256"] or "")
+        match["file"]: Offer(int(match["size"][:20]), sha256=match["sha256"] or "")
         for match in map(_URI.match, text.splitlines())
         if match
     }
@@ -249,7 +251,8 @@ def parse_installed_sizes(text: str) -> Dict[Identity, int]:
         fields = dict(line.split(": ", 1) for line in stanza.splitlines() if ": " in line and not line.startswith(" "))
         if "Package" in fields:
             size = fields.get("Installed-Size", "0")
-            sizes[fields["Package"], fields["Architecture"], fields["Version"]] = int(size) if size.isdigit() else 0
+            identity = fields["Package"], fields.get("Architecture", ""), fields.get("Version", "")
+            sizes[identity] = int(size) if _SIZE.fullmatch(size) else 0
     return sizes
 
 

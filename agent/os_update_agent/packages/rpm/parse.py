@@ -14,6 +14,7 @@ from os_update_agent.model.package_files import NewKernels
 from os_update_agent.model.packages import Identity, Package
 from os_update_agent.packages.file_faults import Listed, Type
 from os_update_agent.packages.interruption import Instances
+from os_update_agent.packages.lines import fields_of, number_of
 
 STATE_FORMAT = r"%{name}\t%{arch}\t%{epochnum}\t%{version}-%{release}\t%{sigmd5}\t%{longsize}\n"
 BUILD_FORMAT = r"%{sigmd5}\n"
@@ -62,7 +63,7 @@ def parse_installed(text: str, mark_of: Callable[[str, str], str]) -> Tuple[Pack
 def parse_sizes(text: str) -> Dict[Identity, int]:
     """Return the installed size of each package in KiB, from a list in STATE_FORMAT. Raises PackageError."""
     return {
-        (name, arch, version): kib(int(size)) if size.isdigit() else 0
+        (name, arch, version): kib(number_of("rpm", size, size)) if size.isdigit() else 0
         for name, arch, version, _, size in _identified(text)
     }
 
@@ -93,14 +94,16 @@ def parse_listed(text: str, changed: Collection[Identity]) -> Iterator[Listed]:
     for line in text.split("\n"):
         fields = line.split("\t", 11)
         # A name that is no UTF-8 has become another one.
-        if len(fields) != 12 or "\ufffd" in fields[-1] or fields[6] != "0" or int(fields[5]) & _NOT_COMPARED:
+        if len(fields) != 12 or "\ufffd" in fields[-1] or fields[6] != "0":
+            continue
+        if number_of("rpm", fields[5], line) & _NOT_COMPARED:
             continue
         name, arch, epoch, version, mode, _, _, verified, algorithm, digest, target, path = fields
-        kind = _TYPES.get(stat.S_IFMT(int(mode)), "any")
+        kind = _TYPES.get(stat.S_IFMT(number_of("rpm", mode, line) & 0xFFFF), "any")
         hashed = _ALGORITHMS.get(algorithm, "")
         content = {"file": digest if hashed else "", "link": target}.get(kind, "")
         identity = name, arch, evr(epoch, version)
-        if identity not in changed or not int(verified) & _VERIFIED.get(kind, 0):
+        if identity not in changed or not number_of("rpm", verified, line) & _VERIFIED.get(kind, 0):
             content = ""
         yield Listed(path, path, *identity, kind, content, hashed or "md5")
 
@@ -112,7 +115,7 @@ def parse_packaged_texts(text: str) -> Dict[str, PackagedText]:
     found = {}
     for line in text.split("\n"):
         fields = line.split("\t", 4)
-        if len(fields) == 5 and int(fields[0]) & _CONFIG and fields[2]:
+        if len(fields) == 5 and number_of("rpm", fields[0], line) & _CONFIG and fields[2]:
             found[fields[4]] = PackagedText(_ALGORITHMS.get(fields[1], "md5"), fields[2], fields[3])
     return found
 
@@ -126,15 +129,16 @@ def parse_new_kernels(text: str) -> NewKernels:
     kernels: Dict[str, int] = {}
     initrd = other = 0
     for line in text.splitlines():
-        path, _, size = line.rpartition("\t")
+        path, _, text = line.rpartition("\t")
+        size = number_of("rpm", text, line) if path.startswith(("/boot/", "/lib/modules/", "/usr/lib/modules/")) else 0
         kernel = _KERNEL.fullmatch(path)
         if kernel:
             release = kernel["release"] or kernel["below"]
-            kernels[release] = max(kernels.get(release, 0), int(size))
+            kernels[release] = max(kernels.get(release, 0), size)
         elif path.startswith("/boot/initr"):
-            initrd = max(initrd, int(size))
+            initrd = max(initrd, size)
         elif path.startswith("/boot/"):
-            other += int(size)
+            other += size
     return NewKernels(len(kernels), sum(kernels.values()) + other, initrd)
 
 
@@ -148,7 +152,7 @@ def parse_installed_since(
     """
     found = set()
     for row in (line.split("\t") for line in text.splitlines()):
-        if len(row) == 5 and row[4].isdigit() and int(row[4]) > moment:
+        if len(row) == 5 and number_of("rpm", row[4], "\t".join(row)) > moment:
             name, arch, epoch, version, _ = row
             if name in names or (name, arch, evr(epoch, version)) in suggested:
                 found.add(name)
@@ -168,9 +172,7 @@ def evr(epoch: str, version: str) -> str:
 def _identified(text: str) -> List[Tuple[str, str, str, str, str]]:
     rows = []
     for line in text.splitlines():
-        fields = line.split("\t")
-        if len(fields) != 6:
-            raise PackageError(f"rpm printed a line that is not understood: {line!r}")
+        fields = fields_of("rpm", line, 6)
         name, arch, epoch, version, digest, size = fields
         rows.append((name, arch, evr(epoch, version), digest, size))
     return rows

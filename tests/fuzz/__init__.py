@@ -1,0 +1,1 @@
+"""Fuzzing: inputs from elsewhere, mutated, must end with a value or with an error that an operator can read."""

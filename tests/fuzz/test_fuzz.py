@@ -1,0 +1,15 @@
+"""20,000 inputs from elsewhere, drawn anew from a fixed seed: each is read, or refused in words."""
+
+import pytest
+
+from fuzz.fuzz import survived
+from fuzz.targets import TARGETS, Target
+
+INPUTS = 20_000
+SEED = 1
+
+
+@pytest.mark.parametrize("target", TARGETS, ids=[target.name for target in TARGETS])
+def test_every_input_is_read_or_refused_in_words(target: Target) -> None:
+    share = -(-INPUTS // len(TARGETS))
+    assert survived(target, share, SEED) >= share
