@@ -127,7 +127,8 @@ def files_below(path: Path, *, leave_out: Optional[str] = None) -> Iterator[str]
     ``leave_out`` is the name of directories that are not read.
     """
     for directory, names, files in os.walk(path):
-        names[:] = sorted(name for name in names if name not in ("__pycache__", leave_out))
+        # A checkout also has directories of tools, such as .mypy_cache.
+        names[:] = sorted(name for name in names if name not in ("__pycache__", leave_out) and name[0] != ".")
         for name in sorted(files):
             if not name.endswith((".pyc", ".so")):
                 yield os.path.relpath(os.path.join(directory, name), path)
