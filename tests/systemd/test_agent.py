@@ -2,6 +2,7 @@
 
 import json
 
+from os_update_agent import __version__
 from systemd.machine import wait_for
 from systemd.node import RESTARTS, Node, collect_config
 
