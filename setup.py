@@ -23,7 +23,7 @@ setup(
     package_dir={"": "agent"},
     packages=find_packages("agent"),
     package_data={"os_update_agent": ["config/agent.conf.sample", "install/files/*", "install/units/*"]},
-    install_requires=["requests", "distro", "PyYAML", "os-collect-config", "os-apply-config"],
+    install_requires=["requests", "distro", "PyYAML", "keystoneauth1", "os-collect-config", "os-apply-config"],
     entry_points={"console_scripts": ["os-update-agent = os_update_agent.__main__:main"]},
     # heat-config looks for a file with the name of the deployment's group; it is linked or copied from here.
     scripts=["hooks/package-update"],

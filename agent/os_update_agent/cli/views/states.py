@@ -39,7 +39,8 @@ def show_text(document: Document, changes: Sequence[Change]) -> str:
         ]
     run = document["last_run"]
     if run:
-        lines.append(f"last run: {run['run']} ({run['kind']}), {run['result']}, log {run['log']}")
+        agent = f", os-update-agent {run['agent']}" if run["agent"] else ""
+        lines.append(f"last run: {run['run']} ({run['kind']}), {run['result']}{agent}, log {run['log']}")
         if run["failure"]:
             lines.append(f"  {run['failure']}")
     if changes:
