@@ -3,8 +3,8 @@
 A *claim* on a place is a run that changed it. A way back with ``restore: changes`` moves the places that its own key
 claims; with ``restore: exact`` it moves all places. Two rules join the keys:
 
-- A place that another key's way back has moved since, to a state that is older than the target, stays as that run left
-  it. The target was recorded when the other key had not gone back yet: to restore it there would go forward.
+- A key that goes back leaves alone a place that another key's way back has moved since, to a state that is older than
+  the target. The target was recorded when the other key had not gone back yet: to restore it there would go forward.
 - If the package manager refuses the narrow way back, wider ones are tried: each also moves what another key's runs
   have changed since the target was recorded, to what the target has there.
 """
@@ -51,6 +51,7 @@ class Target:
         scope: The option ``restore``.
         since: The key's runs with a higher number count as its changes.
         recorded: Other keys' runs with a higher number happened after the state was recorded.
+        is_back: The key goes back to the state, not forward again.
     """
 
     key: str
@@ -59,6 +60,7 @@ class Target:
     scope: RestoreScope
     since: int
     recorded: int
+    is_back: bool
 
 
 @dataclass
@@ -94,7 +96,7 @@ def claims_on(target: Target, effects: Iterable[Effect]) -> Claims:
         for key, slots in moved.items():
             claims.others.setdefault(key, set()).update(slots)
         if run.key != target.key:
-            _count_other(target, claims, effect, touched - for_me)
+            _count_other(target, claims, effect, touched)
     return claims
 
 
@@ -104,24 +106,30 @@ def _count_other(target: Target, claims: Claims, effect: Effect, slots: FrozenSe
     claims.other_settings.setdefault(run.key, set()).update(effect.settings)
     goes_further = run.kind == RESTORE and run.restored_from is not None and run.restored_from < target.number
     for slot in slots:
-        if goes_further:
+        if goes_further and target.is_back:
             claims.kept[slot] = effect
         else:
             claims.kept.pop(slot, None)
 
 
-def goals(now: PackageState, target: Target, claims: Claims) -> Iterator[PackageState]:
-    """Yield the states that the way back may lead to: the narrow one first, then those that also move packages of other
-    keys, of one key alone before those of several. The keys that changed something last come first.
+def goals(now: PackageState, target: Target, claims: Claims) -> Iterator[Tuple[PackageState, Sequence[str]]]:
+    """Yield the states that the way back may lead to, each with the other keys whose packages it moves for that.
+
+    The first one is narrow and moves no others. Those with one other key come before those with several. The keys that
+    changed something last come first.
     """
     found: List[PackageState] = []
     keys = list(reversed(claims.others))
-    sets = [(), *((key,) for key in keys), *(tuple(keys[:count]) for count in range(2, len(keys) + 1))]
+    sets: List[Tuple[str, ...]] = [
+        (),
+        *((key,) for key in keys),
+        *(tuple(keys[:count]) for count in range(2, len(keys) + 1)),
+    ]
     for along in sets:
         goal = _goal(now, target, claims, along)
         if goal not in found:
             found.append(goal)
-            yield goal
+            yield goal, along
 
 
 def _goal(now: PackageState, target: Target, claims: Claims, along: Sequence[str]) -> PackageState:
@@ -141,6 +149,8 @@ def moves(
     now: PackageState,
     goal: PackageState,
     target: Target,
+    claims: Claims,
+    along: Sequence[str],
     effects: Sequence[Effect],
     keys: Iterable[Tuple[History, Optional[PackageState]]],
 ) -> Tuple[Move, ...]:
@@ -152,6 +162,8 @@ def moves(
     changed, found = touched_by(now, goal), []
     for history, state in keys:
         places = changed & _brought_by(now, changed, [effect for effect in effects if effect.run.key == history.key])
+        if history.key in along:
+            places |= changed & claims.others[history.key]
         if target.scope == "exact" and state is not None:
             places |= {slot for slot in changed if _versions(state, slot) == _versions(now, slot)}
         if places:
@@ -171,21 +183,30 @@ def _brought_by(now: PackageState, slots: Iterable[Slot], effects: Sequence[Effe
 
 def went_forward(history: History, runs: Sequence[Run], number: int) -> bool:
     """Return whether the key went forward to its current value. ``runs`` are those of all keys, the oldest first;
-    ``number`` is the state to which another key goes back.
+    ``number`` is the state to which another key goes.
 
     A baseline, and a value to which the key has gone back itself from a newer one, claim no more than what was there.
     """
     record = history.record(history.current) if history.current is not None else None
     if record is None or record.reached_run is None:
         return False
-    mine = [run for run in runs if run.key == history.key]
-    run = next((one for one in mine if one.id == record.reached_run), None)
+    run = next((one for one in runs if one.id == record.reached_run), None)
     if run is None or run.kind == UPDATE:
         return run is not None
-    first = {one.value: one.id for one in reversed(mine) if one.kind == UPDATE}
-    left = max(first.values(), default=0) if run.departing is None else first.get(run.departing, 0)
-    is_back = first.get(run.value, 0) < left
+    is_back = goes_back(history.key, runs, run.value, run.departing)
     return not (is_back and run.restored_from is not None and run.restored_from >= number)
+
+
+def goes_back(key: str, runs: Sequence[Run], value: str, position: Optional[str]) -> bool:
+    """Return whether a value of the key is older than its position, by the first updates to each. ``position`` is the
+    value at which the key stands or was last; None if it is not known.
+    """
+    first: Dict[str, int] = {}
+    for run in runs:
+        if run.key == key and run.kind == UPDATE:
+            first.setdefault(run.value, run.id)
+    here = max(first.values(), default=0) if position is None else first.get(position, 0)
+    return first.get(value, 0) < here
 
 
 def _versions(state: PackageState, slot: Slot) -> Tuple[str, ...]:

@@ -18,7 +18,7 @@ from os_update_agent.packages.backend import Backend
 from os_update_agent.packages.settings import unmet_settings
 from os_update_agent.packages.state import transaction, visible
 from os_update_agent.packages.transition import Transition
-from os_update_agent.runs.other_keys import Effect, Target, claims_on, goals, moves, sentences, went_forward
+from os_update_agent.runs.other_keys import Effect, Target, claims_on, goals, goes_back, moves, sentences, went_forward
 from os_update_agent.runs.plan import Aim
 from os_update_agent.runtime.context import Site
 from os_update_agent.text.phrases import called_setting
@@ -33,8 +33,8 @@ def aims_of_restore(ledger: Ledger, policy: Policy, before: PackageState, number
     effects = _effects(ledger, target, runs)
     claims = claims_on(target, effects)
     keys = _other_keys(ledger, target, runs)
-    for goal in goals(before, target, claims):
-        found = moves(before, goal, target, effects, keys)
+    for goal, along in goals(before, target, claims):
+        found = moves(before, goal, target, claims, along, effects, keys)
         changes = visible(diff(before, goal))
         # Packages may bring the targets of alternatives that do not exist now.
         unmet = unmet_settings if changes else partial(unmet_below, root)
@@ -79,7 +79,10 @@ def _target(ledger: Ledger, policy: Policy, number: int, runs: Sequence[Run]) ->
         found = max((run.id for run in mine if run.after == number), default=0)
         since = found or max((run.id - 1 for run in mine if run.before == number), default=0)
         recorded = since
-    return Target(policy.key, number, ledger.state(number), policy.restore, since, recorded)
+    last = next((run.value for run in reversed(mine) if run.finished is not None), None)
+    position = history.current or history.moved_from or last
+    is_back = goes_back(policy.key, runs, policy.value, position)
+    return Target(policy.key, number, ledger.state(number), policy.restore, since, recorded, is_back)
 
 
 def _runs_before_baseline(runs: Sequence[Run], reached: float) -> int:

@@ -36,12 +36,3 @@ def test_a_way_back_takes_along_what_another_key_has_built_on_it(node: Node) -> 
     second = node.succeed("CREATE", "1", **OF[SERVER])
     assert second.changes == {} and "found there: run 3, the restore of '1' for key 'web/68c97fbe/update" in second.told
     assert (node.packages(), node.history(SERVER).current) == (one, "1")
-
-    # Forward again, and back in the other order.
-    for resource in OF:
-        node.succeed("UPDATE", "2", **OF[resource])
-    assert node.versions() == BOTH_NEW
-    for resource in reversed(OF):
-        node.succeed("UPDATE", "1", **OF[resource])
-    assert node.packages() == one
-    assert (node.history().current, node.history(SERVER).current) == ("1", "1")
