@@ -3,6 +3,7 @@
 import json
 
 from os_update_agent import __version__
+from os_update_agent.testing.repository import Deb
 from systemd.machine import wait_for
 from systemd.node import RESTARTS, Node, collect_config
 

@@ -31,8 +31,9 @@ from os_update_agent.model.errors import Busy, PackageError, PendingBoot, UsageE
 from os_update_agent.model.runs import Run
 from os_update_agent.node.locks import node_holder
 from os_update_agent.node.offline_updates import offline_updates
-from os_update_agent.runs.plan import aim_of_restore, aim_of_update, forecast
+from os_update_agent.runs.plan import aim_of_update, forecast
 from os_update_agent.runs.services import known_units
+from os_update_agent.runs.way_back import aims_of_restore, first_possible
 from os_update_agent.runtime.context import Site, open_site
 from os_update_agent.text.outcomes import shown
 from os_update_agent.text.phrases import in_brackets
@@ -151,7 +152,8 @@ def _way_back(site: Site, policy: Policy, doing: Doing, state: int, why: str) ->
     doing.phase = phases.PLAN
     backend = site.backend(policy)
     before = backend.capture()
-    aim = aim_of_restore(site.ledger, policy, before, state, site.settings.root)
+    aims = aims_of_restore(site.ledger, policy, before, state, site.settings.root)
+    aim = first_possible(site, backend, before, aims)
     return Planned(
         f"the way back to {shown(policy.value)}", "restore", forecast(site, policy, backend, before, aim), why=why
     )

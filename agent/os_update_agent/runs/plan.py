@@ -1,29 +1,22 @@
-"""The planner: the state that an update or a restore aims at, the plan that leads there, and what follows from it."""
+"""The planner: the state that an update aims at, the plan that leads there, and what follows from a plan."""
 
 from dataclasses import replace
-from functools import partial
-from pathlib import Path
-from typing import Dict, FrozenSet, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from os_update_agent.config.policy import Policy
-from os_update_agent.ledger import Ledger
-from os_update_agent.model.errors import Damaged, PackageError
+from os_update_agent.model.errors import PackageError
 from os_update_agent.model.package_files import Offer
-from os_update_agent.model.packages import Change, Identity, Package, PackageState, Selection, Slot, annotated, diff
+from os_update_agent.model.packages import Change, Identity, Package, PackageState, Selection, annotated, diff
 from os_update_agent.model.plans import Plan
-from os_update_agent.model.runs import Run
 from os_update_agent.node.process_maps import services_with
 from os_update_agent.packages import disk_space
 from os_update_agent.packages.archive import Archive
-from os_update_agent.packages.arrangement import unmet_below
 from os_update_agent.packages.backend import Backend
 from os_update_agent.packages.interruption import Unfinished
 from os_update_agent.packages.reboot_forecast import asking_for_a_boot
 from os_update_agent.packages.selection import unmatched
-from os_update_agent.packages.settings import Place, touched_settings, unmet_settings
-from os_update_agent.packages.state import broken, expected, is_torn, overlaid, sound, touched_by, transaction, visible
+from os_update_agent.packages.state import broken, expected, is_torn, transaction, visible
 from os_update_agent.runtime.context import Site
-from os_update_agent.text.phrases import called_setting
 
 
 class Aim(NamedTuple):
@@ -66,57 +59,6 @@ def aim_of_update(backend: Backend, policy: Policy, before: PackageState) -> Aim
         torn=tuple(sorted(torn)),
     )
     return Aim(target, plan)
-
-
-def aim_of_restore(ledger: Ledger, policy: Policy, before: PackageState, number: int, root: Path) -> Aim:
-    """Return the recorded state, or with ``restore: changes`` only what this key's own runs have changed since."""
-    target = sound(ledger.state(number))
-    if policy.restore == "changes":
-        target = sound(overlaid(before, target, *_touched_since(ledger, policy)))
-    changes = visible(diff(before, target))
-    removals = [change for change in changes if change.after is None]
-    # Packages may bring the targets of alternatives that do not exist now.
-    unmet = unmet_settings if changes else partial(unmet_below, root)
-    settings = tuple(map(called_setting, unmet(before.settings, target.settings)))
-    return Aim(target, Plan(changes, removes_foreign=_not_ours(ledger, removals), settings=settings))
-
-
-def _touched_since(ledger: Ledger, policy: Policy) -> Tuple[FrozenSet[Slot], FrozenSet[Place]]:
-    """Return the places of packages, and the settings, that this key's runs have changed since the value was reached.
-
-    An update that was cut off has planned packages, and no settings.
-    """
-    record = ledger.history(policy.key).record(policy.value)
-    since = record.reached_run or 0 if record else 0
-    runs = [_effect_of(ledger, run) for run in ledger.runs(policy.key) if run.id > since]
-    effects = [effect for effect in runs if effect]
-    settings = (touched_settings(before.settings, after.settings) for before, after in effects)
-    return frozenset(slot for effect in effects for slot in touched_by(*effect)), frozenset().union(*settings)
-
-
-def _not_ours(ledger: Ledger, removals: Sequence[Change]) -> Tuple[str, ...]:
-    if not removals:
-        return ()
-    effects = [_known_effect_of(ledger, run) for run in ledger.runs()]
-    ours = {change.name for effect in effects if effect for change in visible(diff(*effect)) if change.before is None}
-    return tuple(change.name for change in removals if change.name not in ours)
-
-
-def _known_effect_of(ledger: Ledger, run: Run) -> Optional[Tuple[PackageState, PackageState]]:
-    try:
-        return _effect_of(ledger, run)
-    except Damaged:
-        return None
-
-
-def _effect_of(ledger: Ledger, run: Run) -> Optional[Tuple[PackageState, PackageState]]:
-    """The states between which a run has moved the node; of one that was cut off in its transaction only its aim is
-    known.
-    """
-    after = run.after if run.after is not None else run.target if run.progress.change_began else None
-    if run.before is None or after is None:
-        return None
-    return ledger.state(run.before), ledger.state(after)
 
 
 def forecast(site: Site, policy: Policy, backend: Backend, before: PackageState, aim: Aim) -> Forecast:

@@ -2,8 +2,10 @@
 time?
 """
 
+from contextlib import suppress
 from dataclasses import replace
-from typing import Mapping, Tuple
+from itertools import islice
+from typing import Iterator, Mapping, Tuple
 
 from os_update_agent.model.errors import NotRestorable, PackageError
 from os_update_agent.model.packages import PackageState, diff
@@ -14,8 +16,9 @@ from os_update_agent.packages.state import broken, is_torn, rebuilt, transaction
 from os_update_agent.runs.context import Step, Work, noted, with_repair
 from os_update_agent.runs.etc_files import can_be_put_back
 from os_update_agent.runs.files import faults_before_failure
-from os_update_agent.runs.plan import aim_of_restore, aim_of_update, labels_of
+from os_update_agent.runs.plan import Aim, aim_of_update, labels_of
 from os_update_agent.runs.transitions import DONE, DOWNLOADED, NOTHING_TO_CHANGE, REPORTED, TARGET_IS_RECORDED, Event
+from os_update_agent.runs.way_back import aims_of_restore
 from os_update_agent.text.phrases import labels, listed, named, not_there
 
 
@@ -76,8 +79,7 @@ def refresh(work: Work) -> Tuple[Run, Event]:
 def plan(work: Work) -> Tuple[Run, Event]:
     before = work.state(work.run.before)
     if work.run.kind == RESTORE:
-        assert work.run.restored_from is not None
-        aim = aim_of_restore(work.site.ledger, work.policy, before, work.run.restored_from, work.site.settings.root)
+        aim = next(_ways_back(work, before))
     else:
         aim = aim_of_update(work.backend, work.policy, before)
         if aim.plan.torn:
@@ -103,9 +105,40 @@ def plan(work: Work) -> Tuple[Run, Event]:
     return run, DONE
 
 
+def _ways_back(work: Work, before: PackageState) -> Iterator[Aim]:
+    assert work.run.restored_from is not None
+    return aims_of_restore(work.site.ledger, work.policy, before, work.run.restored_from, work.site.settings.root)
+
+
+class _Refused(PackageError):
+    """The package manager would not do the transaction."""
+
+
 def fetch(work: Work) -> Tuple[Run, Event]:
-    """The old files are kept before they are replaced, the new ones are here before anything is touched, and there is
-    room.
+    """Get ready for the transaction. If the package manager refuses a way back, try those that also move packages of
+    other keys: these may have been installed for what goes now.
+    """
+    narrow = work.run
+    try:
+        return _made_ready(work)
+    except _Refused as refusal:
+        if narrow.kind != RESTORE:
+            raise
+        for aim in islice(_ways_back(work, work.state(narrow.before)), 1, None):
+            work.say(f"refused: {refusal}")
+            for line in aim.plan.other_keys:
+                work.say(f"another way: {line}")
+            work.run = replace(narrow, target=work.site.ledger.put_state(aim.target), plan=aim.plan)
+            work.save(work.run, is_planned=True)
+            with suppress(_Refused, NotRestorable):
+                return _made_ready(work)
+        work.save(narrow, is_planned=True)
+        raise
+
+
+def _made_ready(work: Work) -> Tuple[Run, Event]:
+    """Keep the old files before they are replaced, have the new ones before anything is touched, and check that there
+    is room.
     """
     before, target = work.state(work.run.before), work.state(work.run.target)
     if work.run.kind == RESTORE and work.archive.missing(transaction(before, target).install):
@@ -121,7 +154,12 @@ def fetch(work: Work) -> Tuple[Run, Event]:
         work.archive.flush()
         return replace(run, after=run.before), DOWNLOADED
     work.transition.check_space(before, target)
-    work.transition.rehearse(before, target, forced=run.kind == RESTORE)
+    try:
+        work.transition.rehearse(before, target, forced=run.kind == RESTORE)
+    except NotRestorable:
+        raise
+    except PackageError as error:
+        raise _Refused(str(error)) from error
     # Only now: the disk was at work all the time.
     work.archive.flush()
     work.check_deadline()

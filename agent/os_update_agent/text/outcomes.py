@@ -182,6 +182,7 @@ def _remarks(run: Run) -> List[str]:
     if run.plan.settings:
         is_done = "put back" if run.progress.reached else "to put back"
         lines.append(f"settings outside of the packages {is_done}: {named(run.plan.settings)}")
+    lines += run.plan.other_keys
     if run.plan.lost:
         lines.append(f"cannot be undone for: {named(run.plan.lost)}")
     if run.restarted:

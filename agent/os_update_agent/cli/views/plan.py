@@ -85,6 +85,7 @@ def plan_document(
         "held_back": held_documents(plan.held_back),
         "removes_foreign": list(plan.removes_foreign),
         "settings": list(plan.settings),
+        "other_keys": list(plan.other_keys),
         "download_bytes": plan.download or 0,
         "disk_bytes": plan.growth if plan.changes else 0,
         "reboot_expected": list(found.reboot),
@@ -125,6 +126,7 @@ def plan_text(document: Document, changes: Sequence[Change]) -> str:
             ]
     if document["settings"]:
         lines.append(f"settings outside of the packages to put back: {named(document['settings'])}")
+    lines += document["other_keys"]
     if document["held_back"]:
         lines.append(f"held back ({len(document['held_back'])}):")
         lines += [f"  {item['name']}: {item['reason']}" for item in document["held_back"]]

@@ -1,0 +1,112 @@
+"""Several keys on one node: whose packages a way back moves, in every order, and what each key records then."""
+
+from typing import Any, Dict, Optional, Tuple
+
+import pytest
+
+from os_update_agent.testing.repository import Deb
+from packages.node import Node, Result
+from packages.scene import VERSIONS_ONE
+
+SERVER = "servers"
+CLIENTS: Dict[str, Any] = {"packages": "libapp1"}
+SERVERS: Dict[str, Any] = {"packages": "app", "resource": SERVER}
+LIB, APP, TOOL = (
+    Deb("libapp1", "2.0-1"),
+    Deb("app", "2.0-1", fields={"Depends": "libapp1 (>= 2.0)"}),
+    Deb("tool", "2.0-1"),
+)
+NEW = {**VERSIONS_ONE, "libapp1": "2.0-1", "app": "2.0-1"}
+
+
+def stands_at(node: Node) -> Tuple[Optional[str], Optional[str]]:
+    return node.history().current, node.history(SERVER).current
+
+
+def at_two(node: Node, clients: Dict[str, Any], servers: Dict[str, Any]) -> Any:
+    """Both keys go from the baseline "1" to "2". Returns the packages of before."""
+    for options in (clients, servers):
+        node.succeed("CREATE", "1", **options)
+    one = node.packages()
+    node.offer(LIB, APP)
+    for options in (clients, servers):
+        node.succeed("UPDATE", "2", **options)
+    assert (node.versions(), stands_at(node)) == (NEW, ("2", "2"))
+    return one
+
+
+def test_both_go_back_in_either_order_and_forward_again(node: Node) -> None:
+    one = at_two(node, CLIENTS, SERVERS)
+    for order in ((SERVERS, CLIENTS), (CLIENTS, SERVERS)):
+        for options in order:
+            node.succeed("UPDATE", "1", **options)
+        assert (node.packages(), stands_at(node)) == (one, ("1", "1"))
+        for options in order:
+            node.succeed("UPDATE", "2", **options)
+        assert (node.versions(), stands_at(node)) == (NEW, ("2", "2"))
+
+
+def test_the_key_that_was_taken_along_goes_on_from_there(node: Node) -> None:
+    at_two(node, CLIENTS, SERVERS)
+    node.succeed("UPDATE", "1", **CLIENTS)
+    assert stands_at(node) == ("1", None)
+    # Its value again is no work that is done already: it takes along what it needs.
+    again = node.succeed("UPDATE", "2", **SERVERS)
+    assert (node.versions(), stands_at(node)) == (NEW, (None, "2"))
+    assert "libapp1: 1.0-1 -> 2.0-1" in again.told
+    node.succeed("UPDATE", "1", **CLIENTS)
+    # A newer value, and back to what was there before it.
+    node.offer(Deb("app", "3.0-1"))
+    node.succeed("UPDATE", "3", **SERVERS)
+    assert (node.versions(), stands_at(node)) == ({**VERSIONS_ONE, "app": "3.0-1"}, ("1", "3"))
+    node.succeed("CREATE", "2", **SERVERS)
+    assert (node.versions(), stands_at(node)) == (VERSIONS_ONE, ("1", "2"))
+
+
+def test_after_a_failed_health_check_everybody_stands_where_he_stood(node: Node) -> None:
+    one = at_two(node, CLIENTS, SERVERS)
+    step = node.step("health.d/10-check", "exit 1")
+    failed = node.fail("UPDATE", "1", **CLIENTS)
+    assert "was undone" in failed.complaint and (node.versions(), stands_at(node)) == (NEW, ("2", "2"))
+    step.unlink()
+    for options in (CLIENTS, SERVERS):
+        node.succeed("UPDATE", "1", **options)
+    assert (node.packages(), stands_at(node)) == (one, ("1", "1"))
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_two_keys_that_update_everything_end_where_they_began(node: Node, order: Tuple[int, int]) -> None:
+    """phases.yaml with a server in both lists and no globs: the first key does all the work."""
+    both: Tuple[Dict[str, Any], ...] = ({}, {"resource": SERVER})
+    one = at_two(node, *both)
+    for _ in range(2):
+        for number in order:
+            node.succeed("UPDATE", "1", **both[number])
+        assert (node.packages(), stands_at(node)) == (one, ("1", "1"))
+        for number in order:
+            node.succeed("UPDATE", "2", **both[number])
+        assert (node.versions(), stands_at(node)) == (NEW, ("2", "2"))
+
+
+def test_an_exact_way_back_says_which_key_it_takes_along(node: Node) -> None:
+    one = at_two(node, {}, SERVERS)
+    back = node.succeed("UPDATE", "1")
+    assert "packages of key" in back.told and SERVER in back.told
+    assert (node.packages(), stands_at(node)) == (one, ("1", None))
+    found = node.succeed("UPDATE", "1", **SERVERS)
+    assert "found there: run " in found.told and stands_at(node) == ("1", "1")
+
+
+def test_what_does_not_stand_in_the_way_is_left(node: Node) -> None:
+    """A third key has updated something else: it is not taken along."""
+    tools = {"packages": "tool", "resource": "tools"}
+    node.succeed("CREATE", "1", **tools)
+    one = at_two(node, CLIENTS, SERVERS)
+    node.offer(TOOL)
+    node.succeed("UPDATE", "2", **tools)
+    back: Result = node.succeed("UPDATE", "1", **CLIENTS)
+    assert (node.versions()["tool"], node.history("tools").current) == ("2.0-1", "2")
+    assert "tools" not in back.told
+    node.succeed("UPDATE", "1", **SERVERS)
+    node.succeed("UPDATE", "1", **tools)
+    assert node.packages() == one
