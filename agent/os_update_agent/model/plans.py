@@ -20,6 +20,8 @@ class Plan:
         rebuilt: The labels of old packages whose file is rebuilt from the installed files.
         download: The bytes to fetch, including old files kept for a rollback (None: not computed).
         settings: The settings outside of packages that a way back puts back, in words.
+        undo_refused: The package manager's reasons against the way back, as a rehearsal has found them.
+        undo_unchecked: What such a rehearsal has left out, and why.
         growth: The bytes by which the used disk space grows (None: not computed, or the index does not say).
     """
 
@@ -33,3 +35,9 @@ class Plan:
     download: Optional[int] = None
     growth: Optional[int] = None
     settings: Tuple[str, ...] = ()
+    undo_refused: Tuple[str, ...] = ()
+    undo_unchecked: Tuple[str, ...] = ()
+
+    @property
+    def can_be_undone(self) -> bool:
+        return not (self.lost or self.undo_refused)

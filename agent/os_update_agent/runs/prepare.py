@@ -10,11 +10,12 @@ from os_update_agent.model.packages import PackageState, diff
 from os_update_agent.model.phases import ASSESS, CAPTURE, CHECK, DOWNLOAD, FETCH, PLAN, REFRESH, RESTORE, UPDATE, Phase
 from os_update_agent.model.runs import Run
 from os_update_agent.packages.progress import TO_REPAIR
-from os_update_agent.packages.state import broken, is_torn, rebuilt, transaction, unmet
+from os_update_agent.packages.state import broken, is_torn, rebuilt, transaction, unmet, visible
 from os_update_agent.runs.context import Step, Work, noted, with_repair
 from os_update_agent.runs.etc_files import can_be_put_back
 from os_update_agent.runs.files import faults_before_failure
 from os_update_agent.runs.plan import aim_of_restore, aim_of_update, labels_of
+from os_update_agent.runs.rehearsal import undo_checked
 from os_update_agent.runs.transitions import DONE, DOWNLOADED, NOTHING_TO_CHANGE, REPORTED, TARGET_IS_RECORDED, Event
 from os_update_agent.text.phrases import labels, listed, named, not_there
 
@@ -119,6 +120,7 @@ def fetch(work: Work) -> Tuple[Run, Event]:
         return replace(run, after=run.before), DOWNLOADED
     work.transition.check_space(before, target)
     work.transition.rehearse(before, target, forced=run.kind == RESTORE)
+    run = _with_undo_checked(work, run, before, target)
     # Only now: the disk was at work all the time.
     work.archive.flush()
     work.check_deadline()
@@ -152,6 +154,18 @@ def _keep_old(work: Work, before: PackageState, target: PackageState) -> Run:
     for reason in lost.values():
         work.say(f"neither in the archive nor in a repository; {reason}")
     return replace(work.run, plan=replace(work.run.plan, lost=labels_of(tuple(lost)), rebuilt=rebuilt))
+
+
+def _with_undo_checked(work: Work, run: Run, before: PackageState, target: PackageState) -> Run:
+    """Rehearse the way back (law 3). Without every file it is impossible anyway. Raises NotRestorable."""
+    if run.plan.lost or not visible(diff(before, target)):
+        return run
+    refused, unchecked = undo_checked(work.transition, before, target)
+    if refused and run.kind == UPDATE and work.policy.archive == "required":
+        raise NotRestorable(f"the update could not be undone (archive: required): {'; '.join(refused)}")
+    for sentence in refused:
+        work.say(f"cannot be undone: {sentence}")
+    return replace(run, plan=replace(run.plan, undo_refused=refused, undo_unchecked=unchecked))
 
 
 def _try_refresh(work: Work) -> None:
