@@ -154,9 +154,8 @@ def _way_back(site: Site, policy: Policy, doing: Doing, state: int, why: str) ->
     before = backend.capture()
     aims = aims_of_restore(site.ledger, policy, before, state, site.settings.root)
     aim = first_possible(site, backend, before, aims)
-    return Planned(
-        f"the way back to {shown(policy.value)}", "restore", forecast(site, policy, backend, before, aim), why=why
-    )
+    found = forecast(site, policy, backend, before, aim, forced=True)
+    return Planned(f"the way back to {shown(policy.value)}", "restore", found, why=why)
 
 
 def _update(site: Site, policy: Policy, doing: Doing, what: str, operation: str, *, refresh: bool) -> Planned:
@@ -176,4 +175,4 @@ def _update(site: Site, policy: Policy, doing: Doing, what: str, operation: str,
             f"an earlier transaction was not completed{in_brackets(unfinished.names)}; an update tries to repair that"
             f" first, and what it changes then cannot be told before: {error}"
         ) from error
-    return Planned(what, operation, forecast(site, policy, backend, before, aim))
+    return Planned(what, operation, forecast(site, policy, backend, before, aim, forced=False))

@@ -41,6 +41,8 @@ class Plan:
         rebuilt: The labels of old packages whose file is rebuilt from the installed files.
         download: The bytes to fetch, including old files kept for a rollback (None: not computed).
         settings: The settings outside of packages that a way back puts back, in words.
+        undo_refused: The package manager's reasons against the way back, as a rehearsal has found them.
+        undo_unchecked: What such a rehearsal has left out, and why.
         growth: The bytes by which the used disk space grows (None: not computed, or the index does not say).
         moves: The packages of other keys that a way back moves, so that these keys leave their current values.
         other_keys: Sentences about packages that this way back and those of other keys have in common.
@@ -58,3 +60,9 @@ class Plan:
     settings: Tuple[str, ...] = ()
     moves: Tuple[Move, ...] = ()
     other_keys: Tuple[str, ...] = ()
+    undo_refused: Tuple[str, ...] = ()
+    undo_unchecked: Tuple[str, ...] = ()
+
+    @property
+    def can_be_undone(self) -> bool:
+        return not (self.lost or self.undo_refused)

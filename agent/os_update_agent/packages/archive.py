@@ -229,9 +229,9 @@ class Archive:
         stored = (entry for entry in self._ledger.archive_entries() if entry.build not in self._on_the_way)
         return KeptFiles((*stored, *(entry for entry, _ in self._on_the_way.values())))
 
-    def files(self, packages: Sequence[Package]) -> Tuple[Path, ...]:
-        """The checked files of the packages; a damaged one is dropped from the archive. Raises NotRestorable that names
-        what is missing.
+    def files(self, packages: Sequence[Package], *, only_look: bool = False) -> Tuple[Path, ...]:
+        """The checked files of the packages; a damaged one is dropped from the archive. With ``only_look`` nothing is
+        read, and nothing dropped. Raises NotRestorable that names what is missing.
         """
         kept = self._kept()
         paths: List[Path] = []
@@ -239,8 +239,8 @@ class Archive:
         for package in packages:
             entry = kept.of(package)
             path = self.directory / entry.file if entry else self.directory
-            if entry is None or not path.is_file() or not self._is_sound(entry):
-                if entry is not None:
+            if entry is None or not path.is_file() or not (only_look or self._is_sound(entry)):
+                if entry is not None and not only_look:
                     self._drop(entry)
                 lost.append(package.label)
             else:

@@ -22,11 +22,13 @@ from os_update_agent.packages.state import (
     leaving,
     leaving_torn,
     rebuilt,
+    sound,
     transaction,
     visible,
     with_builds,
 )
-from os_update_agent.text.phrases import effects, labels, named
+from os_update_agent.packages.undo_check import UndoCheck
+from os_update_agent.text.phrases import labels, named, other_effect
 
 
 class Transition(NamedTuple):
@@ -34,12 +36,14 @@ class Transition(NamedTuple):
     manager prints.
 
     ``forced`` allows what only a way back needs: downgrades, changes of held packages, removal of essential ones.
+    ``only_look``: the kept files are not read, and none is dropped.
     """
 
     backend: Backend
     archive: Archive
     root: Path
     output: IO[bytes]
+    only_look: bool = False
 
     @property
     def arrangement(self) -> Arrangement:
@@ -164,13 +168,17 @@ class Transition(NamedTuple):
             for package in (*broken(before), *todo.install)
             if package.identity in there
         }
-        more, less = effect - planned - reinstalled, planned - effect
-        if more or less:
-            raise PackageError(
-                "the package manager would not do what was planned"
-                + (f"; it adds {effects(more)}" if more else "")
-                + (f"; it leaves out {effects(less)}" if less else "")
-            )
+        differs = other_effect(effect - (reinstalled - planned), planned)
+        if differs:
+            raise PackageError(f"the package manager would not do what was planned; {differs}")
+
+    def check_undo(self, before: PackageState, target: PackageState) -> UndoCheck:
+        """Rehearse the way back from the target before the way there is taken, with the files that are here."""
+        forward, back = transaction(before, target), transaction(target, sound(before))
+        missing = self.archive.missing((*forward.install, *back.install))
+        if missing:
+            return UndoCheck(unchecked=(f"the way back could not be rehearsed without the files of {labels(missing)}",))
+        return self.backend.check_undo(self._with_files(forward), self._with_files(back))
 
     def go(self, target: PackageState, *, forced: bool) -> Tuple[str, ...]:
         """Run one transaction from here to the target, then purge, mark and hold. The settings outside of packages are
@@ -253,7 +261,7 @@ class Transition(NamedTuple):
         return tuple(map(str, self.archive.files([package for package in packages if package not in missing])))
 
     def _with_files(self, todo: Transaction) -> Transaction:
-        files = self.archive.files(todo.install)
+        files = self.archive.files(todo.install, only_look=self.only_look)
         own = self.archive.rebuilt(todo.install)
         own_files = tuple(str(file) for package, file in zip(todo.install, files) if package in own)
         return todo._replace(files=tuple(map(str, files)), rebuilt=own_files)

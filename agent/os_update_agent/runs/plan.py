@@ -16,6 +16,7 @@ from os_update_agent.packages.interruption import Unfinished
 from os_update_agent.packages.reboot_forecast import asking_for_a_boot
 from os_update_agent.packages.selection import unmatched
 from os_update_agent.packages.state import broken, expected, is_torn, transaction, visible
+from os_update_agent.runs.rehearsal import Rehearsed, rehearsed
 from os_update_agent.runtime.context import Site
 
 
@@ -35,6 +36,8 @@ class Forecast(NamedTuple):
         services: The services that would still run replaced code.
         missing: The labels of new packages whose file neither archive nor repository has: the plan cannot be done.
         no_room: Which disk is too full for the plan ("" if none is).
+        reason: The package manager's reason against the plan, as a rehearsal has found it ("": none).
+        unchecked: What could not be rehearsed, and why.
         unfinished: The interruption that is repaired before the plan (None if there is none).
     """
 
@@ -44,6 +47,8 @@ class Forecast(NamedTuple):
     missing: Tuple[str, ...] = ()
     no_room: str = ""
     unfinished: Optional[Unfinished] = None
+    reason: str = ""
+    unchecked: Tuple[str, ...] = ()
 
 
 def aim_of_update(backend: Backend, policy: Policy, before: PackageState) -> Aim:
@@ -61,8 +66,10 @@ def aim_of_update(backend: Backend, policy: Policy, before: PackageState) -> Aim
     return Aim(target, plan)
 
 
-def forecast(site: Site, policy: Policy, backend: Backend, before: PackageState, aim: Aim) -> Forecast:
-    """Return what the way from ``before`` to the aim would come to; fetch and change nothing. Raises PackageError."""
+def forecast(site: Site, policy: Policy, backend: Backend, before: PackageState, aim: Aim, *, forced: bool) -> Forecast:
+    """Return what the way from ``before`` to the aim would come to; fetch and change nothing. ``forced``: it is a way
+    back. Raises PackageError.
+    """
     unfinished = backend.unfinished()
     archive, changes = site.archive(backend), aim.plan.changes
     # A package that was interrupted while it was unpacked is unpacked again, in the version that it has.
@@ -85,13 +92,24 @@ def forecast(site: Site, policy: Policy, backend: Backend, before: PackageState,
         download=sum(offer.size for offer in offers.values()),
         growth=disk_space.growth(changes, sizes, present) if sizes is not None else None,
     )
+    missing = labels_of([package for package in new if package in nowhere])
+    found = Rehearsed()
+    if unfinished:
+        found = Rehearsed(
+            unchecked=(f"whether {backend.name} would do this: an earlier transaction is repaired first",)
+        )
+    elif changes and not missing and policy.operation == "update":
+        found = rehearsed(backend, archive, site.settings.root, before, aim.target, forced=forced)
+    plan = replace(plan, undo_refused=found.undo.refused)
     return Forecast(
         plan,
         asking_for_a_boot(changes, backend.reboot_hints()),
         services_with(backend.paths(old), site.settings.root) if old else (),
-        labels_of([package for package in new if package in nowhere]),
+        missing,
         _no_room(site, policy, archive, sum(offers[package].size for package in required), need),
         unfinished,
+        found.reason,
+        (*found.unchecked, *found.undo.unchecked),
     )
 
 

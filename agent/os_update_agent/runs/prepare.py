@@ -12,11 +12,12 @@ from os_update_agent.model.packages import PackageState, diff
 from os_update_agent.model.phases import ASSESS, CAPTURE, CHECK, DOWNLOAD, FETCH, PLAN, REFRESH, RESTORE, UPDATE, Phase
 from os_update_agent.model.runs import Run
 from os_update_agent.packages.progress import TO_REPAIR
-from os_update_agent.packages.state import broken, is_torn, rebuilt, transaction, unmet
+from os_update_agent.packages.state import broken, is_torn, rebuilt, transaction, unmet, visible
 from os_update_agent.runs.context import Step, Work, noted, with_repair
 from os_update_agent.runs.etc_files import can_be_put_back
 from os_update_agent.runs.files import faults_before_failure
 from os_update_agent.runs.plan import Aim, aim_of_update, labels_of
+from os_update_agent.runs.rehearsal import undo_checked
 from os_update_agent.runs.transitions import DONE, DOWNLOADED, NOTHING_TO_CHANGE, REPORTED, TARGET_IS_RECORDED, Event
 from os_update_agent.runs.way_back import aims_of_restore
 from os_update_agent.text.phrases import labels, listed, named, not_there
@@ -115,6 +116,12 @@ class _Refused(PackageError):
 
 
 def fetch(work: Work) -> Tuple[Run, Event]:
+    """Have every file here, and rehearse the transaction."""
+    run = _possible(work)
+    return run, DOWNLOADED if run.kind == DOWNLOAD else DONE
+
+
+def _possible(work: Work) -> Run:
     """Get ready for the transaction. If the package manager refuses a way back, try those that also move packages of
     other keys: these may have been installed for what goes now.
     """
@@ -136,7 +143,7 @@ def fetch(work: Work) -> Tuple[Run, Event]:
         raise
 
 
-def _made_ready(work: Work) -> Tuple[Run, Event]:
+def _made_ready(work: Work) -> Run:
     """Keep the old files before they are replaced, have the new ones before anything is touched, and check that there
     is room.
     """
@@ -152,7 +159,7 @@ def _made_ready(work: Work) -> Tuple[Run, Event]:
     run = _keep_old(work, before, target)
     if run.kind == DOWNLOAD:
         work.archive.flush()
-        return replace(run, after=run.before), DOWNLOADED
+        return replace(run, after=run.before)
     work.transition.check_space(before, target)
     try:
         work.transition.rehearse(before, target, forced=run.kind == RESTORE)
@@ -160,10 +167,11 @@ def _made_ready(work: Work) -> Tuple[Run, Event]:
         raise
     except PackageError as error:
         raise _Refused(str(error)) from error
+    run = _with_undo_checked(work, run, before, target)
     # Only now: the disk was at work all the time.
     work.archive.flush()
     work.check_deadline()
-    return run, DONE
+    return run
 
 
 def _with_known_builds(work: Work, planned: PackageState, found: PackageState) -> Run:
@@ -193,6 +201,18 @@ def _keep_old(work: Work, before: PackageState, target: PackageState) -> Run:
     for reason in lost.values():
         work.say(f"neither in the archive nor in a repository; {reason}")
     return replace(work.run, plan=replace(work.run.plan, lost=labels_of(tuple(lost)), rebuilt=rebuilt))
+
+
+def _with_undo_checked(work: Work, run: Run, before: PackageState, target: PackageState) -> Run:
+    """Rehearse the way back (law 3). Without every file it is impossible anyway. Raises NotRestorable."""
+    if run.plan.lost or not visible(diff(before, target)):
+        return run
+    refused, unchecked = undo_checked(work.transition, before, target)
+    if refused and run.kind == UPDATE and work.policy.archive == "required":
+        raise NotRestorable(f"the update could not be undone (archive: required): {'; '.join(refused)}")
+    for sentence in refused:
+        work.say(f"cannot be undone: {sentence}")
+    return replace(run, plan=replace(run.plan, undo_refused=refused, undo_unchecked=unchecked))
 
 
 def _try_refresh(work: Work) -> None:

@@ -132,7 +132,7 @@ def _outputs(run: Run, facts: Facts) -> Dict[str, Any]:
         "held_back": [{"name": item.name, "reason": item.reason} for item in run.plan.held_back],
         "state_digest": facts.digest,
         "restored_from": f"{shown(run.value)}, {_origin(run)}" if run.kind == "restore" else "",
-        "restorable": not run.plan.lost,
+        "restorable": run.plan.can_be_undone,
         "reboot_required": bool(facts.reboot),
         "services_to_restart": list(facts.services),
     }
@@ -185,6 +185,8 @@ def _remarks(run: Run) -> List[str]:
     lines += run.plan.other_keys
     if run.plan.lost:
         lines.append(f"cannot be undone for: {named(run.plan.lost)}")
+    lines += [f"cannot be undone: {reason}" for reason in run.plan.undo_refused]
+    lines += [f"not checked: {sentence}" for sentence in run.plan.undo_unchecked]
     if run.restarted:
         lines.append(f"restarted, because they ran replaced code: {named(run.restarted)}")
     if run.restart_last:

@@ -1,7 +1,7 @@
 """Packages and changes as words in a sentence. Pure."""
 
 from collections import Counter
-from typing import FrozenSet, List, Optional, Sequence, Tuple
+from typing import AbstractSet, List, Optional, Sequence, Tuple
 
 from os_update_agent.model.packages import Change, Package, Slot
 from os_update_agent.model.settings import (
@@ -122,7 +122,16 @@ def other_mark(change: Change) -> str:
     return f"{change.name} is marked {change.before.mark} in place of {change.after.mark}"
 
 
-def effects(found: "FrozenSet[Tuple[Slot, Optional[str]]]") -> str:
+def other_effect(
+    effect: AbstractSet[Tuple[Slot, Optional[str]]], planned: AbstractSet[Tuple[Slot, Optional[str]]]
+) -> str:
+    """Return how what a package manager would do differs from a plan."""
+    more, less = effect - planned, planned - effect
+    parts = (f"it adds {_effects(more)}" if more else "", f"it leaves out {_effects(less)}" if less else "")
+    return "; ".join(filter(None, parts))
+
+
+def _effects(found: AbstractSet[Tuple[Slot, Optional[str]]]) -> str:
     """What a package manager would do, as a list."""
     return named(
         [

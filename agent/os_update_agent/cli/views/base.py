@@ -85,6 +85,7 @@ def run_document(run: Run, changed: Optional[int]) -> Document:
         "notes": list(run.notes),
         "held_back": held_documents(run.plan.held_back),
         "not_restorable": list(run.plan.lost),
+        "undo_refused": list(run.plan.undo_refused),
         "files_differ": list(run.etc_differs),
         "log": run.log,
         "agent": run.agent,

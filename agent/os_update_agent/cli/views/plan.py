@@ -90,11 +90,14 @@ def plan_document(
         "disk_bytes": plan.growth if plan.changes else 0,
         "reboot_expected": list(found.reboot),
         "services_expected": list(found.services),
-        "can_be_done": not (found.missing or found.no_room or refused or (archive == "required" and plan.lost)),
+        "can_be_done": not (found.missing or found.no_room or refused or found.reason or _is_refused(archive, planned)),
+        "reason": found.reason,
         "refused": refused,
         "missing": list(found.missing),
         "no_room": found.no_room,
-        "can_be_undone": not plan.lost,
+        "not_checked": list(found.unchecked),
+        "can_be_undone": plan.can_be_undone,
+        "undo_refused": list(plan.undo_refused),
         "rebuilt": list(plan.rebuilt),
         "lost": list(plan.lost),
         "interrupted": found.unfinished is not None,
@@ -105,6 +108,12 @@ def plan_document(
         "lock_holder": lock_holder,
         "open_runs": [run_document(run, 0) for run in open_runs],
     }
+
+
+def _is_refused(archive: str, planned: Planned) -> bool:
+    """Does the run not start because it could not be undone? A way back is refused only without a file."""
+    plan = planned.found.plan
+    return archive == "required" and bool(plan.lost or (plan.undo_refused and planned.operation != "restore"))
 
 
 def plan_text(document: Document, changes: Sequence[Change]) -> str:
@@ -184,18 +193,27 @@ def _consequences(document: Document) -> List[str]:
 
 def _missing(document: Document) -> List[str]:
     nowhere = f"no archive or repository has {named(document['missing'])}" if document["missing"] else ""
-    return [f"cannot be done: {why}" for why in (nowhere, document["no_room"], document["refused"]) if why]
+    reasons = (nowhere, document["no_room"], document["reason"], document["refused"])
+    return [
+        *(f"cannot be done: {why}" for why in reasons if why),
+        *(f"not checked: {sentence}" for sentence in document["not_checked"]),
+    ]
 
 
 def _undo(document: Document) -> str:
+    is_ours = not (
+        document["can_be_done"]
+        or document["missing"]
+        or document["no_room"]
+        or document["reason"]
+        or document["refused"]
+    )
+    refused = "; the run would not start (archive: required)" if is_ours else ""
     if document["lost"]:
-        refused = (
-            ""
-            if document["can_be_done"] or document["missing"] or document["no_room"] or document["refused"]
-            else "; the run would not start (archive: required)"
-        )
         files = f"the package file of the installed version is no longer available: {named(document['lost'])}"
         return f"can be undone: no, {files}{refused}"
+    if document["undo_refused"]:
+        return f"can be undone: no, {'; '.join(document['undo_refused'])}{refused}"
     if document["rebuilt"]:
         return (
             "can be undone: yes, with files rebuilt from the node, local edits included, for"

@@ -33,7 +33,7 @@ from typing import (
     Tuple,
 )
 
-from os_update_agent.model.errors import CommandFailed
+from os_update_agent.model.errors import CommandFailed, PackageError
 from os_update_agent.model.packages import Identity
 from os_update_agent.node import process
 
@@ -182,6 +182,19 @@ def read_package_file(path: Path, is_left_out: Optional[Callable[[str], bool]]) 
     if sums is None:
         sums = _own_sums(path, is_left_out)
     return PackageFile(str(found["control"], "utf-8", "replace"), sums)
+
+
+def control_of(path: Path) -> str:
+    """Return the text of the control file in a package file. Raises PackageError."""
+    try:
+        with opened_member(path, "control") as members:
+            return next(
+                str(_content(members, one), "utf-8", "surrogateescape")
+                for one in members
+                if one.name.removeprefix("./") == "control"
+            )
+    except (*_UNREADABLE, StopIteration) as error:
+        raise PackageError(f"{path.name} cannot be read: {error}") from error
 
 
 def packed_paths(path: Path) -> Tuple[str, ...]:

@@ -10,21 +10,23 @@ import shlex
 import tempfile
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import FrozenSet, Iterator, List, Optional, Tuple
+from typing import FrozenSet, Iterator, List, Optional, Sequence, Set, Tuple
 
 from os_update_agent.model.errors import PackageError
 from os_update_agent.model.packages import Slot, Transaction
 from os_update_agent.node.process import run
 from os_update_agent.packages.apt import parse
-from os_update_agent.packages.apt.builds import packed_paths
+from os_update_agent.packages.apt.builds import control_of, packed_paths
 from os_update_agent.packages.apt.commands import native_architecture, plain
 from os_update_agent.packages.apt.database import DpkgDatabase
 from os_update_agent.packages.apt.dpkg_files import listed_paths
 from os_update_agent.packages.apt.leaving import HOOKS
+from os_update_agent.packages.apt.made_up import status_after
 from os_update_agent.packages.apt.order import successors, unpacked_first
 from os_update_agent.packages.apt.preferences import added_preferences, wanted
+from os_update_agent.packages.undo_check import UndoCheck
 from os_update_agent.packages.writable import read_only_below
-from os_update_agent.text.phrases import named
+from os_update_agent.text.phrases import named, other_effect
 
 # dpkg's own call for what cannot be left to apt.
 UNPACK = ("--force-depends", "--force-breaks", "--force-conflicts", "--force-downgrade", "--unpack")
@@ -67,12 +69,24 @@ class Rehearsals(DpkgDatabase):
     def effect(self, transaction: Transaction, *, forced: bool) -> FrozenSet[Tuple[Slot, Optional[str]]]:
         """See Backend."""
         self._check_writable(transaction)
+        self._check_foreign(transaction)
         if forced and not transaction.reinstalls:
             for call in self._early_calls(transaction):
-                done = self._run(self._dpkg("--log=/dev/null", "--no-act", *call), ok=None)
-                if done.returncode:
-                    raise PackageError(parse.first_error(done.stdout + done.stderr))
+                self._rehearse_dpkg(call)
         return self._final_list(transaction, forced=forced)
+
+    def _rehearse_dpkg(self, call: Sequence[str]) -> None:
+        """Raise PackageError with dpkg's reason if it refuses a call."""
+        done = self._run(self._dpkg("--log=/dev/null", "--no-act", *call), ok=None)
+        if done.returncode:
+            raise PackageError(parse.first_error(done.stdout + done.stderr))
+
+    def _check_foreign(self, transaction: Transaction) -> None:
+        """Raise PackageError if dpkg refuses a file of a foreign architecture, which apt takes unseen."""
+        files = dict(zip(transaction.install, transaction.files))
+        foreign = [file for package, file in files.items() if package.arch not in (native_architecture(), "all")]
+        if foreign:
+            self._rehearse_dpkg((*UNPACK, *foreign))
 
     def _final_list(
         self, transaction: Transaction, *, forced: bool, more: Tuple[str, ...] = ()
@@ -89,6 +103,34 @@ class Rehearsals(DpkgDatabase):
         if done.returncode:
             raise PackageError(parse.why_impossible(done.stdout + done.stderr))
         return parse.parse_final_list(listed, native_architecture())
+
+    def check_undo(self, forward: Transaction, back: Transaction) -> UndoCheck:
+        """See Backend. apt reads a made-up status file, in which ``forward`` has been done."""
+        try:
+            with tempfile.NamedTemporaryFile(dir=self.work, prefix="status-") as file:
+                file.write(self._status_after(forward).encode("utf-8", "surrogateescape"))
+                file.flush()
+                self._check_foreign(back)
+                effect = self._final_list(back, forced=True, more=("-o", f"Dir::State::status={file.name}"))
+        except PackageError as error:
+            return UndoCheck(refused=(f"apt would not go back: {error}",))
+        slot = self.capture().slot
+        comes: Set[Tuple[Slot, Optional[str]]] = {(slot(package), package.version) for package in back.install}
+        planned = comes | {(slot(package), None) for package in back.remove}
+        if effect == planned:
+            return UndoCheck()
+        return UndoCheck(refused=(f"apt would go another way back: {other_effect(effect, planned)}",))
+
+    def _status_after(self, transaction: Transaction) -> str:
+        """Return the status file as it will be after a transaction. Raises PackageError."""
+        native = native_architecture()
+        slot = self.capture().slot
+        controls = [control_of(Path(file)) for file in transaction.files]
+        try:
+            status = (self._admin / "status").read_text(encoding="utf-8", errors="surrogateescape")
+        except OSError as error:
+            raise PackageError(f"{error.filename} cannot be read: {error.strerror}") from error
+        return status_after(status, [slot(package) for package in transaction.remove], controls, native)
 
     def _early_calls(self, transaction: Transaction) -> List[Tuple[str, ...]]:
         """Return the calls of dpkg with which a way back begins: what cannot be left to apt's order."""

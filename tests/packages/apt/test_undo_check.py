@@ -1,0 +1,161 @@
+"""The way back is rehearsed before the way there is taken, and 'plan' says what the package manager would refuse."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Dict, Sequence
+
+import pytest
+
+from os_update_agent.config.policy import Policy
+from os_update_agent.model.packages import Package, Transaction
+from os_update_agent.packages.undo_check import UndoCheck
+from os_update_agent.testing.repository import Deb, build, native_architecture
+from packages.node import RESOURCE, SERVER, STACK, Node
+
+KEY = f"{STACK}/{RESOURCE}@{SERVER}"
+
+
+def command(node: Node, *argv: str) -> str:
+    call = [sys.executable, "-m", "os_update_agent", *argv]
+    done = subprocess.run(call, env=node.environment(), capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def plan(node: Node, *argv: str) -> Dict[str, Any]:
+    document: Dict[str, Any] = json.loads(command(node, "plan", "--key", KEY, "--json", *argv))
+    return document
+
+
+def test_an_impossible_way_back_cannot_be_done_says_the_plan(based: Node) -> None:
+    """The key's own update of the library has become the ground of what the operator has installed since."""
+    based.offer(Deb("libapp1", "2.0-1"), Deb("needy", "1.0-1", fields={"Depends": "libapp1 (>= 2)"}))
+    based.succeed("UPDATE", "v2", packages="libapp1", restore="changes")
+    assert plan(based, "v1", "--set", "restore=changes")["can_be_done"] is True
+    based.install_by_hand("needy")
+    found = plan(based, "v1", "--set", "restore=changes")
+    assert found["can_be_done"] is False
+    assert "needy removed" in found["reason"]
+    text = command(based, "plan", "--key", KEY, "v1", "--set", "restore=changes")
+    assert f"cannot be done: {found['reason']}" in text
+    # The run says the same.
+    assert found["reason"] in based.fail("UPDATE", "v1", restore="changes").complaint
+
+
+def test_a_way_back_to_a_foreign_architecture_that_is_gone_cannot_be_done(node: Node) -> None:
+    architectures = node.root / "var/lib/dpkg/arch"
+    native = architectures.read_text(encoding="utf-8")
+    architectures.write_text(f"{native}mips\n", encoding="utf-8")
+    node.apt.configuration.write_text(
+        node.apt.configuration.read_text(encoding="utf-8").replace(
+            'APT::Architectures "', f'APT::Architectures "{native.strip()},mips";\nNothing "'
+        ),
+        encoding="utf-8",
+    )
+    node.offer(Deb("lib", "1.0-1", "mips", fields={"Multi-Arch": "same"}))
+    node.install_by_hand("lib:mips")
+    node.succeed("CREATE", "v1")
+    node.offer(Deb("lib", "2.0-1", "mips", fields={"Multi-Arch": "same"}))
+    assert node.succeed("UPDATE", "v2").changes == {"lib": ("1.0-1", "2.0-1")}
+    assert plan(node, "v1")["can_be_done"] is True
+    node.hand.remove("lib:mips")
+    architectures.write_text(native, encoding="utf-8")
+    found = plan(node, "v1")
+    assert found["can_be_done"] is False and "package architecture (mips) does not match system" in found["reason"]
+    failed = node.fail("UPDATE", "v1")
+    assert found["reason"] in failed.complaint and "nothing was changed" in failed.complaint
+
+
+def test_a_plan_names_what_it_could_not_check_without_the_files(based: Node) -> None:
+    based.offer(Deb("tool", "2.0-1"))
+    found = plan(based)
+    assert found["can_be_done"] is True and found["reason"] == ""
+    assert found["not_checked"] == ["whether apt would do this, and undo it: 1 package file has to be fetched first"]
+    assert f"not checked: {found['not_checked'][0]}" in command(based, "plan", "--key", KEY)
+    # A download brings them.
+    based.succeed("UPDATE", "d2", resource="download", operation="download")
+    assert plan(based)["not_checked"] == []
+
+
+def transactions(node: Node, one: Sequence[Deb], two: Sequence[Deb]) -> UndoCheck:
+    """Check the undo of an update that installs ``two`` in place of ``one``."""
+
+    def installed(debs: Sequence[Deb]) -> Transaction:
+        names = {deb.name for deb in debs}
+        other = one if debs is two else two
+        return Transaction(
+            tuple(Package(deb.name, native_architecture(), deb.version) for deb in debs),
+            remove=tuple(Package(d.name, native_architecture(), d.version) for d in other if d.name not in names),
+            files=tuple(str(build(deb, node.directory / "files")) for deb in debs),
+        )
+
+    backend = node.site().backend(Policy("v2", KEY))
+    return backend.check_undo(installed(two), installed(one))
+
+
+def test_the_undo_is_rehearsed_on_what_the_update_will_have_installed(based: Node) -> None:
+    new = Deb("tool", "2.0-1", fields={"Depends": "extra"}), Deb("extra", "2.0-1")
+    old = Deb("tool", "1.0-1")
+    tree = based.tree()
+    assert transactions(based, [old], new) == UndoCheck()
+    needs = transactions(based, [Deb("tool", "1.0-1", fields={"Depends": "nowhere"})], new)
+    assert needs.refused and "nowhere" in needs.refused[0]
+    other = transactions(based, [Deb("tool", "1.0-1", fields={"Conflicts": "useold"})], new)
+    assert other.refused and "it adds useold removed" in other.refused[0]
+    assert based.tree() == tree
+
+
+SHIM = """\
+#!/bin/sh
+case "$*" in
+*Dir::State::status=*) echo 'E: not this way' >&2; exit 100 ;;
+esac
+exec {apt} "$@"
+"""
+
+
+@pytest.fixture
+def refusing(based: Node, monkeypatch: pytest.MonkeyPatch) -> Node:
+    """A node whose apt refuses the way back from an update: no real one is known that does."""
+    shim = based.directory / "bin/apt-get"
+    shim.parent.mkdir()
+    shim.write_text(SHIM.format(apt="/usr/bin/apt-get"), encoding="utf-8")
+    shim.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{shim.parent}:{os.environ['PATH']}")
+    based.step("pre-update.d/10-drain")
+    based.offer(Deb("tool", "2.0-1"))
+    return based
+
+
+def test_an_update_that_cannot_be_undone_is_refused_if_the_archive_is_required(refusing: Node) -> None:
+    failed = refusing.fail("UPDATE", "v2", archive="required")
+    assert "could not be undone (archive: required): apt would not go back: not this way" in failed.complaint
+    assert "nothing was changed" in failed.complaint
+    assert refusing.ran() == [] and refusing.versions()["tool"] == "1.0-1"
+
+
+def test_an_update_that_cannot_be_undone_says_so(refusing: Node) -> None:
+    refusing.succeed("UPDATE", "d2", resource="download", operation="download")
+    found = plan(refusing)
+    assert found["can_be_done"] is True and found["can_be_undone"] is False
+    assert found["undo_refused"] == ["apt would not go back: not this way"]
+    assert plan(refusing, "--set", "archive=required")["can_be_done"] is False
+    done = refusing.succeed("UPDATE", "v2")
+    assert "cannot be undone: apt would not go back: not this way" in done.told
+    assert done.body["restorable"] is False
+    # It may be wrong, and the way back is tried all the same.
+    assert refusing.succeed("UPDATE", "v1").changes == {"tool": ("2.0-1", "1.0-1")}
+
+
+def test_a_kept_file_is_neither_read_nor_dropped_by_a_plan(based: Node) -> None:
+    based.offer(Deb("tool", "2.0-1"))
+    based.succeed("UPDATE", "v2")
+    kept: Path = based.archive / based.kept()["tool 1.0-1"].file
+    content = bytearray(kept.read_bytes())
+    content[-1] ^= 0xFF
+    kept.write_bytes(content)
+    plan(based, "v1")
+    assert kept.exists() and "tool 1.0-1" in based.kept()
