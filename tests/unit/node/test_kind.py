@@ -44,7 +44,7 @@ def node(tmp_path: Path, *, pid_1: str = "systemd", mounts: str = "", is_own: bo
     ],
 )
 def test_a_system_that_gets_its_packages_with_its_image_is_recognized(
-    tmp_path: Path, files: Dict[str, str], said: str
+    tmp_path: Path, files: Dict[str, Any], said: str
 ) -> None:
     why = unsuitable(*node(tmp_path, **files))
     assert why.startswith("this node is an image-based system") and said in why
