@@ -67,12 +67,9 @@ def _is_confirmed(key: str, found: Holdings) -> bool:
         return False
     complain(
         f"{key!r}: {_counted(found)}. No installed package is touched, but no value of this key can be restored any"
-        " more."
+        " more. Forget it? [y/N]"
     )
-    try:
-        return input("forget it? [y/N] ").strip().lower() in ("y", "yes")
-    except EOFError:
-        return False
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 def _counted(found: Holdings) -> str:
