@@ -172,6 +172,16 @@ def test_a_signed_url_that_is_not_accepted_never_will_be(server: SignalServer, m
     assert send(make(server.url), BODY).verdict == NEVER
 
 
+@pytest.mark.parametrize("make", [cfn, temp_url, heat])
+def test_a_stack_that_is_probably_gone_is_named(server: SignalServer, make: Make) -> None:
+    for status in (401, 404):
+        # With a token that keystone has just given, 401 says nothing of the stack.
+        if (make, status) != (heat, 401):
+            server.behaviour = status
+            reason = send(make(server.url), BODY).reason
+            assert f"answered {status}" in reason and "the stack or its user is probably gone" in reason
+
+
 def test_an_expired_cfn_url_is_explained(server: SignalServer) -> None:
     server.behaviour = 403
     assert (
@@ -182,7 +192,8 @@ def test_an_expired_cfn_url_is_explained(server: SignalServer) -> None:
 
 def test_a_wrong_password_never_works(server: SignalServer) -> None:
     answer = send(heat(server.url, password="another-made-up-one"), BODY)
-    assert answer == Answer(NEVER, "keystone answered 401: the deployment's user or password is not accepted")
+    said = "keystone answered 401: the deployment's user or password is not accepted"
+    assert answer == Answer(NEVER, f"{said}; the stack or its user is probably gone")
     assert len(server.requests) == 1
 
 

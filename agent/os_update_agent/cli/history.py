@@ -6,7 +6,7 @@ import sys
 from typing import Optional
 
 from os_update_agent.cli import views
-from os_update_agent.cli.keys import histories, kept_states, key_of, recorded_keys
+from os_update_agent.cli.keys import age_of_key, histories, kept_states, key_of, recorded_keys
 from os_update_agent.cli.output import answer
 from os_update_agent.config.settings import Settings
 from os_update_agent.model.errors import Unrecorded
@@ -23,7 +23,8 @@ def command(settings: Settings, arguments: argparse.Namespace) -> int:
         raise Unrecorded(f"nothing is recorded under {key!r}; {recorded_keys(site)}")
     runs = [(run, number_changed_by(site, run)) for run in site.ledger.runs(key, arguments.limit)]
     kept = {one.key: kept_states(site, one) for one in known}
-    document = views.history_document(known, runs, kept, site.ledger.damaged())
+    ages = {one.key: age_of_key(site, one.key) for one in known}
+    document = views.history_document(known, runs, kept, site.ledger.damaged(), ages)
     return answer(arguments, document, views.history_text(document, _terminal_width()))
 
 

@@ -147,6 +147,16 @@ def _changing(add: Add) -> None:
         "--keep", type=_count, metavar="N", help="keep the files of the last N values of each key (option keep)"
     )
 
+    forget = add(
+        "forget",
+        "forget the values of KEY, such as that of a deleted stack, and delete package files kept for it alone",
+    )
+    # "key" is the name of --key.
+    forget.add_argument("forgotten", metavar="KEY", help="a recorded key; 'history' lists them")
+    forget.add_argument("-y", "--yes", action="store_true", help="do not ask for confirmation")
+    forget.add_argument("--force", action="store_true", help="drop results that Heat has not taken yet, too")
+    _json(forget)
+
 
 def _of_heat(add: Add) -> None:
     resume = add("resume", "finish open runs and send undelivered results to Heat")

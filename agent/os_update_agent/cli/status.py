@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import List, Sequence
 
 from os_update_agent.cli import views
-from os_update_agent.cli.keys import HAND_KEY, histories, kept_states, policy_of_key
+from os_update_agent.cli.keys import HAND_KEY, age_of_key, histories, kept_states, policy_of_key
 from os_update_agent.cli.output import answer
 from os_update_agent.config.policy import Policy, by_hand
 from os_update_agent.config.settings import Settings
@@ -46,6 +46,7 @@ def command(settings: Settings, arguments: argparse.Namespace) -> int:
         site.ledger.damaged(),
         why_unsuitable(settings),
         [one.sentence for one in offline_updates(settings.root)],
+        {one.key: age_of_key(site, one.key) for one in known},
     )
     return answer(arguments, document, views.status_text(document))
 

@@ -89,6 +89,10 @@ def _seconds_or_zero(value: object) -> float:
     return float(_number("a number of seconds, 0 or more", lambda number: number >= 0)(value))
 
 
+def _days(value: object) -> float:
+    return float(_number("a number of days greater than 0", lambda number: number > 0)(value))
+
+
 def _text(value: object) -> str:
     if isinstance(value, bool) or not isinstance(value, (str, int, float)) or SURROGATE.search(str(value)):
         raise ValueError("a text (in quotes, where YAML would make something else of it)")
@@ -178,6 +182,7 @@ READERS: Dict[str, Reader] = {
     # YAML reads a bare off as false.
     "archive": _words(*WORDS["archive"], aliases={"False": "off", "false": "off"}),
     "keep": _count,
+    "forget_after": _days,
     "restore": _words(*WORDS["restore"]),
     "on_failure": _words(*WORDS["on_failure"]),
     "reboot": _words(*WORDS["reboot"]),

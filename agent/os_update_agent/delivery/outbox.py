@@ -9,7 +9,7 @@ from os_update_agent.config.policy import signal_patience
 from os_update_agent.delivery.locks import sending_lock
 from os_update_agent.heat.alternate_targets import other_targets
 from os_update_agent.heat.deployed_files import forget_signal
-from os_update_agent.heat.metadata import is_current
+from os_update_agent.heat.metadata import is_current, listed_ids
 from os_update_agent.heat.signal import AGAIN, DELIVERED, NEVER, Answer, send
 from os_update_agent.model.deliveries import OwedSignal, SignalTarget
 from os_update_agent.model.errors import Damaged, LedgerError, known
@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 
 FIRST_PAUSE = 1.0
 LONGEST_PAUSE = 60.0
+# Stacks time out after an hour, unless their owner says otherwise.
+REFUSED_SECONDS = 7 * 24 * 3600.0
 
 # Is shown that a result is being sent, and what the last try came to: '' before the first one.
 Sending = Callable[[str], None]
@@ -48,10 +50,26 @@ def send_owed(
     Each is tried as long as its own delivery asks for, unless ``patience`` is given. A result that cannot be sent stops
     no other one. Raises LedgerError.
     """
+    with only_logged("refused", ""):
+        end_refused(site)
     for signal in site.ledger.owed():
         with only_logged("signal", signal.config_id):
             deliver_signal(site, signal.config_id, patience or _own_patience(site, signal.config_id), sending)
     return site.ledger.owed()
+
+
+def end_refused(site: Site) -> None:
+    """Drop the refused results that nobody can wait for any more, so that status and metrics do not count them for
+    ever: those of deployments that Heat does not list, and those older than any stack's timeout.
+    """
+    refused = [signal for signal in site.ledger.signals() if signal.standing == "refused"]
+    listed = listed_ids(site.settings.collect_config) if refused else None
+    for signal in refused:
+        is_late = site.clock() - signal.updated > REFUSED_SECONDS
+        if is_late or (listed is not None and signal.config_id not in listed):
+            why = "Heat refused it long ago" if is_late else "Heat does not list its deployment any more"
+            site.ledger.drop_refused(signal.config_id)
+            log.warning(logged(deployment=signal.config_id, refused=signal.last_answer, dropped="yes", why=why))
 
 
 def _own_patience(site: Site, config_id: str) -> Patience:

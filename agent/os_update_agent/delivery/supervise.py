@@ -148,8 +148,9 @@ def leave_open(site: Site, *, until_whole: bool = False) -> None:
     workers = _Workers(site)
     if _is_open(site):
         workers.start_where_none_is(lambda: not _is_open(site))
-    elif site.ledger.owed():
-        # It only sends, and may have to try for long: nobody waits for that.
+    elif any(signal.standing in ("owed", "refused") for signal in site.ledger.signals()):
+        # It only sends, and drops what was refused and is not waited for any more. It may have to try for long: nobody
+        # waits for that.
         _start_worker(site)
     while until_whole and not is_whole():
         workers.start_where_none_is(is_whole)

@@ -8,7 +8,7 @@ import os
 import re
 import sys
 from pathlib import Path
-from typing import Any, Iterator, NamedTuple, Optional, Tuple
+from typing import Any, FrozenSet, Iterator, NamedTuple, Optional, Tuple
 
 from os_update_agent.model.errors import AgentError
 from os_update_agent.text.log_lines import logged
@@ -99,6 +99,16 @@ def is_current(config_id: str, stack_id: str, resource_name: str, collect_config
     return (
         False if any((entry.stack_id, entry.resource_name) == (stack_id, resource_name) for entry in others) else None
     )
+
+
+def listed_ids(collect_config: Path) -> Optional[FrozenSet[str]]:
+    """Return the ids of the deployments that Heat lists for this server; None where it does not say. Asks as
+    is_current() does.
+    """
+    collectors = _collectors(collect_config)
+    lists = list(_lists(_collected(collect_config, collectors))) if collectors else []
+    items = (item for deployments in lists for item in deployments)
+    return frozenset(str(item["id"]) for item in items if isinstance(item, dict) and "id" in item) if lists else None
 
 
 def _collectors(collect_config: Path) -> Tuple[str, ...]:

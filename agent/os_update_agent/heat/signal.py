@@ -261,10 +261,13 @@ def _unreadable(attempt: _Try, error: OSError) -> Answer:
 def _refused_by_keystone(status: int) -> Answer:
     """Why there is no token. A 2xx that comes here was no token either: a proxy's page, say."""
     if status in (401, 403):
-        return Answer(NEVER, f"keystone answered {status}: the deployment's user or password is not accepted")
+        return Answer(
+            NEVER, f"keystone answered {status}: the deployment's user or password is not accepted; {_PROBABLY_GONE}"
+        )
     if 200 <= status < 300:
         return Answer(AGAIN, f"keystone answered {status} without a token")
-    return Answer(_verdict(status), f"keystone answered {status}")
+    meaning = f"; {_PROBABLY_GONE}" if status == 404 else ""
+    return Answer(_verdict(status), f"keystone answered {status}{meaning}")
 
 
 def _judged(status: int, transport: str) -> Answer:
@@ -285,12 +288,19 @@ def _verdict(status: int) -> str:
 
 
 _BY_TOKEN = ("HEAT_SIGNAL", "ZAQAR_SIGNAL")
+_PROBABLY_GONE = "the stack or its user is probably gone"
 _MEANINGS = {
     ("CFN_SIGNAL", 400): ": the stack or the resource is gone",
+    ("CFN_SIGNAL", 401): f": the URL is not accepted any more; {_PROBABLY_GONE}",
+    ("CFN_SIGNAL", 404): f": {_PROBABLY_GONE}",
+    # heat-api-cfn does not catch that keystone knows the key no more.
+    ("CFN_SIGNAL", 500): f": the service has failed, or {_PROBABLY_GONE}",
     ("CFN_SIGNAL", 403): ": the URL has probably expired (keystone's default is 15 minutes)",
-    ("TEMP_URL_SIGNAL", 401): ": the URL has expired or its signature is not accepted",
+    ("TEMP_URL_SIGNAL", 401): f": the URL has expired or its signature is not accepted; or {_PROBABLY_GONE}",
+    ("TEMP_URL_SIGNAL", 404): f": its container is not there; {_PROBABLY_GONE}",
     ("HEAT_SIGNAL", 400): ": the resource takes no signal now",
-    ("HEAT_SIGNAL", 404): ": the stack or the resource is gone",
+    ("HEAT_SIGNAL", 404): f": there is no such resource; {_PROBABLY_GONE}",
+    ("ZAQAR_SIGNAL", 404): f": there is no such queue; {_PROBABLY_GONE}",
 }
 _WAYS: Dict[str, Callable[[SignalTarget, bytes, _Try], Answer]] = {
     "CFN_SIGNAL": _by_url,

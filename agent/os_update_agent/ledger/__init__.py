@@ -10,6 +10,7 @@
 from os_update_agent.ledger.archive import ArchiveEntries
 from os_update_agent.ledger.database import SCHEMA, peek
 from os_update_agent.ledger.deliveries import Deliveries
+from os_update_agent.ledger.forgetting import Forgetting
 from os_update_agent.ledger.histories import Histories
 from os_update_agent.ledger.runs import Runs
 from os_update_agent.ledger.signals import Signals
@@ -18,7 +19,7 @@ from os_update_agent.ledger.states import FULL_EVERY, States
 __all__ = ["FULL_EVERY", "SCHEMA", "Ledger", "peek"]
 
 
-class Ledger(States, Histories, Runs, Deliveries, Signals, ArchiveEntries):
+class Ledger(States, Histories, Runs, Deliveries, Signals, ArchiveEntries, Forgetting):
     """The ledger at ``path``, made if it is not there. Every public method that writes is one durable transaction.
 
     Raises LedgerError if the file cannot be opened, is damaged or was written by a newer agent. Every method raises

@@ -23,8 +23,8 @@ class Policy:
     """The answer to every question that an update asks about what is wanted. The defaults are the built-in ones.
 
     ``value`` is the trigger's value as text ('' is: none given), ``key`` says whose history it belongs to. ``keep``
-    counts states; ``lock_timeout``, ``deadline``, ``script_timeout`` (each step) and ``signal_timeout`` (all tries of
-    one signal) are seconds.
+    counts states; ``forget_after`` is in days; ``lock_timeout``, ``deadline``, ``script_timeout`` (each step) and
+    ``signal_timeout`` (all tries of one signal) are seconds.
     """
 
     value: str = ""
@@ -38,6 +38,7 @@ class Policy:
     etc_files: EtcFilesRule = "report"
     archive: ArchiveRule = "best-effort"
     keep: int = 5
+    forget_after: Optional[float] = None
     restore: RestoreScope = "exact"
     on_failure: OnFailure = "restore"
     reboot: RebootRule = "never"

@@ -37,6 +37,7 @@ from os_update_agent.node.permissions import make_private
 from os_update_agent.runs import apply, finish, prepare, restart, services
 from os_update_agent.runs.changes import facts_of
 from os_update_agent.runs.context import Step, Work, moved, noted
+from os_update_agent.runs.retention import age_of, old_since
 from os_update_agent.runs.transitions import (
     CUT_OFF,
     FAILED_BACK,
@@ -47,6 +48,7 @@ from os_update_agent.runs.transitions import (
 from os_update_agent.runtime import imports
 from os_update_agent.runtime.context import Site
 from os_update_agent.text.log_lines import logged
+from os_update_agent.text.outcomes import when
 
 log = logging.getLogger(__name__)
 
@@ -79,13 +81,23 @@ def begin(
             reached_before=record.reached if record else None,
             is_first=is_first,
             agent=__version__,
-            notes=_pending(site) if kind in (UPDATE, RESTORE) else (),
+            notes=(*_pending(site), *_unkept(site, policy, kind, config_id)) if kind in (UPDATE, RESTORE) else (),
         )
     )
 
 
 def _pending(site: Site) -> Tuple[str, ...]:
     return tuple(f"pending: {one.sentence}" for one in offline_updates(site.settings.root))
+
+
+def _unkept(site: Site, policy: Policy, kind: RunKind, config_id: str) -> Tuple[str, ...]:
+    since = old_since(site.ledger, policy.key, age_of(site), besides=config_id) if kind == RESTORE else None
+    if since is None:
+        return ()
+    return (
+        f"this key had received nothing since {when(since)} and was old (forget_after): its package files were not"
+        " kept, and some may be missing",
+    )
 
 
 def taken_up(run: Run) -> Run:

@@ -4,16 +4,20 @@ nothing else.
 
 import contextlib
 from pathlib import Path
-from typing import Collection, Dict, FrozenSet, Iterable, Mapping, Optional, Set, Tuple
+from typing import Collection, Dict, FrozenSet, Iterable, Mapping, NamedTuple, Optional, Set, Tuple
 
-from os_update_agent.config.policy import Policy
+from os_update_agent.config.policy import Policy, by_hand
 from os_update_agent.ledger import Ledger
-from os_update_agent.model.errors import Damaged
+from os_update_agent.ledger.forgetting import NO_KEY
+from os_update_agent.model.errors import BadOption, Damaged
 from os_update_agent.model.packages import Package, diff
 from os_update_agent.model.phases import DOWNLOAD
 from os_update_agent.model.runs import History, Run
 from os_update_agent.packages.archive import Archive, missing
 from os_update_agent.packages.state import visible
+from os_update_agent.runtime.context import Site
+
+DAY = 24 * 3600.0
 
 
 def kept_states(history: History, keep: int) -> Tuple[int, ...]:
@@ -31,12 +35,45 @@ def kept_states(history: History, keep: int) -> Tuple[int, ...]:
     return tuple(dict.fromkeys(number for number in (*numbers, history.first_state) if number is not None))
 
 
-def keep_of(ledger: Ledger, key: str, defaults: Mapping[str, object]) -> int:
-    """How many values of the key stay restorable: as its last delivery said; 0 where that switched the archive off.
+class Age(NamedTuple):
+    """By what a key is old. ``now`` is in seconds since the epoch; ``forget_after``, in days, is that of agent.conf,
+    for keys whose last delivery did not give it (None: never).
+    """
+
+    now: float
+    forget_after: Optional[float] = None
+
+
+def age_of(site: Site) -> Age:
+    try:
+        return Age(site.clock(), by_hand("", "", site.settings.defaults).forget_after)
+    except BadOption:
+        return Age(site.clock())
+
+
+def old_since(ledger: Ledger, key: str, age: Age, *, besides: str = "") -> Optional[float]:
+    """Return when an old key received its last delivery (seconds since the epoch), None for a key that is not old.
+
+    The delivery ``besides`` does not count. A key whose last options are damaged may have asked for any age.
+    """
+    try:
+        own = (ledger.last_policy(key) or {}).get("forget_after")
+    except Damaged:
+        return None
+    days, received = own if own is not None else age.forget_after, ledger.last_received(key, besides=besides)
+    is_old = days is not None and received is not None and age.now - received > float(days) * DAY
+    return received if is_old else None
+
+
+def keep_of(ledger: Ledger, key: str, defaults: Mapping[str, object], age: Optional[Age] = None) -> int:
+    """How many values of the key stay restorable: as its last delivery said; 0 where that switched the archive off, and
+    where the key is old.
 
     A key that only downloads, assesses, stops or starts restores no packages: its baseline would hold the oldest files
     for ever. A key whose last policy is damaged may have asked for any number: all its values stay.
     """
+    if age is not None and old_since(ledger, key, age) is not None:
+        return 0
     try:
         policy = ledger.last_policy(key) or defaults
     except Damaged:
@@ -69,14 +106,22 @@ def at_hand(ledger: Ledger, archive: Path, history: History, keep: int) -> Froze
 
 
 def prune(
-    ledger: Ledger, archive: Archive, defaults: Policy, *, keep: Optional[int] = None, besides: Optional[int] = None
+    ledger: Ledger,
+    archive: Archive,
+    defaults: Policy,
+    *,
+    keep: Optional[int] = None,
+    besides: Optional[int] = None,
+    age: Optional[Age] = None,
 ) -> Tuple[int, int]:
-    """Drop the files that nobody needs; ``keep`` counts for all keys where it is given. Returns (files, bytes) that
-    went.
+    """Drop the files that nobody needs; ``keep`` counts for all keys where it is given, but for those that are old by
+    their ``age``. Returns (files, bytes) that went.
     """
     numbers: Set[int] = set()
     noted: Set[int] = set()
     for key in ledger.all_keys():
+        if age is not None and old_since(ledger, key, age) is not None:
+            continue
         count = keep_of(ledger, key, defaults.as_json()) if keep is None else keep
         numbers.update(kept_states(ledger.history(key), count))
         # Without an archive a way back may still be possible.
@@ -87,6 +132,8 @@ def prune(
             numbers.update(_ends(run))
             noted.update(_ends(run))
     for run in downloads_ahead(ledger, besides):
+        if age is not None and old_since(ledger, run.key, age) is not None:
+            continue
         numbers.update(_ends(run))
     _prune_etc(ledger, archive.directory.parent / "etc", noted, besides)
     return archive.prune(_packages(ledger, sorted(numbers)))
@@ -116,7 +163,11 @@ def downloads_ahead(ledger: Ledger, ending: Optional[int] = None) -> Tuple[Run, 
     newest: Dict[str, Run] = {}
     here: Optional[int] = None
     for run in ledger.runs():
-        if (run.progress.reached or run.id == ending) and (run.kind == DOWNLOAD or run.leads_to_value):
+        if (
+            run.key != NO_KEY
+            and (run.progress.reached or run.id == ending)
+            and (run.kind == DOWNLOAD or run.leads_to_value)
+        ):
             newest.setdefault(run.key, run)
         here = run.after if here is None else here
     found = [run for run in newest.values() if run.kind == DOWNLOAD and run.target is not None]

@@ -1,27 +1,25 @@
 """Nodes whose packages are not the agent's to change, and boots that change packages for somebody else."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any, Dict
 
 import pytest
 
+from packages.line.others import command
 from packages.node import VERSIONS_ONE, VERSIONS_TWO, Node, Result
 from packages.services import Services
 
 
-def command(node: Node, *arguments: str, status: int = 0) -> str:
+def said(node: Node, *arguments: str, status: int = 0) -> str:
     """What the command says of the node: its answer, or its complaint where it fails."""
-    argv = [sys.executable, "-m", "os_update_agent", *arguments]
-    done = subprocess.run(argv, env=node.environment(), text=True, capture_output=True, check=False)
+    done = command(node, *arguments)
     assert done.returncode == status, done.stdout + done.stderr
     return done.stderr if status else done.stdout
 
 
 def document(node: Node, *arguments: str) -> Dict[str, Any]:
-    found = json.loads(command(node, *arguments, "--json"))
+    found = json.loads(said(node, *arguments, "--json"))
     assert isinstance(found, dict)
     return found
 
@@ -77,11 +75,11 @@ def test_services_are_stopped_and_started_on_an_image_based_node(based: Node, tm
 def test_the_commands_name_what_changes_the_packages(based: Node) -> None:
     boots_an_image(based)
     why = "this node is an image-based system (ostree)"
-    assert why in command(based, "plan", status=1)
-    assert why in command(based, "plan", "v1", status=1)
-    assert why in command(based, "update", "v2", "-q", status=1)
-    assert why in command(based, "rollback", "v1", "-q", status=1)
-    assert f"every update is refused: {why}" in command(based)
+    assert why in said(based, "plan", status=1)
+    assert why in said(based, "plan", "v1", status=1)
+    assert why in said(based, "update", "v2", "-q", status=1)
+    assert why in said(based, "rollback", "v1", "-q", status=1)
+    assert f"every update is refused: {why}" in said(based)
     assert document(based, "status")["unsuitable"].startswith(why)
     # The operator knows better.
     text = based.conf.read_text(encoding="utf-8")
@@ -135,7 +133,7 @@ def test_what_is_prepared_for_a_boot_is_named_and_keeps_an_update_from_rebooting
     based.offer_two()
     link = prepares(based)
     words = "an offline transaction of dnf5 ('dnf5 offline clean' drops it)"
-    assert f"pending: {words} is prepared" in command(based, "plan") and f"pending: {words}" in command(based)
+    assert f"pending: {words} is prepared" in said(based, "plan") and f"pending: {words}" in said(based)
     link.symlink_to("/usr/lib/sysimage/libdnf5/offline")
     can_reboot(based)
     (pending,) = document(based, "status")["pending"]

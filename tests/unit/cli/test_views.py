@@ -222,7 +222,12 @@ def told_history(width: Optional[int]) -> List[str]:
         for day, why in ((25, failure), (24, ""))
     ]
     return history_text(
-        {"keys": [{"key": "stack/server", "current": None, "values": values}], "runs": runs, "damaged": []}, width
+        {
+            "keys": [{"key": "stack/server", "current": None, "values": values, "old": False}],
+            "runs": runs,
+            "damaged": [],
+        },
+        width,
     ).splitlines()
 
 

@@ -223,6 +223,12 @@ def test_a_count_that_is_none_is_refused(bad: object) -> None:
     assert "right is a whole number, 1 or more" in complaint({"keep": bad})
 
 
+@pytest.mark.parametrize(("given", "days"), [("", None), ("90", 90.0), (0.5, 0.5), (None, None)])
+def test_the_age_of_a_key_is_a_number_of_days(given: object, days: Optional[float]) -> None:
+    assert read({"forget_after": given}).forget_after == days
+    assert "right is a number of days greater than 0" in complaint({"forget_after": "0"})
+
+
 def test_seconds_may_be_parts_and_only_the_lock_need_not_be_waited_for() -> None:
     found = read({"lock_timeout": "0", "deadline": "0.5", "script_timeout": 30, "signal_timeout": "60"})
     assert (found.lock_timeout, found.deadline, found.script_timeout, found.signal_timeout) == (0, 0.5, 30, 60)

@@ -5,11 +5,13 @@ from typing import Iterator, Optional
 
 import pytest
 
+from os_update_agent.config.policy import Policy
 from os_update_agent.ledger import Ledger
+from os_update_agent.model.deliveries import Delivery
 from os_update_agent.model.packages import Package, PackageState
 from os_update_agent.model.phases import UNDONE, UNTOUCHED, RunKind
 from os_update_agent.model.runs import History, Progress, Record, Run
-from os_update_agent.runs.retention import downloads_ahead, kept_states
+from os_update_agent.runs.retention import DAY, Age, downloads_ahead, kept_states, old_since
 
 
 def history(*states: int, current: Optional[int] = None, first_state: Optional[int] = None) -> History:
@@ -114,3 +116,27 @@ def test_an_update_of_the_same_key_that_is_just_ending_makes_a_download_history(
     update = ran(ledger, "update", OLD, reached=False)
     assert downloads_ahead(ledger) == (download,)
     assert downloads_ahead(ledger, update.id) == ()
+
+
+def test_a_download_of_a_forgotten_key_is_not_waited_for(ledger: Ledger) -> None:
+    ran(ledger, "download", OLD, key="gone")
+    assert len(downloads_ahead(ledger)) == 1
+    ledger.forget("gone")
+    assert downloads_ahead(ledger) == ()
+
+
+def test_a_key_is_old_by_its_own_age_or_that_of_the_node(ledger: Ledger) -> None:
+    for key, own in (("asks", 10.0), ("does-not", None)):
+        policy = Policy(value="v", key=key, forget_after=own).as_json()
+        ledger.receive(Delivery(f"of-{key}", key, "v", "UPDATE", 0.0, policy))
+    old = {
+        (key, days, limit): old_since(ledger, key, Age(days * DAY, limit)) is not None
+        for key in ("asks", "does-not", "nobody")
+        for days in (5, 11, 31)
+        for limit in (None, 30.0)
+    }
+    assert {known for known, is_old in old.items() if is_old} == {
+        *(("asks", days, limit) for days in (11, 31) for limit in (None, 30.0)),
+        ("does-not", 31, 30.0),
+    }
+    assert old_since(ledger, "asks", Age(31 * DAY), besides="of-asks") is None

@@ -1,7 +1,8 @@
 """The parts of every view: documents for --json, and tables for people. Pure."""
 
 import json
-from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
+from shlex import quote
+from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from os_update_agent.model.errors import Damaged
 from os_update_agent.model.packages import HeldBack
@@ -13,6 +14,29 @@ from os_update_agent.text.printable import printable, printable_json
 JSON_SCHEMA = 1
 
 Document = Dict[str, Any]
+
+
+class KeyAge(NamedTuple):
+    """How long ago a key has received its last delivery, in seconds since the epoch and in days.
+
+    ``is_old``: longer than the option forget_after allows, so that no package files are kept for it.
+    """
+
+    received: Optional[float] = None
+    idle_days: int = 0
+    is_old: bool = False
+
+    def as_json(self) -> Document:
+        received = when(self.received) if self.received is not None else None
+        return {"received": received, "idle_days": self.idle_days, "old": self.is_old}
+
+
+def old_line(key: Document) -> str:
+    """Return what to read about an old key, of its document."""
+    return (
+        f"old: nothing received since {key['received']} ({key['idle_days']} days; forget_after), so no package files"
+        f" are kept for it; 'os-update-agent forget {quote(key['key'])}' forgets it"
+    )
 
 
 def as_json(document: Mapping[str, Any], *, only_ascii: bool = False) -> str:

@@ -2,7 +2,15 @@
 
 from typing import Collection, List, Mapping, Optional, Sequence, Tuple
 
-from os_update_agent.cli.views.base import Document, damaged_documents, damaged_lines, fitted, run_document
+from os_update_agent.cli.views.base import (
+    Document,
+    KeyAge,
+    damaged_documents,
+    damaged_lines,
+    fitted,
+    old_line,
+    run_document,
+)
 from os_update_agent.decision.state_names import before_name
 from os_update_agent.model.errors import Damaged
 from os_update_agent.model.runs import History, Record, Run
@@ -17,11 +25,15 @@ def history_document(
     runs: Sequence[Tuple[Run, Optional[int]]],
     kept: Mapping[str, Collection[int]],
     damaged: Sequence[Damaged] = (),
+    ages: Optional[Mapping[str, KeyAge]] = None,
 ) -> Document:
     """Return the history. Each run comes with the number of packages that it has changed; ``kept`` maps each key to
     the states whose package files are kept; ``damaged`` are the records that cannot be read.
     """
-    keys = [_key_document(history, kept[history.key]) for history in histories]
+    keys = [
+        {**_key_document(history, kept[history.key]), **(ages or {}).get(history.key, KeyAge()).as_json()}
+        for history in histories
+    ]
     return {
         "keys": keys,
         "runs": [run_document(run, changed) for run, changed in runs],
@@ -77,7 +89,7 @@ def history_text(document: Document, width: Optional[int] = None) -> str:
     lines: List[str] = []
     left_out: Tuple[str, ...] = ()
     for key in document["keys"]:
-        lines.append(f"{key['key']}")
+        lines += [f"{key['key']}", *([f"  {old_line(key)}"] if key["old"] else [])]
         rows = [("", "VALUE", "REACHED", "TRIED", "FILES", "RUN")]
         for value in key["values"]:
             mark = "*" if value["current"] else ""

@@ -1,15 +1,27 @@
 """Where the node stands: what is open, what is owed, and what would happen if a value came."""
 
 from dataclasses import asdict, dataclass
+from shlex import quote
 from typing import List, Mapping, Optional, Sequence
 
-from os_update_agent.cli.views.base import Document, damaged_documents, damaged_lines, run_document, work_lines
+from os_update_agent.cli.views.base import (
+    Document,
+    KeyAge,
+    damaged_documents,
+    damaged_lines,
+    old_line,
+    run_document,
+    work_lines,
+)
 from os_update_agent.cli.views.signals import signal_document, signal_line
 from os_update_agent.model.deliveries import Delivery, OwedSignal
 from os_update_agent.model.errors import Damaged
 from os_update_agent.model.runs import History, Run
 from os_update_agent.text.outcomes import shown, when
 from os_update_agent.text.printable import joined
+
+# Of several keys one that has received nothing for so long is probably that of a deleted stack.
+IDLE_DAYS = 90
 
 
 @dataclass(frozen=True)
@@ -40,12 +52,13 @@ def status_document(
     damaged: Sequence[Damaged] = (),
     unsuitable: str = "",
     pending: Sequence[str] = (),
+    ages: Optional[Mapping[str, KeyAge]] = None,
 ) -> Document:
     """``ahead`` has for each key what would happen; ``changed`` is how many packages the last run has changed.
 
     ``refused`` is why agent.conf has any new value refused; ``damaged`` are the records that cannot be read.
     ``unsuitable`` is why the packages of this node are not changed; ``pending`` are the package changes that a boot
-    brings, a sentence each.
+    brings, a sentence each. ``ages`` has for each key when it has received its last delivery.
 
     Of the ``unfinished`` deliveries those wait that have no run yet, or none any more: the others are the open runs.
     """
@@ -56,6 +69,7 @@ def status_document(
                 "key": history.key,
                 "current": history.current,
                 "if_it_came": [asdict(one) for one in ahead.get(history.key, ())],
+                **(ages or {}).get(history.key, KeyAge()).as_json(),
             }
             for history in histories
         ],
@@ -97,6 +111,16 @@ def _ahead(one: Document) -> str:
     return f"if {shown(one['value'])} comes: {one['do']}{detail}"
 
 
+def _idle(key: Document, count: int) -> List[str]:
+    """Return what to read about a key that has received nothing for long, where the node has several."""
+    if key["old"]:
+        return [old_line(key)]
+    if count > 1 and key["idle_days"] >= IDLE_DAYS:
+        forget = f"'os-update-agent forget {quote(key['key'])}'"
+        return [f"nothing received for {key['idle_days']} days: if its stack is gone, {forget} forgets it"]
+    return []
+
+
 def _at_none(key: Document, document: Document) -> str:
     if key["key"] in {run["key"] for run in document["open_runs"]}:
         return "no recorded value: a run is on its way"
@@ -111,6 +135,7 @@ def status_text(document: Document) -> str:
             f"{key['key']}: at {shown(key['current']) if key['current'] is not None else _at_none(key, document)}"
         )
         lines += [f"  {_ahead(one)}" for one in key["if_it_came"]]
+        lines += [f"  {line}" for line in _idle(key, len(document["keys"]))]
     if not lines:
         lines.append("nothing has been recorded on this node yet")
     last = document["last_run"]
