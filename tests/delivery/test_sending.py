@@ -16,7 +16,8 @@ import pytest
 
 from delivery.server import PASSWORD, PROJECT, TOKEN, USER, Behaviour, SignalServer
 from os_update_agent.heat import signal
-from os_update_agent.heat.signal import AGAIN, DELIVERED, NEVER, Answer, send
+from os_update_agent.heat.signal import send
+from os_update_agent.heat.signal_answers import AGAIN, DELIVERED, NEVER, Answer
 from os_update_agent.model.deliveries import SignalTarget
 
 BODY = '{"deploy_stdout": "gr\\u00fc\\u00dfe", "deploy_stderr": "", "deploy_status_code": 0}'

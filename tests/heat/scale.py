@@ -20,7 +20,8 @@ from heat.fleet import FileServer, Fleet, Release, peak
 from heat.lab import Lab
 from os_update_agent.heat.deployment import parse
 from os_update_agent.heat.outcome import encode
-from os_update_agent.heat.signal import DELIVERED, send
+from os_update_agent.heat.signal import send
+from os_update_agent.heat.signal_answers import DELIVERED
 from os_update_agent.model.deliveries import Outcome
 
 HERE = Path(__file__).resolve().parent

@@ -16,7 +16,8 @@ from os_update_agent.delivery.locks import is_at_work
 from os_update_agent.delivery.outbox import Patience, Sending, deliver_signal, forget_copy, only_logged
 from os_update_agent.delivery.result import aftermath, encoded, readable_run, request_of, store
 from os_update_agent.heat.metadata import overtaken_on_arrival
-from os_update_agent.heat.signal import AGAIN, DELIVERED, Answer, send
+from os_update_agent.heat.signal import send
+from os_update_agent.heat.signal_answers import AGAIN, DELIVERED, Answer
 from os_update_agent.model.deliveries import Delivery, Deployment, Outcome, Request, SignalTarget
 from os_update_agent.model.errors import BUG_STATUS, Bug, LedgerError, bug, known
 from os_update_agent.runtime.context import Site, note_told, open_site

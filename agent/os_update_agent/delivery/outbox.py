@@ -10,7 +10,8 @@ from os_update_agent.delivery.locks import sending_lock
 from os_update_agent.heat.alternate_targets import other_targets
 from os_update_agent.heat.deployed_files import forget_signal
 from os_update_agent.heat.metadata import is_current, listed_ids
-from os_update_agent.heat.signal import AGAIN, DELIVERED, NEVER, Answer, send
+from os_update_agent.heat.signal import send
+from os_update_agent.heat.signal_answers import AGAIN, DELIVERED, NEVER, Answer
 from os_update_agent.model.deliveries import OwedSignal, SignalTarget
 from os_update_agent.model.errors import Damaged, LedgerError, known
 from os_update_agent.runtime.context import Site, note_told, was_told

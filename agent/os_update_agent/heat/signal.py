@@ -1,5 +1,4 @@
-"""Sends one signal to Heat, once, within a bounded time, and says what the answer means. Whether to try again is its
-caller's business.
+"""Sends one signal to Heat, once, within a bounded time. The caller decides whether to try again.
 
 Nothing here may show a secret: the URL of CFN_SIGNAL and TEMP_URL_SIGNAL is one, and the text of nearly every exception
 of requests and keystoneauth1 holds the URL. So reasons are made of class names and status codes only.
@@ -13,9 +12,16 @@ import threading
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Union
 from urllib.parse import quote
 
+from os_update_agent.heat.signal_answers import (
+    AGAIN,
+    BY_TOKEN,
+    DELIVERED,
+    NEVER,
+    Answer,
+    judged,
+    refused_by_keystone,
+)
 from os_update_agent.model.deliveries import SignalTarget
-
-DELIVERED, AGAIN, NEVER = "delivered", "again", "never"
 
 # Heat's max_json_body_size. heat-api-cfn answers 500 to a larger body, which would look like something to try again.
 BODY_LIMIT = 1024 * 1024
@@ -25,23 +31,11 @@ GRACE = 10.0
 MESSAGE_LIFE = 600
 
 _JSON = {"content-type": "application/json"}
-_WORTH_ANOTHER_TRY = (408, 409, 425, 429)
 _SHOWN_CHARACTERS = 40
 
 # They log URLs with signatures, tokens and bodies: at DEBUG, and urllib3 at WARNING too ("Failed to parse headers
 # (url=...)").
 _TALKATIVE = ("urllib3", "requests", "keystoneauth", "keystoneauth1")
-
-
-class Answer(NamedTuple):
-    """What came of one try.
-
-    ``verdict`` is "delivered" (accepted or not needed), "again" (may work later) or "never" (the same try cannot work).
-    ``reason`` is a short text for a person and holds no secret.
-    """
-
-    verdict: str
-    reason: str
 
 
 class _Try(NamedTuple):
@@ -81,7 +75,7 @@ def get_ready(target: SignalTarget) -> None:
     Raises nothing.
     """
     with contextlib.suppress(Exception):
-        if target.transport in _BY_TOKEN:
+        if target.transport in BY_TOKEN:
             import keystoneauth1.identity.v3
             import keystoneauth1.session  # noqa: F401
         elif target.transport != "NO_SIGNAL":
@@ -140,7 +134,7 @@ def _by_url(target: SignalTarget, payload: bytes, attempt: _Try) -> Answer:
             with adapter.send(
                 prepared, stream=True, timeout=timeout, verify=verify, proxies=settings["proxies"]
             ) as response:
-                return _judged(response.status_code, target.transport)
+                return judged(response.status_code, target.transport)
     except requests.exceptions.SSLError:
         return Answer(AGAIN, _TLS)
     except requests.RequestException as error:
@@ -163,7 +157,7 @@ def _by_heat(target: SignalTarget, payload: bytes, attempt: _Try) -> Answer:
             **_once(attempt),
         )
         with response:
-            return _judged(response.status_code, target.transport)
+            return judged(response.status_code, target.transport)
 
     return _with_token(target, attempt, post)
 
@@ -191,7 +185,7 @@ def _by_queue(target: SignalTarget, payload: bytes, attempt: _Try) -> Answer:
                 return Answer(DELIVERED, "the queue took the message")
             if 200 <= response.status_code < 300:
                 return Answer(AGAIN, "the queue did not confirm the message")
-            return _judged(response.status_code, target.transport)
+            return judged(response.status_code, target.transport)
 
     return _with_token(target, attempt, post)
 
@@ -232,9 +226,9 @@ def _with_token(target: SignalTarget, attempt: _Try, post: Callable[[Any, Mappin
     except (exceptions.SSLError, requests.exceptions.SSLError):
         return Answer(AGAIN, _TLS)
     except exceptions.HttpError as error:
-        return _refused_by_keystone(error.http_status)
+        return refused_by_keystone(error.http_status)
     except exceptions.InvalidResponse as error:
-        return _refused_by_keystone(getattr(error.response, "status_code", 0))
+        return refused_by_keystone(getattr(error.response, "status_code", 0))
     except (exceptions.ClientException, requests.RequestException) as error:
         return Answer(AGAIN, f"no answer: {type(error).__name__}")
     except OSError as error:
@@ -258,50 +252,6 @@ def _unreadable(attempt: _Try, error: OSError) -> Answer:
     return Answer(AGAIN, f"no answer: {type(error).__name__}")
 
 
-def _refused_by_keystone(status: int) -> Answer:
-    """Why there is no token. A 2xx that comes here was no token either: a proxy's page, say."""
-    if status in (401, 403):
-        return Answer(
-            NEVER, f"keystone answered {status}: the deployment's user or password is not accepted; {_PROBABLY_GONE}"
-        )
-    if 200 <= status < 300:
-        return Answer(AGAIN, f"keystone answered {status} without a token")
-    meaning = f"; {_PROBABLY_GONE}" if status == 404 else ""
-    return Answer(_verdict(status), f"keystone answered {status}{meaning}")
-
-
-def _judged(status: int, transport: str) -> Answer:
-    """What an HTTP status means for a signal."""
-    verdict = _verdict(status)
-    if status == 401 and transport in _BY_TOKEN:
-        # The token is seconds old: the service does not know it yet, or cannot reach keystone.
-        return Answer(AGAIN, "401: the service does not accept the token that keystone gave")
-    meaning = _MEANINGS.get((transport, status), "")
-    return Answer(verdict, f"the server answered {status}{meaning}")
-
-
-def _verdict(status: int) -> str:
-    """A redirect is "never": what is signed for one place must not be sent to another."""
-    if status >= 500 or status in _WORTH_ANOTHER_TRY or status < 200:
-        return AGAIN
-    return DELIVERED if status < 300 else NEVER
-
-
-_BY_TOKEN = ("HEAT_SIGNAL", "ZAQAR_SIGNAL")
-_PROBABLY_GONE = "the stack or its user is probably gone"
-_MEANINGS = {
-    ("CFN_SIGNAL", 400): ": the stack or the resource is gone",
-    ("CFN_SIGNAL", 401): f": the URL is not accepted any more; {_PROBABLY_GONE}",
-    ("CFN_SIGNAL", 404): f": {_PROBABLY_GONE}",
-    # heat-api-cfn does not catch that keystone knows the key no more.
-    ("CFN_SIGNAL", 500): f": the service has failed, or {_PROBABLY_GONE}",
-    ("CFN_SIGNAL", 403): ": the URL has probably expired (keystone's default is 15 minutes)",
-    ("TEMP_URL_SIGNAL", 401): f": the URL has expired or its signature is not accepted; or {_PROBABLY_GONE}",
-    ("TEMP_URL_SIGNAL", 404): f": its container is not there; {_PROBABLY_GONE}",
-    ("HEAT_SIGNAL", 400): ": the resource takes no signal now",
-    ("HEAT_SIGNAL", 404): f": there is no such resource; {_PROBABLY_GONE}",
-    ("ZAQAR_SIGNAL", 404): f": there is no such queue; {_PROBABLY_GONE}",
-}
 _WAYS: Dict[str, Callable[[SignalTarget, bytes, _Try], Answer]] = {
     "CFN_SIGNAL": _by_url,
     "TEMP_URL_SIGNAL": _by_url,

@@ -1,0 +1,62 @@
+"""What the answers to a signal mean: delivered, to be tried again, or refused for good. Pure."""
+
+from typing import NamedTuple
+
+DELIVERED, AGAIN, NEVER = "delivered", "again", "never"
+
+_WORTH_ANOTHER_TRY = (408, 409, 425, 429)
+BY_TOKEN = ("HEAT_SIGNAL", "ZAQAR_SIGNAL")
+_PROBABLY_GONE = "the stack or its user is probably gone"
+_MEANINGS = {
+    ("CFN_SIGNAL", 400): ": the stack or the resource is gone",
+    ("CFN_SIGNAL", 401): f": the URL is not accepted any more; {_PROBABLY_GONE}",
+    ("CFN_SIGNAL", 404): f": {_PROBABLY_GONE}",
+    # heat-api-cfn does not catch that keystone knows the key no more.
+    ("CFN_SIGNAL", 500): f": the service has failed, or {_PROBABLY_GONE}",
+    ("CFN_SIGNAL", 403): ": the URL has probably expired (keystone's default is 15 minutes)",
+    ("TEMP_URL_SIGNAL", 401): f": the URL has expired or its signature is not accepted; or {_PROBABLY_GONE}",
+    ("TEMP_URL_SIGNAL", 404): f": its container is not there; {_PROBABLY_GONE}",
+    ("HEAT_SIGNAL", 400): ": the resource takes no signal now",
+    ("HEAT_SIGNAL", 404): f": there is no such resource; {_PROBABLY_GONE}",
+    ("ZAQAR_SIGNAL", 404): f": there is no such queue; {_PROBABLY_GONE}",
+}
+
+
+class Answer(NamedTuple):
+    """What came of one try.
+
+    ``verdict`` is "delivered" (accepted or not needed), "again" (may work later) or "never" (the same try cannot work).
+    ``reason`` is a short text for a person and holds no secret.
+    """
+
+    verdict: str
+    reason: str
+
+
+def refused_by_keystone(status: int) -> Answer:
+    """Return why there is no token. A 2xx that comes here was no token either: a proxy's page, for example."""
+    if status in (401, 403):
+        return Answer(
+            NEVER, f"keystone answered {status}: the deployment's user or password is not accepted; {_PROBABLY_GONE}"
+        )
+    if 200 <= status < 300:
+        return Answer(AGAIN, f"keystone answered {status} without a token")
+    meaning = f"; {_PROBABLY_GONE}" if status == 404 else ""
+    return Answer(_verdict(status), f"keystone answered {status}{meaning}")
+
+
+def judged(status: int, transport: str) -> Answer:
+    """Return what an HTTP status means for a signal."""
+    verdict = _verdict(status)
+    if status == 401 and transport in BY_TOKEN:
+        # The token is seconds old: the service does not know it yet, or cannot reach keystone.
+        return Answer(AGAIN, "401: the service does not accept the token that keystone gave")
+    meaning = _MEANINGS.get((transport, status), "")
+    return Answer(verdict, f"the server answered {status}{meaning}")
+
+
+def _verdict(status: int) -> str:
+    """A redirect is "never": what is signed for one place must not be sent to another."""
+    if status >= 500 or status in _WORTH_ANOTHER_TRY or status < 200:
+        return AGAIN
+    return DELIVERED if status < 300 else NEVER
