@@ -91,6 +91,26 @@ def test_what_cannot_be_undone_or_done_is_named() -> None:
     assert not document["can_be_done"] and not document["can_be_undone"]
 
 
+def test_what_a_rehearsal_has_found_is_named() -> None:
+    refused = PLAN._replace(plan=replace(PLAN.plan, undo_refused=("apt would not go back: no",)))
+    assert text(refused).endswith("can be undone: no, apt would not go back: no")
+    assert text(refused, "required").endswith("apt would not go back: no; the run would not start (archive: required)")
+    assert not plan_document(Planned("", found=refused), "required")["can_be_done"]
+    # The node must not be locked into the version that it wants to leave.
+    assert plan_document(Planned("", "restore", refused), "required")["can_be_done"]
+    impossible = PLAN._replace(reason="app would have to go")
+    assert "cannot be done: app would have to go" in text(impossible).splitlines()
+    assert "archive: required" not in text(impossible._replace(plan=refused.plan), "required")
+    document = plan_document(Planned("", found=impossible), "best-effort")
+    assert not document["can_be_done"] and document["reason"] == "app would have to go"
+    unchecked = PLAN._replace(unchecked=("whether apt would do this",))
+    assert text(unchecked).splitlines()[-2:] == [
+        "not checked: whether apt would do this",
+        "can be undone: yes, as far as it was checked",
+    ]
+    assert plan_document(Planned("", found=unchecked), "best-effort")["can_be_done"]
+
+
 def test_a_plan_of_nothing_is_short() -> None:
     nothing = Forecast(Plan(held_back=(HeldBack("mysql", "on hold"),)))
     assert text(nothing).splitlines() == [

@@ -133,12 +133,16 @@ def test_what_an_operator_has_to_know_is_told() -> None:
             lost=("app:amd64 1",),
             rebuilt=("old:amd64 1",),
             removes_foreign=("old",),
+            undo_refused=("apt would not go back: no",),
+            undo_unchecked=("the way back could not be rehearsed",),
         ),
         notes=("an earlier interruption was repaired: app",),
     )
     for line in (
         "held back: held: on hold",
         "cannot be undone for: app:amd64 1",
+        "cannot be undone: apt would not go back: no",
+        "not checked: the way back could not be rehearsed",
         "kept as rebuilt packages, with any local edits in them: old:amd64 1",
         "removes packages that the agent did not install: old",
         "reboot required: package linux-image asks for it",

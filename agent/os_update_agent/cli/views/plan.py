@@ -219,7 +219,7 @@ def _undo(document: Document) -> str:
             "can be undone: yes, with files rebuilt from the node, local edits included, for"
             f" {named(document['rebuilt'])}"
         )
-    return "can be undone: yes"
+    return f"can be undone: yes{', as far as it was checked' if document['not_checked'] else ''}"
 
 
 def _counts(changes: Sequence[Change], security: int, held: int) -> str:

@@ -29,11 +29,14 @@ class Apt:
         self.brings: Dict[str, str] = {}
         self.removes: Dict[str, str] = {}
         self.security: Tuple[str, ...] = ()
+        self.refused = ""
         self.calls: List[Tuple[Tuple[str, ...], str]] = []
 
     def __call__(self, *arguments: str, preferences: str = "") -> Simulation:
         self.calls.append((arguments, preferences))
-        if arguments == ("dist-upgrade",):
+        if self.refused and "dist-upgrade" in arguments and "--allow-downgrades" not in arguments:
+            raise PackageError(self.refused)
+        if arguments[-1] == "dist-upgrade":
             out = {*self.kept, *self.deferred}
             return self._simulation([name for name in self.names if name not in out], self.kept, self.deferred)
         assert arguments[:2] == ("install", "--only-upgrade")
@@ -225,3 +228,9 @@ def test_an_apt_that_cannot_plan_at_all_is_an_error() -> None:
 
     with pytest.raises(PackageError, match="damaged"):
         candidates(simulate, state("a"), EVERYTHING)
+
+
+def test_what_apt_refuses_without_being_asked_stays_back_and_the_others_are_updated() -> None:
+    apt = Apt("app", "tool", "lib")
+    apt.refused = apt.impossible["tool"] = "Packages were downgraded and -y was used without --allow-downgrades."
+    assert found(apt, Selection()) == (["app", "lib"], {"tool": apt.refused})
