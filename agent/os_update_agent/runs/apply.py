@@ -28,7 +28,7 @@ from os_update_agent.model.phases import (
 from os_update_agent.model.runs import Run
 from os_update_agent.model.settings import differing
 from os_update_agent.node.process import uninterrupted
-from os_update_agent.packages.complaints import complaints_in, disappeared_in
+from os_update_agent.packages.complaints import complaints_in, disappeared_in, is_of_leaving
 from os_update_agent.packages.state import broken, of_marks, sound, unmet
 from os_update_agent.runs.context import Step, Work, answering_for, moved, noted
 from os_update_agent.runs.etc_files import at_least, put_edits_back, with_etc_back, with_etc_before
@@ -89,6 +89,9 @@ def verify(work: Work) -> Tuple[Run, Event]:
         # The lock was not free, say: there is nothing to undo.
         return moved(work.run, impact=UNTOUCHED), NOTHING_HAS_CHANGED
     other_marks = _reached(work, state)
+    leaving = [one for one in work.run.complaints if is_of_leaving(one)]
+    if work.run.kind == RESTORE and leaving and not work.run.failure and len(leaving) == len(work.run.complaints):
+        work.run = noted(replace(work.run, complaints=()), "; ".join(leaving))
     if work.run.complaints or work.run.failure:
         raise PackageError("; ".join(work.run.complaints) or work.run.failure)
     if work.run.kind != RESTORE:
