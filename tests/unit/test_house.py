@@ -65,7 +65,7 @@ PURE = (
     *("packages.reboot_forecast", "packages.interruption", "packages.settings", "packages.undo_check"),
     *("packages.apt.order", "packages.apt.parse"),
     *("packages.dnf.answers", "packages.dnf.protocol", "packages.globs", "packages.rpm.parse"),
-    *("packages.dnf.worker.completion", "packages.dnf.worker.identity"),
+    *("packages.dnf.worker.completion", "packages.dnf.worker.identity", "packages.dnf.worker.scriptlets"),
     *("heat.deployment", "heat.fields", "heat.outcome", "heat.signal_target"),
     *("install.layout", "__init__", "cli.parser"),
     *("cli.views.base", "cli.views.history", "cli.views.signals", "cli.views.states", "cli.views.status"),

@@ -19,6 +19,15 @@ _DISAPPEARED = re.compile(r"^\(Noting disappearance of (?P<name>[^\s:,]+)(?::\S+
 UNKNOWN_TEXT = "packaged text not known: "
 
 
+# Before a complaint that concerns only a package that leaves: it does not decide whether a way back has worked.
+LEAVING = "of a leaving package: "
+
+
+def is_of_leaving(complaint: str) -> bool:
+    """Return whether a complaint concerns only a package that leaves."""
+    return complaint.startswith(LEAVING)
+
+
 def unknown_texts_in(log: str) -> Tuple[str, ...]:
     """Return the configuration files whose packaged text is not known, as the log names them."""
     lines = (line[len(UNKNOWN_TEXT) :] for line in log.splitlines() if line.startswith(UNKNOWN_TEXT))

@@ -45,7 +45,8 @@ class Rpm:
 
     ``arch`` "" is the native one; ``files`` maps absolute paths to their content, ``configs`` lists those of them that
     are %config(noreplace), ``docs`` those that are %doc, ``ghosts`` those that are only announced, ``scripts`` maps
-    pre, post, preun, postun or posttrans to Lua.
+    pre, post, preun, postun, posttrans, or a trigger with its condition ("triggerun -- tool"), to Lua. ``links`` maps
+    paths to the targets of symbolic links.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Rpm:
     ghosts: Sequence[str] = ()
     docs: Sequence[str] = ()
     scripts: Mapping[str, str] = field(default_factory=dict)
+    links: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def file(self) -> str:
@@ -193,10 +195,15 @@ def _lay_out(rpm: Rpm, scratch: Path, count: int) -> Path:
         fields += [(tag.capitalize(), item) for item in getattr(rpm, tag)]
     lines = [f"{tag}: {value}" for tag, value in fields if value]
     lines += ["%description", f"demonstration package {rpm.name}", "%install"]
-    lines += [f"cp -a {sources}/. %{{buildroot}}/"] if rpm.files else ["mkdir -p %{buildroot}"]
+    lines += [f"cp -a {sources}/. %{{buildroot}}/"] if rpm.files or rpm.links else ["mkdir -p %{buildroot}"]
     for name, body in rpm.scripts.items():
-        lines += [f"%{name} -p <lua>", body]
-    lines += ["%files"]
+        kind, dashes, condition = name.partition(" -- ")
+        lines += [f"%{kind} -p <lua>{dashes}{condition}", body]
+    lines += ["%files", *rpm.links]
+    for path, goal in rpm.links.items():
+        link = sources / path.lstrip("/")
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(goal)
     for path, content in rpm.files.items():
         target = sources / path.lstrip("/")
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -7,7 +7,7 @@ import os
 import tempfile
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Mapping, Set, Tuple
+from typing import Any, Collection, Dict, Iterator, List, Mapping, Set, Tuple
 
 import libdnf5  # type: ignore
 
@@ -35,6 +35,7 @@ from os_update_agent.packages.dnf.worker.identity import slot
 from os_update_agent.packages.dnf.worker.outcome import Effects, check_outcome
 from os_update_agent.packages.dnf.worker.output import complain, show
 from os_update_agent.packages.dnf.worker.rpm_files import compared, provided_by
+from os_update_agent.packages.dnf.worker.scriptlets import marked
 
 _RESULTS = libdnf5.base.Transaction
 GROUP = number("group")
@@ -60,7 +61,7 @@ def transact(base: Base, request: Transact, caller: Caller) -> Done:
 
 def _run_planned(request: Transact, transaction: Any, planned: Effects) -> Done:
     check_outcome(_effects(transaction), planned)
-    return run(transaction, "transact", request.comment)
+    return run(transaction, "transact", request.comment, planned.goes)
 
 
 def mark(base: Base, request: protocol.Mark, caller: Caller) -> None:
@@ -136,9 +137,11 @@ def group_of(base: Any, name: str) -> str:
     )
 
 
-def run(transaction: Any, action: str, comment: str) -> Done:
-    """Run a resolved transaction under dnf's lock; action and comment go into dnf's history. Raises Locked."""
-    display = Display(transaction)
+def run(transaction: Any, action: str, comment: str, goes: Collection[Identity] = ()) -> Done:
+    """Run a resolved transaction under dnf's lock; action and comment go into dnf's history. ``goes`` are the packages
+    that leave. Raises Locked.
+    """
+    display = Display(transaction, goes)
     transaction.set_callbacks(libdnf5.rpm.TransactionCallbacksUniquePtr(display))
     transaction.set_description(f"os-update-agent {action}")
     transaction.set_comment(comment)
@@ -248,8 +251,9 @@ def _effects(transaction: Any) -> Effects:
 class Display(libdnf5.rpm.TransactionCallbacks):  # type: ignore
     """Writes the progress as plain lines, and keeps the complaints."""
 
-    def __init__(self, transaction: Any) -> None:
+    def __init__(self, transaction: Any, goes: Collection[Identity]) -> None:
         super().__init__()
+        self._goes = goes
         self.errors: List[str] = []
         self.said: List[str] = []
         self._transaction = transaction
@@ -268,7 +272,8 @@ class Display(libdnf5.rpm.TransactionCallbacks):  # type: ignore
         if return_code:
             self.said += messages
             script = libdnf5.rpm.TransactionCallbacks.script_type_to_string(kind)
-            self._complain(f"Error in {script} scriptlet in rpm package {nevra.get_name()}")
+            complaint = f"Error in {script} scriptlet in rpm package {nevra.get_name()}"
+            self._complain(marked(complaint, script, messages, self._goes))
 
     def unpack_error(self, item: Any) -> None:
         self._complain(f"{item.get_package().get_nevra()} cannot be unpacked")
