@@ -7,6 +7,7 @@ from typing import Any, List, Sequence
 
 import dnf  # type: ignore
 import dnf.callback  # type: ignore
+import dnf.yum.rpmtrans  # type: ignore
 import libdnf  # type: ignore
 import rpm  # type: ignore
 
@@ -18,12 +19,37 @@ from os_update_agent.packages.dnf.worker.dnf4.dnf_base import Base, fill, instal
 from os_update_agent.packages.dnf.worker.identity import slot
 from os_update_agent.packages.dnf.worker.outcome import Effects, check_outcome
 from os_update_agent.packages.dnf.worker.output import complain, show
+from os_update_agent.packages.dnf.worker.rehearsal import check, database_of
 from os_update_agent.packages.dnf.worker.scriptlets import marked
 
 
 def effect(base: Base, request: protocol.Effect) -> Outcome:
-    base.rehearsed = _resolve(base, request.todo)
-    return _effects(base).answer()
+    planned = _resolve(base, request.todo)
+    found = _effects(base)
+    if found == planned:
+        # Otherwise the caller says what differs.
+        check(request.root, request.todo.files, sorted(found.goes), [base.conf.persistdir, database_of(request.root)])
+        _test(base)
+    base.rehearsed = planned
+    return found.answer()
+
+
+def _test(base: Any) -> None:
+    """Run rpm's own test of the transaction, as do_transaction() does before it begins. Raises Refused."""
+    if not base.transaction:
+        return
+    try:
+        base.transaction._populate_rpm_ts(base._ts)
+        problems = base._run_rpm_check()
+        if not problems:
+            base._ts.order()
+            base._ts.clean()
+            problems = base._ts.test(dnf.yum.rpmtrans.RPMTransaction(base, test=True))
+    finally:
+        # do_transaction() fills another one.
+        del base._ts
+    if problems:
+        raise Refused("; ".join(" ".join(str(problem).split()) for problem in problems))
 
 
 def transact(base: Base, request: Transact, caller: Caller) -> Done:
