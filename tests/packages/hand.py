@@ -49,7 +49,7 @@ class Hand:
         """As ``add``, for package files that are made already."""
         raise NotImplementedError
 
-    def build(self, pkgs: Sequence[Pkg], directory: Path) -> None:
+    def build(self, pkgs: Sequence[Any], directory: Path) -> None:
         """Make the files of packages."""
         raise NotImplementedError
 

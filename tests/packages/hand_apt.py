@@ -50,7 +50,7 @@ class AptHand(Hand):
         for path in directory.glob("*.deb"):
             shutil.copy2(path, self.repository.directory)
 
-    def build(self, pkgs: Sequence[Pkg], directory: Path) -> None:
+    def build(self, pkgs: Sequence[Any], directory: Path) -> None:
         Repository(directory).add(*map(as_deb, pkgs))
 
     def remove_from_repository(self, name: str, version: str) -> None:

@@ -96,7 +96,7 @@ class DnfHand(Hand):
         for path in directory.glob("*.rpm"):
             shutil.copy2(path, self.repository.directory)
 
-    def build(self, pkgs: Sequence[Pkg], directory: Path) -> None:
+    def build(self, pkgs: Sequence[Any], directory: Path) -> None:
         build_once([as_rpm(pkg) for pkg in pkgs], directory)
 
     def remove_from_repository(self, name: str, version: str) -> None:

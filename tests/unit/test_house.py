@@ -75,7 +75,8 @@ PURE = (
     *("packages.reboot_forecast", "packages.interruption", "packages.settings", "packages.undo_check"),
     *("packages.apt.made_up", "packages.apt.order", "packages.apt.parse"),
     *("packages.dnf.answers", "packages.dnf.protocol", "packages.globs", "packages.lines", "packages.rpm.parse"),
-    *("packages.dnf.worker.completion", "packages.dnf.worker.identity"),
+    *("packages.dnf.worker.completion", "packages.dnf.worker.file_types", "packages.dnf.worker.identity"),
+    "packages.dnf.worker.scriptlets",
     *(
         "heat.deployment",
         "heat.fields",

@@ -45,7 +45,8 @@ class Rpm:
 
     ``arch`` "" is the native one; ``files`` maps absolute paths to their content, ``configs`` lists those of them that
     are %config(noreplace), ``docs`` those that are %doc, ``ghosts`` those that are only announced, ``scripts`` maps
-    pre, post, preun, postun or posttrans to Lua.
+    pre, post, preun, postun, posttrans, or a trigger with its condition ("triggerun -- tool"), to Lua. ``links`` maps
+    paths to the targets of symbolic links. ``directories`` are owned and may be empty.
     """
 
     name: str
@@ -62,6 +63,8 @@ class Rpm:
     ghosts: Sequence[str] = ()
     docs: Sequence[str] = ()
     scripts: Mapping[str, str] = field(default_factory=dict)
+    links: Mapping[str, str] = field(default_factory=dict)
+    directories: Sequence[str] = ()
 
     @property
     def file(self) -> str:
@@ -192,20 +195,35 @@ def _lay_out(rpm: Rpm, scratch: Path, count: int) -> Path:
     for tag in ("requires", "provides", "conflicts", "obsoletes"):
         fields += [(tag.capitalize(), item) for item in getattr(rpm, tag)]
     lines = [f"{tag}: {value}" for tag, value in fields if value]
-    lines += ["%description", f"demonstration package {rpm.name}", "%install"]
-    lines += [f"cp -a {sources}/. %{{buildroot}}/"] if rpm.files else ["mkdir -p %{buildroot}"]
+    files = _packed(rpm, sources)
+    lines += ["%description", f"demonstration package {rpm.name}", "%install", "mkdir -p %{buildroot}"]
+    lines += [f"cp -a {sources}/. %{{buildroot}}/"] if files else []
     for name, body in rpm.scripts.items():
-        lines += [f"%{name} -p <lua>", body]
-    lines += ["%files"]
+        kind, dashes, condition = name.partition(" -- ")
+        lines += [f"%{kind} -p <lua>{dashes}{condition}", body]
+    lines += ["%files", *files]
+    spec = scratch / f"{count}.spec"
+    spec.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return spec
+
+
+def _packed(rpm: Rpm, sources: Path) -> List[str]:
+    """Write what the package packs. Return its lines of the %files section."""
+    lines = [f"%dir {path}" for path in rpm.directories]
+    for path in rpm.directories:
+        (sources / path.lstrip("/")).mkdir(parents=True, exist_ok=True)
+    for path, goal in rpm.links.items():
+        link = sources / path.lstrip("/")
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(goal)
+        lines.append(path)
     for path, content in rpm.files.items():
         target = sources / path.lstrip("/")
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(content.encode() if isinstance(content, str) else content)
         kinds = (("%config(noreplace) ", rpm.configs), ("%ghost ", rpm.ghosts), ("%doc ", rpm.docs))
         lines.append(next((kind for kind, paths in kinds if path in paths), "") + path)
-    spec = scratch / f"{count}.spec"
-    spec.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return spec
+    return lines
 
 
 def _updateinfo(advisories: Sequence[Advisory]) -> str:

@@ -63,11 +63,11 @@ REHEARSED = """
 import subprocess
 path, command = sys.argv[3:]
 desk, resolved = Desk(lambda: DNF), []
-resolve = dnf5_transaction._resolve
+resolve = dnf5_transaction.resolve
 def counting(base, todo):
     resolved.append(None)
     return resolve(base, todo)
-dnf5_transaction._resolve = counting
+dnf5_transaction.resolve = counting
 identity = ("tool", "%s", "2.0-1")
 todo = Todo(((identity, "user"),), (path,), (), "%s", True)
 print(desk.answer(Effect(root, todo), Caller(link)))

@@ -173,16 +173,18 @@ def test_an_interruption_that_cannot_be_completed_is_left_behind_by_the_way_back
 
 
 def test_an_update_of_ours_that_cannot_be_completed_is_undone_exactly(based: Node) -> None:
-    """And so is a way back that fails at the same script; all within a second or two."""
+    """A way back past the same script ends at its state; all within a second or two."""
     based.offer(Rpm("tool", "1.5", files=file("1.5"), scripts={"preun": 'error("it cannot be")'}))
     based.succeed("UPDATE", "v1.5", packages="tool")
     before = based.packages()
     based.offer(Rpm("tool", "2.0", files=file("2.0"), scripts={"post": WAITS}))
     based.cut_off("UPDATE", "v2")
-    failed = based.fail("UPDATE", "v1")
-    assert "it cannot be" in failed.complaint and "the restore was undone" in failed.complaint
+    failed = based.fail("CREATE", "v2")
+    assert "it cannot be" in failed.complaint and "the update was undone" in failed.complaint
     assert based.packages() == before and based.hand.faults() == ""
     assert based.text("usr/share/tool-file") == "1.5"
+    back = based.succeed("UPDATE", "v1")
+    assert "it cannot be" in back.complaint and based.versions() == VERSIONS_ONE and based.hand.faults() == ""
     with based.ledger() as ledger:
         ours = next(run for run in ledger.runs() if run.value == "v2")
     assert ours.progress.impact == "undone" and "it cannot be" in ours.failure

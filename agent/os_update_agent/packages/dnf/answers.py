@@ -3,7 +3,7 @@
 import re
 from typing import Dict, FrozenSet, List, Optional, Tuple
 
-from os_update_agent.model.packages import Change, Package, PackageState, Slot, Transaction
+from os_update_agent.model.packages import Change, Identity, Package, PackageState, Slot, Transaction
 from os_update_agent.packages.dnf.protocol import Done, Outcome, Planned, Todo
 
 # The mark of what dnf has not installed itself, and dnf's words for the two that apt knows as well.
@@ -30,6 +30,15 @@ def as_todo(transaction: Transaction, native: str, *, forced: bool) -> Todo:
         native,
         forced,
     )
+
+
+def leaving(transaction: Transaction, state: PackageState) -> Tuple[Identity, ...]:
+    """Return the packages of ``state`` that the transaction removes or replaces by others."""
+    places = {state.slot(package) for package in transaction.install}
+    replaced = (package for package in state.packages if state.slot(package) in places)
+    comes = {package.identity for package in transaction.install}
+    gone = dict.fromkeys(package.identity for package in (*transaction.remove, *replaced))
+    return tuple(identity for identity in gone if identity not in comes)
 
 
 def as_changes(planned: Planned, state: PackageState) -> Tuple[Change, ...]:

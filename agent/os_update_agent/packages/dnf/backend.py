@@ -1,20 +1,17 @@
 """What the backends of dnf 4 and dnf 5 share: rpm for reading, and the worker of dnf for everything else.
 
-Facts of rpm that decide the shape (rpm(8), and measured): a failing scriptlet does not take its package back; a
-transaction that was ended halfway leaves two versions of a package, and only forward is clean from there.
+changes.py has the members that change packages.
 """
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Callable, Dict, FrozenSet, List, Mapping, Optional, Sequence, Tuple
+from typing import Callable, Dict, FrozenSet, Mapping, Optional, Sequence, Tuple
 
 from os_update_agent.model.errors import PackageError
 from os_update_agent.model.package_files import Offer
 from os_update_agent.model.packages import (
-    Aftercare,
     Change,
     HeldBack,
     Identity,
@@ -24,27 +21,25 @@ from os_update_agent.model.packages import (
     Slot,
     Transaction,
 )
-from os_update_agent.model.settings import SettingChange
 from os_update_agent.node.locks import Held
-from os_update_agent.packages.backend import Backend, set_marks
 from os_update_agent.packages.dnf import answers, protocol, suggestions
-from os_update_agent.packages.dnf.answers import as_todo, dnf_word
+from os_update_agent.packages.dnf.answers import as_todo
+from os_update_agent.packages.dnf.changes import DnfChanges
 from os_update_agent.packages.dnf.history4 import Begun
 from os_update_agent.packages.dnf.reboot import names_below
-from os_update_agent.packages.dnf.requests import DnfCalls
 from os_update_agent.packages.dnf.settings import settings_files
-from os_update_agent.packages.interruption import Settled, Unfinished, settled
+from os_update_agent.packages.interruption import Unfinished
 from os_update_agent.packages.progress import STATUS_FILE
 from os_update_agent.packages.reboot_forecast import RebootHints
 from os_update_agent.packages.rpm import parse
-from os_update_agent.packages.rpm.alternatives import ADMIN, LINKS, arrange_alternatives, settings_below
+from os_update_agent.packages.rpm.alternatives import ADMIN, LINKS, settings_below
 from os_update_agent.packages.rpm.database import native_architecture
 from os_update_agent.packages.settings_files import watched
 from os_update_agent.packages.state_cache import LastState
 
 
 @dataclass
-class RpmBackend(DnfCalls, Backend):
+class RpmBackend(DnfChanges):
     """dnf and rpm on ``root``."""
 
     name = "dnf"
@@ -67,13 +62,6 @@ class RpmBackend(DnfCalls, Backend):
 
     def _record_files(self) -> Sequence[Path]:
         """Return the files of dnf's record: at least one of them changes with it."""
-        raise NotImplementedError
-
-    def _is_unfinished(self) -> bool:
-        """Has the last transaction in dnf's record no end? Then dnf is at work just now, or it was ended halfway.
-
-        Raises PackageError.
-        """
         raise NotImplementedError
 
     def _begun(self) -> Sequence[Begun]:
@@ -181,7 +169,7 @@ class RpmBackend(DnfCalls, Backend):
         """See Backend. The epoch is part of the name here; dnf leaves it out."""
         return f"{package.name}-{package.version.replace(':', '%3a')}.{package.arch}.rpm"
 
-    # --- changing
+    # --- files
 
     def fetch(self, packages: Sequence[Package]) -> None:
         """See Backend. Files are checked by checksum and, with gpgcheck, by signature."""
@@ -204,81 +192,3 @@ class RpmBackend(DnfCalls, Backend):
         finally:
             # The progress of the transaction is in the run's log.
             progress.unlink(missing_ok=True)
-
-    def mend(self, files: Sequence[Path], output: IO[bytes]) -> Tuple[str, ...]:
-        """See Backend. Only completing an interrupted transaction repairs anything, as settle() does. There are never
-        files to unpack: an rpm is installed or it is not.
-        """
-        return self.settle(output, forced=False).complaints
-
-    def settle(self, output: IO[bytes], *, forced: bool) -> Settled:
-        """See Backend. Complete an interrupted transaction: install what dnf's record says should have come, and remove
-        what should have gone. Only forward leaves the files on the disk as the database says; a way back starts from
-        there.
-
-        ``forced``: an old version that its scriptlets do not let go is removed without them. On a way back nothing else
-        helps: erasing the new version beside it leaves the new files, and installing the old one again runs the same
-        scriptlet.
-        """
-        self.wait()
-        if not self.interrupted():
-            return Settled()
-        before = self._instances()
-        complaints = self._complete(output, forced=forced)
-        return settled(complaints, before, self._instances(), self.capture())
-
-    def _complete(self, output: IO[bytes], *, forced: bool) -> Tuple[str, ...]:
-        start = os.fstat(output.fileno()).st_size
-        try:
-            problems = self._ask(
-                protocol.Complete(str(self.root), native_architecture(), str(self.archive), forced), output
-            )
-        except PackageError as error:
-            return (str(error),)
-        finally:
-            self._dismiss()
-        return answers.as_complaints(protocol.Done(problems, _written(output, start)))
-
-    def transact(self, transaction: Transaction, output: IO[bytes], *, forced: bool) -> Tuple[str, ...]:
-        if not (transaction.install or transaction.remove):
-            return ()
-        if self.config_files == "replace":
-            output.write(
-                b"config_files: replace has no meaning for rpm, which decides by each package: see .rpmnew files\n"
-            )
-        try:
-            todo = as_todo(transaction, native_architecture(), forced=forced)
-            done = self._ask(protocol.Transact(str(self.root), self._comment, todo), output)
-            return answers.as_complaints(protocol.Done(*done))
-        except PackageError as error:
-            return (str(error),)
-        finally:
-            # The transaction may have replaced the dnf, rpm or Python that the worker runs: modules that it loads later
-            # would be of another version.
-            if self._child is not None:
-                self._child.leave()
-
-    def finish(self, rest: Aftercare, output: IO[bytes]) -> Tuple[str, ...]:
-        """See Backend. dnf's versionlock is the operator's file, which is read and never written."""
-        return set_marks(self._mark, rest.marks)
-
-    def arrange(
-        self, changes: Sequence[SettingChange], files: Mapping[Package, Optional[Path]], output: IO[bytes]
-    ) -> None:
-        self.wait()
-        arrange_alternatives(changes, self.root, output)
-
-    def _mark(self, packages: Sequence[Package], mark: str) -> None:
-        """Set dnf's reason of the packages. Raises PackageError if not all can get it, after setting the others."""
-        if self._is_unfinished():
-            raise PackageError("a transaction of dnf has no end yet, and a reason would take its place in the record")
-        identities = tuple(package.identity for package in packages)
-        self._ask(protocol.Mark(str(self.root), self._comment, identities, dnf_word(mark)))
-
-
-def _written(output: IO[bytes], start: int) -> List[str]:
-    """Return the lines that were written to a file since it was ``start`` bytes long; none if it cannot be read."""
-    with suppress(OSError), open(f"/proc/self/fd/{output.fileno()}", "rb") as file:
-        file.seek(start)
-        return file.read().decode("utf-8", "replace").splitlines()
-    return []

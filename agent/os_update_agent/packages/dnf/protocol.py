@@ -136,8 +136,25 @@ class Complete(NamedTuple):
     forced: bool
 
 
-Request = Union[Refresh, Reasons, Candidates, Available, Fetch, Effect, Transact, Mark, Complete]
-_KINDS = (Refresh, Reasons, Candidates, Available, Fetch, Effect, Transact, Mark, Complete)  # type: Sequence[Type[Any]]
+class Erase(NamedTuple):
+    """Erase what a way back was to remove and a scriptlet has kept, without scriptlets. Answer: a list of what was
+    done, and of the problems that remain.
+
+    ``comes`` and ``goes`` are what the transaction was to install and to remove. A package whose successor is missing
+    stays.
+    """
+
+    root: str
+    native: str
+    comes: Tuple[Identity, ...]
+    goes: Tuple[Identity, ...]
+
+
+Request = Union[Refresh, Reasons, Candidates, Available, Fetch, Effect, Transact, Mark, Complete, Erase]
+_KINDS = (
+    *(Refresh, Reasons, Candidates, Available, Fetch),
+    *(Effect, Transact, Mark, Complete, Erase),
+)  # type: Sequence[Type[Any]]
 
 
 # --- answers

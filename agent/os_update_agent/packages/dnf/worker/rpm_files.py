@@ -26,6 +26,12 @@ def identity_of(header: Any) -> Identity:
     return _text(header[rpm.RPMTAG_NAME]), _text(header[rpm.RPMTAG_ARCH]), version
 
 
+def label_of(header: Any) -> str:
+    """Return what a package is called in a message."""
+    name, arch, version = identity_of(header)
+    return f"{name}-{version}.{arch}"
+
+
 def digest_of(path: str) -> str:
     """Return the digest (SIGMD5) of a package file in hexadecimal digits; "" if it has none."""
     return binascii.hexlify(read_header(path)[rpm.RPMTAG_SIGMD5] or b"").decode()

@@ -13,6 +13,7 @@ from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Seq
 
 import rpm  # type: ignore
 
+from os_update_agent.packages.complaints import LEAVING
 from os_update_agent.packages.dnf.protocol import Identity, Refused
 from os_update_agent.packages.dnf.worker.completion import Due, Steps, steps
 from os_update_agent.packages.dnf.worker.output import complain, show
@@ -55,7 +56,19 @@ def run(settings: Settings, todo: Due, files: Mapping[Identity, str], *, forced:
         chosen = steps(todo, {})
         complete = _transaction(settings, chosen, {})
     problems += [*chosen.notes, *_done(complete)]
-    return problems + _erased_without_scriptlets(settings, _stuck(settings, todo, chosen, forced))
+    return problems + _erased_without_scriptlets(settings, _stuck(settings, todo, chosen, forced=forced))
+
+
+def erase_kept(settings: Settings, todo: Due) -> List[str]:
+    """Erase without scriptlets what a transaction was to remove and has not. Nothing goes for a successor that is not
+    there. Returns a complaint for each, and what went wrong.
+    """
+    chosen = steps(todo, {})
+    done = _erased_without_scriptlets(settings, _stuck(settings, todo, chosen, forced=True, alone=True))
+    complaints = [f"{LEAVING}{line}" for line in done]
+    for complaint in complaints:
+        complain(complaint)
+    return complaints
 
 
 def _done(transaction: Any) -> List[str]:
@@ -69,10 +82,10 @@ def _done(transaction: Any) -> List[str]:
     return callback.problems
 
 
-def _stuck(settings: Settings, todo: Due, chosen: Steps, forced: bool) -> List[int]:
+def _stuck(settings: Settings, todo: Due, chosen: Steps, *, forced: bool, alone: bool = False) -> List[int]:
     """Return the numbers in the database of packages that a scriptlet has not let go: those that are there twice in the
     same version because they were installed again, and with ``forced`` those that should have gone and are there beside
-    another version.
+    another version. With ``alone`` these count as well if no other version is there.
     """
     found = []
     transaction = _opened(settings)
@@ -85,7 +98,8 @@ def _stuck(settings: Settings, todo: Due, chosen: Steps, forced: bool) -> List[i
             beside = [row for row in rows if row[2] != number and todo.place(row[0]) == todo.place(identity)]
             is_twin = any(row[0] == identity and row[1:] > (time, number) for row in beside)
             is_old = identity in chosen.erase and any(row[0] not in chosen.erase for row in beside)
-            if is_twin or (forced and is_old and name not in todo.several):
+            is_old = is_old and name not in todo.several
+            if is_twin or (forced and is_old) or (alone and identity in chosen.erase):
                 found.append(number)
     transaction.closeDB()
     return found

@@ -15,7 +15,7 @@ from os_update_agent.packages.dnf.worker.caller import Caller
 
 # After these requests the Base is kept for further ones of them.
 READING = (protocol.Refresh, protocol.Candidates, protocol.Available, protocol.Fetch)
-_CHANGING = (protocol.Transact, protocol.Mark, protocol.Complete)
+_CHANGING = (protocol.Transact, protocol.Mark, protocol.Complete, protocol.Erase)
 
 
 class Dnf(NamedTuple):
@@ -40,6 +40,7 @@ class Dnf(NamedTuple):
     transact: Callable[[Any, protocol.Transact, Caller], protocol.Done]
     mark: Callable[[Any, protocol.Mark, Caller], None]
     complete: Callable[[Any, protocol.Complete, Caller], List[str]]
+    erase: Callable[[Any, protocol.Erase, Caller], List[str]]
 
 
 class Desk:

@@ -36,7 +36,7 @@ class Bench:
         reading = (self._noting(()), self._noting({}), self._noting(Planned((), (), ())), self._noting(()))
         return Dnf(
             self._open, lambda base: self.closed.append(base.number), lambda root: self.database, lambda error: None,
-            *reading, self._noting(None), self._effect, self._transact, self._noting(None), self._refuse,
+            *reading, self._noting(None), self._effect, self._transact, self._noting(None), self._refuse, self._refuse,
         )  # fmt: skip
 
     def _open(self, request: protocol.Request) -> Base:
@@ -62,7 +62,7 @@ class Bench:
             self.resolved.append(base.number)
         return Done((), ())
 
-    def _refuse(self, base: Base, request: protocol.Complete, caller: Caller) -> List[str]:
+    def _refuse(self, base: Base, request: object, caller: Caller) -> List[str]:
         raise Refused("no")
 
     def ask(self, request: protocol.Request) -> Reply:

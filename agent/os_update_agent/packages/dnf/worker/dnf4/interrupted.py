@@ -6,13 +6,13 @@ import dnf  # type: ignore
 import dnf.lock  # type: ignore
 import rpm  # type: ignore
 
-from os_update_agent.packages.dnf.protocol import COMPLETED, Complete, Identity
+from os_update_agent.packages.dnf.protocol import COMPLETED, Complete, Erase, Identity
 from os_update_agent.packages.dnf.worker.caller import Caller
 from os_update_agent.packages.dnf.worker.completion import Installed, due
 from os_update_agent.packages.dnf.worker.dnf4.dnf_base import fill, install_only, row
 from os_update_agent.packages.dnf.worker.dnf4.transaction import close_record
 from os_update_agent.packages.dnf.worker.identity import slot
-from os_update_agent.packages.dnf.worker.rpm_recovery import Settings, files_of, run
+from os_update_agent.packages.dnf.worker.rpm_recovery import Settings, erase_kept, files_of, run
 
 
 def complete(base: Any, request: Complete, caller: Caller) -> List[str]:
@@ -32,6 +32,15 @@ def complete(base: Any, request: Complete, caller: Caller) -> List[str]:
                 base.history.set_reason(pkg, reasons[row(pkg)])
         close_record(base, COMPLETED)
         return problems
+
+
+def erase(base: Any, request: Erase, caller: Caller) -> List[str]:
+    """Erase what a scriptlet has kept."""
+    with dnf.lock.build_rpmdb_lock(base.conf.persistdir, base.conf.exit_on_lock):
+        caller.check()
+        fill(base, repositories=False)
+        todo = due(request.comes, request.goes, _installed(base, request.native), request.native)
+        return erase_kept(_settings(base), todo)
 
 
 def _settings(base: Any) -> Settings:

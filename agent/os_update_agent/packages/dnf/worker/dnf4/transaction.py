@@ -2,13 +2,16 @@
 the worker.
 """
 
-from typing import Any, List
+import re
+from typing import Any, List, Sequence
 
 import dnf  # type: ignore
 import dnf.callback  # type: ignore
+import dnf.yum.rpmtrans  # type: ignore
 import libdnf  # type: ignore
 import rpm  # type: ignore
 
+from os_update_agent.packages.complaints import LEAVING, is_of_leaving
 from os_update_agent.packages.dnf import protocol
 from os_update_agent.packages.dnf.protocol import Done, Outcome, Refused, Todo, Transact
 from os_update_agent.packages.dnf.worker.caller import Caller
@@ -16,11 +19,37 @@ from os_update_agent.packages.dnf.worker.dnf4.dnf_base import Base, fill, instal
 from os_update_agent.packages.dnf.worker.identity import slot
 from os_update_agent.packages.dnf.worker.outcome import Effects, check_outcome
 from os_update_agent.packages.dnf.worker.output import complain, show
+from os_update_agent.packages.dnf.worker.rehearsal import check, database_of
+from os_update_agent.packages.dnf.worker.scriptlets import marked
 
 
 def effect(base: Base, request: protocol.Effect) -> Outcome:
-    base.rehearsed = _resolve(base, request.todo)
-    return _effects(base).answer()
+    planned = _resolve(base, request.todo)
+    found = _effects(base)
+    if found == planned:
+        # Otherwise the caller says what differs.
+        check(request.root, request.todo.files, sorted(found.goes), [base.conf.persistdir, database_of(request.root)])
+        _test(base)
+    base.rehearsed = planned
+    return found.answer()
+
+
+def _test(base: Any) -> None:
+    """Run rpm's own test of the transaction, as do_transaction() does before it begins. Raises Refused."""
+    if not base.transaction:
+        return
+    try:
+        base.transaction._populate_rpm_ts(base._ts)
+        problems = base._run_rpm_check()
+        if not problems:
+            base._ts.order()
+            base._ts.clean()
+            problems = base._ts.test(dnf.yum.rpmtrans.RPMTransaction(base, test=True))
+    finally:
+        # do_transaction() fills another one.
+        del base._ts
+    if problems:
+        raise Refused("; ".join(" ".join(str(problem).split()) for problem in problems))
 
 
 def transact(base: Base, request: Transact, caller: Caller) -> Done:
@@ -33,7 +62,7 @@ def transact(base: Base, request: Transact, caller: Caller) -> Done:
     base.args = ["os-update-agent", protocol.action_of(request)]
     base.conf.comment = request.comment
     _insist(base, caller)
-    display = Display()
+    display = Display(planned)
     try:
         base.do_transaction(display=display)
     except dnf.exceptions.LockError:
@@ -42,7 +71,17 @@ def transact(base: Base, request: Transact, caller: Caller) -> Done:
     except dnf.exceptions.Error as error:
         display.error(" ".join(str(error).split()))
     failed = [item for item in base.transaction if item.state == libdnf.transaction.TransactionItemState_ERROR]
-    return Done(display.errors + [f"{item.pkg} was not processed" for item in failed], display.said)
+    return Done([*display.errors, *(_not_processed(item, display.errors) for item in failed)], display.said)
+
+
+def _not_processed(item: Any, errors: Sequence[str]) -> str:
+    """Return the complaint about an item that rpm has not processed. dnf does not distinguish the two sides of a
+    package that is installed again: only the ``errors`` of the transaction say which of them has failed.
+    """
+    is_again = item.action in (dnf.transaction.PKG_REINSTALL, dnf.transaction.PKG_REINSTALLED)
+    is_again = is_again and bool(errors) and all(map(is_of_leaving, errors))
+    is_leaving = is_again or item.action in dnf.transaction.BACKWARD_ACTIONS
+    return f"{LEAVING if is_leaving else ''}{item.pkg} was not processed"
 
 
 def _insist(base: Any, caller: Caller) -> None:
@@ -117,13 +156,16 @@ def _effects(base: Any) -> Effects:
 
 
 class Display(dnf.callback.TransactionProgress):  # type: ignore
-    """Writes the progress as plain lines, and keeps the complaints."""
+    """Writes the progress as plain lines, and keeps the complaints. ``planned`` is what comes and what goes."""
 
-    def __init__(self) -> None:
+    def __init__(self, planned: Effects) -> None:
         super().__init__()
         self.errors: List[str] = []
         self.said: List[str] = []
+        self._planned = planned
         self._shown: Any = None
+        # What the last scriptlet has said.
+        self._last: List[str] = []
 
     def progress(self, package: Any, action: Any, ti_done: Any, ti_total: Any, ts_done: Any, ts_total: Any) -> None:
         shown = (action, str(package or ""))
@@ -135,10 +177,20 @@ class Display(dnf.callback.TransactionProgress):  # type: ignore
         if msgs:
             text = msgs.decode("utf-8", "replace") if isinstance(msgs, bytes) else str(msgs)
             show(text.rstrip())
-            self.said += text.splitlines()
+            self._last = text.splitlines()
+            self.said += self._last
 
     def error(self, message: Any) -> None:
-        if str(message) in self.errors:
+        complaint = str(message)
+        scriptlet = _SCRIPTLET.match(complaint)
+        if scriptlet:
+            complaint = marked(complaint, scriptlet["kind"], self._last, self._planned.goes)
+            self._last = []
+        if complaint in self.errors:
             return
-        self.errors.append(str(message))
-        complain(str(message))
+        self.errors.append(complaint)
+        complain(complaint)
+
+
+# Error in PREUN scriptlet in rpm package tool
+_SCRIPTLET = re.compile(r"Error in (?P<kind>\S+) scriptlet in rpm package ")

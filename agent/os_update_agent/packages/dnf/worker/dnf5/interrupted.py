@@ -5,7 +5,7 @@ from typing import Any, Dict, List, NamedTuple
 import libdnf5  # type: ignore
 import rpm  # type: ignore
 
-from os_update_agent.packages.dnf.protocol import COMPLETED, HALFWAY, Complete, Identity, Refused
+from os_update_agent.packages.dnf.protocol import COMPLETED, HALFWAY, Complete, Erase, Identity, Refused
 from os_update_agent.packages.dnf.worker.caller import Caller
 from os_update_agent.packages.dnf.worker.completion import Installed, due
 from os_update_agent.packages.dnf.worker.dnf5 import dnf_base
@@ -21,7 +21,7 @@ from os_update_agent.packages.dnf.worker.dnf5.dnf_base import (
 )
 from os_update_agent.packages.dnf.worker.dnf5.transaction import EXTERNAL, GROUP, group_of, locked, set_reasons
 from os_update_agent.packages.dnf.worker.identity import slot
-from os_update_agent.packages.dnf.worker.rpm_recovery import Settings, files_of
+from os_update_agent.packages.dnf.worker.rpm_recovery import Settings, erase_kept, files_of
 from os_update_agent.packages.dnf.worker.rpm_recovery import run as run_by_rpm
 
 _STARTED = libdnf5.transaction.TransactionState_STARTED
@@ -49,6 +49,14 @@ def complete(base: Any, request: Complete, caller: Caller) -> List[str]:
         problems = run_by_rpm(_settings(config), todo, files, forced=request.forced)
         _close_record(request.root, begun)
         return problems
+
+
+def erase(base: Any, request: Erase, caller: Caller) -> List[str]:
+    """Erase what a scriptlet has kept."""
+    with locked(request.root, caller):
+        fill(base, repositories=False)
+        todo = due(request.comes, request.goes, _installed(base, request.native), request.native)
+        return erase_kept(_settings(base.get_config()), todo)
 
 
 # libdnf5 keeps its own table to itself (string_tsflag_map).

@@ -2,39 +2,33 @@
 the worker.
 """
 
-import json
-import os
-import tempfile
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Mapping, Set, Tuple
+from typing import Any, Collection, Iterator, List, Mapping
 
 import libdnf5  # type: ignore
 
 from os_update_agent.node.locks import record_locked
 from os_update_agent.packages.dnf import protocol
-from os_update_agent.packages.dnf.protocol import Done, Identity, Locked, Outcome, Refused, Todo, Transact
+from os_update_agent.packages.dnf.protocol import Done, Identity, Locked, Outcome, Refused, Transact
 from os_update_agent.packages.dnf.settings import read_settings
 from os_update_agent.packages.dnf.worker.caller import Caller
 from os_update_agent.packages.dnf.worker.dnf5.dnf_base import (
     Base,
     fill,
     installed,
-    is_inbound,
-    is_outbound,
     number,
     opened_for,
     recorded,
     resolved,
     row,
-    several,
     spec,
-    versions,
 )
-from os_update_agent.packages.dnf.worker.identity import slot
+from os_update_agent.packages.dnf.worker.dnf5.resolution import effects, resolve
 from os_update_agent.packages.dnf.worker.outcome import Effects, check_outcome
 from os_update_agent.packages.dnf.worker.output import complain, show
-from os_update_agent.packages.dnf.worker.rpm_files import compared, provided_by
+from os_update_agent.packages.dnf.worker.rehearsal import check, database_of
+from os_update_agent.packages.dnf.worker.scriptlets import marked
 
 _RESULTS = libdnf5.base.Transaction
 GROUP = number("group")
@@ -44,23 +38,42 @@ _WEAK = (_DEPENDENCY, number("weak-dependency"))
 
 
 def effect(base: Base, request: protocol.Effect) -> Outcome:
-    base.rehearsed = _resolve(base, request.todo)
-    return _effects(base.rehearsed[0]).answer()
+    transaction, planned = resolve(base, request.todo)
+    found = effects(transaction)
+    if found == planned:
+        # Otherwise the caller says what differs.
+        state = str(read_settings(Path(request.root), drop_ins=True).state)
+        check(request.root, request.todo.files, sorted(found.goes), [state, database_of(request.root)])
+        _test(transaction)
+    base.rehearsed = transaction, planned
+    return found.answer()
+
+
+def _test(transaction: Any) -> None:
+    """Run rpm's own test of the transaction, as run() does before it begins. Raises Refused, Locked."""
+    if transaction.empty():
+        return
+    result = transaction.test()
+    if result == _RESULTS.TransactionRunResult_ERROR_LOCK:
+        raise Locked("another dnf is at work")
+    if result != _RESULTS.TransactionRunResult_SUCCESS:
+        problems = [" ".join(str(problem).split()) for problem in transaction.get_transaction_problems()]
+        raise Refused("; ".join(problems) or _RESULTS.transaction_result_to_string(result) or "rpm's test has failed")
 
 
 def transact(base: Base, request: Transact, caller: Caller) -> Done:
     with locked(request.root, caller):
         if base.since == recorded(request.root):
-            return _run_planned(request, *(base.rehearsed or _resolve(base, request.todo)))
+            return _run_planned(request, *(base.rehearsed or resolve(base, request.todo)))
         # Another dnf was at work before the lock was ours: its changes would be undone in the record, or have changed
         # what this transaction comes to. What comes of the new Base has no name here: it must not outlive it.
         again = opened_for(request.root)
-        return _run_planned(request, *_resolve(again, request.todo))
+        return _run_planned(request, *resolve(again, request.todo))
 
 
 def _run_planned(request: Transact, transaction: Any, planned: Effects) -> Done:
-    check_outcome(_effects(transaction), planned)
-    return run(transaction, "transact", request.comment)
+    check_outcome(effects(transaction), planned)
+    return run(transaction, "transact", request.comment, planned.goes)
 
 
 def mark(base: Base, request: protocol.Mark, caller: Caller) -> None:
@@ -136,9 +149,11 @@ def group_of(base: Any, name: str) -> str:
     )
 
 
-def run(transaction: Any, action: str, comment: str) -> Done:
-    """Run a resolved transaction under dnf's lock; action and comment go into dnf's history. Raises Locked."""
-    display = Display(transaction)
+def run(transaction: Any, action: str, comment: str, goes: Collection[Identity] = ()) -> Done:
+    """Run a resolved transaction under dnf's lock; action and comment go into dnf's history. ``goes`` are the packages
+    that leave. Raises Locked.
+    """
+    display = Display(transaction, goes)
     transaction.set_callbacks(libdnf5.rpm.TransactionCallbacksUniquePtr(display))
     transaction.set_description(f"os-update-agent {action}")
     transaction.set_comment(comment)
@@ -153,103 +168,12 @@ def run(transaction: Any, action: str, comment: str) -> Done:
     return Done([*display.errors, *problems], display.said)
 
 
-def _resolve(base: Any, todo: Todo) -> Tuple[Any, Effects]:
-    """Let dnf solve the transaction with nothing but the files at hand. Returns it, and what is meant to come and to
-    go.
-    """
-    config = base.get_config()
-    if todo.forced:
-        # The way back may take what was protected since, and the kernel that runs until the next boot.
-        config.protected_packages = []
-        config.protect_running_kernel = False
-    config.install_weak_deps = False
-    # What its repository asks for was checked when each file was fetched.
-    config.localpkg_gpgcheck = False
-    fill(base, repositories=False)
-    coming = [identity for identity, _ in todo.install]
-    many = set(several(base)) | {name for name, _, _ in coming if _is_install_only(base, todo, name)}
-    there = list(installed(base))
-    going = [pkg for found in versions(todo.remove, installed(base)) for pkg in found]
-    places = {slot(name, arch, todo.native) for name, arch, _ in coming if name not in many}
-    marked = {row(pkg) for pkg in going}
-    going += [
-        pkg
-        for pkg in there
-        if pkg.get_name() not in many
-        and slot(pkg.get_name(), pkg.get_arch(), todo.native) in places
-        and row(pkg) not in marked
-    ]
-    goal = libdnf5.base.Goal(base)
-    goal.set_allow_erasing(False)
-    with tempfile.TemporaryDirectory() as directory:
-        path = os.path.join(directory, "transaction.json")
-        with open(path, "w", encoding="utf-8") as file:
-            json.dump({"version": "1.0", "rpms": _rows(todo, going, many)}, file)
-        goal.add_serialized_transaction(path, libdnf5.base.GoalJobSettings())
-        transaction = resolved(goal)
-    outgoing = {row(pkg) for pkg in going}
-    return transaction, Effects(set(coming), outgoing - set(coming))
-
-
-def _rows(todo: Todo, going: List[Any], many: Set[str]) -> List[Dict[str, Any]]:
-    """The transaction as dnf5 replays it (dnf5-replay(8)): each side of each change is a row of its own."""
-    old = {slot(pkg.get_name(), pkg.get_arch(), todo.native): pkg for pkg in going if pkg.get_name() not in many}
-    rows, replaced = [], set()
-    for (identity, reason), path in zip(todo.install, todo.files):
-        name, arch, version = identity
-        before = old.get(slot(name, arch, todo.native)) if name not in many else None
-        if before is not None:
-            replaced.add(row(before))
-        action = "Install" if before is None else _ACTIONS[compared(version, row(before)[2])]
-        rows.append(
-            {
-                "nevra": spec(identity),
-                "action": action,
-                "reason": _reason(reason),
-                "repo_id": "@commandline",
-                "package_path": str(path),
-            }
-        )
-    for pkg in going:
-        action = "Replaced" if row(pkg) in replaced else "Remove"
-        rows.append(
-            {"nevra": spec(row(pkg)), "action": action, "reason": _text(pkg.get_reason()), "repo_id": "@System"}
-        )
-    return rows
-
-
-_ACTIONS = {1: "Upgrade", -1: "Downgrade", 0: "Reinstall"}
-
-
-def _reason(name: str) -> str:
-    return _text(number(name))
-
-
-def _text(reason: int) -> str:
-    return str(libdnf5.transaction.transaction_item_reason_to_string(reason))
-
-
-def _is_install_only(base: Any, todo: Todo, name: str) -> bool:
-    """May several versions of a name be there that is not installed yet?"""
-    names = set(base.get_config().installonlypkgs)
-    for (identity, _), path in zip(todo.install, todo.files):
-        if identity[0] == name:
-            return bool(names & {name, *provided_by(path)})
-    return False
-
-
-def _effects(transaction: Any) -> Effects:
-    items = list(transaction.get_transaction_packages())
-    comes = {row(item.get_package()) for item in items if is_inbound(item)}
-    goes = {row(item.get_package()) for item in items if is_outbound(item)}
-    return Effects(comes, goes - comes)
-
-
 class Display(libdnf5.rpm.TransactionCallbacks):  # type: ignore
     """Writes the progress as plain lines, and keeps the complaints."""
 
-    def __init__(self, transaction: Any) -> None:
+    def __init__(self, transaction: Any, goes: Collection[Identity]) -> None:
         super().__init__()
+        self._goes = goes
         self.errors: List[str] = []
         self.said: List[str] = []
         self._transaction = transaction
@@ -268,7 +192,8 @@ class Display(libdnf5.rpm.TransactionCallbacks):  # type: ignore
         if return_code:
             self.said += messages
             script = libdnf5.rpm.TransactionCallbacks.script_type_to_string(kind)
-            self._complain(f"Error in {script} scriptlet in rpm package {nevra.get_name()}")
+            complaint = f"Error in {script} scriptlet in rpm package {nevra.get_name()}"
+            self._complain(marked(complaint, script, messages, self._goes))
 
     def unpack_error(self, item: Any) -> None:
         self._complain(f"{item.get_package().get_nevra()} cannot be unpacked")

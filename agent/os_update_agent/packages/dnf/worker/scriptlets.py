@@ -1,0 +1,35 @@
+"""Whose scriptlet has failed: one that runs because a package leaves, or another. Pure. Runs in the worker, Python 3.6.
+
+rpm names the kind and the package that owns the scriptlet in its messages:
+
+    warning: %postun(tool-2.0-1.x86_64) scriptlet failed, exit status 3
+    error: lua script failed: [string "%triggerun(watcher-1.0-1.x86_64)"]:1: simulated failure
+"""
+
+import re
+from typing import Collection, Iterable
+
+from os_update_agent.packages.complaints import LEAVING
+from os_update_agent.packages.dnf.protocol import Identity
+
+_NAMED = re.compile(r"(?:warning|error): .*?%(?P<kind>[a-z]+)\((?P<owner>[^)]*)\)")
+# preun, postun, triggerun, filetriggerpostun, transfiletriggerun, preuntrans, ...
+_OF_LEAVING = re.compile(r"(?:pre|post|trigger(?:post)?|(?:trans)?filetrigger(?:post)?)un(?:trans)?")
+
+
+def marked(complaint: str, kind: str, said: Iterable[str], goes: Collection[Identity]) -> str:
+    """Return the complaint about a scriptlet, with the prefix if a package that leaves is to blame.
+
+    That is a scriptlet that runs because a package leaves, or any scriptlet of a package that leaves. ``said`` is what
+    rpm has printed since the last scriptlet; its last message counts. Without one the ``kind`` counts, in rpm's or
+    dnf's spelling.
+    """
+    named = [match for match in map(_NAMED.match, said) if match]
+    kind, owner = (named[-1]["kind"], named[-1]["owner"]) if named else (kind.lower().lstrip("%"), "")
+    return f"{LEAVING}{complaint}" if _OF_LEAVING.fullmatch(kind) or owner in map(_label, goes) else complaint
+
+
+def _label(identity: Identity) -> str:
+    """Return what rpm calls a package: its epoch is left out."""
+    name, arch, version = identity
+    return f"{name}-{version.rpartition(':')[2]}.{arch}"
