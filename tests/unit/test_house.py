@@ -77,7 +77,7 @@ PURE = (
     *("heat.deployment", "heat.fields", "heat.outcome", "heat.signal_target"),
     *("install.layout", "__init__", "cli.parser"),
     *("cli.views.base", "cli.views.history", "cli.views.signals", "cli.views.states", "cli.views.status"),
-    "runs.transitions",
+    *("runs.other_keys", "runs.transitions"),
 )
 EFFECTS = {
     "asyncio", "ctypes", "fcntl", "glob", "http", "io", "multiprocessing", "os", "pathlib", "random", "secrets",

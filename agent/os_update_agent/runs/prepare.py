@@ -115,6 +115,19 @@ class _Refused(PackageError):
 
 
 def fetch(work: Work) -> Tuple[Run, Event]:
+    """The old files are kept before they are replaced, the new ones are here before anything is touched, there is room,
+    and the package manager would do it.
+    """
+    run = _made_ready_in_some_way(work)
+    # Only now: the disk was at work all the time.
+    work.archive.flush()
+    if run.kind == DOWNLOAD:
+        return replace(run, after=run.before), DOWNLOADED
+    work.check_deadline()
+    return run, DONE
+
+
+def _made_ready_in_some_way(work: Work) -> Run:
     """Get ready for the transaction. If the package manager refuses a way back, try those that also move packages of
     other keys: these may have been installed for what goes now.
     """
@@ -136,10 +149,8 @@ def fetch(work: Work) -> Tuple[Run, Event]:
         raise
 
 
-def _made_ready(work: Work) -> Tuple[Run, Event]:
-    """Keep the old files before they are replaced, have the new ones before anything is touched, and check that there
-    is room.
-    """
+def _made_ready(work: Work) -> Run:
+    """Get the files, check that there is room, and rehearse the transaction."""
     before, target = work.state(work.run.before), work.state(work.run.target)
     if work.run.kind == RESTORE and work.archive.missing(transaction(before, target).install):
         _try_refresh(work)
@@ -151,8 +162,7 @@ def _made_ready(work: Work) -> Tuple[Run, Event]:
         target = found
     run = _keep_old(work, before, target)
     if run.kind == DOWNLOAD:
-        work.archive.flush()
-        return replace(run, after=run.before), DOWNLOADED
+        return run
     work.transition.check_space(before, target)
     try:
         work.transition.rehearse(before, target, forced=run.kind == RESTORE)
@@ -160,10 +170,7 @@ def _made_ready(work: Work) -> Tuple[Run, Event]:
         raise
     except PackageError as error:
         raise _Refused(str(error)) from error
-    # Only now: the disk was at work all the time.
-    work.archive.flush()
-    work.check_deadline()
-    return run, DONE
+    return run
 
 
 def _with_known_builds(work: Work, planned: PackageState, found: PackageState) -> Run:
