@@ -12,13 +12,13 @@ from typing import Callable, Collection, Optional, Set, Tuple
 from os_update_agent.config.policy import Policy
 from os_update_agent.decision import table
 from os_update_agent.decision.table import Decision
-from os_update_agent.delivery.decide import what_would_happen
+from os_update_agent.delivery.decide import check_rivals, what_would_happen
 from os_update_agent.delivery.locks import at_work, is_waited_for
 from os_update_agent.delivery.outbox import Patience, forget_copy, only_logged, send_owed
 from os_update_agent.delivery.result import aftermath, encoded, nobody_waits, outcome_of, store
 from os_update_agent.delivery.suitability import check_suitable
 from os_update_agent.model import phases
-from os_update_agent.model.deliveries import Delivery, Outcome, OwedSignal, Request, SignalTarget
+from os_update_agent.model.deliveries import ACTIVE_ACTIONS, Delivery, Outcome, OwedSignal, Request, SignalTarget
 from os_update_agent.model.errors import AgentError, Damaged, LedgerError, bug, known
 from os_update_agent.model.runs import Progress, Run
 from os_update_agent.node.locks import node_lock
@@ -204,6 +204,8 @@ def _outcome(site: Site, delivery: Delivery) -> Outcome:
     log.info(
         logged(deployment=delivery.config_id, action=delivery.action, value=policy.value, do=what.do, why=what.reason)
     )
+    if delivery.action in ACTIVE_ACTIONS and delivery.restore is None:
+        check_rivals(ledger, policy, delivery.request or NOBODY, what)
     return carry_out(site, policy, what, delivery.config_id)
 
 

@@ -9,14 +9,14 @@
 
 from os_update_agent.ledger.archive import ArchiveEntries
 from os_update_agent.ledger.database import SCHEMA, peek
-from os_update_agent.ledger.deliveries import Deliveries
+from os_update_agent.ledger.deliveries import Deliveries, address_of
 from os_update_agent.ledger.forgetting import Forgetting
 from os_update_agent.ledger.histories import Histories
 from os_update_agent.ledger.runs import Runs
 from os_update_agent.ledger.signals import Signals
 from os_update_agent.ledger.states import FULL_EVERY, States
 
-__all__ = ["FULL_EVERY", "SCHEMA", "Ledger", "peek"]
+__all__ = ["FULL_EVERY", "SCHEMA", "Ledger", "address_of", "peek"]
 
 
 class Ledger(States, Histories, Runs, Deliveries, Signals, ArchiveEntries, Forgetting):

@@ -4,9 +4,10 @@ import json
 import sqlite3
 from typing import Any, Dict, NamedTuple, Optional, Sequence, Tuple
 
+from os_update_agent.decision.shared_keys import Claim, choice_of
 from os_update_agent.ledger.database import Database
 from os_update_agent.ledger.kinds import REQUEST, TARGET
-from os_update_agent.model.deliveries import Delivery, Request, SignalTarget
+from os_update_agent.model.deliveries import ACTIVE_ACTIONS, Delivery, Request, SignalTarget
 from os_update_agent.model.documents import parsed
 from os_update_agent.model.errors import Damaged
 from os_update_agent.model.field_types import Unreadable, row_of
@@ -64,7 +65,7 @@ class Deliveries(Database):
 
     def _receive(self, db: sqlite3.Connection, delivery: Delivery) -> bool:
         request = None if delivery.request is None else REQUEST.encode(delivery.request)
-        address = None if delivery.request is None else _address(delivery.request.signal)
+        address = None if delivery.request is None else address_of(delivery.request.signal)
         is_new = db.execute(
             "INSERT OR IGNORE INTO deliveries (config_id, key, value, action, received, policy, restore, address,"
             " request) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -165,6 +166,27 @@ class Deliveries(Database):
     def _options_of(self, row: Sequence[Any]) -> Dict[str, Any]:
         return self._read(_called(row[0]), lambda: POLICY.decode(row[1]).options())
 
+    def claims(self, key: str) -> Tuple[Claim, ...]:
+        """Return the deliveries of updates that were carried out under the key, the newest first, if they came from
+        several deployments; nothing if all came from one. Those by hand and those that cannot be read are left out.
+        """
+        where = f"key = ? AND address IS NOT NULL AND value != '' AND action IN {ACTIVE_ACTIONS}"
+        if len(self._rows(f"SELECT DISTINCT address FROM deliveries WHERE {where} LIMIT 2", key)) < 2:
+            return ()
+        rows = self._rows(
+            f"SELECT config_id, address, value, policy, run, body FROM deliveries WHERE {where}"
+            " ORDER BY turn DESC LIMIT 500",
+            key,
+        )
+        return tuple(claim for claim in self._readable(rows, self._claim_of) if claim is not None)
+
+    def _claim_of(self, row: Sequence[Any]) -> Optional[Claim]:
+        config_id, address, value, policy, run, body = row
+        found = self._read(_called(config_id), lambda: POLICY.decode(policy))
+        if found.operation != "update" or (run is None and not _is_success(body)):
+            return None
+        return Claim(str(address), str(value), choice_of(found))
+
     def start(self, config_id: str, now: float) -> bool:
         """Store that a worker has taken the delivery up. Returns False if the delivery has its result already."""
         with self._transaction() as db:
@@ -212,7 +234,7 @@ class Deliveries(Database):
             db.execute(
                 "INSERT OR REPLACE INTO outbox (config_id, address, target, body, standing, tries, updated,"
                 " last_answer) VALUES (?, ?, ?, ?, ?, 0, ?, '')",
-                (config_id, _address(target) or "", secret, body, "superseded" if newer else "owed", now),
+                (config_id, address_of(target) or "", secret, body, "superseded" if newer else "owed", now),
             )
         return bool(changed)
 
@@ -228,7 +250,7 @@ class Deliveries(Database):
         return found._replace(request=self._read(f"{name}, its request,", lambda: REQUEST.decode(request), turn))
 
 
-def _address(target: SignalTarget) -> Optional[str]:
+def address_of(target: SignalTarget) -> Optional[str]:
     """Return the name under which Heat takes the signal; None outside of any stack, where each URL stands alone."""
     if not (target.stack_id and target.resource_name):
         return None
@@ -241,6 +263,13 @@ def _policy(text: Any) -> Dict[str, Any]:
     if data != {}:
         POLICY.check(data)
     return data
+
+
+def _is_success(body: Any) -> bool:
+    try:
+        return bool(json.loads(body)["deploy_status_code"] == 0)
+    except (TypeError, ValueError, LookupError):
+        return False
 
 
 def _called(config_id: Any) -> str:

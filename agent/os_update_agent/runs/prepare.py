@@ -116,12 +116,19 @@ class _Refused(PackageError):
 
 
 def fetch(work: Work) -> Tuple[Run, Event]:
-    """Have every file here, and rehearse the transaction."""
-    run = _possible(work)
-    return run, DOWNLOADED if run.kind == DOWNLOAD else DONE
+    """The old files are kept before they are replaced, the new ones are here before anything is touched, there is room,
+    and the package manager would do it.
+    """
+    run = _made_ready_in_some_way(work)
+    # Only now: the disk was at work all the time.
+    work.archive.flush()
+    if run.kind == DOWNLOAD:
+        return replace(run, after=run.before), DOWNLOADED
+    work.check_deadline()
+    return run, DONE
 
 
-def _possible(work: Work) -> Run:
+def _made_ready_in_some_way(work: Work) -> Run:
     """Get ready for the transaction. If the package manager refuses a way back, try those that also move packages of
     other keys: these may have been installed for what goes now.
     """
@@ -144,9 +151,7 @@ def _possible(work: Work) -> Run:
 
 
 def _made_ready(work: Work) -> Run:
-    """Keep the old files before they are replaced, have the new ones before anything is touched, and check that there
-    is room.
-    """
+    """Get the files, check that there is room, and rehearse the transaction."""
     before, target = work.state(work.run.before), work.state(work.run.target)
     if work.run.kind == RESTORE and work.archive.missing(transaction(before, target).install):
         _try_refresh(work)
@@ -158,8 +163,7 @@ def _made_ready(work: Work) -> Run:
         target = found
     run = _keep_old(work, before, target)
     if run.kind == DOWNLOAD:
-        work.archive.flush()
-        return replace(run, after=run.before)
+        return run
     work.transition.check_space(before, target)
     try:
         work.transition.rehearse(before, target, forced=run.kind == RESTORE)
@@ -168,9 +172,6 @@ def _made_ready(work: Work) -> Run:
     except PackageError as error:
         raise _Refused(str(error)) from error
     run = _with_undo_checked(work, run, before, target)
-    # Only now: the disk was at work all the time.
-    work.archive.flush()
-    work.check_deadline()
     return run
 
 

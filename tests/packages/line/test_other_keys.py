@@ -1,14 +1,18 @@
 """Several keys on one node: whose packages a way back moves, in every order, and what each key records then."""
 
+import json
+import subprocess
 from typing import Any, Dict, Optional, Tuple
 
 import pytest
 
 from os_update_agent.testing.repository import Deb
-from packages.node import Node, Result
+from packages.node import SERVER as HOST
+from packages.node import STACK, Node, Result
 from packages.scene import VERSIONS_ONE
 
 SERVER = "servers"
+KEY = f"{STACK}/{SERVER}@{HOST}"
 CLIENTS: Dict[str, Any] = {"packages": "libapp1"}
 SERVERS: Dict[str, Any] = {"packages": "app", "resource": SERVER}
 LIB, APP, TOOL = (
@@ -17,6 +21,12 @@ LIB, APP, TOOL = (
     Deb("tool", "2.0-1"),
 )
 NEW = {**VERSIONS_ONE, "libapp1": "2.0-1", "app": "2.0-1"}
+
+
+def command(node: Node, *argv: str) -> str:
+    """Return what a command of the operator prints."""
+    program = [*node.hand.wrapper, node.hand.python, "-m", "os_update_agent", *argv]
+    return subprocess.run(program, env=node.environment(), check=True, capture_output=True, text=True).stdout
 
 
 def stands_at(node: Node) -> Tuple[Optional[str], Optional[str]]:
@@ -50,6 +60,12 @@ def test_the_key_that_was_taken_along_goes_on_from_there(node: Node) -> None:
     at_two(node, CLIENTS, SERVERS)
     node.succeed("UPDATE", "1", **CLIENTS)
     assert stands_at(node) == ("1", None)
+    keys = {key["key"]: key for key in json.loads(command(node, "status", "--json"))["keys"]}
+    assert (keys[KEY]["moved_from"], keys[KEY]["moved_by"]) == ("2", 3)
+    moved = f"{KEY}: at no recorded value: run 3 of another key has moved its packages; it was at '2'\n"
+    assert moved in command(node, "status")
+    planned = json.loads(command(node, "plan", "2", "--key", KEY, "--json"))
+    assert {change["name"] for change in planned["changes"]} == {"app", "libapp1"} and planned["other_keys"]
     # Its value again is no work that is done already: it takes along what it needs.
     again = node.succeed("UPDATE", "2", **SERVERS)
     assert (node.versions(), stands_at(node)) == (NEW, (None, "2"))

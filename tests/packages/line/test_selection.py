@@ -72,6 +72,22 @@ def test_an_own_state_key_joins_deployments_into_one_history(node: Node) -> None
     assert node.versions() == VERSIONS_ONE
 
 
+def test_deployments_that_select_different_packages_cannot_share_a_key(node: Node) -> None:
+    """Under one key a value is one state: the second deployment would be told that its value is reached."""
+    node.succeed("CREATE", "1", resource="a", state_key="the-node", packages="tool")
+    refused = node.fail("CREATE", "1", resource="b", state_key="the-node", packages="libapp1")
+    assert "the key 'the-node' is also that of the resource 'a' of stack" in refused.complaint
+    assert "select all, packages ['tool']; here: select all, packages ['libapp1']" in refused.complaint
+    assert "nothing was changed" in refused.complaint and "its own state_key" in refused.complaint
+    node.succeed("DELETE", "1", resource="b", state_key="the-node", packages="libapp1")
+    # A deployment may change its own choice, and goes on under another config id.
+    node.offer(TOOL, LIB)
+    done = node.succeed("UPDATE", "2", resource="a", state_key="the-node", packages="libapp1, tool")
+    assert set(done.changes) == {"tool", "libapp1"}
+    node.succeed("CREATE", "1", resource="a", state_key="the-node", packages="tool, libapp1")
+    assert node.versions() == VERSIONS_ONE
+
+
 def test_a_changes_restore_after_an_undone_failure_is_still_right(based: Node) -> None:
     based.offer(TOOL)
     based.succeed("UPDATE", "2", packages="tool")

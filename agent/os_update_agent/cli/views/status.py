@@ -68,6 +68,8 @@ def status_document(
             {
                 "key": history.key,
                 "current": history.current,
+                "moved_from": history.moved_from,
+                "moved_by": history.moved_by,
                 "if_it_came": [asdict(one) for one in ahead.get(history.key, ())],
                 **(ages or {}).get(history.key, KeyAge()).as_json(),
             }
@@ -124,6 +126,9 @@ def _idle(key: Document, count: int) -> List[str]:
 def _at_none(key: Document, document: Document) -> str:
     if key["key"] in {run["key"] for run in document["open_runs"]}:
         return "no recorded value: a run is on its way"
+    if key["moved_by"] is not None:
+        from_value = "" if key["moved_from"] is None else f"; it was at {shown(key['moved_from'])}"
+        return f"no recorded value: run {key['moved_by']} of another key has moved its packages{from_value}"
     is_reached = any(one["value"] is not None for one in key["if_it_came"])
     return f"no recorded value: {'the last run ended in between' if is_reached else 'none was reached yet'}"
 

@@ -1,0 +1,57 @@
+"""Whether a deployment may use a key under which another deployment has a history. Pure.
+
+A deployment is a resource of a stack. Heat delivers it again with each update, under another config id. Several may
+share a key (``state_key``), and one may take the history of another over. They must select the same packages: under one
+key a value stands for one state, so the second one would find its value reached and its packages untouched.
+"""
+
+from typing import NamedTuple, Optional, Sequence, Tuple
+
+from os_update_agent.model.phases import UPDATE
+from os_update_agent.model.policy import Policy
+
+
+class Choice(NamedTuple):
+    """Which updates a deployment selects."""
+
+    select: str
+    packages: Tuple[str, ...]
+    exclude: Tuple[str, ...]
+
+    def __str__(self) -> str:
+        lists = [
+            f"{name} {list(globs)}" for name, globs in (("packages", self.packages), ("exclude", self.exclude)) if globs
+        ]
+        return ", ".join([f"select {self.select}", *lists])
+
+
+class Claim(NamedTuple):
+    """A delivery that was carried out: the deployment as Heat addresses it, its value, and its choice."""
+
+    deployment: str
+    value: str
+    choice: Choice
+
+
+def choice_of(policy: Policy) -> Choice:
+    """Return what the policy selects; the order of globs does not matter."""
+    return Choice(policy.select, tuple(sorted(policy.packages)), tuple(sorted(policy.exclude)))
+
+
+def rival(mine: Claim, past: Sequence[Claim], do: str) -> Optional[Claim]:
+    """Return the delivery of another deployment because of which this one is refused; None if it is not.
+
+    ``past`` are the deliveries that were carried out under the key, the newest first; ``do`` is what this one would do.
+
+    - The newest one counts. A deployment may change its own choice.
+    - A deployment that is new under the key is refused if it chooses differently.
+    - One that has chosen differently before may go back, and is told that it stands at a value that it was told before.
+      It is refused if it would update, or find a value done that only the other one was given.
+    """
+    if not past or past[0].deployment == mine.deployment or past[0].choice == mine.choice:
+        return None
+    own = [claim for claim in past if claim.deployment == mine.deployment]
+    if own and own[0].choice == past[0].choice:
+        return None
+    is_known = any(claim.value == mine.value for claim in own)
+    return None if own and do != UPDATE and (is_known or do != "nothing") else past[0]
