@@ -74,7 +74,8 @@ PURE = (
     *("packages.complaints", "packages.file_faults", "packages.kept_files", "packages.state", "packages.selection"),
     *("packages.reboot_forecast", "packages.interruption", "packages.settings", "packages.undo_check"),
     *("packages.apt.made_up", "packages.apt.order", "packages.apt.parse"),
-    *("packages.dnf.answers", "packages.dnf.protocol", "packages.globs", "packages.lines", "packages.rpm.parse"),
+    *("packages.dnf.answers", "packages.dnf.lines", "packages.dnf.protocol", "packages.globs", "packages.lines"),
+    "packages.rpm.parse",
     *("packages.dnf.worker.completion", "packages.dnf.worker.file_types", "packages.dnf.worker.identity"),
     "packages.dnf.worker.scriptlets",
     *(

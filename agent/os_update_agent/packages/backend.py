@@ -211,7 +211,7 @@ class Backend(Protocol):
         """Rehearse ``back``, the forced way back, as if ``forward`` had been done. Both name the package files that the
         archive holds; nothing has changed yet. Return what would stop the way back, and what could not be checked.
         """
-        return UndoCheck(unchecked=(f"{self.name} has not rehearsed the way back",))
+        ...
 
     def transact(self, transaction: Transaction, output: IO[bytes], *, forced: bool) -> Tuple[str, ...]:
         """Run one transaction from package files, without any network. Return the errors that the package manager

@@ -1,10 +1,11 @@
 """The agent's values as dnf's worker is asked for them, and the worker's answers as the agent's values. Pure."""
 
 import re
+from dataclasses import replace
 from typing import Dict, FrozenSet, List, Optional, Tuple
 
 from os_update_agent.model.packages import Change, Identity, Package, PackageState, Slot, Transaction
-from os_update_agent.packages.dnf.protocol import Done, Outcome, Planned, Todo
+from os_update_agent.packages.dnf.protocol import Done, Outcome, Planned, Side, Todo
 
 # The mark of what dnf has not installed itself, and dnf's words for the two that apt knows as well.
 UNKNOWN = "unknown"
@@ -39,6 +40,19 @@ def leaving(transaction: Transaction, state: PackageState) -> Tuple[Identity, ..
     comes = {package.identity for package in transaction.install}
     gone = dict.fromkeys(package.identity for package in (*transaction.remove, *replaced))
     return tuple(identity for identity in gone if identity not in comes)
+
+
+def after(transaction: Transaction, state: PackageState) -> PackageState:
+    """Return the packages that are there after the transaction."""
+    gone = set(leaving(transaction, state))
+    comes = {package.identity: package for package in transaction.install}
+    stays = (package for package in state.packages if package.identity not in gone and package.identity not in comes)
+    return replace(state, packages=tuple(sorted((*stays, *comes.values()))))
+
+
+def as_side(transaction: Transaction, state: PackageState) -> Side:
+    comes = tuple(package.identity for package in transaction.install)
+    return Side(comes, leaving(transaction, state), transaction.files)
 
 
 def as_changes(planned: Planned, state: PackageState) -> Tuple[Change, ...]:

@@ -36,6 +36,7 @@ from os_update_agent.packages.rpm.alternatives import ADMIN, LINKS, settings_bel
 from os_update_agent.packages.rpm.database import native_architecture
 from os_update_agent.packages.settings_files import watched
 from os_update_agent.packages.state_cache import LastState
+from os_update_agent.packages.undo_check import UndoCheck
 
 
 @dataclass
@@ -146,6 +147,14 @@ class RpmBackend(DnfChanges):
         state = self.capture()
         request = protocol.Effect(str(self.root), as_todo(transaction, state.native, forced=forced))
         return answers.as_effect(protocol.Outcome(*self._ask(request)), state)
+
+    def check_undo(self, forward: Transaction, back: Transaction) -> UndoCheck:
+        """See Backend. rpm rehearses it in a copy of its database."""
+        if not (back.install or back.remove):
+            return UndoCheck()
+        state = self.capture()
+        sides = answers.as_side(forward, state), answers.as_side(back, answers.after(forward, state))
+        return UndoCheck(*self._ask(protocol.CheckUndo(str(self.root), str(self.work), *sides)))
 
     def available(self, packages: Sequence[Package]) -> Tuple[Mapping[Package, Offer], Tuple[Package, ...]]:
         if not packages:

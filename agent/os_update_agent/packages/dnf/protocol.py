@@ -1,12 +1,10 @@
-"""What the agent asks dnf's worker for, what the worker answers, and both as lines of JSON. Pure.
+"""What the agent asks dnf's worker for, and what the worker answers. Pure.
 
-Both sides use this module, so it runs under Python 3.6 as well and imports nothing of the agent. A request is a line
-{"action": ..., and the request's fields}; an answer is a line with the fields of Reply. wire.py sends and receives
-them.
+Both sides use this module, so it runs under Python 3.6 as well and imports nothing of the agent. lines.py makes lines
+of JSON of both, and wire.py sends and receives them.
 """
 
-import json
-from typing import Any, Mapping, NamedTuple, Sequence, Tuple, Type, Union
+from typing import Any, NamedTuple, Sequence, Tuple, Union
 
 # (name, architecture, [epoch:]version-release); an epoch of 0 is not spelled.
 Identity = Tuple[str, str, str]
@@ -106,6 +104,26 @@ class Effect(NamedTuple):
     todo: Todo
 
 
+class Side(NamedTuple):
+    """One way of two: what it installs and removes, and the package files that are at hand, in any order."""
+
+    comes: Tuple[Identity, ...]
+    goes: Tuple[Identity, ...]
+    files: Tuple[str, ...]
+
+
+class CheckUndo(NamedTuple):
+    """Rehearse a way back as if the way there had been taken. Answer: UndoChecked.
+
+    ``work`` is a directory for a copy of rpm's database.
+    """
+
+    root: str
+    work: str
+    forward: Side
+    back: Side
+
+
 class Transact(NamedTuple):
     """Run a transaction. Answer: Done. Directly after an Effect of the same root and todo nothing is resolved again."""
 
@@ -150,9 +168,9 @@ class Erase(NamedTuple):
     goes: Tuple[Identity, ...]
 
 
-Request = Union[Refresh, Reasons, Candidates, Available, Fetch, Effect, Transact, Mark, Complete, Erase]
-_KINDS = (
-    *(Refresh, Reasons, Candidates, Available, Fetch),
+Request = Union[Refresh, Reasons, Candidates, Available, Fetch, Effect, Transact, Mark, Complete, Erase, CheckUndo]
+KINDS = (
+    *(Refresh, Reasons, Candidates, Available, Fetch, CheckUndo),
     *(Effect, Transact, Mark, Complete, Erase),
 )  # type: Sequence[Type[Any]]
 
@@ -198,6 +216,13 @@ class Outcome(NamedTuple):
     goes: Sequence[Identity]
 
 
+class UndoChecked(NamedTuple):
+    """Sentences: what would stop the way back, and what could not be checked."""
+
+    refused: Sequence[str]
+    unchecked: Sequence[str]
+
+
 class Done(NamedTuple):
     """A transaction was run. ``complaints`` is what went wrong, and ``said`` the lines that scriptlets have printed. A
     failing scriptlet need not fail a transaction.
@@ -215,76 +240,6 @@ class Reply(NamedTuple):
     error: str = ""
 
 
-# --- lines
-
-
 def action_of(request: Request) -> str:
     """Return the name of what the request asks for, such as "fetch"."""
     return type(request).__name__.lower()
-
-
-def as_line(request: Request) -> bytes:
-    """Return the request as a line of JSON."""
-    return _line(dict(_plain(request), action=action_of(request)))
-
-
-def reply_line(reply: Reply) -> bytes:
-    """Return the answer as a line of JSON."""
-    return _line(reply._asdict())
-
-
-def _line(document: Mapping[str, Any]) -> bytes:
-    return json.dumps(document).encode() + b"\n"
-
-
-def parse_request(line: bytes) -> Request:
-    """Return the request in a line of JSON.
-
-    An unknown field is ignored, and a new one needs a default: an update may have replaced the agent on the disk, and
-    its process then asks a worker of another version. Raises Refused that names an unknown action and each field that
-    is missing or of another type.
-    """
-    try:
-        document = json.loads(line.decode())
-    except ValueError as error:
-        raise Refused(f"the request is not JSON: {error}") from error
-    action = document.get("action") if isinstance(document, dict) else None
-    kind = next((kind for kind in _KINDS if kind.__name__.lower() == action), None)
-    if kind is None:
-        raise Refused(f"dnf's worker knows no action {action!r}")
-    fields = {name: value for name, value in document.items() if name != "action"}
-    request = _typed(kind, fields, f"the request {action!r}")  # type: Request
-    return request
-
-
-def as_reply(line: bytes) -> Reply:
-    """Return the answer in a line of JSON; a field of another version is ignored. Raises ValueError."""
-    document = json.loads(line.decode())
-    if not isinstance(document, dict):
-        raise ValueError("the answer is no object")
-    return Reply(**{name: _tuples(document[name]) for name in Reply._fields if name in document})
-
-
-def _plain(value: Any) -> Mapping[str, Any]:
-    return {name: _plain(field) if hasattr(field, "_asdict") else field for name, field in value._asdict().items()}
-
-
-def _typed(kind: Type[Any], fields: Mapping[str, Any], what: str) -> Any:
-    known = [name for name in kind._fields if name in fields]
-    missing = [name for name in kind._fields if name not in fields and name not in kind._field_defaults]
-    if missing:
-        raise Refused("{} needs the field {}".format(what, ", ".join(map(repr, missing))))
-    return kind(**{name: _field(kind.__annotations__[name], fields[name], f"{name!r} of {what}") for name in known})
-
-
-def _field(kind: Any, value: Any, what: str) -> Any:
-    """Return the value as the type of its field: a string, a boolean, a list (as a tuple), or another NamedTuple."""
-    expected = kind if kind in (str, bool) else dict if hasattr(kind, "_fields") else list
-    if not isinstance(value, expected):
-        raise Refused(f"{what} is no {expected.__name__}")
-    return _typed(kind, value, what) if isinstance(value, dict) else _tuples(value)
-
-
-def _tuples(value: Any) -> Any:
-    """Return JSON with its lists as tuples."""
-    return tuple(map(_tuples, value)) if isinstance(value, list) else value

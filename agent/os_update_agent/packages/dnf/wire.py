@@ -8,7 +8,8 @@ import array
 import socket
 from typing import List, Optional, Tuple
 
-from os_update_agent.packages.dnf.protocol import Reply, Request, as_line, as_reply, reply_line
+from os_update_agent.packages.dnf.lines import as_line, as_reply, reply_line
+from os_update_agent.packages.dnf.protocol import Reply, Request
 
 _BLOCK = 1 << 16
 

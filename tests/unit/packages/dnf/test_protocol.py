@@ -7,11 +7,12 @@ from typing import Any, Dict
 
 import pytest
 
-from os_update_agent.packages.dnf import protocol, wire
+from os_update_agent.packages.dnf import lines, protocol, wire
 from os_update_agent.packages.dnf.protocol import Refused, Reply, Todo
 
 APP = ("app", "noarch", "1:2-1")
 TODO = Todo(((APP, "user"),), ("/a/app.rpm",), (), "x86_64", False)
+SIDE = protocol.Side((APP,), (), ("/a/app.rpm",))
 REQUESTS = (
     protocol.Refresh("/"),
     protocol.Reasons("/"),
@@ -22,6 +23,8 @@ REQUESTS = (
     protocol.Transact("/", "v2", TODO),
     protocol.Mark("/", "v2", (APP,), "user"),
     protocol.Complete("/", "x86_64", "/a", False),
+    protocol.Erase("/", "x86_64", (APP,), (APP,)),
+    protocol.CheckUndo("/", "/w", SIDE, SIDE),
 )
 
 
@@ -33,7 +36,7 @@ def test_a_request_arrives_as_it_was_sent_with_its_file(request_: protocol.Reque
         line, descriptors = wire.receive_request(theirs)
         assert len(descriptors) == 1 and os.path.samestat(os.fstat(descriptors[0]), os.fstat(output.fileno()))
         os.close(descriptors[0])
-    received = protocol.parse_request(line)
+    received = lines.parse_request(line)
     assert received == request_ and type(received) is type(request_)
 
 
@@ -75,17 +78,17 @@ GOOD: Dict[str, Any] = {"action": "effect", "root": "/", "todo": {**TODO._asdict
 )
 def test_what_the_worker_does_not_understand_is_named(document: Any, said: str) -> None:
     with pytest.raises(Refused) as refused:
-        protocol.parse_request(json.dumps(document).encode() + b"\n")
+        lines.parse_request(json.dumps(document).encode() + b"\n")
     assert said in str(refused.value)
 
 
 @pytest.mark.parametrize("line", [b"{\n", b"\xff\n"])
 def test_a_line_that_is_no_json_is_refused(line: bytes) -> None:
     with pytest.raises(Refused, match="is not JSON"):
-        protocol.parse_request(line)
+        lines.parse_request(line)
 
 
 def test_a_field_of_another_version_of_the_agent_is_ignored() -> None:
     """An update may have replaced the agent on the disk: its process asks a worker of another version then."""
     newer = {**GOOD, "zeal": 1, "todo": {**GOOD["todo"], "hurry": True}}
-    assert protocol.parse_request(json.dumps(newer).encode()) == protocol.parse_request(json.dumps(GOOD).encode())
+    assert lines.parse_request(json.dumps(newer).encode()) == lines.parse_request(json.dumps(GOOD).encode())

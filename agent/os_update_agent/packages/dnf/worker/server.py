@@ -9,12 +9,12 @@ import socket
 import sys
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
 
-from os_update_agent.packages.dnf import protocol, wire
+from os_update_agent.packages.dnf import lines, protocol, wire
 from os_update_agent.packages.dnf.protocol import Locked, Refused, Reply, Request
 from os_update_agent.packages.dnf.worker.caller import Caller
 
 # After these requests the Base is kept for further ones of them.
-READING = (protocol.Refresh, protocol.Candidates, protocol.Available, protocol.Fetch)
+READING = (protocol.Refresh, protocol.Candidates, protocol.Available, protocol.Fetch, protocol.CheckUndo)
 _CHANGING = (protocol.Transact, protocol.Mark, protocol.Complete, protocol.Erase)
 
 
@@ -36,6 +36,7 @@ class Dnf(NamedTuple):
     candidates: Callable[[Any, protocol.Candidates], protocol.Planned]
     available: Callable[[Any, protocol.Available], Sequence[Optional[protocol.Offered]]]
     fetch: Callable[[Any, protocol.Fetch], None]
+    checkundo: Callable[[Any, protocol.CheckUndo], protocol.UndoChecked]
     effect: Callable[[Any, protocol.Effect], protocol.Outcome]
     transact: Callable[[Any, protocol.Transact, Caller], protocol.Done]
     mark: Callable[[Any, protocol.Mark, Caller], None]
@@ -154,7 +155,7 @@ def _answer_next(link: socket.socket, desk: Desk) -> bool:
     if not line:
         return False
     try:
-        reply = desk.answer(protocol.parse_request(line), Caller(link))
+        reply = desk.answer(lines.parse_request(line), Caller(link))
     except Refused as error:
         reply = Reply(error=text_of(error))
     sys.stdout.flush()

@@ -6,7 +6,7 @@ from typing import Any, List
 import pytest
 
 from os_update_agent.packages.dnf import protocol
-from os_update_agent.packages.dnf.protocol import Done, Outcome, Planned, Refused, Reply, Todo
+from os_update_agent.packages.dnf.protocol import Done, Outcome, Planned, Refused, Reply, Todo, UndoChecked
 from os_update_agent.packages.dnf.worker.caller import Caller
 from os_update_agent.packages.dnf.worker.server import Desk, Dnf
 
@@ -36,7 +36,8 @@ class Bench:
         reading = (self._noting(()), self._noting({}), self._noting(Planned((), (), ())), self._noting(()))
         return Dnf(
             self._open, lambda base: self.closed.append(base.number), lambda root: self.database, lambda error: None,
-            *reading, self._noting(None), self._effect, self._transact, self._noting(None), self._refuse, self._refuse,
+            *reading, self._noting(None), self._noting(UndoChecked((), ())), self._effect, self._transact,
+            self._noting(None), self._refuse, self._refuse,
         )  # fmt: skip
 
     def _open(self, request: protocol.Request) -> Base:

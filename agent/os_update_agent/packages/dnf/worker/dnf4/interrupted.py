@@ -6,13 +6,14 @@ import dnf  # type: ignore
 import dnf.lock  # type: ignore
 import rpm  # type: ignore
 
-from os_update_agent.packages.dnf.protocol import COMPLETED, Complete, Erase, Identity
+from os_update_agent.packages.dnf.protocol import COMPLETED, CheckUndo, Complete, Erase, Identity, UndoChecked
 from os_update_agent.packages.dnf.worker.caller import Caller
 from os_update_agent.packages.dnf.worker.completion import Installed, due
 from os_update_agent.packages.dnf.worker.dnf4.dnf_base import fill, install_only, row
 from os_update_agent.packages.dnf.worker.dnf4.transaction import close_record
 from os_update_agent.packages.dnf.worker.identity import slot
 from os_update_agent.packages.dnf.worker.rpm_recovery import Settings, erase_kept, files_of, run
+from os_update_agent.packages.dnf.worker.undo import checked
 
 
 def complete(base: Any, request: Complete, caller: Caller) -> List[str]:
@@ -41,6 +42,11 @@ def erase(base: Any, request: Erase, caller: Caller) -> List[str]:
         fill(base, repositories=False)
         todo = due(request.comes, request.goes, _installed(base, request.native), request.native)
         return erase_kept(_settings(base), todo)
+
+
+def checkundo(base: Any, request: CheckUndo) -> UndoChecked:
+    """Rehearse a way back."""
+    return checked(_settings(base), request)
 
 
 def _settings(base: Any) -> Settings:

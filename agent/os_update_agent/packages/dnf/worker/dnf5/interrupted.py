@@ -5,7 +5,16 @@ from typing import Any, Dict, List, NamedTuple
 import libdnf5  # type: ignore
 import rpm  # type: ignore
 
-from os_update_agent.packages.dnf.protocol import COMPLETED, HALFWAY, Complete, Erase, Identity, Refused
+from os_update_agent.packages.dnf.protocol import (
+    COMPLETED,
+    HALFWAY,
+    CheckUndo,
+    Complete,
+    Erase,
+    Identity,
+    Refused,
+    UndoChecked,
+)
 from os_update_agent.packages.dnf.worker.caller import Caller
 from os_update_agent.packages.dnf.worker.completion import Installed, due
 from os_update_agent.packages.dnf.worker.dnf5 import dnf_base
@@ -23,6 +32,7 @@ from os_update_agent.packages.dnf.worker.dnf5.transaction import EXTERNAL, GROUP
 from os_update_agent.packages.dnf.worker.identity import slot
 from os_update_agent.packages.dnf.worker.rpm_recovery import Settings, erase_kept, files_of
 from os_update_agent.packages.dnf.worker.rpm_recovery import run as run_by_rpm
+from os_update_agent.packages.dnf.worker.undo import checked
 
 _STARTED = libdnf5.transaction.TransactionState_STARTED
 
@@ -57,6 +67,11 @@ def erase(base: Any, request: Erase, caller: Caller) -> List[str]:
         fill(base, repositories=False)
         todo = due(request.comes, request.goes, _installed(base, request.native), request.native)
         return erase_kept(_settings(base.get_config()), todo)
+
+
+def checkundo(base: Any, request: CheckUndo) -> UndoChecked:
+    """Rehearse a way back."""
+    return checked(_settings(base.get_config()), request)
 
 
 # libdnf5 keeps its own table to itself (string_tsflag_map).
