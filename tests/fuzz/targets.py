@@ -15,7 +15,7 @@ from os_update_agent.model.policy import Policy
 from os_update_agent.packages import complaints, globs, progress
 from os_update_agent.packages.apt import dpkg_files, order
 from os_update_agent.packages.apt import parse as apt
-from os_update_agent.packages.dnf import protocol
+from os_update_agent.packages.dnf import lines
 from os_update_agent.packages.rpm import parse as rpm
 from os_update_agent.text.log_lines import logged
 from os_update_agent.text.printable import printable, printable_json, printable_lines
@@ -216,9 +216,7 @@ TARGETS: Tuple[Target, ...] = (
         ),
         _RPM,
     ),
-    Target(
-        "reply of dnf", lambda text: protocol.as_reply(text.encode("utf-8", "surrogateescape")), _REPLY, (ValueError,)
-    ),
+    Target("reply of dnf", lambda text: lines.as_reply(text.encode("utf-8", "surrogateescape")), _REPLY, (ValueError,)),
     Target("run document", lambda text: RUN.decode(text, id=1), _DOCUMENTS, (Unreadable,)),
     Target("changes document", CHANGES.decode, _DOCUMENTS, (Unreadable,)),
     Target("request document", REQUEST.decode, _DOCUMENTS, (Unreadable,)),

@@ -40,7 +40,8 @@ HOMES = {
     "subprocess": {"node.process"},
     # The ledger, and the record that dnf keeps in SQLite.
     "sqlite3": {"ledger.database", "ledger.deliveries", "packages.dnf.history4"},
-    "fcntl": {"node.locks"},
+    # Locks; and a copy of the rpm database that shares its blocks where the file system can do that.
+    "fcntl": {"node.locks", "packages.dnf.worker.undo"},
     # The agent and dnf's worker speak over a socket.
     "socket": {"packages.dnf.client", "packages.dnf.wire", "packages.dnf.worker.server", "packages.dnf.worker.caller"},
     "requests": {"heat.signal"},
