@@ -8,8 +8,6 @@ from os_update_agent.testing.repository import Deb
 from packages.hand_apt import WAITS
 from packages.node import Node
 
-SECOND_TIME = 'if [ -e "$DPKG_ROOT/run/once" ]; then exit 1; fi; touch "$DPKG_ROOT/run/once"'
-
 
 def update(node: Node, tool: Dict[str, str], helper: Dict[str, str]) -> None:
     """Go to v2, which has a newer tool and, new, its helper, with these scripts."""
