@@ -29,7 +29,6 @@ from os_update_agent.packages.apt.candidates import candidates
 from os_update_agent.packages.apt.commands import NO_RELEASE, exact, plain, read_from
 from os_update_agent.packages.apt.edited_texts import settle_edits
 from os_update_agent.packages.apt.leaving import other_hooks, unwrap_scripts, wrap_scripts
-from os_update_agent.packages.apt.parse import Simulation
 from os_update_agent.packages.apt.preferences import added_preferences, wanted
 from os_update_agent.packages.apt.rehearsal import UNPACK, Rehearsals
 from os_update_agent.packages.apt.repack import repack
@@ -58,21 +57,11 @@ class Apt(Rehearsals, Backend):
         if done.returncode or _NOT_REFRESHED.search(done.stdout):
             raise PackageError(f"the package index cannot be refreshed: {parse.first_error(done.stdout)}")
 
-    def simulate(self, *arguments: str, preferences: str = "") -> Simulation:
-        """What apt-get would do under -y, as in a transaction. Needs no lock. Raises PackageError with apt's reason if
-        apt would do nothing at all.
-        """
-        with added_preferences(preferences, own=self._in_root("etc/apt/preferences"), work=self.work) as options:
-            done = self._run(self._apt("apt-get", "-s", "-q", "-y", *options, *arguments), ok=None)
-        if done.returncode:
-            raise PackageError(parse.why_impossible(done.stdout + done.stderr))
-        return parse.parse_simulation(done.stdout)
-
     def candidates(self, state: PackageState, selection: Selection) -> Tuple[Tuple[Change, ...], Tuple[HeldBack, ...]]:
         """The updates that the selection asks for and that can be done together, and what is held back with the
         reason.
         """
-        return candidates(self.simulate, state, selection)
+        return candidates(self._simulated, state, selection)
 
     def available(self, packages: Sequence[Package]) -> Tuple[Mapping[Package, Offer], Tuple[Package, ...]]:
         """Which of the packages the repositories can give, and which they cannot. The index is not refreshed."""

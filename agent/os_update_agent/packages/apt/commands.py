@@ -20,6 +20,9 @@ from os_update_agent.packages.apt.builds import InstalledBuilds
 from os_update_agent.packages.progress import REFRESH_FILE, STATUS_FILE
 from os_update_agent.packages.state_cache import LastState
 
+# apt's words for a setting that is on (apt-pkg's StringToBool).
+_TRUE = ("1", "true", "yes", "on", "with", "enable")
+
 _ENVIRONMENT = {
     "DEBIAN_FRONTEND": "noninteractive",
     "DEBIAN_PRIORITY": "critical",
@@ -38,7 +41,7 @@ REFUSED_BY_YES = ("--allow-downgrades", "--allow-change-held-packages", "--allow
 _FORCED = (
     *REFUSED_BY_YES,
     *("-o", "APT::Get::Remove=true", "-o", "APT::Get::Purge=false", "-o", "APT::Get::Download-Only=false"),
-    *("-o", "APT::Get::Trivial-Only=false", "-o", "Dpkg::Options::=--force-downgrade"),
+    *("-o", "Dpkg::Options::=--force-downgrade"),
 )
 # apt configures an essential package as soon as it is unpacked (apt.conf(5)), on a way back also while an installed
 # package of the newer release breaks it.
@@ -54,8 +57,11 @@ _FILES_ALONE = (
     *("-o", "Dir::Cache::pkgcache=", "-o", "Dir::Cache::srcpkgcache="),
     *NO_RELEASE,
 )
-# The plan names all that is removed.
-_NO_MORE = ("-o", "APT::Get::AutomaticRemove=false", "-o", "APT::Get::AutomaticRemove::Kernels=false")
+# The plan names all that is removed, and nobody has to be asked.
+_AS_PLANNED = (
+    *("-o", "APT::Get::AutomaticRemove=false", "-o", "APT::Get::AutomaticRemove::Kernels=false"),
+    *("-o", "APT::Get::Trivial-Only=false"),
+)
 
 _PRIVATE_ROOT = """\
 Dir "{root}/";
@@ -127,7 +133,7 @@ class AptCalls:
             *("-o", f"DPkg::Lock::Timeout={max(1, int(self.lock_timeout))}", "-o", "Dpkg::Use-Pty=0"),
             *("-o", f"Dir::Cache::archives={self._no_cache()}/", "-o", "APT::Sandbox::User=root"),
             *_FILES_ALONE,
-            *_NO_MORE,
+            *_AS_PLANNED,
             "--no-install-recommends",
         ]
         for option in _CONFIG_FILES[self.config_files][0]:
@@ -183,9 +189,23 @@ class AptCalls:
         """What tells a program of apt the architectures (apt.conf(5)): by itself each one asks dpkg for them, two to
         four times.
         """
-        done = self._run(["apt-config", "--format", "%v%n", "dump", "APT::Architectures"], ok=None)
-        names = ",".join(done.stdout.split())
-        return ("-o", f"APT::Architectures={names}") if names and not done.returncode else ()
+        names = ",".join(
+            value for tag, value in self._settings_of_apt if tag.startswith("APT::Architectures") and value
+        )
+        return ("-o", f"APT::Architectures={names}") if names else ()
+
+    @property
+    def _downloads_only(self) -> bool:
+        values = [value for tag, value in self._settings_of_apt if tag == "APT::Get::Download-Only"]
+        return bool(values) and values[-1].lower() in _TRUE
+
+    @cached_property
+    def _settings_of_apt(self) -> Tuple[Tuple[str, str], ...]:
+        """Some settings of apt with their values; none if it cannot be asked."""
+        wanted = ("APT::Architectures", "APT::Get::Download-Only")
+        done = self._run(["apt-config", "--format", "%f %v%n", "dump", *wanted], ok=None)
+        lines = () if done.returncode else (line.partition(" ") for line in done.stdout.splitlines())
+        return tuple((tag, value) for tag, _, value in lines)
 
     def _run(self, argv: Sequence[str], *, ok: Optional[Sequence[int]] = (0,), cwd: Optional[Path] = None) -> Completed:
         return run(argv, ok=ok, env=self._environment(), cwd=cwd)

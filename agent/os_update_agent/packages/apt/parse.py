@@ -151,25 +151,6 @@ def parse_simulation(text: str) -> Simulation:
     return Simulation(tuple(lines), _section(text, "The following packages have been kept back:"), _deferred(text))
 
 
-def parse_final_list(text: str, native: str) -> FrozenSet[Tuple[Slot, Optional[str]]]:
-    """Return the effect of the final list that apt sends to hooks (apt.conf(5), Pre-Install-Pkgs, version 3).
-
-    Each line has a name, a version that is there with its architecture and kind, a sign, and the same of the version
-    that comes, then the file or the action: "tool 1.0 amd64 none < 2.0 amd64 none /archive/tool_2.0_amd64.deb".
-    """
-    effect = set()
-    for line in text.splitlines():
-        fields = line.split(" ", 8)
-        if len(fields) != 9:
-            raise PackageError(f"apt-get sent a line that is not understood: {line!r}")
-        name, _, old_arch, _, _, version, new_arch, _, action = fields
-        if action != "**CONFIGURE**":
-            is_removed = action == "**REMOVE**"
-            arch = old_arch if is_removed else new_arch
-            effect.add(((name, "" if arch in (native, "all") else arch), None if is_removed else version))
-    return frozenset(effect)
-
-
 def _deferred(text: str) -> Tuple[str, ...]:
     return _section(text, "The following upgrades have been deferred due to phasing:")
 

@@ -1,14 +1,13 @@
-"""Rehearses a transaction: apt-get goes its whole way under the transaction's own options, and dpkg is switched off.
+"""Rehearses a transaction: apt-get simulates the transaction's own call, with its options, files and -y.
 
-Facts (apt's sources 2.2 to 3.0, and measured with 2.6): with Debug::pkgDPkgPM apt prints dpkg's calls and makes none.
-All that -y refuses is refused, the order of the calls is found, and a program of DPkg::Pre-Install-Pkgs gets the final
-list. apt writes its logs even so, and runs the other hooks. Both are switched off here.
+Facts (apt's sources 2.2 to 3.0, and measured with 2.6): with -s and -y apt goes through the checks of -y, orders its
+calls of dpkg and prints what it would do. With Debug::pkgDPkgPM it would go on to dpkg itself; that finds nothing more
+and costs a checksum of each file. -s runs some hooks: they are left out. -s ignores APT::Get::Download-Only.
 """
 
 import os
-import shlex
 import tempfile
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import FrozenSet, Iterator, List, Optional, Sequence, Set, Tuple
 
@@ -23,6 +22,7 @@ from os_update_agent.packages.apt.dpkg_files import listed_paths
 from os_update_agent.packages.apt.leaving import HOOKS
 from os_update_agent.packages.apt.made_up import status_after
 from os_update_agent.packages.apt.order import successors, unpacked_first
+from os_update_agent.packages.apt.parse import Simulation
 from os_update_agent.packages.apt.preferences import added_preferences, wanted
 from os_update_agent.packages.undo_check import UndoCheck
 from os_update_agent.packages.writable import read_only_below
@@ -32,35 +32,9 @@ from os_update_agent.text.phrases import named, other_effect
 UNPACK = ("--force-depends", "--force-breaks", "--force-conflicts", "--force-downgrade", "--unpack")
 _DATABASES = ("/var/lib/dpkg/status", "/var/lib/apt/extended_states")
 
-# The program reads what follows an empty line: before it apt sends its configuration, passwords of proxies included.
-_PROGRAM = "sed"
-_SETTINGS = "".join(f"#clear {hook};\n" for hook in HOOKS)
-_OPTIONS = (
-    *("-o", "Debug::pkgDPkgPM=true", "-o", "Debug::NoLocking=true", "-o", "DPkg::Inhibit-Shutdown=false"),
-    *("-o", "Dir::Log::Terminal=/dev/null", "-o", "Dir::Log::History=/dev/null", "-o", "Dir::Log::Planner=/dev/null"),
-    *("-o", f"DPkg::Tools::Options::{_PROGRAM}::Version=3"),
-)
-
-
-@contextmanager
-def rehearsing(work: Path, marks: Path) -> Iterator[Tuple[Tuple[str, ...], Path]]:
-    """Yield apt's options for a rehearsal, and the file that holds the final list afterwards.
-
-    ``marks`` is apt's file of automatic marks. apt gets a copy of it.
-    """
-    with tempfile.TemporaryDirectory(dir=work, prefix="rehearsal-") as name:
-        place = Path(name)
-        (place / "settings").write_text(_SETTINGS, encoding="utf-8")
-        (place / "list").touch()
-        (place / "marks").write_bytes(marks.read_bytes() if marks.exists() else b"")
-        program = f"{_PROGRAM} '1,/^$/d' >{shlex.quote(str(place / 'list'))}"
-        yield (
-            (
-                *("-c", str(place / "settings"), *_OPTIONS),
-                *("-o", f"DPkg::Pre-Install-Pkgs::={program}", "-o", f"Dir::State::extended_states={place / 'marks'}"),
-            ),
-            place / "list",
-        )
+# apt describes each plan, also of a simulation, in this file (apt.conf(5)).
+_NO_LOG = ("-o", "Dir::Log::Planner=/dev/null")
+_NO_HOOKS = "".join(f"#clear {hook};\n" for hook in HOOKS)
 
 
 class Rehearsals(DpkgDatabase):
@@ -73,7 +47,9 @@ class Rehearsals(DpkgDatabase):
         if forced and not transaction.reinstalls:
             for call in self._early_calls(transaction):
                 self._rehearse_dpkg(call)
-        return self._final_list(transaction, forced=forced)
+        if self._downloads_only and not forced:
+            raise PackageError("APT::Get::Download-Only is set in apt's configuration: apt would install nothing")
+        return self._effect(transaction, forced=forced)
 
     def _rehearse_dpkg(self, call: Sequence[str]) -> None:
         """Raise PackageError with dpkg's reason if it refuses a call."""
@@ -88,21 +64,24 @@ class Rehearsals(DpkgDatabase):
         if foreign:
             self._rehearse_dpkg((*UNPACK, *foreign))
 
-    def _final_list(
-        self, transaction: Transaction, *, forced: bool, more: Tuple[str, ...] = ()
-    ) -> FrozenSet[Tuple[Slot, Optional[str]]]:
-        """Return the effect of apt's own final list. ``more`` are further options. Raises PackageError with apt's
-        reason.
+    def _simulated(self, *arguments: str, preferences: str = "") -> Simulation:
+        """Return what apt-get would do under -y. No lock is needed and no hook is run. Raises PackageError with apt's
+        reason if apt would do nothing at all.
         """
-        own, marks = self._in_root("etc/apt/preferences"), self._in_root("var/lib/apt/extended_states")
-        preferences = added_preferences(wanted(transaction, forced), own=own, work=self.work)
-        with preferences as first, rehearsing(self.work, marks) as (switches, final_list):
-            options = (*first, *self._install(transaction, forced=forced), *switches, *more)
-            done = self._run(self._apt("apt-get", "-q", "-y", *options), ok=None)
-            listed = final_list.read_text(encoding="utf-8", errors="replace")
+        settings = self.work / "no-hooks.conf"
+        if not settings.exists():
+            settings.write_text(_NO_HOOKS, encoding="utf-8")
+        with added_preferences(preferences, own=self._in_root("etc/apt/preferences"), work=self.work) as options:
+            call = self._apt("apt-get", "-s", "-q", "-y", "-c", str(settings), *_NO_LOG, *options, *arguments)
+            done = self._run(call, ok=None)
         if done.returncode:
             raise PackageError(parse.why_impossible(done.stdout + done.stderr))
-        return parse.parse_final_list(listed, native_architecture())
+        return parse.parse_simulation(done.stdout)
+
+    def _effect(self, transaction: Transaction, *more: str, forced: bool) -> FrozenSet[Tuple[Slot, Optional[str]]]:
+        """Return what apt would do in a transaction. ``more`` are further options. Raises PackageError."""
+        install = self._install(transaction, forced=forced)
+        return self._simulated(*more, *install, preferences=wanted(transaction, forced)).effect
 
     def check_undo(self, forward: Transaction, back: Transaction) -> UndoCheck:
         """See Backend. apt reads a made-up status file, in which ``forward`` has been done."""
@@ -111,7 +90,7 @@ class Rehearsals(DpkgDatabase):
                 file.write(self._status_after(forward).encode("utf-8", "surrogateescape"))
                 file.flush()
                 self._check_foreign(back)
-                effect = self._final_list(back, forced=True, more=("-o", f"Dir::State::status={file.name}"))
+                effect = self._effect(back, "-o", f"Dir::State::status={file.name}", forced=True)
         except PackageError as error:
             return UndoCheck(refused=(f"apt would not go back: {error}",))
         slot = self.capture().slot

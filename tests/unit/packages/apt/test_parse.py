@@ -14,7 +14,6 @@ from os_update_agent.packages.apt.parse import (
     is_security,
     parse_extended_states,
     parse_failures,
-    parse_final_list,
     parse_installed,
     parse_installed_sizes,
     parse_simulation,
@@ -345,29 +344,3 @@ def test_a_security_archive_says_so_itself(origin: str, security: bool) -> None:
 
 def test_no_origin_is_no_security() -> None:
     assert not is_security([])
-
-
-# --- the final list
-
-
-def test_the_final_list_is_an_effect() -> None:
-    text = (
-        "tool 1.0-1 amd64 none < 2.0-1 amd64 none /archive/tool_2.0-1_amd64.deb\n"
-        "doc 1.0-1 all foreign > 0.9-1 all foreign /archive/a b/doc_0.9-1_all.deb\n"
-        "lib - - none < 1:1.0-1 i386 same /archive/lib_1%3a1.0-1_i386.deb\n"
-        "gone 1.0-1 i386 same > - - none **REMOVE**\n"
-        "tool 1.0-1 amd64 none < 2.0-1 amd64 none **CONFIGURE**\n"
-        "half 1.0-1 amd64 none = 1.0-1 amd64 none **CONFIGURE**\n"
-    )
-    assert parse_final_list(text, "amd64") == {
-        (("tool", ""), "2.0-1"),
-        (("doc", ""), "0.9-1"),
-        (("lib", "i386"), "1:1.0-1"),
-        (("gone", "i386"), None),
-    }
-    assert parse_final_list("", "amd64") == frozenset()
-
-
-def test_a_line_of_the_final_list_that_is_not_understood_is_an_error() -> None:
-    with pytest.raises(PackageError, match="not understood"):
-        parse_final_list("VERSION 3\n", "amd64")
