@@ -20,11 +20,13 @@ class Move(NamedTuple):
         key: The other key.
         value: The value that was current for it.
         places: The places of its packages.
+        shared: Those of the places that the key that goes back has changed, too.
     """
 
     key: str
     value: Optional[str] = None
     places: Tuple[Place, ...] = ()
+    shared: Tuple[Place, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,7 @@ class Plan:
         undo_unchecked: What such a rehearsal has left out, and why.
         growth: The bytes by which the used disk space grows (None: not computed, or the index does not say).
         moves: The packages of other keys that a way back moves, so that these keys leave their current values.
+        left: The places of the key's own packages that another key has moved further, and that stay so.
         other_keys: Sentences about packages that this way back and those of other keys have in common.
     """
 
@@ -59,6 +62,7 @@ class Plan:
     growth: Optional[int] = None
     settings: Tuple[str, ...] = ()
     moves: Tuple[Move, ...] = ()
+    left: Tuple[Place, ...] = ()
     other_keys: Tuple[str, ...] = ()
     undo_refused: Tuple[str, ...] = ()
     undo_unchecked: Tuple[str, ...] = ()

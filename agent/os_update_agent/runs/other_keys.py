@@ -5,12 +5,13 @@ claims; with ``restore: exact`` it moves all places. Two rules join the keys:
 
 - A key that goes back leaves alone a place that another key's way back has moved since, to a state that is older than
   the target. The target was recorded when the other key had not gone back yet: to restore it there would go forward.
+  For a key that goes forward again the same holds the other way round.
 - If the package manager refuses the narrow way back, wider ones are tried: each also moves what another key's runs
   have changed since the target was recorded, to what the target has there.
 """
 
 from dataclasses import dataclass, field
-from typing import Dict, FrozenSet, Iterable, Iterator, List, Optional, Sequence, Set, Tuple
+from typing import Dict, FrozenSet, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 from os_update_agent.model.options import RestoreScope
 from os_update_agent.model.packages import PackageState, Slot, diff
@@ -46,21 +47,39 @@ class Target:
 
     Attributes:
         key: The key that goes back.
-        number: The number of the recorded state.
         state: The recorded state.
         scope: The option ``restore``.
         since: The key's runs with a higher number count as its changes.
         recorded: Other keys' runs with a higher number happened after the state was recorded.
+        age: The age of the state, as age_of() has it.
         is_back: The key goes back to the state, not forward again.
     """
 
     key: str
-    number: int
     state: PackageState
     scope: RestoreScope
     since: int
     recorded: int
+    age: int
     is_back: bool
+
+
+class OtherKey(NamedTuple):
+    """Another key, and by what it stands at its current value.
+
+    Attributes:
+        history: Its history.
+        state: The state of its current value; None if it has none.
+        own: The places that its runs have ever moved.
+        is_whole: The value means the whole node: the key restores exactly, and went forward to the value.
+        age: The age of the value, if the key has gone back to it from a newer one or never left its baseline.
+    """
+
+    history: History
+    state: Optional[PackageState] = None
+    own: FrozenSet[Slot] = frozenset()
+    is_whole: bool = False
+    age: Optional[int] = None
 
 
 @dataclass
@@ -80,46 +99,67 @@ class Claims:
     kept: Dict[Slot, Effect] = field(default_factory=dict)
 
 
-def claims_on(target: Target, effects: Iterable[Effect]) -> Claims:
-    """Return who has changed what. ``effects`` are those of all keys, the oldest first."""
+def claims_on(target: Target, effects: Iterable[Effect], runs: Sequence[Run]) -> Claims:
+    """Return who has changed what. ``effects`` and ``runs`` are those of all keys, the oldest first."""
     claims = Claims()
     for effect in effects:
         run, touched = effect.run, effect.touched
         moved = {move.key: touched.intersection(move.places) for move in run.plan.moves}
         for_me = moved.pop(target.key, frozenset())
         if run.id > target.since:
-            claims.own |= touched.difference(*moved.values()) if run.key == target.key else for_me
+            foreign = {place for move in run.plan.moves for place in move.places if place not in move.shared}
+            claims.own |= (touched - foreign).union(run.plan.left) if run.key == target.key else for_me
             if run.key == target.key:
                 claims.own_settings |= effect.settings
         if run.id <= target.recorded:
             continue
         for key, slots in moved.items():
             claims.others.setdefault(key, set()).update(slots)
+        _forget_left(claims, run)
         if run.key != target.key:
-            _count_other(target, claims, effect, touched)
+            _count_other(target, claims, effect, runs)
     return claims
 
 
-def _count_other(target: Target, claims: Claims, effect: Effect, slots: FrozenSet[Slot]) -> None:
-    run = effect.run
+def _forget_left(claims: Claims, run: Run) -> None:
+    """Forget the places that a key has left alone by going elsewhere, or that another one has moved for it."""
+    left = {move.key for move in run.plan.moves}
+    for slot, by in tuple(claims.kept.items()):
+        has_gone_on = run.progress.reached and run.key == by.run.key and run.value != by.run.value
+        if has_gone_on or by.run.key in left:
+            del claims.kept[slot]
+
+
+def _count_other(target: Target, claims: Claims, effect: Effect, runs: Sequence[Run]) -> None:
+    run, slots = effect.run, effect.touched
     claims.others.setdefault(run.key, set()).update(slots)
     claims.other_settings.setdefault(run.key, set()).update(effect.settings)
-    goes_further = run.kind == RESTORE and run.restored_from is not None and run.restored_from < target.number
+    stays = _goes_further(target, run, runs)
     for slot in slots:
-        if goes_further and target.is_back:
+        if stays:
             claims.kept[slot] = effect
         else:
             claims.kept.pop(slot, None)
 
 
+def _goes_further(target: Target, run: Run, runs: Sequence[Run]) -> bool:
+    """Return whether the run of another key has moved its places further in the direction of the target's key."""
+    age = age_of(run.key, runs, run.value)
+    if run.kind == UPDATE:
+        return target.scope == "changes" and not target.is_back and age > target.age
+    if run.kind != RESTORE or goes_back(run.key, runs, run.value, run.departing) != target.is_back:
+        return False
+    return age < target.age if target.is_back else age > target.age
+
+
 def goals(now: PackageState, target: Target, claims: Claims) -> Iterator[Tuple[PackageState, Sequence[str]]]:
     """Yield the states that the way back may lead to, each with the other keys whose packages it moves for that.
 
-    The first one is narrow and moves no others. Those with one other key come before those with several. The keys that
-    changed something last come first.
+    The first one is narrow and moves no others. Those with one other key come before those with several. The keys with
+    the fewest places come first.
     """
     found: List[PackageState] = []
-    keys = list(reversed(claims.others))
+    keys = sorted(claims.others, key=lambda key: len(claims.others[key] - claims.own))
     sets: List[Tuple[str, ...]] = [
         (),
         *((key,) for key in keys),
@@ -151,50 +191,50 @@ def moves(
     target: Target,
     claims: Claims,
     along: Sequence[str],
-    effects: Sequence[Effect],
-    keys: Iterable[Tuple[History, Optional[PackageState]]],
+    keys: Iterable[OtherKey],
 ) -> Tuple[Move, ...]:
-    """Return the packages of other keys that the way from ``now`` to ``goal`` moves.
-
-    ``keys`` has the history of each other key. If the key went forward to its current value, the state of that value
-    comes with it: a way back with ``restore: exact`` moves also what the key found there.
-    """
+    """Return the packages of other keys that the way from ``now`` to ``goal`` moves away from their values."""
     changed, found = touched_by(now, goal), []
-    for history, state in keys:
-        places = changed & _brought_by(now, changed, [effect for effect in effects if effect.run.key == history.key])
-        if history.key in along:
-            places |= changed & claims.others[history.key]
-        if target.scope == "exact" and state is not None:
-            places |= {slot for slot in changed if _versions(state, slot) == _versions(now, slot)}
+    # A key that goes forward again with its own packages moves the others no more than an update does.
+    foreign = changed if target.is_back else changed - claims.own
+    for other in keys:
+        key, places = other.history.key, frozenset(claims.others.get(other.history.key, ())) & changed
+        if key not in along:
+            places = _standing(now, other, foreign, target)
         if places:
-            found.append(Move(history.key, history.current, tuple(Place(*slot) for slot in sorted(places))))
+            found.append(Move(key, other.history.current, _places(places), _places(places & claims.own)))
     return tuple(found)
 
 
-def _brought_by(now: PackageState, slots: Iterable[Slot], effects: Sequence[Effect]) -> FrozenSet[Slot]:
-    """Return the places whose present version an update among the effects has brought."""
-    updates = [effect for effect in effects if effect.run.kind == UPDATE]
-    return frozenset(
-        slot
-        for slot in slots
-        if any(_versions(one.before, slot) != _versions(one.after, slot) == _versions(now, slot) for one in updates)
-    )
+def _standing(now: PackageState, other: OtherKey, slots: FrozenSet[Slot], target: Target) -> FrozenSet[Slot]:
+    """Return those of the places by which another key stands at its current value."""
+    state = other.state
+    if state is None or (target.is_back and other.age is not None and other.age >= target.age):
+        return frozenset()
+    if not (other.is_whole and target.scope == "exact"):
+        slots &= other.own
+    return frozenset(slot for slot in slots if _versions(state, slot) == _versions(now, slot))
 
 
-def went_forward(history: History, runs: Sequence[Run], number: int) -> bool:
-    """Return whether the key went forward to its current value. ``runs`` are those of all keys, the oldest first;
-    ``number`` is the state to which another key goes.
+def left_alone(claims: Claims, along: Sequence[str]) -> Tuple[Place, ...]:
+    """Return the key's own places that stay as other keys have left them: it has changed them, too."""
+    return _places(slot for slot, by in claims.kept.items() if slot in claims.own and by.run.key not in along)
 
-    A baseline, and a value to which the key has gone back itself from a newer one, claim no more than what was there.
+
+def _places(slots: Iterable[Slot]) -> Tuple[Place, ...]:
+    return tuple(Place(*slot) for slot in sorted(slots))
+
+
+def age_of(key: str, runs: Iterable[Run], value: str) -> int:
+    """Return a number that is the smaller, the older the state of a value is.
+
+    An update records the state of its value, and that of the value that it leaves anew. A way back to a value makes
+    that no younger: what it leaves as it was belongs to other keys.
     """
-    record = history.record(history.current) if history.current is not None else None
-    if record is None or record.reached_run is None:
-        return False
-    run = next((one for one in runs if one.id == record.reached_run), None)
-    if run is None or run.kind == UPDATE:
-        return run is not None
-    is_back = goes_back(history.key, runs, run.value, run.departing)
-    return not (is_back and run.restored_from is not None and run.restored_from >= number)
+    updates = [run for run in runs if run.key == key and run.kind == UPDATE]
+    left = max((run.id for run in updates if run.departing == value and run.before is not None), default=0)
+    reached = max((run.id for run in updates if run.value == value and run.progress.reached), default=0)
+    return max(2 * left, 2 * reached + 1 if reached else 0)
 
 
 def goes_back(key: str, runs: Sequence[Run], value: str, position: Optional[str]) -> bool:
@@ -226,7 +266,8 @@ def sentences(
     for move in found:
         away = f", which no longer stands at {move.value!r:.80}" if move.value is not None else ""
         lines.append(f"packages of key {move.key!r}{away}, are taken along: {_changes(now, goal, move.places)}")
-    last = max((one.run.id for one in effects if one.run.key == target.key and one.touched), default=0)
+    own = [one for one in effects if one.run.key == target.key and (one.touched or one.run.progress.reached)]
+    last = max((one.run.id for one in own), default=0)
     for effect in effects:
         mine = next((move.places for move in effect.run.plan.moves if move.key == target.key), ())
         if mine and effect.run.id > last:

@@ -4,21 +4,32 @@ import os
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Dict, FrozenSet, Iterator, List, Optional, Sequence, Set, Tuple
 
 from os_update_agent.config.policy import Policy
 from os_update_agent.ledger import Ledger
 from os_update_agent.model.errors import Damaged, PackageError
-from os_update_agent.model.packages import Change, PackageState, diff
-from os_update_agent.model.phases import UPDATE
+from os_update_agent.model.packages import Change, PackageState, Slot, diff
+from os_update_agent.model.phases import RESTORE, UPDATE
 from os_update_agent.model.plans import Plan
-from os_update_agent.model.runs import History, Run
+from os_update_agent.model.runs import Run
 from os_update_agent.packages.arrangement import unmet_below
 from os_update_agent.packages.backend import Backend
 from os_update_agent.packages.settings import unmet_settings
 from os_update_agent.packages.state import transaction, visible
 from os_update_agent.packages.transition import Transition
-from os_update_agent.runs.other_keys import Effect, Target, claims_on, goals, goes_back, moves, sentences, went_forward
+from os_update_agent.runs.other_keys import (
+    Effect,
+    OtherKey,
+    Target,
+    age_of,
+    claims_on,
+    goals,
+    goes_back,
+    left_alone,
+    moves,
+    sentences,
+)
 from os_update_agent.runs.plan import Aim
 from os_update_agent.runtime.context import Site
 from os_update_agent.text.phrases import called_setting
@@ -31,10 +42,10 @@ def aims_of_restore(ledger: Ledger, policy: Policy, before: PackageState, number
     runs = tuple(reversed(ledger.runs()))
     target = _target(ledger, policy, number, runs)
     effects = _effects(ledger, target, runs)
-    claims = claims_on(target, effects)
-    keys = _other_keys(ledger, target, runs)
+    claims = claims_on(target, effects, runs)
+    keys = _other_keys(ledger, policy.key, runs, before) if effects else ()
     for goal, along in goals(before, target, claims):
-        found = moves(before, goal, target, claims, along, effects, keys)
+        found = moves(before, goal, target, claims, along, keys)
         changes = visible(diff(before, goal))
         # Packages may bring the targets of alternatives that do not exist now.
         unmet = unmet_settings if changes else partial(unmet_below, root)
@@ -43,6 +54,7 @@ def aims_of_restore(ledger: Ledger, policy: Policy, before: PackageState, number
             removes_foreign=_not_ours(ledger, [change for change in changes if change.after is None], runs),
             settings=tuple(map(called_setting, unmet(before.settings, goal.settings))),
             moves=found,
+            left=left_alone(claims, along),
             other_keys=sentences(before, goal, target, claims, effects, found),
         )
         yield Aim(goal, plan)
@@ -82,7 +94,8 @@ def _target(ledger: Ledger, policy: Policy, number: int, runs: Sequence[Run]) ->
     last = next((run.value for run in reversed(mine) if run.finished is not None), None)
     position = history.current or history.moved_from or last
     is_back = goes_back(policy.key, runs, policy.value, position)
-    return Target(policy.key, number, ledger.state(number), policy.restore, since, recorded, is_back)
+    age = age_of(policy.key, runs, policy.value)
+    return Target(policy.key, ledger.state(number), policy.restore, since, recorded, age, is_back)
 
 
 def _runs_before_baseline(runs: Sequence[Run], reached: float) -> int:
@@ -123,20 +136,41 @@ def _ends(run: Run) -> Optional[Tuple[int, int]]:
     return None if run.before is None or after is None else (run.before, after)
 
 
-def _other_keys(
-    ledger: Ledger, target: Target, runs: Sequence[Run]
-) -> Tuple[Tuple[History, Optional[PackageState]], ...]:
-    """Return the histories of the other keys, each with the state of its current value if it went forward to that."""
+def _other_keys(ledger: Ledger, key: str, runs: Sequence[Run], now: PackageState) -> Tuple[OtherKey, ...]:
     found = []
     for history in ledger.histories():
-        if history.key == target.key:
-            continue
         record = history.record(history.current) if history.current is not None else None
-        state = None
-        if target.scope == "exact" and record is not None and record.state is not None:
-            state = _readable(ledger, record.state) if went_forward(history, runs, target.number) else None
-        found.append((history, state))
+        if history.key == key:
+            continue
+        if record is None or record.state is None:
+            found.append(OtherKey(history))
+            continue
+        last = next((run for run in runs if run.id == record.reached_run), None)
+        is_back = last is None or (last.kind == RESTORE and goes_back(history.key, runs, last.value, last.departing))
+        found.append(
+            OtherKey(
+                history,
+                _readable(ledger, record.state),
+                _ever_moved(ledger, history.key, runs, now),
+                not is_back and last is not None and last.policy.get("restore") == "exact",
+                age_of(history.key, runs, record.value) if is_back else None,
+            )
+        )
     return tuple(found)
+
+
+def _ever_moved(ledger: Ledger, key: str, runs: Sequence[Run], now: PackageState) -> FrozenSet[Slot]:
+    """Return the places that the runs of a key have moved as its own. The plans say it; no states need be read."""
+    found: Set[Slot] = set()
+    for run in runs:
+        if run.key != key or not run.leads_to_value or not run.progress.change_began:
+            continue
+        with suppress(Damaged):
+            whole = ledger.run(run.id)
+            plan = whole.plan if whole is not None else run.plan
+            foreign = {place for move in plan.moves for place in move.places if place not in move.shared}
+            found |= {now.slot(change.package) for change in plan.changes} - foreign
+    return frozenset(found)
 
 
 def _readable(ledger: Ledger, number: int) -> Optional[PackageState]:
