@@ -8,8 +8,8 @@ _IGNORED = (
     *("/etc/mtab", "/etc/ld.so.cache", "/etc/adjtime", "/etc/.pwd.lock", "/etc/.updated", "/etc/resolv.conf"),
     *(f"/etc/{name}-" for name in ("passwd", "shadow", "group", "gshadow", "subuid", "subgid")),
 )
-# Alternatives are settings of the package state.
-_ALTERNATIVES = "/etc/alternatives/"
+# Alternatives and dnf's module streams are settings of the package state.
+_SETTINGS = ("/etc/alternatives/", "/etc/dnf/modules.d/")
 _COPIES = (
     *(".dpkg-dist", ".dpkg-new", ".dpkg-old", ".dpkg-bak", ".dpkg-tmp", ".dpkg-remove", ".dpkg-backup"),
     *(".ucf-dist", ".ucf-new", ".ucf-old", ".rpmnew", ".rpmsave", ".rpmorig", "~"),
@@ -51,7 +51,7 @@ class EtcFile(NamedTuple):
     @property
     def is_ignored(self) -> bool:
         """Do changes of the file say nothing about the configuration, or are they compared elsewhere?"""
-        return self.path in _IGNORED or self.path.startswith(_ALTERNATIVES) or self.path.endswith(_COPIES)
+        return self.path in _IGNORED or self.path.startswith(_SETTINGS) or self.path.endswith(_COPIES)
 
     def line(self) -> str:
         """Return the file as one line of text, whatever characters its path has."""

@@ -1,16 +1,18 @@
 """Settings that packages leave outside of their files, and that no row of the package database shows.
 
 A diversion moves a file of another package away, an override gives a path another owner and mode, and an alternative
-chooses the target of a link (dpkg-divert(1), dpkg-statoverride(1), update-alternatives(1)).
+chooses the target of a link (dpkg-divert(1), dpkg-statoverride(1), update-alternatives(1)). A module of dnf has at most
+one enabled stream, which decides what versions of packages dnf sees (dnf.modularity(7)).
 """
 
 import json
 from typing import Any, Dict, Iterable, List, Literal, NamedTuple, Optional, Tuple
 
-Kind = Literal["diversion", "override", "alternative"]
+Kind = Literal["diversion", "override", "alternative", "module"]
 DIVERSION: Kind = "diversion"
 OVERRIDE: Kind = "override"
 ALTERNATIVE: Kind = "alternative"
+MODULE: Kind = "module"
 
 # No name of a package begins with it, so the lines of settings and packages can be mixed.
 MARK = "="
@@ -27,7 +29,8 @@ class Setting(NamedTuple):
     Attributes:
         kind: What it is.
         name: The diverted path, the path with the override, or the name of the alternative.
-        value: The new place and the package that diverts; the user, the group and the mode; or an Alternative.
+        value: The new place and the package that diverts; the user, the group and the mode; an Alternative; or the
+            state of the module ("enabled" or "disabled"), its stream, and the installed profiles.
     """
 
     kind: Kind
@@ -37,7 +40,7 @@ class Setting(NamedTuple):
     @property
     def line(self) -> str:
         """The setting as one line of ASCII: a path may hold any byte."""
-        return f"{MARK}{json.dumps([self.kind, self.name, *self.value])}"
+        return f"{MARK}{json.dumps([self.kind, self.name, *self.value] if self.name else [self.kind])}"
 
     def as_json(self) -> Dict[str, Any]:
         """Return the value with names for its parts."""
@@ -46,9 +49,15 @@ class Setting(NamedTuple):
                 return Alternative.of(self.value).as_json()
             except ValueError:
                 return {"unreadable": list(self.value)}
+        if self.kind == MODULE:
+            return {"state": self.value[0], "stream": self.value[1], "profiles": list(self.value[2:])}
         names = ("to", "by") if self.kind == DIVERSION else ("user", "group", "mode")
         return dict(zip(names, self.value))
 
+
+# This one says that the modules are known, although there may be none: older agents did not record any. Its line makes
+# an older agent refuse the state, which would ignore the modules otherwise.
+MODULES_ARE_KNOWN = Setting(MODULE, "", ())
 
 # None: unknown. The states of older agents and the planned state of an update have no settings.
 Settings = Optional[Tuple[Setting, ...]]
@@ -70,6 +79,8 @@ def _row(line: str) -> List[Any]:
         row = json.loads(line[len(MARK) :])
     except ValueError as error:
         raise TypeError(f"{line!r} is no setting") from error
+    if row == [MODULE]:
+        return list(MODULES_ARE_KNOWN[:2])
     if not isinstance(row, list) or not all(isinstance(one, str) for one in row) or len(row) == 1:
         raise TypeError(f"{line!r} is no setting")
     return row
@@ -191,11 +202,14 @@ class SettingChange(NamedTuple):
 
 
 def differing(before: Settings, after: Settings) -> Tuple[SettingChange, ...]:
-    """Return the settings that differ; none if one side is unknown."""
+    """Return the settings that differ; none if one side is unknown, and no module if one side does not know modules."""
     if before is None or after is None:
         return ()
-    old = {(setting.kind, setting.name): setting for setting in before}
-    new = {(setting.kind, setting.name): setting for setting in after}
+    knows_modules = MODULES_ARE_KNOWN in before and MODULES_ARE_KNOWN in after
+    old, new = (
+        {(setting.kind, setting.name): setting for setting in side if knows_modules or setting.kind != MODULE}
+        for side in (before, after)
+    )
     return tuple(
         SettingChange(old.get(place), new.get(place))
         for place in sorted(old.keys() | new.keys())

@@ -7,6 +7,7 @@ from os_update_agent.model.packages import Change, Package, Slot
 from os_update_agent.model.settings import (
     ALTERNATIVE,
     DIVERSION,
+    MODULE,
     NOBODY,
     OVERRIDE,
     Setting,
@@ -76,7 +77,7 @@ def mismatch(change: Change) -> str:
     return f"{change.name} is {before} in place of {after}"
 
 
-_SETTINGS = {DIVERSION: "diversion of", OVERRIDE: "override of", ALTERNATIVE: "alternative"}
+_SETTINGS = {DIVERSION: "diversion of", OVERRIDE: "override of", ALTERNATIVE: "alternative", MODULE: "module"}
 
 
 def called_setting(change: SettingChange) -> str:
@@ -105,6 +106,8 @@ def _setting(setting: Setting) -> str:
         return f"to {value[0]} by {'the administrator' if value[1] == NOBODY else value[1]}"
     if setting.kind == OVERRIDE:
         return " ".join(value)
+    if setting.kind == MODULE:
+        return " ".join(value[:2]).strip() + (f" ({', '.join(value[2:])})" if value[2:] else "")
     return f"{value[1] or 'without a target'} ({value[0]})"
 
 

@@ -9,6 +9,8 @@ import pytest
 
 from os_update_agent.model.packages import Package, PackageState, as_package, diff
 from os_update_agent.model.settings import (
+    MODULE,
+    MODULES_ARE_KNOWN,
     Alternative,
     Choice,
     Kind,
@@ -288,3 +290,20 @@ def test_a_change_of_a_state_needs_no_setting() -> None:
     changes = differing((), state(DIVERTED, OVERRIDDEN, ed()).settings)
     assert tuple(change.kind for change in changes) == kinds
     assert diff(state(DIVERTED), replace(state(DIVERTED), settings=None)) == ()
+
+
+PERL = Setting(MODULE, "perl", ("enabled", "5.26", "common", "minimal"))
+
+
+def test_modules_go_through_their_lines() -> None:
+    settings = (MODULES_ARE_KNOWN, PERL)
+    assert lines_of(settings) == ["=[]", '=["module"]', '=["module", "perl", "enabled", "5.26", "common", "minimal"]']
+    assert settings_in(lines_of(settings)) == settings
+    assert PERL.as_json() == {"state": "enabled", "stream": "5.26", "profiles": ["common", "minimal"]}
+
+
+def test_the_modules_of_a_state_that_does_not_know_any_stay_as_they_are() -> None:
+    """An older agent recorded it."""
+    known, older = (MODULES_ARE_KNOWN, PERL), ()
+    assert differing(known, older) == differing(older, known) == unmet_settings(known, older) == ()
+    assert differing(known, (MODULES_ARE_KNOWN,)) == (SettingChange(PERL, None),)

@@ -6,7 +6,7 @@ from os_update_agent.cli.views.base import Document, run_document
 from os_update_agent.model.etc_files import Difference
 from os_update_agent.model.packages import Change, PackageState
 from os_update_agent.model.runs import Run
-from os_update_agent.model.settings import SettingChange, Settings
+from os_update_agent.model.settings import MODULES_ARE_KNOWN, SettingChange, Settings
 from os_update_agent.text.outcomes import shown
 from os_update_agent.text.phrases import listed, setting_line
 from os_update_agent.text.printable import joined
@@ -53,7 +53,8 @@ def settings_documents(settings: Settings) -> Optional[List[Document]]:
     """Return the settings outside of packages; None if they are unknown."""
     if settings is None:
         return None
-    return [{"kind": setting.kind, "name": setting.name, "value": setting.as_json()} for setting in settings]
+    shown = (setting for setting in settings if setting != MODULES_ARE_KNOWN)
+    return [{"kind": setting.kind, "name": setting.name, "value": setting.as_json()} for setting in shown]
 
 
 class Compared(NamedTuple):

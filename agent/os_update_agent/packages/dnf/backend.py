@@ -21,11 +21,13 @@ from os_update_agent.model.packages import (
     Slot,
     Transaction,
 )
+from os_update_agent.model.settings import Setting
 from os_update_agent.node.locks import Held
-from os_update_agent.packages.dnf import answers, protocol, suggestions
+from os_update_agent.packages.dnf import answers, default_streams, protocol, suggestions
 from os_update_agent.packages.dnf.answers import as_todo
 from os_update_agent.packages.dnf.changes import DnfChanges
 from os_update_agent.packages.dnf.history4 import Begun
+from os_update_agent.packages.dnf.modules import DIRECTORY
 from os_update_agent.packages.dnf.reboot import names_below
 from os_update_agent.packages.dnf.settings import settings_files
 from os_update_agent.packages.interruption import Unfinished
@@ -65,6 +67,10 @@ class RpmBackend(DnfChanges):
         """Return the files of dnf's record: at least one of them changes with it."""
         raise NotImplementedError
 
+    def _modules(self) -> Sequence[Setting]:
+        """Return the modules that dnf has enabled or disabled. Raises PackageError."""
+        raise NotImplementedError
+
     def _begun(self) -> Sequence[Begun]:
         """Return the packages of the last transaction in dnf's record, if it has no end. Raises PackageError."""
         raise NotImplementedError
@@ -81,6 +87,7 @@ class RpmBackend(DnfChanges):
             *self._record_files(),
             *settings_files(self.root, drop_ins=self.reads_drop_ins),
             *watched(self.root / ADMIN, self.root / LINKS),
+            *(self.root / DIRECTORY).glob("*"),
         ]
         return self._last.get(files, self._read)
 
@@ -92,7 +99,8 @@ class RpmBackend(DnfChanges):
         self._sizes = parse.parse_sizes(text)
         packages = parse.parse_installed(text, marks)
         install_only = several.result() & {package.name for package in packages}
-        return PackageState(self.name, native_architecture(), packages, install_only, settings_below(self.root))
+        settings = tuple(sorted((*settings_below(self.root), *self._modules())))
+        return PackageState(self.name, native_architecture(), packages, install_only, settings)
 
     def present_sizes(self) -> Dict[Identity, int]:
         self.capture()
@@ -139,6 +147,8 @@ class RpmBackend(DnfChanges):
             removals=selection.removals,
         )
         planned = protocol.Planned(*self._ask(request))
+        comes = (protocol.Coming(*coming).identity for coming in planned.comes)
+        default_streams.keep(self.work, comes, planned.streams)
         return answers.as_changes(planned, state), tuple(HeldBack(name, reason) for name, reason in planned.held)
 
     def effect(self, transaction: Transaction, *, forced: bool) -> FrozenSet[Tuple[Slot, Optional[str]]]:
@@ -154,7 +164,8 @@ class RpmBackend(DnfChanges):
             return UndoCheck()
         state = self.capture()
         sides = answers.as_side(forward, state), answers.as_side(back, answers.after(forward, state))
-        return UndoCheck(*self._ask(protocol.CheckUndo(str(self.root), str(self.work), *sides)))
+        # Not the work directory, which is in memory: the copy of the database may have 100 MB.
+        return UndoCheck(*self._ask(protocol.CheckUndo(str(self.root), str(self.archive), *sides)))
 
     def available(self, packages: Sequence[Package]) -> Tuple[Mapping[Package, Offer], Tuple[Package, ...]]:
         if not packages:

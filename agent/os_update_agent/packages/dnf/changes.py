@@ -13,9 +13,9 @@ from typing import IO, List, Mapping, Optional, Sequence, Tuple
 
 from os_update_agent.model.errors import PackageError
 from os_update_agent.model.packages import Aftercare, Identity, Package, Transaction
-from os_update_agent.model.settings import SettingChange
+from os_update_agent.model.settings import MODULE, SettingChange
 from os_update_agent.packages.backend import Backend, set_marks
-from os_update_agent.packages.dnf import answers, protocol
+from os_update_agent.packages.dnf import answers, default_streams, protocol
 from os_update_agent.packages.dnf.answers import as_todo, dnf_word
 from os_update_agent.packages.dnf.requests import DnfCalls
 from os_update_agent.packages.interruption import Settled, settled
@@ -75,7 +75,10 @@ class DnfChanges(DnfCalls, Backend):
             output.write(
                 b"config_files: replace has no meaning for rpm, which decides by each package: see .rpmnew files\n"
             )
-        goes = answers.leaving(transaction, self.capture())
+        goes = answers.leaving(transaction, self.capture()) if forced else ()
+        self._keep_modules()
+        if not forced:
+            self._enable_streams(transaction, output)
         try:
             todo = as_todo(transaction, native_architecture(), forced=forced)
             done = self._ask(protocol.Transact(str(self.root), self._comment, todo), output)
@@ -90,6 +93,24 @@ class DnfChanges(DnfCalls, Backend):
         if forced and (complaints or self._keeps(goes)):
             complaints = (*complaints, *self._erase_kept(transaction, goes, output))
         return complaints
+
+    def _keep_modules(self) -> None:
+        """Keep the metadata of enabled streams for a way back, if dnf has any."""
+
+    def _set_modules(self, changes: Sequence[SettingChange]) -> None:
+        """Enable, disable and reset modules. Raises PackageError."""
+        raise NotImplementedError
+
+    def _enable_streams(self, transaction: Transaction, output: IO[bytes]) -> None:
+        """Enable the default streams of the new packages, as dnf does before its transaction. A stream that cannot be
+        enabled is explained in the log: the packages do not depend on it.
+        """
+        streams = default_streams.kept(self.work, (package.identity for package in transaction.install))
+        if streams:
+            try:
+                self._ask(protocol.Enable(str(self.root), streams), output)
+            except PackageError as error:
+                output.write(f"not every module stream was enabled: {error}\n".encode("utf-8", "replace"))
 
     def _keeps(self, goes: Sequence[Identity]) -> bool:
         return not {package.identity for package in self.capture().packages}.isdisjoint(goes)
@@ -116,6 +137,11 @@ class DnfChanges(DnfCalls, Backend):
         self, changes: Sequence[SettingChange], files: Mapping[Package, Optional[Path]], output: IO[bytes]
     ) -> None:
         self.wait()
+        try:
+            if any(change.kind == MODULE for change in changes):
+                self._set_modules(changes)
+        except PackageError as error:
+            output.write(f"{error}\n".encode("utf-8", "replace"))
         arrange_alternatives(changes, self.root, output)
 
     def _mark(self, packages: Sequence[Package], mark: str) -> None:

@@ -8,11 +8,13 @@ installonly_limit are erased along the way; after a kill a new upgrade leaves bo
 from pathlib import Path
 from typing import Callable, Optional, Sequence
 
+from os_update_agent.model.settings import Setting, SettingChange
 from os_update_agent.node.locks import Held
 from os_update_agent.packages.detect import DNF4
 from os_update_agent.packages.dnf import history4
 from os_update_agent.packages.dnf.backend import RpmBackend
 from os_update_agent.packages.dnf.locks import first_held, wait_until_free
+from os_update_agent.packages.dnf.modules import MODULES, keep_failsafe, modules4, set_modules4
 
 
 class Dnf4(RpmBackend):
@@ -34,6 +36,15 @@ class Dnf4(RpmBackend):
             settings.cache / "download_lock.pid",
             settings.persistent / "rpmdb_lock.pid",
         )
+
+    def _modules(self) -> Sequence[Setting]:
+        return modules4(self.root)
+
+    def _keep_modules(self) -> None:
+        keep_failsafe(self.settings().persistent, self.archive / MODULES)
+
+    def _set_modules(self, changes: Sequence[SettingChange]) -> None:
+        set_modules4(changes, self.root, self.settings().persistent, self.archive / MODULES)
 
     def _marks(self) -> Callable[[str, str], str]:
         return history4.marks(self._record)

@@ -8,10 +8,12 @@ exit_on_lock says, the API takes none; SIGTERM leaves a transaction halfway.
 from pathlib import Path
 from typing import Callable, Optional, Sequence
 
+from os_update_agent.model.settings import Setting, SettingChange
 from os_update_agent.node.locks import Held, first_held, wait_until_free
 from os_update_agent.packages.detect import DNF5
 from os_update_agent.packages.dnf import history4, history5
 from os_update_agent.packages.dnf.backend import RpmBackend
+from os_update_agent.packages.dnf.modules import modules5, set_modules5
 
 
 class Dnf5(RpmBackend):
@@ -29,6 +31,12 @@ class Dnf5(RpmBackend):
     @property
     def _locks(self) -> Sequence[Path]:
         return *self.settings().locks, self._rpm_lock
+
+    def _modules(self) -> Sequence[Setting]:
+        return modules5(self.settings().state)
+
+    def _set_modules(self, changes: Sequence[SettingChange]) -> None:
+        set_modules5(changes, self.settings().state)
 
     def _marks(self) -> Callable[[str, str], str]:
         return history5.marks(self.settings().state)

@@ -132,6 +132,13 @@ class Transact(NamedTuple):
     todo: Todo
 
 
+class Enable(NamedTuple):
+    """Enable streams of modules, each given as its module and stream. Answer: None. For dnf 4: dnf 5 enables none."""
+
+    root: str
+    streams: Tuple[Tuple[str, str], ...]
+
+
 class Mark(NamedTuple):
     """Set dnf's reason of installed packages. Answer: None."""
 
@@ -168,11 +175,14 @@ class Erase(NamedTuple):
     goes: Tuple[Identity, ...]
 
 
-Request = Union[Refresh, Reasons, Candidates, Available, Fetch, Effect, Transact, Mark, Complete, Erase, CheckUndo]
-KINDS = (
+Request = Union[
+    Union[Refresh, Reasons, Candidates, Available, Fetch, CheckUndo],
+    Union[Effect, Transact, Mark, Complete, Erase, Enable],
+]
+KINDS: Sequence[Type[Any]] = (
     *(Refresh, Reasons, Candidates, Available, Fetch, CheckUndo),
-    *(Effect, Transact, Mark, Complete, Erase),
-)  # type: Sequence[Type[Any]]
+    *(Effect, Transact, Mark, Complete, Erase, Enable),
+)
 
 
 # --- answers
@@ -192,11 +202,14 @@ class Coming(NamedTuple):
 
 
 class Planned(NamedTuple):
-    """An update as dnf plans it. ``held`` has a name and a reason for each package that is newer and not planned."""
+    """An update as dnf plans it. ``held`` has a name and a reason for each package that is newer and not planned.
+    ``streams`` has each package whose stream dnf enables with it, with the module and the stream.
+    """
 
     comes: Sequence[Coming]
     goes: Sequence[Identity]
     held: Sequence[Tuple[str, str]]
+    streams: Sequence[Tuple[Identity, str, str]] = ()
 
 
 class Offered(NamedTuple):

@@ -24,6 +24,7 @@ REQUESTS = (
     protocol.Mark("/", "v2", (APP,), "user"),
     protocol.Complete("/", "x86_64", "/a", False),
     protocol.Erase("/", "x86_64", (APP,), (APP,)),
+    protocol.Enable("/", (("perl", "5.26"),)),
     protocol.CheckUndo("/", "/w", SIDE, SIDE),
 )
 

@@ -15,7 +15,7 @@ from os_update_agent.packages.dnf.worker.caller import Caller
 
 # After these requests the Base is kept for further ones of them.
 READING = (protocol.Refresh, protocol.Candidates, protocol.Available, protocol.Fetch, protocol.CheckUndo)
-_CHANGING = (protocol.Transact, protocol.Mark, protocol.Complete, protocol.Erase)
+_CHANGING = (protocol.Transact, protocol.Mark, protocol.Complete, protocol.Erase, protocol.Enable)
 
 
 class Dnf(NamedTuple):
@@ -42,6 +42,7 @@ class Dnf(NamedTuple):
     mark: Callable[[Any, protocol.Mark, Caller], None]
     complete: Callable[[Any, protocol.Complete, Caller], List[str]]
     erase: Callable[[Any, protocol.Erase, Caller], List[str]]
+    enable: Callable[[Any, protocol.Enable, Caller], None]
 
 
 class Desk:

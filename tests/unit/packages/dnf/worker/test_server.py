@@ -37,7 +37,7 @@ class Bench:
         return Dnf(
             self._open, lambda base: self.closed.append(base.number), lambda root: self.database, lambda error: None,
             *reading, self._noting(None), self._noting(UndoChecked((), ())), self._effect, self._transact,
-            self._noting(None), self._refuse, self._refuse,
+            self._noting(None), self._refuse, self._refuse, self._noting(None),
         )  # fmt: skip
 
     def _open(self, request: protocol.Request) -> Base:

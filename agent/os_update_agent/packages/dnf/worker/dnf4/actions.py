@@ -3,9 +3,10 @@
 from os_update_agent.packages.dnf.worker.dnf4.dnf_base import close, cookie, failure, opened, reasons, refresh
 from os_update_agent.packages.dnf.worker.dnf4.fetch import available, fetch
 from os_update_agent.packages.dnf.worker.dnf4.interrupted import checkundo, complete, erase
+from os_update_agent.packages.dnf.worker.dnf4.modules import enable
 from os_update_agent.packages.dnf.worker.dnf4.solver import candidates
 from os_update_agent.packages.dnf.worker.dnf4.transaction import effect, mark, transact
 from os_update_agent.packages.dnf.worker.server import Dnf
 
 _READING = (refresh, reasons, candidates, available, fetch, checkundo)
-DNF = Dnf(opened, close, cookie, failure, *_READING, effect, transact, mark, complete, erase)
+DNF = Dnf(opened, close, cookie, failure, *_READING, effect, transact, mark, complete, erase, enable)

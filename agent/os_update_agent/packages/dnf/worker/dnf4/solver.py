@@ -13,6 +13,7 @@ import hawkey  # type: ignore
 from os_update_agent.packages.dnf.protocol import Candidates, Coming, Planned
 from os_update_agent.packages.dnf.worker import held_back
 from os_update_agent.packages.dnf.worker.dnf4.dnf_base import fill, row, word
+from os_update_agent.packages.dnf.worker.dnf4.modules import enabled_with, forget
 from os_update_agent.packages.dnf.worker.held_back import Newer
 from os_update_agent.packages.dnf.worker.identity import slot
 from os_update_agent.packages.globs import first_match
@@ -26,6 +27,7 @@ def candidates(base: Any, request: Candidates) -> Planned:
     _plan(base, request)
     while not request.removals and _hide_removers(base, request, hidden):
         base.reset(goal=True)
+        forget(base)
         _plan(base, request)
     items = [item for item in base.transaction or () if item.action in dnf.transaction.FORWARD_ACTIONS]
     secure = base.sack.query().filterm(pkg=[item.pkg for item in items]).filterm(advisory_type__eqg__gt=["security"])
@@ -43,7 +45,7 @@ def candidates(base: Any, request: Candidates) -> Planned:
         against=lambda pkg: _against(base, request, pkg),
         why=lambda pkg: _why(base, pkg),
     )
-    return Planned(comes, goes, held)
+    return Planned(comes, goes, held, enabled_with(base, [item.pkg for item in items], row))
 
 
 def _plan(base: Any, request: Candidates) -> None:

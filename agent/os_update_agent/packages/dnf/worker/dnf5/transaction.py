@@ -76,6 +76,11 @@ def _run_planned(request: Transact, transaction: Any, planned: Effects) -> Done:
     return run(transaction, "transact", request.comment, planned.goes)
 
 
+def enable(base: Base, request: protocol.Enable, caller: Caller) -> None:
+    """Refuse: an update by dnf 5 enables no stream."""
+    raise Refused("dnf 5 enables no stream with a package")
+
+
 def mark(base: Base, request: protocol.Mark, caller: Caller) -> None:
     """Set the reasons of installed packages, as `dnf mark` does. Raises Refused for those that no group has, after the
     others were set.
