@@ -4,7 +4,7 @@ Both sides use this module, so it runs under Python 3.6 as well and imports noth
 of JSON of both, and wire.py sends and receives them.
 """
 
-from typing import Any, NamedTuple, Sequence, Tuple, Type, Union  # noqa: F401 (a type comment needs Type)
+from typing import Any, NamedTuple, Sequence, Tuple, Type, Union
 
 # (name, architecture, [epoch:]version-release); an epoch of 0 is not spelled.
 Identity = Tuple[str, str, str]
