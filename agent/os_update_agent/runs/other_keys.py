@@ -52,7 +52,7 @@ class Target:
         since: The key's runs with a higher number count as its changes.
         recorded: Other keys' runs with a higher number happened after the state was recorded.
         age: The age of the state, as age_of() has it.
-        is_back: The key goes back to the state, not forward again.
+        is_back: The key goes back to the state, or forward again (False). None if it only returns to its own value.
     """
 
     key: str
@@ -61,7 +61,7 @@ class Target:
     since: int
     recorded: int
     age: int
-    is_back: bool
+    is_back: Optional[bool]
 
 
 class OtherKey(NamedTuple):
@@ -71,14 +71,14 @@ class OtherKey(NamedTuple):
         history: Its history.
         state: The state of its current value; None if it has none.
         own: The places that its runs have ever moved.
-        is_whole: The value means the whole node: the key restores exactly, and went forward to the value.
+        selected: The places that the key selects, if it went forward to the value: all of a key that restores exactly.
         age: The age of the value, if the key has gone back to it from a newer one or never left its baseline.
     """
 
     history: History
     state: Optional[PackageState] = None
     own: FrozenSet[Slot] = frozenset()
-    is_whole: bool = False
+    selected: FrozenSet[Slot] = frozenset()
     age: Optional[int] = None
 
 
@@ -144,6 +144,8 @@ def _count_other(target: Target, claims: Claims, effect: Effect, runs: Sequence[
 
 def _goes_further(target: Target, run: Run, runs: Sequence[Run]) -> bool:
     """Return whether the run of another key has moved its places further in the direction of the target's key."""
+    if target.is_back is None:
+        return False
     age = age_of(run.key, runs, run.value)
     if run.kind == UPDATE:
         return target.scope == "changes" and not target.is_back and age > target.age
@@ -196,7 +198,7 @@ def moves(
     """Return the packages of other keys that the way from ``now`` to ``goal`` moves away from their values."""
     changed, found = touched_by(now, goal), []
     # A key that goes forward again with its own packages moves the others no more than an update does.
-    foreign = changed if target.is_back else changed - claims.own
+    foreign = changed - claims.own if target.is_back is False else changed
     for other in keys:
         key, places = other.history.key, frozenset(claims.others.get(other.history.key, ())) & changed
         if key not in along:
@@ -211,9 +213,8 @@ def _standing(now: PackageState, other: OtherKey, slots: FrozenSet[Slot], target
     state = other.state
     if state is None or (target.is_back and other.age is not None and other.age >= target.age):
         return frozenset()
-    if not (other.is_whole and target.scope == "exact"):
-        slots &= other.own
-    return frozenset(slot for slot in slots if _versions(state, slot) == _versions(now, slot))
+    claimed = other.own | other.selected if target.scope == "exact" else other.own
+    return frozenset(slot for slot in slots & claimed if _versions(state, slot) == _versions(now, slot))
 
 
 def left_alone(claims: Claims, along: Sequence[str]) -> Tuple[Place, ...]:

@@ -15,6 +15,7 @@ from os_update_agent.model.plans import Plan
 from os_update_agent.model.runs import Run
 from os_update_agent.packages.arrangement import unmet_below
 from os_update_agent.packages.backend import Backend
+from os_update_agent.packages.selection import matching
 from os_update_agent.packages.settings import unmet_settings
 from os_update_agent.packages.state import transaction, visible
 from os_update_agent.packages.transition import Transition
@@ -93,7 +94,7 @@ def _target(ledger: Ledger, policy: Policy, number: int, runs: Sequence[Run]) ->
         recorded = since
     last = next((run.value for run in reversed(mine) if run.finished is not None), None)
     position = history.current or history.moved_from or last
-    is_back = goes_back(policy.key, runs, policy.value, position)
+    is_back = None if policy.value == position else goes_back(policy.key, runs, policy.value, position)
     age = age_of(policy.key, runs, policy.value)
     return Target(policy.key, ledger.state(number), policy.restore, since, recorded, age, is_back)
 
@@ -152,11 +153,19 @@ def _other_keys(ledger: Ledger, key: str, runs: Sequence[Run], now: PackageState
                 history,
                 _readable(ledger, record.state),
                 _ever_moved(ledger, history.key, runs, now),
-                not is_back and last is not None and last.policy.get("restore") == "exact",
+                frozenset() if is_back or last is None else _selected(Policy.from_json(last.policy), now),
                 age_of(history.key, runs, record.value) if is_back else None,
             )
         )
     return tuple(found)
+
+
+def _selected(policy: Policy, now: PackageState) -> FrozenSet[Slot]:
+    """Return the places whose packages a key means by a value to which it went forward."""
+    if policy.restore == "exact":
+        return frozenset(now.slots)
+    rows = (package for package in now.packages if matching(package, policy.packages))
+    return frozenset(now.slot(package) for package in rows if not matching(package, policy.exclude))
 
 
 def _ever_moved(ledger: Ledger, key: str, runs: Sequence[Run], now: PackageState) -> FrozenSet[Slot]:
