@@ -254,7 +254,11 @@ class AptCalls:
         text = _PRIVATE_ROOT.format(
             root=self.root, dpkg_options=" ".join(f'"{option}";' for option in self._root_options())
         )
-        path = self.work / "apt.conf"
+        return self._generated("apt.conf", text)
+
+    def _generated(self, name: str, text: str) -> Path:
+        """Return a file of generated settings with this text."""
+        path = self.work / name
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             path.write_text(text, encoding="utf-8")
         return path

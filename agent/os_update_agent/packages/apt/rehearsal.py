@@ -68,9 +68,7 @@ class Rehearsals(DpkgDatabase):
         """Return what apt-get would do under -y. No lock is needed and no hook is run. Raises PackageError with apt's
         reason if apt would do nothing at all.
         """
-        settings = self.work / "no-hooks.conf"
-        if not settings.exists():
-            settings.write_text(_NO_HOOKS, encoding="utf-8")
+        settings = self._generated("no-hooks.conf", _NO_HOOKS)
         with added_preferences(preferences, own=self._in_root("etc/apt/preferences"), work=self.work) as options:
             call = self._apt("apt-get", "-s", "-q", "-y", "-c", str(settings), *_NO_LOG, *options, *arguments)
             done = self._run(call, ok=None)
