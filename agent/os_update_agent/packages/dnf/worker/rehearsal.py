@@ -32,7 +32,7 @@ def check(root: str, files: Sequence[str], goes: Sequence[Identity], places: Seq
     leaving = [listed(header) for header in installed(root, goes)]
     problems = _read_only(root, coming, leaving, places)
     found = misfits(coming, lambda path: type_below(root, path), leaving)
-    problems += [misfit.text for misfit in found if not misfit.is_open]
+    problems += [f"{misfit.text} (move it away first)" for misfit in found if not misfit.is_open]
     if problems:
         raise Refused("; ".join(problems))
 

@@ -27,6 +27,8 @@ from os_update_agent.packages.dnf.worker.rpm_files import identity_of, read_head
 from os_update_agent.packages.dnf.worker.rpm_recovery import Settings
 
 _LINK = 0o120000
+# The name of the directory for the copy of the database, before the number of the process.
+_COPY = ".undo-check-"
 # Each of these is absent from some version of rpm. Plugins would report the packages to the journal or to fapolicyd.
 _QUIET = ("NOSCRIPTS", "NOTRIGGERS", "NOSYSUSERS", "NOPLUGINS", "NOCONTEXTS", "NOCAPS")
 
@@ -111,8 +113,12 @@ def _copied_database(root: str, work: str) -> Iterator[None]:
     """
     database = database_of(root)
     base = root.rstrip("/")
-    place = os.path.join(work if f"{work}/".startswith(f"{base}/") else os.path.dirname(database), ".undo-check")
-    # Of a worker that was killed.
+    directory = work if f"{work}/".startswith(f"{base}/") else os.path.dirname(database)
+    for name in os.listdir(directory):
+        # Of a worker that was killed. Another one may be at work for `os-update-agent plan`.
+        if name.startswith(_COPY) and not os.path.exists(f"/proc/{name[len(_COPY) :]}"):
+            shutil.rmtree(os.path.join(directory, name), ignore_errors=True)
+    place = os.path.join(directory, f"{_COPY}{os.getpid()}")
     shutil.rmtree(place, ignore_errors=True)
     os.mkdir(place, 0o700)
     try:
@@ -142,11 +148,11 @@ def _copy_content(old: int, new: int) -> None:
     while copy is not None:
         try:
             if not copy(old, new, 1 << 30):
-                return
+                break
         except OSError as error:
             if error.errno == errno.ENOSPC:
                 raise
-            copy = None
+            break
     # From where the other way has stopped; both have one position.
     for block in iter(lambda: os.read(old, 1 << 20), b""):
         while block:
