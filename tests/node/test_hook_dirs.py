@@ -5,7 +5,7 @@ from typing import Callable, Iterator, Mapping, Optional
 
 import pytest
 
-from os_update_agent.node.hook_dirs import StepFailed, run_steps, step_environment
+from os_update_agent.node.hook_dirs import StepFailed, check_steps, run_steps, step_environment
 
 TIMEOUT = 30.0
 
@@ -174,3 +174,13 @@ def test_a_step_that_belongs_to_somebody_else_is_refused(
     else:
         monkeypatch.setattr(os, "geteuid", lambda: 4_000_000)
         assert f"belongs to user {os.getuid()} (mode 0755), who could change it" in failure(log, directory)
+
+
+def test_all_steps_can_be_checked_before_any_runs(directory: Path, step: Step, log: Log) -> None:
+    step("10-good")
+    check_steps(directory, is_trial=True)
+    check_steps(directory.parent / "nowhere.d", is_trial=True)
+    step("20-open", mode=0o775)
+    with pytest.raises(StepFailed, match="can be written by its group"):
+        check_steps(directory, is_trial=True)
+    assert log.text() == "earlier\n"

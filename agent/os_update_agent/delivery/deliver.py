@@ -16,6 +16,7 @@ from os_update_agent.delivery.outbox import Sending, forget_copy
 from os_update_agent.heat.signal import get_ready
 from os_update_agent.model.deliveries import ACTIVE_ACTIONS, Delivery, Deployment
 from os_update_agent.model.errors import BadDeployment, LedgerError, UnsuitableNode
+from os_update_agent.node.trusted_paths import Untrusted
 from os_update_agent.runtime import imports
 from os_update_agent.runtime.context import Site, open_site
 from os_update_agent.text.log_lines import logged
@@ -68,6 +69,9 @@ def deliver(
                 )
             return answer(to)
     except Exception as error:
+        if isinstance(error, Untrusted) and deployment.action not in ACTIVE_ACTIONS:
+            # The stack must be able to go.
+            return answer(to, outcome_of_nothing(f"packages are not touched on {deployment.action}", ""))
         return answer_error(to, error if to.site is not None else _unusable(to, error), is_received=is_received)
 
 

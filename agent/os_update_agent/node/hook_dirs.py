@@ -56,6 +56,12 @@ def run_steps(
             raise StepFailed(f"step {label} ended with {how}{_last_words(output, start)}")
 
 
+def check_steps(directory: Path, *, is_trial: bool = False) -> None:
+    """Check the steps of a directory without running any. Raises StepFailed."""
+    with open(os.devnull, "wb") as nowhere:
+        _steps(directory, nowhere, is_trial)
+
+
 def step_environment(value: str, operation: str, outcome: str = "") -> Dict[str, str]:
     """What a step is told. ``outcome`` is '' before the update; after it 'success', 'failed', or 'undone' (failed and
     restored).
@@ -85,7 +91,8 @@ def _steps(directory: Path, output: IO[bytes], is_trial: bool) -> List[Path]:
             continue
         if not step.is_file() or not os.access(step, os.X_OK):
             _say(output, f"--- {directory.name}/{name}: skipped, it is not an executable file")
-            log.warning(logged(step=step, skipped="yes", why="it is not an executable file"))
+            if output.name != os.devnull:
+                log.warning(logged(step=step, skipped="yes", why="it is not an executable file"))
             continue
         _check(step, is_trial)
         steps.append(step)

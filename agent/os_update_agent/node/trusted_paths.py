@@ -12,7 +12,7 @@ node itself. /var/log belongs to the group of the log daemon on Ubuntu (mode 077
 import os
 import stat
 from pathlib import Path
-from typing import Optional
+from typing import NamedTuple, Optional
 
 from os_update_agent.config.settings import Settings
 from os_update_agent.model.errors import AgentError
@@ -26,7 +26,7 @@ _OF_A_DAEMON = Path("/var/log")
 class Untrusted(AgentError):
     """Another user owns a path or may write to it: the text names the path, its owner and its mode."""
 
-    advice = "correct the owner or the mode that is named above; nothing was done"
+    advice = "correct the path that is named above, then try again"
 
 
 def check_paths(settings: Settings) -> None:
@@ -48,30 +48,51 @@ def check_trusted(path: Path, *, is_trial: bool = False, link: bool = False) -> 
     Of a path that does not exist, those parents that do exist are checked. ``is_trial``: the agent works in a private
     root, so a parent may be a sticky directory. ``link``: the path itself may be a link.
     """
-    _check(Path(os.path.abspath(path)), is_trial, link, _LINKS_AT_MOST)
+    _check(Path(os.path.abspath(path)), _Rule(is_trial, link))
 
 
-def _check(path: Path, is_trial: bool, link: bool, links: int) -> None:
+class _Rule(NamedTuple):
+    """How a path is checked.
+
+    Attributes:
+        is_trial: A parent may be a sticky directory.
+        link: The path itself may be a link.
+        is_parent: The path is the target of a link that stands for a parent.
+        is_log: It stands for /var/log.
+        links: The number of links that may still follow.
+    """
+
+    is_trial: bool
+    link: bool
+    is_parent: bool = False
+    is_log: bool = False
+    links: int = _LINKS_AT_MOST
+
+
+def _check(path: Path, rule: _Rule) -> None:
     base = Path(path.anchor)
     for number, part in enumerate(("", *path.parts[1:])):
         place = base / part
-        is_last = number == len(path.parts) - 1
+        is_end = number == len(path.parts) - 1
+        is_last = is_end and not rule.is_parent
         found = _look(place)
         if found is None:
             return
         _check_owner(place, found)
         if stat.S_ISLNK(found.st_mode):
-            if is_last and not link:
+            if is_last and not rule.link:
                 raise Untrusted(
-                    f"{printable(place)} is a link, and the agent does not follow one there: name the real path"
+                    f"{printable(place)} is a link, and the agent follows none there: name the real directory in [paths], or"
+                    " mount it there"
                 )
-            if not links:
+            if not rule.links:
                 raise Untrusted(f"{printable(place)} leads from link to link without an end")
             target = Path(os.path.normpath(base / os.readlink(place)))
-            _check(target, is_trial, True, links - 1)
+            is_log = rule.is_log or place == _OF_A_DAEMON
+            _check(target, _Rule(rule.is_trial, True, not is_last, is_log, rule.links - 1))
             base = target
         else:
-            _check_mode(place, found, is_last=is_last, is_trial=is_trial)
+            _check_mode(place, found, rule, is_last=is_last, is_log=place == _OF_A_DAEMON or (is_end and rule.is_log))
             base = place
 
 
@@ -92,9 +113,9 @@ def _check_owner(path: Path, found: os.stat_result) -> None:
         )
 
 
-def _check_mode(path: Path, found: os.stat_result, *, is_last: bool, is_trial: bool) -> None:
+def _check_mode(path: Path, found: os.stat_result, rule: _Rule, *, is_last: bool, is_log: bool) -> None:
     writable = found.st_mode & _WRITABLE
-    if not writable or (not is_last and _is_protected(path, found, is_trial)):
+    if not writable or _is_of_own_group(found) or (not is_last and _is_protected(found, rule, is_log=is_log)):
         return
     others, right = ("everybody", "o-w") if writable & stat.S_IWOTH else ("its group", "g-w")
     raise Untrusted(
@@ -103,15 +124,14 @@ def _check_mode(path: Path, found: os.stat_result, *, is_last: bool, is_trial: b
     )
 
 
-def _is_protected(directory: Path, found: os.stat_result, is_trial: bool) -> bool:
+def _is_of_own_group(found: os.stat_result) -> bool:
+    """A user's own group has no other member, as a rule, and some systems let it write everywhere (umask 002)."""
+    return not found.st_mode & stat.S_IWOTH and os.geteuid() != 0 and found.st_gid == os.getegid()
+
+
+def _is_protected(found: os.stat_result, rule: _Rule, *, is_log: bool) -> bool:
     """Is a writable parent one of those that are trusted all the same?"""
-    if found.st_mode & stat.S_ISVTX and is_trial:
-        return True
-    if found.st_mode & stat.S_IWOTH:
-        return False
-    # A user's own group has no other member, as a rule, and some systems let it write everywhere (umask 002).
-    is_own_group = os.geteuid() != 0 and found.st_gid == os.getegid()
-    return directory == _OF_A_DAEMON or is_own_group
+    return bool(found.st_mode & stat.S_ISVTX and rule.is_trial) or (is_log and not found.st_mode & stat.S_IWOTH)
 
 
 def _owner() -> str:

@@ -42,6 +42,7 @@ def leave(work: Work) -> Tuple[Run, Event]:
     """Take the node out of service. That this was begun is written down first: whatever happens, it has to come
     back.
     """
+    work.check_steps()
     work.save(moved(work.run, service=OUT_OF_SERVICE))
     work.operator_steps("pre-update.d")
     return work.run, DONE

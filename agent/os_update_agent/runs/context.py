@@ -11,7 +11,7 @@ from os_update_agent.model.errors import AgentError
 from os_update_agent.model.packages import PackageState
 from os_update_agent.model.phases import UNDONE, Direction, Impact, Phase, Service
 from os_update_agent.model.runs import Run
-from os_update_agent.node.hook_dirs import run_steps, step_environment
+from os_update_agent.node.hook_dirs import check_steps, run_steps, step_environment
 from os_update_agent.node.reboot import is_booting
 from os_update_agent.packages.interruption import Settled
 from os_update_agent.packages.transition import Transition
@@ -24,6 +24,10 @@ BOOT_SECONDS = 600.0
 BOOT_POLL_SECONDS = 0.2
 # What stands before a phase in the log.
 ENTERED = "=== "
+
+
+# The directories of the operator's steps.
+STEPS = ("pre-update.d", "health.d", "post-update.d")
 
 
 class Work:
@@ -98,6 +102,14 @@ class Work:
                 )
                 return
             time.sleep(BOOT_POLL_SECONDS)
+
+    def check_steps(self) -> None:
+        """Check all steps of the operator: one that is not run at the end would leave the node out of service. Raises
+        StepFailed.
+        """
+        settings = self.site.settings
+        for directory in STEPS:
+            check_steps(settings.steps / directory, is_trial=settings.is_trial)
 
     def operator_steps(self, directory: str) -> None:
         """Run the operator's steps of a directory. Raises StepFailed."""

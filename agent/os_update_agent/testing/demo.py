@@ -9,13 +9,14 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Iterator, List, Mapping, Optional, TextIO, Tuple
+from typing import Any, Iterator, List, Mapping, Optional, TextIO, Tuple, Type
 
 from os_update_agent.model.errors import AgentError, UsageError
 from os_update_agent.model.packages import PackageState
+from os_update_agent.node.trusted_paths import check_trusted
 from os_update_agent.testing.receiver import Receiver
 from os_update_agent.testing.scene import BROKEN, EDITED, FIRST, INSTALLED, NOVEMBER, SECOND, THIRD, Scene
-from os_update_agent.testing.stage import STAGES, chosen
+from os_update_agent.testing.stage import STAGES, Stage, chosen
 
 _SHOWN_PACKAGES = 12
 _WIDTH = 88
@@ -39,6 +40,15 @@ def tell(directory: Optional[Path] = None, out: TextIO = sys.stdout, *, backend:
             " touched"
         )
     started = time.monotonic()
+    # The agent refuses a configuration that others may write.
+    before = os.umask(0o022)
+    try:
+        return _told(directory, out, backend, stage, started)
+    finally:
+        os.umask(before)
+
+
+def _told(directory: Optional[Path], out: TextIO, backend: str, stage: Type[Stage], started: float) -> int:
     with _directory(directory) as place, Receiver() as receiver:
         story = _Story(Scene(place, receiver, backend), out)
         story.tell()
@@ -66,6 +76,7 @@ def _directory(wanted: Optional[Path]) -> Iterator[Path]:
             wanted.mkdir(parents=True)
         except OSError as error:
             raise UsageError(f"the demo's directory {wanted} must be a new one: {error.strerror}") from error
+        check_trusted(wanted.resolve(), is_trial=True)
         yield wanted.resolve()
         return
     place = Path(tempfile.mkdtemp(prefix="os-update-agent-demo-")).resolve()

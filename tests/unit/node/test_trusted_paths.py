@@ -7,6 +7,7 @@ from typing import Callable
 import pytest
 
 from os_update_agent.config.settings import Settings
+from os_update_agent.node import trusted_paths
 from os_update_agent.node.trusted_paths import Untrusted, check_paths, check_trusted
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to another user")
@@ -105,6 +106,33 @@ def test_a_sticky_parent_will_do_for_a_trial_only(place: Path) -> None:
         check_trusted(place)
     with pytest.raises(Untrusted, match="can be written by everybody"):
         check_trusted(place.parent, is_trial=True)
+
+
+def test_the_group_of_the_log_daemon_may_write_to_its_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ubuntu has /var/log with group syslog and mode 0775. It may be a link to another disk."""
+    logs = tmp_path / "log"
+    logs.mkdir()
+    logs.chmod(0o775)
+    monkeypatch.setattr(trusted_paths, "_OF_A_DAEMON", logs)
+    check_trusted(logs / "os-update-agent", is_trial=True)
+    link = tmp_path / "link"
+    link.symlink_to(logs)
+    monkeypatch.setattr(trusted_paths, "_OF_A_DAEMON", link)
+    check_trusted(link / "os-update-agent", is_trial=True)
+    logs.chmod(0o777)
+    with pytest.raises(Untrusted, match="can be written by everybody"):
+        check_trusted(link / "os-update-agent", is_trial=True)
+
+
+def test_a_link_may_lead_below_a_sticky_directory_in_a_trial(tmp_path: Path) -> None:
+    (tmp_path / "sticky").mkdir()
+    (tmp_path / "sticky").chmod(0o1777)
+    (tmp_path / "link").symlink_to("sticky")
+    check_trusted(tmp_path / "link" / "file", is_trial=True)
+    with pytest.raises(Untrusted, match="can be written by everybody"):
+        check_trusted(tmp_path / "link" / "file")
 
 
 def test_a_name_with_controls_is_shown_as_text(tmp_path: Path) -> None:
