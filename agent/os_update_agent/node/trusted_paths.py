@@ -82,8 +82,8 @@ def _check(path: Path, rule: _Rule) -> None:
         if stat.S_ISLNK(found.st_mode):
             if is_last and not rule.link:
                 raise Untrusted(
-                    f"{printable(place)} is a link, and the agent follows none there: name the real directory in [paths], or"
-                    " mount it there"
+                    f"{printable(place)} is a link, and the agent follows none there: name the real directory in"
+                    " [paths], or mount it there"
                 )
             if not rule.links:
                 raise Untrusted(f"{printable(place)} leads from link to link without an end")

@@ -53,6 +53,25 @@ def test_a_failing_health_check_with_on_failure_keep_leaves_the_new_packages(bas
     assert based.history().current is None
 
 
+@pytest.mark.parametrize("place", ["pre-update.d", "health.d", "post-update.d"])
+def test_a_step_that_would_not_be_run_is_found_before_the_node_leaves(based: Node, place: str) -> None:
+    based.step("pre-update.d/10-drain")
+    based.step(f"{place}/20-open").chmod(0o775)
+    based.offer(TWO)
+    failed = based.fail("UPDATE", "v2")
+    assert f"no step of 20-open is run: {based.directory}" in failed.complaint
+    assert "can be written by its group" in failed.complaint and "nothing was changed" in failed.complaint
+    assert "pre-update.d/10-drain v2 update []" not in based.ran()
+    assert based.versions() == VERSIONS_ONE
+
+
+def test_delete_is_answered_although_somebody_could_write_the_state(based: Node) -> None:
+    based.succeed("CREATE", "v1")
+    (based.directory / "state").chmod(0o777)
+    assert "can be written by everybody" in based.fail("UPDATE", "v2").complaint
+    based.succeed("DELETE", "v1")
+
+
 def test_a_failing_post_step_fails_the_run_and_is_run_again_with_the_same_value(based: Node) -> None:
     step = based.step("post-update.d/10-back", "exit 9")
     based.offer(TWO)
