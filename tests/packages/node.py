@@ -323,6 +323,21 @@ class Node:
         assert "Traceback" not in result.stdout + result.stderr
         return result
 
+    def command(self, *argv: str) -> str:
+        """What the operator's command prints; it has to succeed."""
+        call = [*self.hand.wrapper, self.hand.python, "-m", "os_update_agent", *argv]
+        done = subprocess.run(
+            call, env=self.environment(), capture_output=True, text=True, check=False, timeout=PATIENCE
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def plan(self, *argv: str) -> Dict[str, Any]:
+        """The document of ``plan`` for the key of the deliveries."""
+        document = json.loads(self.command("plan", "--key", f"{STACK}/{RESOURCE}@{SERVER}", "--json", *argv))
+        assert isinstance(document, dict), document
+        return document
+
     def environment(self) -> Dict[str, str]:
         inherited = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
         return {**inherited, "PYTHONPATH": str(CHECKOUT / "agent"), "OS_UPDATE_AGENT_CONFIG": str(self.conf)}

@@ -1,11 +1,8 @@
 """The way back is rehearsed before the way there is taken, and 'plan' says what the package manager would refuse."""
 
-import json
 import os
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any, Dict, Sequence
+from typing import Sequence
 
 import pytest
 
@@ -16,33 +13,6 @@ from os_update_agent.testing.repository import Deb, build, native_architecture
 from packages.node import RESOURCE, SERVER, STACK, Node
 
 KEY = f"{STACK}/{RESOURCE}@{SERVER}"
-
-
-def command(node: Node, *argv: str) -> str:
-    call = [sys.executable, "-m", "os_update_agent", *argv]
-    done = subprocess.run(call, env=node.environment(), capture_output=True, text=True, check=False, timeout=120)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-def plan(node: Node, *argv: str) -> Dict[str, Any]:
-    document: Dict[str, Any] = json.loads(command(node, "plan", "--key", KEY, "--json", *argv))
-    return document
-
-
-def test_an_impossible_way_back_cannot_be_done_says_the_plan(based: Node) -> None:
-    """The key's own update of the library has become the ground of what the operator has installed since."""
-    based.offer(Deb("libapp1", "2.0-1"), Deb("needy", "1.0-1", fields={"Depends": "libapp1 (>= 2)"}))
-    based.succeed("UPDATE", "v2", packages="libapp1", restore="changes")
-    assert plan(based, "v1", "--set", "restore=changes")["can_be_done"] is True
-    based.install_by_hand("needy")
-    found = plan(based, "v1", "--set", "restore=changes")
-    assert found["can_be_done"] is False
-    assert "needy removed" in found["reason"]
-    text = command(based, "plan", "--key", KEY, "v1", "--set", "restore=changes")
-    assert f"cannot be done: {found['reason']}" in text
-    # The run says the same.
-    assert found["reason"] in based.fail("UPDATE", "v1", restore="changes").complaint
 
 
 def test_a_way_back_to_a_foreign_architecture_that_is_gone_cannot_be_done(node: Node) -> None:
@@ -60,10 +30,10 @@ def test_a_way_back_to_a_foreign_architecture_that_is_gone_cannot_be_done(node: 
     node.succeed("CREATE", "v1")
     node.offer(Deb("lib", "2.0-1", "mips", fields={"Multi-Arch": "same"}))
     assert node.succeed("UPDATE", "v2").changes == {"lib": ("1.0-1", "2.0-1")}
-    assert plan(node, "v1")["can_be_done"] is True
+    assert node.plan("v1")["can_be_done"] is True
     node.hand.remove("lib:mips")
     architectures.write_text(native, encoding="utf-8")
-    found = plan(node, "v1")
+    found = node.plan("v1")
     assert found["can_be_done"] is False and "package architecture (mips) does not match system" in found["reason"]
     failed = node.fail("UPDATE", "v1")
     assert found["reason"] in failed.complaint and "nothing was changed" in failed.complaint
@@ -71,13 +41,13 @@ def test_a_way_back_to_a_foreign_architecture_that_is_gone_cannot_be_done(node: 
 
 def test_a_plan_names_what_it_could_not_check_without_the_files(based: Node) -> None:
     based.offer(Deb("tool", "2.0-1"))
-    found = plan(based)
+    found = based.plan()
     assert found["can_be_done"] is True and found["reason"] == ""
     assert found["not_checked"] == ["whether apt would do this, and undo it: 1 package file has to be fetched first"]
-    assert f"not checked: {found['not_checked'][0]}" in command(based, "plan", "--key", KEY)
+    assert f"not checked: {found['not_checked'][0]}" in based.command("plan", "--key", KEY)
     # A download brings them.
     based.succeed("UPDATE", "d2", resource="download", operation="download")
-    assert plan(based)["not_checked"] == []
+    assert based.plan()["not_checked"] == []
 
 
 def transactions(node: Node, one: Sequence[Deb], two: Sequence[Deb]) -> UndoCheck:
@@ -139,10 +109,10 @@ def test_an_update_that_cannot_be_undone_is_refused_if_the_archive_is_required(r
 
 def test_an_update_that_cannot_be_undone_says_so(refusing: Node) -> None:
     refusing.succeed("UPDATE", "d2", resource="download", operation="download")
-    found = plan(refusing)
+    found = refusing.plan()
     assert found["can_be_done"] is True and found["can_be_undone"] is False
     assert found["undo_refused"] == ["apt would not go back: not this way"]
-    assert plan(refusing, "--set", "archive=required")["can_be_done"] is False
+    assert refusing.plan("--set", "archive=required")["can_be_done"] is False
     done = refusing.succeed("UPDATE", "v2")
     assert "cannot be undone: apt would not go back: not this way" in done.told
     assert done.body["restorable"] is False
@@ -157,5 +127,5 @@ def test_a_kept_file_is_neither_read_nor_dropped_by_a_plan(based: Node) -> None:
     content = bytearray(kept.read_bytes())
     content[-1] ^= 0xFF
     kept.write_bytes(content)
-    plan(based, "v1")
+    based.plan("v1")
     assert kept.exists() and "tool 1.0-1" in based.kept()
