@@ -15,7 +15,7 @@ import shtab
 from argparse_manpage.manpage import Manpage  # type: ignore[import-untyped]
 
 from os_update_agent import __version__
-from os_update_agent.cli.parser import EXIT_STATUS, STATE_NAMES, build_parser
+from os_update_agent.cli.parser import EXIT_STATUS, build_parser
 from os_update_agent.config.options import READERS, WORDS
 from os_update_agent.config.policy import NOT_BY_HAND
 from os_update_agent.install.target import COMPLETION, MANUAL, SAMPLE
@@ -29,6 +29,22 @@ STATES = (
     "rollback, plan, show and diff take the name of a recorded state where they take a VALUE, and the beginning of a"
     " key after --key if only one key begins so. A text is tried as each of these, in this order. A text that could"
     " mean several values is refused with their list. If a text is no recorded value, the command prints what it means."
+)
+# The names of recorded states: what is typed, and what it means. The first meaning that fits counts.
+STATE_NAMES = (
+    ("VALUE", "a recorded value, as 'history' lists it; it always wins"),
+    (
+        "(before VALUE)",
+        "the state before the first run to VALUE; 'history' lists that before the first update of a key",
+    ),
+    ("run:12, #12", "the state that run 12 left; (before run:12) is the state before it"),
+    (
+        "at:2026-11-29, 'at:2026-11-29 14:00'",
+        "the state at that time, UTC unless it has a time zone (14:00+01:00); a day means its end",
+    ),
+    ("2026-11-2", "the beginning of a value, if no other value begins so"),
+    ("12", "run 12, unless values of the key are numbers themselves"),
+    ("2026-11-29, '2026-11-29 14:00'", "the same as with at:"),
 )
 EXAMPLES = (
     "For example 'rollback --last' undoes the last run that changed packages of the key, 'rollback 2026-11-28' goes to"

@@ -14,7 +14,7 @@ from typing import Callable, List
 
 import pytest
 
-from os_update_agent.ledger import FULL_EVERY, SCHEMA, Ledger
+from os_update_agent.ledger import FULL_EVERY, SCHEMA, Ledger, peek
 from os_update_agent.model.deliveries import Delivery, Output, Request, SignalTarget
 from os_update_agent.model.errors import LedgerError
 from os_update_agent.model.package_files import ArchiveEntry
@@ -346,6 +346,14 @@ def test_the_first_state_stays_the_first(ledger: Ledger) -> None:
     assert ledger.history("k").first_state == 1
     ledger.record_reached("k", "v1", 2, None, 1.0)
     assert (ledger.history("k").first_state, ledger.history("k").current) == (1, "v1")
+
+
+def test_the_names_of_states_are_offered_for_completion(ledger: Ledger, path: Path) -> None:
+    run = tried(ledger, "u", "v1", 1.0)
+    ledger.record_first_state("u", 1, "v1")
+    ledger.record_reached("u", "v1", 2, run.id, 1.0)
+    assert peek(path, "value", "before") == ("v1", "(before v1)")
+    assert peek(path, "run") == (f"run:{run.id}",)
 
 
 def test_a_history_begins_once(ledger: Ledger) -> None:

@@ -24,25 +24,7 @@ EXIT_STATUS = (
     ("130", "Ctrl-C: the command stopped watching; a run that has begun goes on"),
 )
 _EPILOG = "exit status:\n" + "".join(f"  {status:<4} {meaning}\n" for status, meaning in EXIT_STATUS)
-
-
 _STATE = "a recorded value or the name of another recorded state (the manual page lists them)"
-# The names of recorded states: what is typed, and what it means. The first meaning that fits counts.
-STATE_NAMES = (
-    ("VALUE", "a recorded value, as 'history' lists it; it always wins"),
-    (
-        "(before VALUE)",
-        "the state before the first run to VALUE; 'history' lists that before the first update of a key",
-    ),
-    ("run:12, #12", "the state that run 12 left; (before run:12) is the state before it"),
-    (
-        "at:2026-11-29, 'at:2026-11-29 14:00'",
-        "the state at that time, UTC unless it has a time zone (14:00+01:00); a day means its end",
-    ),
-    ("2026-11-2", "the beginning of a value, if no other value begins so"),
-    ("12", "run 12, unless values of the key are numbers themselves"),
-    ("2026-11-29, '2026-11-29 14:00'", "the same as with at:"),
-)
 
 
 class _Parser(argparse.ArgumentParser):

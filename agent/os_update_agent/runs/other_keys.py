@@ -288,7 +288,7 @@ def _called(run: Run) -> str:
     return f"run {run.id}, the {run.kind} of {run.value!r:.80} for key {run.key!r},"
 
 
-def _changes(before: PackageState, after: PackageState, places: Iterable[Slot]) -> str:
-    wanted = set(places)
+def _changes(before: PackageState, after: PackageState, places: Iterable[Place]) -> str:
+    wanted = {(place.name, place.variant) for place in places}
     changes = [change for change in visible(diff(before, after)) if before.slot(change.package) in wanted]
     return named(listed(changes)) or "their marks"

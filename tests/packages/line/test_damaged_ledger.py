@@ -70,7 +70,7 @@ def test_an_update_goes_on_from_the_ledger_of_the_first_agent(node: Node) -> Non
         assert run is not None and run.finished is not None and run.progress.service == "back"
         answers = [ledger.delivery(one) for one in ("c22-cut-off", "c23-unanswered")]
         assert all(one is not None and one.body for one in answers)
-    assert ask(node.state / "ledger.sqlite", "PRAGMA user_version") == [(3,)]
+    assert ask(node.state / "ledger.sqlite", "PRAGMA user_version") == [(4,)]
 
 
 # --- a damaged run
