@@ -169,7 +169,7 @@ class Apt(Rehearsals, Backend):
 
     def _begun(self, transaction: Transaction, output: IO[bytes]) -> Transaction:
         """Begin a way back with what cannot be left to apt's order. Returns what is left."""
-        calls = self._early_calls(transaction)
+        calls = self._early_calls(transaction, self._needs())
         if not calls:
             return transaction
         for call in calls:
