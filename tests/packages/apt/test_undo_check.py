@@ -138,7 +138,9 @@ def test_an_update_that_cannot_be_undone_is_refused_if_the_archive_is_required(r
 
 
 def test_an_update_that_cannot_be_undone_says_so(refusing: Node) -> None:
-    refusing.succeed("UPDATE", "d2", resource="download", operation="download")
+    fetched = refusing.succeed("UPDATE", "d2", resource="download", operation="download")
+    assert "cannot be undone: apt would not go back: not this way" in fetched.told
+    assert fetched.body["restorable"] is False
     found = plan(refusing)
     assert found["can_be_done"] is True and found["can_be_undone"] is False
     assert found["undo_refused"] == ["apt would not go back: not this way"]
@@ -146,6 +148,8 @@ def test_an_update_that_cannot_be_undone_says_so(refusing: Node) -> None:
     done = refusing.succeed("UPDATE", "v2")
     assert "cannot be undone: apt would not go back: not this way" in done.told
     assert done.body["restorable"] is False
+    again = refusing.succeed("UPDATE", "v2")
+    assert "nothing to do" in again.told and again.body["restorable"] is False
     # It may be wrong, and the way back is tried all the same.
     assert refusing.succeed("UPDATE", "v1").changes == {"tool": ("2.0-1", "1.0-1")}
 
