@@ -6,6 +6,7 @@ through a delivery that changes packages. It can be called by anybody at any tim
 
 import logging
 import time
+from contextlib import suppress
 from dataclasses import replace
 from typing import Callable, Collection, Optional, Set, Tuple
 
@@ -17,10 +18,11 @@ from os_update_agent.delivery.locks import at_work, is_waited_for
 from os_update_agent.delivery.outbox import Patience, forget_copy, only_logged, send_owed
 from os_update_agent.delivery.result import aftermath, encoded, nobody_waits, outcome_of, store
 from os_update_agent.delivery.suitability import check_suitable
+from os_update_agent.ledger import Ledger
 from os_update_agent.model import phases
 from os_update_agent.model.deliveries import ACTIVE_ACTIONS, Delivery, Outcome, OwedSignal, Request, SignalTarget
 from os_update_agent.model.errors import AgentError, Damaged, LedgerError, bug, known
-from os_update_agent.model.runs import Progress, Run
+from os_update_agent.model.runs import Progress, Record, Run
 from os_update_agent.node.locks import node_lock
 from os_update_agent.runtime.context import Site
 from os_update_agent.text.log_lines import logged
@@ -222,7 +224,7 @@ def carry_out(site: Site, policy: Policy, what: Decision, config_id: str) -> Out
     if what.do == table.NOTHING:
         record = ledger.history(policy.key).record(policy.value)
         digest = ledger.digest(record.state) if record and record.state is not None else ""
-        return outcome_of_nothing(what.reason, policy.value, digest)
+        return outcome_of_nothing(what.reason, policy.value, digest, restorable=_can_be_undone(ledger, record))
     if what.do == table.STAY:
         return _stay(site, policy, what.reason)
     if what.do == table.BASELINE:
@@ -237,6 +239,14 @@ def carry_out(site: Site, policy: Policy, what: Decision, config_id: str) -> Out
         return outcome_of_nothing(what.reason, policy.value)
     run = engine.begin(site, policy, what.do, config_id=config_id, state=what.state, is_first=what.is_first)
     return outcome_of(site, engine.perform(site, run))
+
+
+def _can_be_undone(ledger: Ledger, record: Optional[Record]) -> bool:
+    """Return what the run that reached a value has found, True if it is not known."""
+    with suppress(Damaged):
+        last = ledger.run(record.reached_run) if record and record.reached_run is not None else None
+        return last is None or last.plan.can_be_undone
+    return True
 
 
 def _stay(site: Site, policy: Policy, reason: str) -> Outcome:

@@ -163,7 +163,7 @@ def _made_ready(work: Work) -> Run:
         target = found
     run = _keep_old(work, before, target)
     if run.kind == DOWNLOAD:
-        return run
+        return _with_undo_checked(work, run, before, target)
     work.transition.check_space(before, target)
     try:
         work.transition.rehearse(before, target, forced=run.kind == RESTORE)

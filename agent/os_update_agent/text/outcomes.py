@@ -7,7 +7,7 @@ from os_update_agent.decision.state_names import in_words
 from os_update_agent.model.deliveries import Outcome
 from os_update_agent.model.errors import AgentError
 from os_update_agent.model.packages import Change
-from os_update_agent.model.phases import BACK, CHANGED, FORTH, NOT_UNDONE, UNDONE
+from os_update_agent.model.phases import BACK, CHANGED, FORTH, NOT_UNDONE, UNDONE, UNTOUCHED
 from os_update_agent.model.runs import Run
 from os_update_agent.text.phrases import listed, named
 from os_update_agent.text.printable import joined, printable, printable_lines
@@ -78,11 +78,12 @@ def outcome_of_switch(run: Run, log_tail: str) -> Outcome:
     return Outcome(run.status or 1, "", _complaint([*lines, f"full log on the node: {run.log}"], log_tail), outputs)
 
 
-def outcome_of_nothing(reason: str, value: str, digest: str = "") -> Outcome:
-    """A delivery that changed no package, and why that is right."""
-    return Outcome(
-        0, f"nothing to do for {shown(value)}: {reason}\n" if value else f"{reason}\n", "", no_changes(digest)
-    )
+def outcome_of_nothing(reason: str, value: str, digest: str = "", *, restorable: bool = True) -> Outcome:
+    """A delivery that changed no package, and why that is right. ``restorable`` is the answer of the run that reached
+    the current state.
+    """
+    outputs = {**no_changes(digest), "restorable": restorable}
+    return Outcome(0, f"nothing to do for {shown(value)}: {reason}\n" if value else f"{reason}\n", "", outputs)
 
 
 def outcome_of_baseline(value: str, digest: str, count: int) -> Outcome:
@@ -132,7 +133,7 @@ def _outputs(run: Run, facts: Facts) -> Dict[str, Any]:
         "held_back": [{"name": item.name, "reason": item.reason} for item in run.plan.held_back],
         "state_digest": facts.digest,
         "restored_from": f"{shown(run.value)}, {_origin(run)}" if run.kind == "restore" else "",
-        "restorable": run.plan.can_be_undone,
+        "restorable": run.plan.can_be_undone or _is_as_before(run),
         "reboot_required": bool(facts.reboot),
         "services_to_restart": list(facts.services),
     }
@@ -183,10 +184,11 @@ def _remarks(run: Run) -> List[str]:
         is_done = "put back" if run.progress.reached else "to put back"
         lines.append(f"settings outside of the packages {is_done}: {named(run.plan.settings)}")
     lines += run.plan.other_keys
-    if run.plan.lost:
-        lines.append(f"cannot be undone for: {named(run.plan.lost)}")
-    lines += [f"cannot be undone: {reason}" for reason in run.plan.undo_refused]
-    lines += [f"not checked: {sentence}" for sentence in run.plan.undo_unchecked]
+    if not _is_as_before(run):
+        if run.plan.lost:
+            lines.append(f"cannot be undone for: {named(run.plan.lost)}")
+        lines += [f"cannot be undone: {reason}" for reason in run.plan.undo_refused]
+        lines += [f"not checked: {sentence}" for sentence in run.plan.undo_unchecked]
     if run.restarted:
         lines.append(f"restarted, because they ran replaced code: {named(run.restarted)}")
     if run.restart_last:
@@ -198,6 +200,11 @@ def _remarks(run: Run) -> List[str]:
     if run.plan.rebuilt:
         lines.append(f"kept as rebuilt packages, with any local edits in them: {named(run.plan.rebuilt)}")
     return lines
+
+
+def _is_as_before(run: Run) -> bool:
+    """Return whether the run has failed and left nothing to undo."""
+    return not run.progress.reached and run.progress.impact in (UNDONE, UNTOUCHED)
 
 
 def _failure(run: Run, facts: Facts) -> str:

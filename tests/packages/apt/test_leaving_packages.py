@@ -66,6 +66,32 @@ def test_failing_hooks_of_a_leaving_package_stop_no_restore(based: Node, hooks: 
     assert based.hand.faults() == ""
 
 
+def with_hook(node: Node, conf: str, version: str = "1.0-1") -> Deb:
+    """Return a helper whose hook is a program of its own."""
+    files = {conf: f'DPkg::Post-Invoke {{ "{node.root}/usr/bin/hook"; }};\n', "usr/bin/hook": "#!/bin/sh\n"}
+    scripts = {"postinst": 'chmod 755 "$DPKG_ROOT/usr/bin/hook"'}
+    return Deb("helper", version, files=files, conffiles=[conf], scripts=scripts)
+
+
+@pytest.mark.parametrize("case", ["removed", "replaced", "kept by the operator"])
+def test_a_hook_whose_program_leaves_undoes_no_update(based: Node, case: str) -> None:
+    conf = "etc/apt/apt.conf.d/60helper"
+    based.offer(with_hook(based, conf))
+    based.install_by_hand("helper")
+    based.succeed("UPDATE", "v1.1")
+    if case == "replaced":
+        based.offer(Deb("helper", "2.0-1", files={conf: "// none\n"}, conffiles=[conf]))
+    else:
+        based.offer(Deb("tool", "2.0-1", fields={"Conflicts": "helper"}))
+    if case.startswith("kept"):
+        own = based.root / conf
+        own.with_name("70own").write_bytes(own.read_bytes())
+        assert "usr/bin/hook" in based.fail("UPDATE", "v2").complaint
+        return
+    done = based.succeed("UPDATE", "v2")
+    assert "the package manager complained: of a leaving package: Problem executing scripts" in done.complaint
+
+
 def test_a_failing_hook_of_the_operator_does_not_undo_a_restore_that_has_reached_its_state(based: Node) -> None:
     one = based.packages()
     based.offer(Deb("tool", "2.0-1"))

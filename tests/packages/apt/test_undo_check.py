@@ -108,7 +108,9 @@ def test_an_update_that_cannot_be_undone_is_refused_if_the_archive_is_required(r
 
 
 def test_an_update_that_cannot_be_undone_says_so(refusing: Node) -> None:
-    refusing.succeed("UPDATE", "d2", resource="download", operation="download")
+    fetched = refusing.succeed("UPDATE", "d2", resource="download", operation="download")
+    assert "cannot be undone: apt would not go back: not this way" in fetched.told
+    assert fetched.body["restorable"] is False
     found = refusing.plan()
     assert found["can_be_done"] is True and found["can_be_undone"] is False
     assert found["undo_refused"] == ["apt would not go back: not this way"]
@@ -116,6 +118,8 @@ def test_an_update_that_cannot_be_undone_says_so(refusing: Node) -> None:
     done = refusing.succeed("UPDATE", "v2")
     assert "cannot be undone: apt would not go back: not this way" in done.told
     assert done.body["restorable"] is False
+    again = refusing.succeed("UPDATE", "v2")
+    assert "nothing to do" in again.told and again.body["restorable"] is False
     # It may be wrong, and the way back is tried all the same.
     assert refusing.succeed("UPDATE", "v1").changes == {"tool": ("2.0-1", "1.0-1")}
 
@@ -129,3 +133,45 @@ def test_a_kept_file_is_neither_read_nor_dropped_by_a_plan(based: Node) -> None:
     kept.write_bytes(content)
     based.plan("v1")
     assert kept.exists() and "tool 1.0-1" in based.kept()
+
+
+def essential_successor(node: Node, fields: Dict[str, str]) -> None:
+    """Offer v2: the successor of core is a package without which the system does not work."""
+    node.offer(Deb("core", "1.0-1", files={"usr/share/core": "1\n"}))
+    node.install_by_hand("core")
+    node.succeed("CREATE", "v1")
+    fields = {**fields, "Conflicts": "core", "Replaces": "core", "Provides": "core"}
+    node.offer(
+        Deb("tool", "2.0-1", fields={"Depends": "newcore"}),
+        Deb("newcore", "2.0-1", fields=fields, files={"usr/share/core": "2\n"}),
+    )
+
+
+@pytest.mark.parametrize("field", ["Essential", "Protected"])
+def test_a_way_back_removes_an_essential_successor(node: Node, field: str) -> None:
+    essential_successor(node, {field: "yes"})
+    one = node.packages()
+    assert node.succeed("UPDATE", "v2", archive="required").body["restorable"] is True
+    node.succeed("UPDATE", "v1")
+    assert node.packages() == one and node.hand.faults() == ""
+
+
+NO_REMOVAL = """\
+#!/bin/sh
+case "$*" in
+*--no-act*--remove*) echo 'dpkg: error processing package newcore (--remove): not so' >&2; exit 1 ;;
+esac
+exec /usr/bin/dpkg "$@"
+"""
+
+
+def test_the_calls_of_dpkg_with_which_an_undo_begins_are_checked(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No real package is known whose removal dpkg refuses by its database."""
+    essential_successor(node, {"Essential": "yes"})
+    shim = node.directory / "bin/dpkg"
+    shim.parent.mkdir()
+    shim.write_text(NO_REMOVAL, encoding="utf-8")
+    shim.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{shim.parent}:{os.environ['PATH']}")
+    failed = node.fail("UPDATE", "v2", archive="required")
+    assert "could not be undone" in failed.complaint and "not so" in failed.complaint

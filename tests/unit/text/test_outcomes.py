@@ -211,6 +211,20 @@ def test_a_failure_tells_plan_notes_and_the_end_of_the_log() -> None:
     assert outcome.stderr.endswith("\n\ndpkg: error\n")
 
 
+@pytest.mark.parametrize(("changed", "stays"), [
+    ({"progress": Progress(UNDONE)}, False),
+    ({}, False),
+    ({"progress": Progress(CHANGED)}, True),
+    ({"progress": Progress(reached=True), "kind": "download"}, True),
+    ({"progress": Progress(NOT_UNDONE)}, True),
+])  # fmt: skip
+def test_an_undone_update_does_not_say_that_it_cannot_be_undone(changed: Mapping[str, Any], stays: bool) -> None:
+    plan = Plan(CHANGES, undo_refused=("apt would not go back: no",), undo_unchecked=("the scripts",))
+    outcome = run_outcome(FAILED, plan=plan, **changed)
+    assert ("cannot be undone: " in outcome.stdout) is stays and ("not checked: " in outcome.stdout) is stays
+    assert outcome.outputs["restorable"] is not stays
+
+
 def test_a_failure_before_there_was_a_plan() -> None:
     outcome = run_outcome(FAILED, Facts(), plan=Plan())
     assert outcome.stdout == "update to 'v2'\n"
@@ -228,6 +242,7 @@ def test_nothing_to_do_says_why() -> None:
     assert outcome_of_nothing("the node stands at this value already", "v2", "abc") == Outcome(
         0, "nothing to do for 'v2': the node stands at this value already\n", "", no_changes("abc")
     )
+    assert outcome_of_nothing("x", "v2", restorable=False).outputs["restorable"] is False
     assert outcome_of_nothing("the trigger input has no value", "").stdout == "the trigger input has no value\n"
 
 

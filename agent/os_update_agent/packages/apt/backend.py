@@ -28,7 +28,7 @@ from os_update_agent.packages.apt import parse
 from os_update_agent.packages.apt.candidates import candidates
 from os_update_agent.packages.apt.commands import NO_RELEASE, exact, plain, read_from
 from os_update_agent.packages.apt.edited_texts import settle_edits
-from os_update_agent.packages.apt.leaving import other_hooks, unwrap_scripts, wrap_scripts
+from os_update_agent.packages.apt.leaving import PartsOfLeaving, other_hooks, unwrap_scripts, wrap_scripts
 from os_update_agent.packages.apt.preferences import added_preferences, wanted
 from os_update_agent.packages.apt.rehearsal import UNPACK, Rehearsals
 from os_update_agent.packages.apt.repack import repack
@@ -145,13 +145,21 @@ class Apt(Rehearsals, Backend):
         if transaction.install or transaction.remove:
             own = self._in_root("etc/apt/preferences")
             with added_preferences(wanted(transaction, forced), own=own, work=self.work) as options:
+                parts = PartsOfLeaving(self.root, transaction.remove, self._replaced(transaction))
                 complaints = self._apt_get((*options, *self._install(transaction, forced=forced)), output)
+                complaints = tuple(map(parts.marked, complaints))
         if transaction.configures:
             run_to_file(self._dpkg("--configure", "-a"), output, ok=None, env=self._environment())
         unknown = settle_edits([Path(file) for file in transaction.rebuilt], self.root)
         for path in unknown:
             output.write(f"{UNKNOWN_TEXT}{path}\n".encode("utf-8", "surrogateescape"))
         return (*complaints, *complaints_in(read_from(output, start))) if self._leaving else complaints
+
+    def _replaced(self, transaction: Transaction) -> Tuple[Package, ...]:
+        """Return the installed packages that a transaction replaces."""
+        state = self.capture()
+        slots = {state.slot(package) for package in transaction.install}
+        return tuple(package for package in state.packages if package.is_present and state.slot(package) in slots)
 
     @contextmanager
     def letting_go(self, packages: Sequence[Package]) -> Iterator[bool]:
@@ -169,7 +177,7 @@ class Apt(Rehearsals, Backend):
 
     def _begun(self, transaction: Transaction, output: IO[bytes]) -> Transaction:
         """Begin a way back with what cannot be left to apt's order. Returns what is left."""
-        calls = self._early_calls(transaction)
+        calls = self._early_calls(transaction, self._needs())
         if not calls:
             return transaction
         for call in calls:

@@ -9,6 +9,7 @@ failure and succeeds. apt gets the hooks of the node without those that leaving 
 """
 
 import os
+import re
 import shlex
 import shutil
 import tempfile
@@ -36,6 +37,8 @@ HOOKS = (
     *("DPkg::Pre-Invoke", "DPkg::Pre-Install-Pkgs", "DPkg::Post-Invoke"),
     *("APT::Install::Pre-Invoke", "APT::Install::Post-Invoke-Success", "AptCli::Hooks"),
 )
+# E: Problem executing scripts DPkg::Post-Invoke '/usr/bin/hook'
+_FAILED_HOOK = re.compile(r"Problem executing scripts \S+ '(?P<command>.*)'")
 _PARTS = "/etc/apt/apt.conf.d/"
 
 
@@ -116,6 +119,37 @@ def other_hooks(
         yield ("-c", str(place / "hooks"))
     finally:
         shutil.rmtree(place, ignore_errors=True)
+
+
+class PartsOfLeaving:
+    """The apt settings of packages that a transaction removes or replaces, as they are before it.
+
+    apt runs the hooks that it has read at its start, also those whose program has left meanwhile.
+    """
+
+    def __init__(self, root: Path, removed: Sequence[Package], replaced: Sequence[Package]) -> None:
+        self._root = root
+        # A removed package leaves its configuration files behind.
+        self._removed = {name for package in removed for name in _parts_of(root, package)}
+        names = self._removed.union(*(_parts_of(root, package) for package in replaced))
+        self._before = [text for name, text in self._texts() if name in names]
+
+    def marked(self, complaint: str) -> str:
+        """Return the complaint, marked if it is about a hook that only leaving packages have named."""
+        match = _FAILED_HOOK.search(complaint)
+        if match is None or not any(match["command"] in text for text in self._before):
+            return complaint
+        left = (text for name, text in self._texts() if name not in self._removed)
+        return complaint if any(match["command"] in text for text in left) else f"{LEAVING}{complaint}"
+
+    def _texts(self) -> List[Tuple[str, str]]:
+        """Return the name and the text of each file of apt's settings."""
+        files = [*sorted((self._root / _PARTS.lstrip("/")).glob("*")), self._root / "etc/apt/apt.conf"]
+        found = []
+        for file in files:
+            with suppress(OSError):
+                found.append((file.name, file.read_text(encoding="utf-8", errors="surrogateescape")))
+        return found
 
 
 def _parts_of(root: Path, package: Package) -> List[str]:

@@ -7,7 +7,7 @@ and costs a checksum of each file. -s runs some hooks: they are left out. -s ign
 
 import os
 import tempfile
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import FrozenSet, Iterator, List, Optional, Sequence, Set, Tuple
 
@@ -21,7 +21,7 @@ from os_update_agent.packages.apt.database import DpkgDatabase
 from os_update_agent.packages.apt.dpkg_files import listed_paths
 from os_update_agent.packages.apt.leaving import HOOKS
 from os_update_agent.packages.apt.made_up import status_after
-from os_update_agent.packages.apt.order import successors, unpacked_first
+from os_update_agent.packages.apt.order import NEEDS_FORMAT, Needs, parse_needs, successors, unpacked_first
 from os_update_agent.packages.apt.parse import Simulation
 from os_update_agent.packages.apt.preferences import added_preferences, wanted
 from os_update_agent.packages.undo_check import UndoCheck
@@ -30,6 +30,7 @@ from os_update_agent.text.phrases import named, other_effect
 
 # dpkg's own call for what cannot be left to apt.
 UNPACK = ("--force-depends", "--force-breaks", "--force-conflicts", "--force-downgrade", "--unpack")
+REMOVE = ("--force-depends", "--force-remove-essential")
 _DATABASES = ("/var/lib/dpkg/status", "/var/lib/apt/extended_states")
 
 # apt describes each plan, also of a simulation, in this file (apt.conf(5)).
@@ -45,7 +46,7 @@ class Rehearsals(DpkgDatabase):
         self._check_writable(transaction)
         self._check_foreign(transaction)
         if forced and not transaction.reinstalls:
-            for call in self._early_calls(transaction):
+            for call in self._early_calls(transaction, self._needs()):
                 self._rehearse_dpkg(call)
         if self._downloads_only and not forced:
             raise PackageError("APT::Get::Download-Only is set in apt's configuration: apt would install nothing")
@@ -84,11 +85,13 @@ class Rehearsals(DpkgDatabase):
     def check_undo(self, forward: Transaction, back: Transaction) -> UndoCheck:
         """See Backend. apt reads a made-up status file, in which ``forward`` has been done."""
         try:
-            with tempfile.NamedTemporaryFile(dir=self.work, prefix="status-") as file:
-                file.write(self._status_after(forward).encode("utf-8", "surrogateescape"))
-                file.flush()
+            with self._database_after(forward) as admin:
                 self._check_foreign(back)
-                effect = self._effect(back, "-o", f"Dir::State::status={file.name}", forced=True)
+                if not back.reinstalls:
+                    needs = parse_needs(self._query(f"--admindir={admin}", "-f", NEEDS_FORMAT, "-W").stdout)
+                    for call in self._early_calls(back, needs):
+                        self._rehearse_dpkg((f"--admindir={admin}", *call))
+                effect = self._effect(back, "-o", f"Dir::State::status={admin}/status", forced=True)
         except PackageError as error:
             return UndoCheck(refused=(f"apt would not go back: {error}",))
         slot = self.capture().slot
@@ -97,6 +100,19 @@ class Rehearsals(DpkgDatabase):
         if effect == planned:
             return UndoCheck()
         return UndoCheck(refused=(f"apt would go another way back: {other_effect(effect, planned)}",))
+
+    @contextmanager
+    def _database_after(self, transaction: Transaction) -> Iterator[Path]:
+        """Yield a directory like dpkg's in which the transaction has been done. Only its status file is its own."""
+        text = self._status_after(transaction)
+        with tempfile.TemporaryDirectory(dir=self.work, prefix="admin-") as place:
+            admin = Path(place)
+            for entry in self._admin.iterdir():
+                if not entry.name.startswith(("status-", "lock")) and entry.name not in ("status", "updates"):
+                    (admin / entry.name).symlink_to(entry)
+            (admin / "updates").mkdir()
+            (admin / "status").write_text(text, encoding="utf-8", errors="surrogateescape")
+            yield admin
 
     def _status_after(self, transaction: Transaction) -> str:
         """Return the status file as it will be after a transaction. Raises PackageError."""
@@ -109,18 +125,22 @@ class Rehearsals(DpkgDatabase):
             raise PackageError(f"{error.filename} cannot be read: {error.strerror}") from error
         return status_after(status, [slot(package) for package in transaction.remove], controls, native)
 
-    def _early_calls(self, transaction: Transaction) -> List[Tuple[str, ...]]:
+    def _early_calls(self, transaction: Transaction, installed: Sequence[Needs]) -> List[Tuple[str, ...]]:
         """Return the calls of dpkg with which a way back begins: what cannot be left to apt's order."""
-        installed = self._needs()
         files = dict(zip(transaction.install, transaction.files))
         first = unpacked_first(installed, transaction.install)
         leaving, coming = successors(installed, transaction.install, transaction.remove)
         calls = [
             (*UNPACK, *(files[package] for package in first)) if first else (),
-            ("--force-depends", "--remove", *map(plain, leaving)) if leaving else (),
+            (*REMOVE, *self._protection(), "--remove", *map(plain, leaving)) if leaving else (),
             (*UNPACK, *(files[package] for package in coming)) if coming else (),
         ]
         return [call for call in calls if call]
+
+    def _protection(self) -> Tuple[str, ...]:
+        """Return dpkg's option for the removal of protected packages, which dpkg has since 1.20.1."""
+        known = self._run(["dpkg", "--force-help"], ok=None).stdout
+        return ("--force-remove-protected",) if " remove-protected " in known else ()
 
     def _check_writable(self, transaction: Transaction) -> None:
         """Raise PackageError that names the read-only file systems on which the transaction would have to write.
