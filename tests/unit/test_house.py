@@ -89,7 +89,7 @@ PURE = (
     ),
     *("install.layout", "__init__", "cli.parser"),
     *("cli.views.base", "cli.views.history", "cli.views.signals", "cli.views.states", "cli.views.status"),
-    *("runs.other_keys", "runs.transitions"),
+    *("runs.ages", "runs.other_keys", "runs.transitions"),
 )
 EFFECTS = {
     "asyncio", "ctypes", "fcntl", "glob", "http", "io", "multiprocessing", "os", "pathlib", "random", "secrets",

@@ -21,6 +21,7 @@ from os_update_agent.model.runs import History, Run
 from os_update_agent.packages.settings import Place as SettingPlace
 from os_update_agent.packages.settings import touched_settings
 from os_update_agent.packages.state import overlaid, sound, touched_by, visible
+from os_update_agent.runs.ages import age_of, has_gone_back
 from os_update_agent.text.phrases import listed, named
 
 
@@ -118,6 +119,10 @@ def claims_on(target: Target, effects: Iterable[Effect], runs: Sequence[Run]) ->
         _forget_left(claims, run)
         if run.key != target.key:
             _count_other(target, claims, effect, runs)
+        elif run.kind == UPDATE:
+            # The key has gone on from there with these places.
+            for slot in touched:
+                claims.kept.pop(slot, None)
     return claims
 
 
@@ -149,7 +154,7 @@ def _goes_further(target: Target, run: Run, runs: Sequence[Run]) -> bool:
     age = age_of(run.key, runs, run.value)
     if run.kind == UPDATE:
         return target.scope == "changes" and not target.is_back and age > target.age
-    if run.kind != RESTORE or goes_back(run.key, runs, run.value, run.departing) != target.is_back:
+    if run.kind != RESTORE or has_gone_back(run, runs) != target.is_back:
         return False
     return age < target.age if target.is_back else age > target.age
 
@@ -224,30 +229,6 @@ def left_alone(claims: Claims, along: Sequence[str]) -> Tuple[Place, ...]:
 
 def _places(slots: Iterable[Slot]) -> Tuple[Place, ...]:
     return tuple(Place(*slot) for slot in sorted(slots))
-
-
-def age_of(key: str, runs: Iterable[Run], value: str) -> int:
-    """Return a number that is the smaller, the older the state of a value is.
-
-    An update records the state of its value, and that of the value that it leaves anew. A way back to a value makes
-    that no younger: what it leaves as it was belongs to other keys.
-    """
-    updates = [run for run in runs if run.key == key and run.kind == UPDATE]
-    left = max((run.id for run in updates if run.departing == value and run.before is not None), default=0)
-    reached = max((run.id for run in updates if run.value == value and run.progress.reached), default=0)
-    return max(2 * left, 2 * reached + 1 if reached else 0)
-
-
-def goes_back(key: str, runs: Sequence[Run], value: str, position: Optional[str]) -> bool:
-    """Return whether a value of the key is older than its position, by the first updates to each. ``position`` is the
-    value at which the key stands or was last; None if it is not known.
-    """
-    first: Dict[str, int] = {}
-    for run in runs:
-        if run.key == key and run.kind == UPDATE:
-            first.setdefault(run.value, run.id)
-    here = max(first.values(), default=0) if position is None else first.get(position, 0)
-    return first.get(value, 0) < here
 
 
 def _versions(state: PackageState, slot: Slot) -> Tuple[str, ...]:

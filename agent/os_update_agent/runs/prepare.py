@@ -62,9 +62,7 @@ def capture(work: Work) -> Tuple[Run, Event]:
     state = work.backend.capture()
     before = ledger.put_state(state)
     if run.kind == UPDATE:
-        if run.departing is None:
-            # A run of another key has moved packages of this one: what it has left belongs to the value now.
-            run = replace(run, departing=ledger.history(run.key).moved_from)
+        # A value whose packages another key has moved keeps its state: the key stands at no value then.
         if run.departing is not None:
             ledger.record_departing(run.key, run.departing, before)
         if run.is_first:

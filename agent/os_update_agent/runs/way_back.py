@@ -10,7 +10,7 @@ from os_update_agent.config.policy import Policy
 from os_update_agent.ledger import Ledger
 from os_update_agent.model.errors import Damaged, PackageError
 from os_update_agent.model.packages import Change, PackageState, Slot, diff
-from os_update_agent.model.phases import RESTORE, UPDATE
+from os_update_agent.model.phases import UPDATE
 from os_update_agent.model.plans import Plan
 from os_update_agent.model.runs import Run
 from os_update_agent.packages.arrangement import unmet_below
@@ -19,14 +19,13 @@ from os_update_agent.packages.selection import matching
 from os_update_agent.packages.settings import unmet_settings
 from os_update_agent.packages.state import transaction, visible
 from os_update_agent.packages.transition import Transition
+from os_update_agent.runs.ages import age_of, has_gone_back, leads_back
 from os_update_agent.runs.other_keys import (
     Effect,
     OtherKey,
     Target,
-    age_of,
     claims_on,
     goals,
-    goes_back,
     left_alone,
     moves,
     sentences,
@@ -92,9 +91,7 @@ def _target(ledger: Ledger, policy: Policy, number: int, runs: Sequence[Run]) ->
         found = max((run.id for run in mine if run.after == number), default=0)
         since = found or max((run.id - 1 for run in mine if run.before == number), default=0)
         recorded = since
-    last = next((run.value for run in reversed(mine) if run.finished is not None), None)
-    position = history.current or history.moved_from or last
-    is_back = None if policy.value == position else goes_back(policy.key, runs, policy.value, position)
+    is_back = leads_back(history, runs, policy.value)
     age = age_of(policy.key, runs, policy.value)
     return Target(policy.key, ledger.state(number), policy.restore, since, recorded, age, is_back)
 
@@ -147,7 +144,7 @@ def _other_keys(ledger: Ledger, key: str, runs: Sequence[Run], now: PackageState
             found.append(OtherKey(history))
             continue
         last = next((run for run in runs if run.id == record.reached_run), None)
-        is_back = last is None or (last.kind == RESTORE and goes_back(history.key, runs, last.value, last.departing))
+        is_back = last is None or has_gone_back(last, runs)
         found.append(
             OtherKey(
                 history,

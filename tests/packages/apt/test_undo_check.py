@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Sequence
+from typing import Dict, Sequence
 
 import pytest
 

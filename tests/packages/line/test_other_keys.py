@@ -71,12 +71,15 @@ def test_the_key_that_was_taken_along_goes_on_from_there(node: Node) -> None:
     assert (node.versions(), stands_at(node)) == (NEW, (None, "2"))
     assert "libapp1: 1.0-1 -> 2.0-1" in again.told
     node.succeed("UPDATE", "1", **CLIENTS)
-    # A newer value, and back to what was there before it.
+    # A newer value fails and is undone. Its old value keeps its state, to which the rollback leads.
     node.offer(Deb("app", "3.0-1"))
-    node.succeed("UPDATE", "3", **SERVERS)
-    assert (node.versions(), stands_at(node)) == ({**VERSIONS_ONE, "app": "3.0-1"}, ("1", "3"))
+    step = node.step("health.d/10-check", "exit 1")
+    assert "was undone" in node.fail("UPDATE", "3", **SERVERS).complaint
+    step.unlink()
+    assert (node.versions(), stands_at(node)) == (VERSIONS_ONE, ("1", None))
+    assert (node.history(SERVER).moved_from, node.history(SERVER).moved_by) == ("2", 5)
     node.succeed("CREATE", "2", **SERVERS)
-    assert (node.versions(), stands_at(node)) == (VERSIONS_ONE, ("1", "2"))
+    assert (node.versions(), stands_at(node)) == (NEW, (None, "2"))
 
 
 def test_after_a_failed_health_check_everybody_stands_where_he_stood(node: Node) -> None:

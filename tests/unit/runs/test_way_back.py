@@ -50,8 +50,7 @@ class World:
             self.ledger.record_reached(key, "1", self.ledger.put_state(self.state()), None, 1.0)
 
     def update(self, key: str, value: str, **packages: int) -> None:
-        history = self.ledger.history(key)
-        departing = history.current if history.current is not None else history.moved_from
+        departing = self.current(key)
         run = self._opened(key, value, UPDATE, departing)
         if departing is not None and run.before is not None:
             self.ledger.record_departing(key, departing, run.before)
@@ -179,18 +178,25 @@ def test_an_undone_way_back_gives_the_other_key_its_value_again(worlds: Callable
     assert world.current("b") == "2" and world.ledger.history("b").moved_by is None
 
 
-def test_a_newer_value_of_a_key_that_was_taken_along_has_a_way_back_to_what_was_there(
-    worlds: Callable[..., World],
-) -> None:
-    world = worlds("exact")
-    updated(world)
-    world.restore("a", "1")
-    world.now["client"] = 2
-    world.now["lib"] = 2
-    there = dict(world.now)
-    world.update("b", "3", server=3, lib=3)
-    world.restore("b", "2")
-    assert world.now == there
+def test_a_value_whose_packages_another_key_has_moved_keeps_its_state(worlds: Callable[..., World]) -> None:
+    for scope in ("changes", "exact"):
+        world = worlds(scope)
+        updated(world)
+        world.restore("a", "1")
+        world.update("b", "3", server=3, lib=3)
+        world.restore("b", "2")
+        assert (world.now["server"], world.current("b")) == (2, "2")
+
+
+def test_a_key_that_was_moved_forward_goes_back_to_its_value(worlds: Callable[..., World]) -> None:
+    world = worlds("changes", lambda now: now["lib"] >= now["server"])
+    world.baseline("a", "b")
+    world.update("a", "2", lib=2)
+    world.update("b", "2", server=2)
+    for key, value, there in (("a", "1", ONE), ("b", "2", {**ONE, "lib": 2, "server": 2}), ("a", "1", ONE)):
+        world.restore(key, value)
+        assert (world.now, world.current(key)) == (there, value)
+    assert world.current("b") is None
 
 
 def test_a_way_back_that_nothing_makes_possible_has_no_aim(worlds: Callable[..., World]) -> None:
