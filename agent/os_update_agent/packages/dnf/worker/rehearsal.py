@@ -55,12 +55,12 @@ def installed(root: str, wanted: Sequence[Identity]) -> List[Any]:
 def listed(header: Any) -> Listed:
     """Return the files of a package."""
     flags = header[rpm.RPMTAG_FILEFLAGS] or ()
-    names = map(_text, header[rpm.RPMTAG_FILENAMES] or ())
+    names = map(text_of, header[rpm.RPMTAG_FILENAMES] or ())
     modes = (mode & 0xFFFF for mode in header[rpm.RPMTAG_FILEMODES] or ())
     files = {name: mode for name, mode, flag in zip(names, modes, flags) if not flag & _GHOST}
     pretrans, pre = header[rpm.RPMTAG_PRETRANS], header[rpm.RPMTAG_PREIN]
     has_pretrans = bool(pretrans or header[rpm.RPMTAG_PRETRANSPROG])
-    return Listed(label_of(header), files, has_pretrans, f"{_text(pretrans)} {_text(pre)}")
+    return Listed(label_of(header), files, has_pretrans, f"{text_of(pretrans)} {text_of(pre)}")
 
 
 def type_below(root: str, path: str) -> Optional[str]:
@@ -148,5 +148,6 @@ def _mounted_read_only() -> List[str]:
     ]
 
 
-def _text(value: Any) -> str:
+def text_of(value: Any) -> str:
+    """Return the text of a tag, which older bindings give as bytes; "" for a tag without a value."""
     return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else str(value or "")

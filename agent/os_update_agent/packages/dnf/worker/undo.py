@@ -22,7 +22,7 @@ from os_update_agent.packages.dnf.worker.file_types import (
     conflicts,
     misfits,
 )
-from os_update_agent.packages.dnf.worker.rehearsal import database_of, listed, target_of, type_below
+from os_update_agent.packages.dnf.worker.rehearsal import database_of, listed, target_of, text_of, type_below
 from os_update_agent.packages.dnf.worker.rpm_files import identity_of, read_header
 from os_update_agent.packages.dnf.worker.rpm_recovery import Settings
 
@@ -69,6 +69,10 @@ def checked(settings: Settings, request: CheckUndo) -> UndoChecked:
     return UndoChecked(refused, unchecked)
 
 
+def _linked(header: Any) -> Iterator[Any]:
+    return zip(header[rpm.RPMTAG_FILENAMES] or (), header[rpm.RPMTAG_FILELINKTOS] or ())
+
+
 def _packages(side: Side) -> Dict[Identity, Package]:
     packages = [Package(path, read_header(path)) for path in side.files]
     return {identity_of(package.header): package for package in packages}
@@ -82,9 +86,9 @@ class _After:
         self._modes = {path: mode for one in there for path, mode in one.modes.items()}
         self._needed = {path: one for one in there for path in (*one.parents(), *one.directories())}
         self._links = {
-            path: goal
+            text_of(path): text_of(goal)
             for package in packages.values()
-            for path, goal in zip(package.header[rpm.RPMTAG_FILENAMES], package.header[rpm.RPMTAG_FILELINKTOS])
+            for path, goal in _linked(package.header)
             if goal
         }
 
