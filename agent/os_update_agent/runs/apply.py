@@ -102,7 +102,8 @@ def verify(work: Work) -> Tuple[Run, Event]:
     if failures or work.run.failure:
         raise PackageError("; ".join(failures) or work.run.failure)
     if work.run.kind != RESTORE:
-        return _told_of(_with_vanished_kept(work, state), other_marks), DONE
+        run = _with_complaints(_with_vanished_kept(work, state), work.run.complaints, "complained")
+        return _told_of(run, other_marks), DONE
     run = _with_complaints(work.run, work.run.complaints)
     run = _with_all_files(work, run, work.state(work.run.before), state)
     return _told_of(run, _reached(work, work.backend.capture())), DONE
@@ -112,16 +113,16 @@ def _failures(work: Work) -> Tuple[str, ...]:
     """Return the complaints that fail a run whose state is reached.
 
     On a way back the state decides as far as the package database shows failures. A package that leaves decides
-    nothing: the node must not be locked into it.
+    nothing, in either direction: the node must not be locked into it.
     """
     if work.run.kind == RESTORE and work.backend.shows_failures:
         return ()
-    return tuple(one for one in work.run.complaints if not (work.run.kind == RESTORE and is_of_leaving(one)))
+    return tuple(one for one in work.run.complaints if not is_of_leaving(one))
 
 
-def _with_complaints(run: Run, complaints: Sequence[str]) -> Run:
-    """Note complaints on a way back that has reached its state."""
-    return noted(run, f"the package manager complained on the way back: {'; '.join(complaints)}") if complaints else run
+def _with_complaints(run: Run, complaints: Sequence[str], verb: str = "complained on the way back") -> Run:
+    """Note complaints about a transaction that has reached its state."""
+    return noted(run, f"the package manager {verb}: {'; '.join(complaints)}") if complaints else run
 
 
 def _with_all_files(work: Work, run: Run, start: PackageState, end: PackageState) -> Run:
