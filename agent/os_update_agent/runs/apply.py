@@ -67,14 +67,23 @@ def transact(work: Work) -> Tuple[Run, Event]:
         gone = _vanished(work, unmet(work.backend.capture(), target))
         target = with_rows(target, tuple(Change(change.after, None) for change in gone))
     complaints = work.transition.go(target, forced=work.run.kind == RESTORE)
-    if was_cut_off and not complaints:
-        # The worker that was killed may have left a transaction that went on without it, and was told what only the log
-        # knows now.
-        complaints = complaints_in(work.said_in(TRANSACT))
+    if was_cut_off:
+        complaints = _with_logged(work, TRANSACT, complaints)
     if complaints and work.policy.on_failure == "keep":
         with uninterrupted():
             complaints = tuple(dict.fromkeys((*complaints, *work.backend.mend((), work.output))))
     return replace(work.run, complaints=complaints), DONE
+
+
+def _with_logged(work: Work, phase: Phase, complaints: Sequence[str]) -> Tuple[str, ...]:
+    """Return the complaints with those in the log of the phase. After a kill only the log has the earlier ones."""
+    known = tuple(complaints)
+    # A returned complaint may have the words of the scriptlet behind it.
+    return known + tuple(
+        one
+        for one in complaints_in(work.said_in(phase))
+        if not any(each == one or each.startswith(f"{one}: ") for each in known)
+    )
 
 
 def verify(work: Work) -> Tuple[Run, Event]:
@@ -189,7 +198,7 @@ def undo(work: Work) -> Tuple[Run, Event]:
     # The state that the update had reached. The packages may have left it already, if this undo was cut off.
     start = work.state(work.run.target if work.run.after is None else work.run.after)
     work.save(at_least(work, lambda: put_edits_back(work), work.run))
-    complaints = work.transition.go(target, forced=True)
+    complaints = _with_logged(work, UNDO, work.transition.go(target, forced=True))
     state = work.backend.capture()
     run = replace(work.run, after=work.site.ledger.put_state(state))
     try:

@@ -96,3 +96,13 @@ def test_a_package_of_the_same_version_that_does_not_go_is_not_there_twice(based
     based.dnf.rpm("-U", "--replacepkgs", str(path)).check_returncode()
     based.succeed("UPDATE", "v1")
     assert based.packages() == one and based.tree() == tree and based.hand.faults() == ""
+
+
+def test_an_update_is_not_undone_for_a_leaving_package(based: Node) -> None:
+    """The undo would bring back the very package that complains, and so would the undo of each newer update."""
+    based.offer(Rpm("tool", "1.5", files=files("tool", "1.5"), scripts={"postun": FAILS}))
+    based.succeed("UPDATE", "v1.5")
+    based.offer(Rpm("tool", "2.0", files=files("tool", "2.0")))
+    result = based.succeed("UPDATE", "v2")
+    assert "of a leaving package: Error in" in result.complaint and "it cannot be" in result.complaint
+    assert based.versions()["tool"] == "2.0-1" and based.hand.faults() == ""

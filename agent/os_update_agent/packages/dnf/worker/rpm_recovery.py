@@ -9,7 +9,7 @@ when a pair of architectures has to go back: by installing its old packages agai
 import glob
 import os
 from contextlib import suppress
-from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence
+from typing import Any, Collection, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence
 
 import rpm  # type: ignore
 
@@ -18,6 +18,7 @@ from os_update_agent.packages.dnf.protocol import Identity, Refused
 from os_update_agent.packages.dnf.worker.completion import Due, Steps, steps
 from os_update_agent.packages.dnf.worker.output import complain, show
 from os_update_agent.packages.dnf.worker.rpm_files import identity_of, read_header
+from os_update_agent.packages.dnf.worker.scriptlets import marked
 
 _NO_ERASING_SCRIPTLETS = (
     rpm.RPMTRANS_FLAG_NOPREUN
@@ -55,7 +56,9 @@ def run(settings: Settings, todo: Due, files: Mapping[Identity, str], *, forced:
         del complete
         chosen = steps(todo, {})
         complete = _transaction(settings, chosen, {})
-    problems += [*chosen.notes, *_done(complete)]
+    come = {*chosen.upgrade, *chosen.beside, *chosen.again}
+    goes = {*todo.goes, *chosen.erase} - come
+    problems += [*chosen.notes, *_done(complete, goes)]
     return problems + _erased_without_scriptlets(settings, _stuck(settings, todo, chosen, forced=forced))
 
 
@@ -64,18 +67,19 @@ def erase_kept(settings: Settings, todo: Due) -> List[str]:
     there. Returns a complaint for each, and what went wrong.
     """
     chosen = steps(todo, {})
-    done = _erased_without_scriptlets(settings, _stuck(settings, todo, chosen, forced=True, alone=True))
-    complaints = [f"{LEAVING}{line}" for line in done]
-    for complaint in complaints:
-        complain(complaint)
-    return complaints
+    return _erased_without_scriptlets(settings, _stuck(settings, todo, chosen, forced=True, alone=True))
 
 
-def _done(transaction: Any) -> List[str]:
-    """Run the transaction. Returns which scriptlets failed. Raises Refused with rpm's problems if it does not begin."""
+def _done(transaction: Any, goes: Collection[Identity]) -> List[str]:
+    """Run the transaction, in which ``goes`` leave. Returns which scriptlets failed. Raises Refused with rpm's problems
+    if it does not begin.
+    """
     transaction.order()
-    callback = _Callback()
-    refused = transaction.run(callback, "")
+    callback = _Callback(goes)
+    try:
+        refused = transaction.run(callback, "")
+    finally:
+        callback.messages.close()
     transaction.closeDB()
     if refused:
         raise Refused("; ".join(map(str, refused)))
@@ -113,17 +117,20 @@ def _matches(transaction: Any, name: str) -> Iterator[Any]:
 
 
 def _erased_without_scriptlets(settings: Settings, numbers: Sequence[int]) -> List[str]:
-    """Erase the packages with these numbers in the database. Returns a note for each, and what went wrong."""
+    """Erase the packages with these numbers in the database. Returns a complaint for each, and what went wrong."""
     if not numbers:
         return []
     erasure = _opened(settings)
-    told = []
+    erased = []
     for number in numbers:
         for header in erasure.dbMatch(rpm.RPMDBI_PACKAGES, number):
-            told.append("{0} {2} had to be erased without its scriptlets".format(*identity_of(header)))
+            erased.append(identity_of(header))
             erasure.addErase(number)
     erasure.setFlags(settings.flags | _NO_ERASING_SCRIPTLETS)
-    return told + _done(erasure)
+    told = [LEAVING + "{0} {2} had to be erased without its scriptlets".format(*identity) for identity in erased]
+    for complaint in told:
+        complain(complaint)
+    return told + _done(erasure, erased)
 
 
 def files_of(todo: Due, cache: str, archive: str) -> Dict[Identity, str]:
@@ -168,12 +175,45 @@ def _opened(settings: Settings) -> Any:
     return transaction
 
 
-class _Callback:
-    """rpm's callback: opens the files and notes which scriptlets failed."""
+class _Messages:
+    """The messages that rpm writes into the log of the run, which is the standard error of the worker. There are none
+    if the log cannot be read.
+    """
 
     def __init__(self) -> None:
+        self._log: Optional[int] = None
+        self._start = 0
+        # Open it first: in a private root, rpm changes its root directory before it runs scriptlets.
+        with suppress(OSError):
+            self._log = os.open("/proc/self/fd/2", os.O_RDONLY | os.O_CLOEXEC)
+
+    def forget(self) -> None:
+        """Skip everything that is in the log now."""
+        if self._log is not None:
+            self._start = os.fstat(self._log).st_size
+
+    def lines(self) -> List[str]:
+        """Return the lines since forget()."""
+        if self._log is None:
+            return []
+        with suppress(OSError):
+            size = os.fstat(self._log).st_size - self._start
+            return os.pread(self._log, max(size, 0), self._start).decode("utf-8", "replace").splitlines()
+        return []
+
+    def close(self) -> None:
+        if self._log is not None:
+            os.close(self._log)
+
+
+class _Callback:
+    """rpm's callback: opens the files and notes which scriptlets failed. ``goes`` are the packages that leave."""
+
+    def __init__(self, goes: Collection[Identity]) -> None:
         self.problems: List[str] = []
+        self._goes = goes
         self._file: Optional[Any] = None
+        self.messages = _Messages()
 
     def __call__(self, reason: int, amount: int, total: int, key: Any, data: Any) -> Optional[int]:
         if reason == rpm.RPMCALLBACK_INST_OPEN_FILE:
@@ -182,8 +222,21 @@ class _Callback:
             return int(self._file.fileno())
         if reason == rpm.RPMCALLBACK_INST_CLOSE_FILE and self._file is not None:
             self._file.close()
-        elif reason in (rpm.RPMCALLBACK_SCRIPT_ERROR, rpm.RPMCALLBACK_UNPACK_ERROR, rpm.RPMCALLBACK_CPIO_ERROR):
-            problem = f"rpm: {os.path.basename(key) if isinstance(key, str) else key} failed"
-            self.problems.append(problem)
-            complain(problem)
+        elif reason == rpm.RPMCALLBACK_SCRIPT_START:
+            self.messages.forget()
+        elif reason == rpm.RPMCALLBACK_SCRIPT_ERROR:
+            # rpm passes the tag of the scriptlet as the amount.
+            kind = str(rpm.tagnames.get(amount, ""))
+            self._note(marked(_failed(key), kind, self.messages.lines(), self._goes))
+        elif reason in (rpm.RPMCALLBACK_UNPACK_ERROR, rpm.RPMCALLBACK_CPIO_ERROR):
+            self._note(_failed(key))
         return None
+
+    def _note(self, problem: str) -> None:
+        self.problems.append(problem)
+        complain(problem)
+
+
+def _failed(key: Any) -> str:
+    """Return the complaint about rpm's key: the path of a file that is installed, the name of a package that leaves."""
+    return f"rpm: {os.path.basename(key) if isinstance(key, str) else key} failed"

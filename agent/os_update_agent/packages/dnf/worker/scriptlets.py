@@ -4,10 +4,11 @@ rpm names the kind and the package that owns the scriptlet in its messages:
 
     warning: %postun(tool-2.0-1.x86_64) scriptlet failed, exit status 3
     error: lua script failed: [string "%triggerun(watcher-1.0-1.x86_64)"]:1: simulated failure
+    error: lua script failed: [string "%triggerin(tool-1:2.0-1.x86_64)"]:1: simulated failure
 """
 
 import re
-from typing import Collection, Iterable
+from typing import Collection, Iterable, Iterator
 
 from os_update_agent.packages.complaints import LEAVING
 from os_update_agent.packages.dnf.protocol import Identity
@@ -26,10 +27,15 @@ def marked(complaint: str, kind: str, said: Iterable[str], goes: Collection[Iden
     """
     named = [match for match in map(_NAMED.match, said) if match]
     kind, owner = (named[-1]["kind"], named[-1]["owner"]) if named else (kind.lower().lstrip("%"), "")
-    return f"{LEAVING}{complaint}" if _OF_LEAVING.fullmatch(kind) or owner in map(_label, goes) else complaint
+    labels = (label for identity in goes for label in _labels(identity))
+    return f"{LEAVING}{complaint}" if _OF_LEAVING.fullmatch(kind) or owner in labels else complaint
 
 
-def _label(identity: Identity) -> str:
-    """Return what rpm calls a package: its epoch is left out."""
+def _labels(identity: Identity) -> Iterator[str]:
+    """Yield the names that rpm gives a package in its messages.
+
+    rpm 4.18 and 6.1 include an epoch (measured). The name without the epoch is accepted as well.
+    """
     name, arch, version = identity
-    return f"{name}-{version.rpartition(':')[2]}.{arch}"
+    for each in (version, version.rpartition(":")[2]):
+        yield f"{name}-{each}.{arch}"
