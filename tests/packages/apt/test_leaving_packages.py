@@ -66,6 +66,38 @@ def test_failing_hooks_of_a_leaving_package_stop_no_restore(based: Node, hooks: 
     assert based.hand.faults() == ""
 
 
+SETTINGS = {
+    "an unknown option": 'DPkg::Options {{ "--bogus"; }};\n',
+    "another dpkg": 'Dir::Bin::dpkg "{root}/usr/bin/hook";\n',
+    "a syntax error": "this is {{ not\n",
+}
+
+
+@pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
+def test_no_setting_of_a_leaving_package_stops_a_restore(based: Node, settings: str) -> None:
+    one = based.packages()
+    conf = "etc/apt/apt.conf.d/60helper"
+    files = {conf: settings.format(root=based.root), "usr/bin/hook": '#!/bin/sh\nexec /usr/bin/dpkg "$@"\n'}
+    scripts = {"postinst": 'chmod 755 "$DPKG_ROOT/usr/bin/hook"'}
+    based.offer(
+        Deb("tool", "2.0-1", fields={"Depends": "helper"}),
+        Deb("helper", "2.0-1", files=files, conffiles=[conf], scripts=scripts),
+    )
+    based.deliver("UPDATE", "v2")
+    based.succeed("UPDATE", "v1")
+    assert based.packages() == one
+    assert based.hand.faults() == ""
+
+
+def test_an_option_that_dpkg_refuses_is_reported_before_the_node_is_drained(based: Node) -> None:
+    based.step("pre-update.d/10-drain")
+    based.offer(Deb("tool", "2.0-1"))
+    (based.root / "etc/apt/apt.conf.d/60own").write_text('DPkg::Options { "--bogus"; };\n', encoding="utf-8")
+    failed = based.fail("UPDATE", "v2")
+    assert "unknown option --bogus" in failed.complaint and "nothing was changed" in failed.complaint
+    assert based.ran() == []
+
+
 def with_hook(node: Node, conf: str, version: str = "1.0-1") -> Deb:
     """Return a helper whose hook is a program of its own."""
     files = {conf: f'DPkg::Post-Invoke {{ "{node.root}/usr/bin/hook"; }};\n', "usr/bin/hook": "#!/bin/sh\n"}

@@ -28,7 +28,7 @@ from os_update_agent.packages.apt import parse
 from os_update_agent.packages.apt.candidates import candidates
 from os_update_agent.packages.apt.commands import NO_RELEASE, exact, plain, read_from
 from os_update_agent.packages.apt.edited_texts import settle_edits
-from os_update_agent.packages.apt.leaving import PartsOfLeaving, other_hooks, unwrap_scripts, wrap_scripts
+from os_update_agent.packages.apt.leaving import PartsOfLeaving, unwrap_scripts, wrap_scripts
 from os_update_agent.packages.apt.preferences import added_preferences, wanted
 from os_update_agent.packages.apt.rehearsal import UNPACK, Rehearsals
 from os_update_agent.packages.apt.repack import repack
@@ -155,24 +155,18 @@ class Apt(Rehearsals, Backend):
             output.write(f"{UNKNOWN_TEXT}{path}\n".encode("utf-8", "surrogateescape"))
         return (*complaints, *complaints_in(read_from(output, start))) if self._leaving else complaints
 
-    def _replaced(self, transaction: Transaction) -> Tuple[Package, ...]:
-        """Return the installed packages that a transaction replaces."""
-        state = self.capture()
-        slots = {state.slot(package) for package in transaction.install}
-        return tuple(package for package in state.packages if package.is_present and state.slot(package) in slots)
-
     @contextmanager
     def letting_go(self, packages: Sequence[Package]) -> Iterator[bool]:
         """See Backend."""
         self.wait()
         unwrap_scripts(self._admin)
         try:
-            with other_hooks(self.root, packages, self.work, self._own_config, self._hooks) as self._other_hooks:
+            with self._without_settings(packages):
                 self._leaving = tuple(packages)
                 wrap_scripts(self._admin, self._leaving)
                 yield True
         finally:
-            self._leaving, self._other_hooks = (), ()
+            self._leaving = ()
             unwrap_scripts(self._admin)
 
     def _begun(self, transaction: Transaction, output: IO[bytes]) -> Transaction:

@@ -90,9 +90,9 @@ class AptCalls:
     lock_timeout: float = 600.0
     config_files: ConfigFiles = "keep"
     _last: LastState = field(default_factory=LastState, init=False, repr=False)
-    # Within letting_go(): its packages, and apt's options for other hooks.
+    # Within letting_go(): its packages, and the file for APT_CONFIG that leaves out their settings ("": no such file).
     _leaving: Tuple[Package, ...] = field(default=(), init=False, repr=False)
-    _other_hooks: Tuple[str, ...] = field(default=(), init=False, repr=False)
+    _other_settings: str = field(default="", init=False, repr=False)
 
     @cached_property
     def _builds(self) -> InstalledBuilds:
@@ -129,7 +129,6 @@ class AptCalls:
 
     def _install(self, transaction: Transaction, *, forced: bool) -> Tuple[str, ...]:
         options = [
-            *self._other_hooks,
             *("-o", f"DPkg::Lock::Timeout={max(1, int(self.lock_timeout))}", "-o", "Dpkg::Use-Pty=0"),
             *("-o", f"Dir::Cache::archives={self._no_cache()}/", "-o", "APT::Sandbox::User=root"),
             *_FILES_ALONE,
@@ -224,6 +223,8 @@ class AptCalls:
         environment = {**_ENVIRONMENT, **_CONFIG_FILES[self.config_files][1]}
         if self._is_private:
             environment["APT_CONFIG"] = str(self._apt_config())
+        if self._other_settings:
+            environment["APT_CONFIG"] = self._other_settings
         return environment
 
     @property

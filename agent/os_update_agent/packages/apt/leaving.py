@@ -5,7 +5,7 @@ removed, and no option of dpkg changes that. If the other version has such a scr
 have none. apt runs the hooks of its configuration, also those whose program has just left with its package.
 
 Two things help, for the time of one attempt. Each script of a leaving package is run by a wrapper that reports its
-failure and succeeds. apt gets the hooks of the node without those that leaving packages have brought.
+failure and succeeds. apt gets the settings of the node without those that leaving packages have brought.
 """
 
 import os
@@ -15,7 +15,7 @@ import shutil
 import tempfile
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Callable, Iterator, List, Sequence, Tuple
+from typing import Iterator, List, Sequence, Tuple
 
 from os_update_agent.model.packages import Package
 from os_update_agent.packages.apt.dpkg_files import listed_paths
@@ -93,20 +93,16 @@ def _put(path: Path, text: str) -> None:
 
 
 @contextmanager
-def other_hooks(
-    root: Path, packages: Sequence[Package], work: Path, own: str, dump: Callable[[Path], str]
-) -> Iterator[Tuple[str, ...]]:
-    """Yield apt's options under which the hooks in configuration files of the packages are left out.
-
-    ``own`` is the file that APT_CONFIG names ("" if none). ``dump`` returns the hooks, as configuration, that apt has
-    with another such file.
+def other_settings(root: Path, packages: Sequence[Package], work: Path, own: str) -> Iterator[str]:
+    """Yield a file for APT_CONFIG under which apt leaves out the configuration files of the packages; "" if they have
+    none. ``own`` is the file that APT_CONFIG names otherwise ("" if none).
     """
     leaving = {path for package in packages for path in _parts_of(root, package)}
     present = [path for path in sorted((root / _PARTS.lstrip("/")).glob("*")) if path.is_file()]
     if not any(path.name in leaving for path in present):
-        yield ()
+        yield ""
         return
-    place = Path(tempfile.mkdtemp(dir=work, prefix="hooks-"))
+    place = Path(tempfile.mkdtemp(dir=work, prefix="settings-"))
     try:
         (place / "parts").mkdir()
         for path in present:
@@ -114,9 +110,7 @@ def other_hooks(
                 (place / "parts" / path.name).symlink_to(path)
         include = f'#include "{own}";\n' if own else ""
         (place / "all").write_text(f'{include}Dir::Etc::parts "{place}/parts";\n', encoding="utf-8")
-        text = "".join(f"#clear {hook};\n" for hook in HOOKS) + dump(place / "all")
-        (place / "hooks").write_text(text, encoding="utf-8")
-        yield ("-c", str(place / "hooks"))
+        yield str(place / "all")
     finally:
         shutil.rmtree(place, ignore_errors=True)
 

@@ -11,15 +11,15 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import FrozenSet, Iterator, List, Optional, Sequence, Set, Tuple
 
-from os_update_agent.model.errors import PackageError
-from os_update_agent.model.packages import Slot, Transaction
+from os_update_agent.model.errors import CommandFailed, PackageError
+from os_update_agent.model.packages import Package, Slot, Transaction
 from os_update_agent.node.process import run
 from os_update_agent.packages.apt import parse
 from os_update_agent.packages.apt.builds import control_of, packed_paths
 from os_update_agent.packages.apt.commands import native_architecture, plain
 from os_update_agent.packages.apt.database import DpkgDatabase
 from os_update_agent.packages.apt.dpkg_files import listed_paths
-from os_update_agent.packages.apt.leaving import HOOKS
+from os_update_agent.packages.apt.leaving import HOOKS, other_settings
 from os_update_agent.packages.apt.made_up import status_after
 from os_update_agent.packages.apt.order import NEEDS_FORMAT, Needs, parse_needs, successors, unpacked_first
 from os_update_agent.packages.apt.parse import Simulation
@@ -50,7 +50,53 @@ class Rehearsals(DpkgDatabase):
                 self._rehearse_dpkg(call)
         if self._downloads_only and not forced:
             raise PackageError("APT::Get::Download-Only is set in apt's configuration: apt would install nothing")
-        return self._effect(transaction, forced=forced)
+        if not forced:
+            return self._rehearsed(transaction, forced=False)
+        try:
+            return self._rehearsed(transaction, forced=True)
+        except PackageError:
+            # letting_go() makes another attempt without the settings of the packages that leave.
+            with self._without_settings((*transaction.remove, *self._replaced(transaction))):
+                if not self._other_settings:
+                    raise
+                return self._rehearsed(transaction, forced=True)
+
+    def _rehearsed(self, transaction: Transaction, *, forced: bool) -> FrozenSet[Tuple[Slot, Optional[str]]]:
+        effect = self._effect(transaction, forced=forced)
+        self._check_options()
+        return effect
+
+    def _check_options(self) -> None:
+        """Raise PackageError if dpkg refuses the options that apt's settings give it. A simulation does not see them.
+
+        dpkg reads them before what it is asked for.
+        """
+        wanted = ("Dir::Bin::dpkg", "DPkg::Options")
+        lines = self._run(["apt-config", "--format", "%f %v%n", "dump", *wanted]).stdout.splitlines()
+        values = [(tag, value) for tag, _, value in (line.partition(" ") for line in lines) if value]
+        program = next((value for tag, value in values if tag == "Dir::Bin::dpkg"), "dpkg")
+        options = [value for tag, value in values if tag.startswith("DPkg::Options")]
+        try:
+            done = self._run([program, *options, "--print-architecture"], ok=None)
+        except CommandFailed as error:
+            raise PackageError(f"dpkg cannot be run with apt's settings: {error}") from error
+        if done.returncode:
+            raise PackageError(f"dpkg cannot be run with apt's settings: {parse.first_error(done.stderr)}")
+
+    @contextmanager
+    def _without_settings(self, packages: Sequence[Package]) -> Iterator[None]:
+        """Until the end of the block, leave out apt's configuration files of the packages."""
+        try:
+            with other_settings(self.root, packages, self.work, self._own_config) as self._other_settings:
+                yield
+        finally:
+            self._other_settings = ""
+
+    def _replaced(self, transaction: Transaction) -> Tuple[Package, ...]:
+        """Return the installed packages that a transaction replaces."""
+        state = self.capture()
+        slots = {state.slot(package) for package in transaction.install}
+        return tuple(package for package in state.packages if package.is_present and state.slot(package) in slots)
 
     def _rehearse_dpkg(self, call: Sequence[str]) -> None:
         """Raise PackageError with dpkg's reason if it refuses a call."""
