@@ -21,6 +21,7 @@ from os_update_agent.model.package_files import ArchiveEntry
 from os_update_agent.model.packages import Change, HeldBack, Package, PackageState
 from os_update_agent.model.phases import BACK, BACK_IN_SERVICE, FORTH, NOT_UNDONE
 from os_update_agent.model.plans import Plan
+from os_update_agent.model.policy import Policy
 from os_update_agent.model.runs import Progress, Record, Run
 from os_update_agent.model.settings import Setting
 
@@ -436,6 +437,15 @@ def test_the_first_answer_stays(ledger: Ledger) -> None:
     assert found is not None
     assert (found.body, found.finished, found.request) == ("one", 2.0, None)
     assert [signal.body for signal in ledger.owed()] == ["one"]
+
+
+def test_options_that_do_not_count_are_left_out(ledger: Ledger) -> None:
+    for number, action in enumerate(("UPDATE", "UPDATE", "DELETE")):
+        policy = Policy(value="v1", key="key", keep=number + 1).as_json()
+        ledger.receive(delivery(f"d{number}")._replace(policy=policy, action=action))
+    assert (ledger.last_policy("key") or {})["keep"] == 2
+    ledger.finish("d1", "refused", None, 2.0, without_options=True)
+    assert (ledger.last_policy("key") or {})["keep"] == 1
 
 
 def test_without_a_target_nothing_is_owed(ledger: Ledger) -> None:

@@ -8,7 +8,7 @@ from os_update_agent.decision.shared_keys import Claim, choice_of, rival
 from os_update_agent.decision.table import Decision, PastValues, decide, past_values
 from os_update_agent.ledger import Ledger, address_of
 from os_update_agent.model.deliveries import Request
-from os_update_agent.model.errors import BadDeployment
+from os_update_agent.model.errors import RivalDeployment
 from os_update_agent.model.phases import RESTORE
 from os_update_agent.model.runs import History
 
@@ -41,7 +41,7 @@ def past_values_of(ledger: Ledger, history: History, policy: Policy) -> Optional
 
 
 def check_rivals(ledger: Ledger, policy: Policy, request: Request, what: Decision) -> None:
-    """Raise BadDeployment if another deployment with the same key selects other packages. Raises LedgerError."""
+    """Raise RivalDeployment if another deployment with the same key selects other packages. Raises LedgerError."""
     address = address_of(request.signal)
     if address is None or not policy.value or policy.operation != "update":
         return
@@ -49,7 +49,7 @@ def check_rivals(ledger: Ledger, policy: Policy, request: Request, what: Decisio
     other = rival(mine, ledger.claims(policy.key), what.do)
     if other is not None:
         stack, resource = json.loads(other.deployment)
-        raise BadDeployment(
+        raise RivalDeployment(
             f"the key {policy.key!r} is also that of the resource {resource!r} of stack {stack!r}, which selects other"
             f" packages ({other.choice}; here: {mine.choice}): give each of them its own state_key. If this one takes"
             " the place of that one, deliver a value with the same packages, exclude and select first"

@@ -21,7 +21,7 @@ from os_update_agent.delivery.suitability import check_suitable
 from os_update_agent.ledger import Ledger
 from os_update_agent.model import phases
 from os_update_agent.model.deliveries import ACTIVE_ACTIONS, Delivery, Outcome, OwedSignal, Request, SignalTarget
-from os_update_agent.model.errors import AgentError, Damaged, LedgerError, bug, known
+from os_update_agent.model.errors import AgentError, Damaged, LedgerError, RivalDeployment, bug, known
 from os_update_agent.model.runs import Progress, Record, Run
 from os_update_agent.node.locks import node_lock
 from os_update_agent.runtime.context import Site
@@ -177,9 +177,11 @@ def work(site: Site, delivery: Delivery) -> None:
     """Take one delivery to its answer, from wherever it stands. Called under the node's lock. Raises LedgerError."""
     if not site.ledger.start(delivery.config_id, site.clock()):
         return
+    is_rival = False
     try:
         outcome = _outcome(site, delivery)
     except Exception as error:
+        is_rival = isinstance(error, RivalDeployment)
         if isinstance(error, LedgerError) and not isinstance(error, Damaged):
             raise
         reason = known(error)
@@ -187,7 +189,7 @@ def work(site: Site, delivery: Delivery) -> None:
             # A bug must still reach Heat, which waits.
             log.critical(logged(deployment=delivery.config_id, bug=reason))
         outcome = outcome_of_error(reason, aftermath(site, delivery.config_id))
-    store(site, delivery.config_id, delivery.request or NOBODY, outcome)
+    store(site, delivery.config_id, delivery.request or NOBODY, outcome, without_options=is_rival)
     if site.ledger.is_overtaken(delivery.config_id):
         # heat-config-notify would send it under the newer deployment's name.
         forget_copy(delivery.config_id)

@@ -73,15 +73,27 @@ def _readable(read: Callable[[int], T], number: Optional[int]) -> Optional[T]:
         return None
 
 
-def store(site: Site, config_id: str, request: Request, outcome: Outcome, *, unless_started: bool = False) -> bool:
+def store(
+    site: Site,
+    config_id: str,
+    request: Request,
+    outcome: Outcome,
+    *,
+    unless_started: bool = False,
+    without_options: bool = False,
+) -> bool:
     """Store the answer of a delivery; it is owed to Heat from this moment on. Returns whether it is the answer. Raises
     LedgerError.
+
+    ``without_options`` says that the options of the delivery do not count for its key.
     """
     delivery = site.ledger.delivery(config_id)
     run = readable_run(site, delivery.run) if delivery else None
     body = encoded(request, outcome, run.log if run else "")
     target = None if nobody_waits(site, config_id, request) else request.signal
-    return site.ledger.finish(config_id, body, target, site.clock(), unless_started=unless_started)
+    return site.ledger.finish(
+        config_id, body, target, site.clock(), unless_started=unless_started, without_options=without_options
+    )
 
 
 def nobody_waits(site: Site, config_id: str, request: Request) -> bool:

@@ -147,7 +147,8 @@ class Deliveries(Database):
     def last_policy(self, key: str, *, besides: str = "") -> Optional[Dict[str, Any]]:
         """Return the options of the key's delivery that came last, as they were stored; None where there was none.
 
-        Deliveries whose id begins with ``besides`` do not count. Raises Damaged: older options may not hold any more.
+        Only deliveries that may touch packages count, and none whose id begins with ``besides``. Raises Damaged: older
+        options may not hold any more.
         """
         rows = self._policy_rows(key, besides, 1)
         return self._options_of(rows[0]) if rows else None
@@ -158,8 +159,8 @@ class Deliveries(Database):
 
     def _policy_rows(self, key: str, besides: str, limit: int) -> Sequence[Any]:
         return self._rows(
-            "SELECT config_id, policy FROM deliveries WHERE key = ? AND policy != '{}' AND (? = '' OR"
-            " substr(config_id, 1, length(?)) != ?) ORDER BY turn DESC LIMIT ?",
+            "SELECT config_id, policy FROM deliveries WHERE key = ? AND policy != '{}' AND action IN"
+            f" {ACTIVE_ACTIONS} AND (? = '' OR substr(config_id, 1, length(?)) != ?) ORDER BY turn DESC LIMIT ?",
             *(key, besides, besides, besides, limit),
         )
 
@@ -202,15 +203,24 @@ class Deliveries(Database):
         return bool(self._rows(_OVERTAKEN, config_id))
 
     def finish(
-        self, config_id: str, body: str, target: Optional[SignalTarget], now: float, *, unless_started: bool = False
+        self,
+        config_id: str,
+        body: str,
+        target: Optional[SignalTarget],
+        now: float,
+        *,
+        unless_started: bool = False,
+        without_options: bool = False,
     ) -> bool:
         """Store the result of a delivery and, with a ``target``, the duty to send it: both or neither.
 
         The first result stays. With ``unless_started`` nothing is stored once a worker has taken the delivery up. If a
-        newer delivery under the same name is stored, the result is superseded from the start. Returns whether ``body``
-        is the result now.
+        newer delivery under the same name is stored, the result is superseded from the start. With ``without_options``
+        last_policy() leaves the delivery out from now on. Returns whether ``body`` is the result now.
         """
         with self._transaction() as db:
+            if without_options:
+                db.execute("UPDATE deliveries SET policy = '{}' WHERE config_id = ? AND finished IS NULL", (config_id,))
             return self._finish(db, config_id, body, target, now, unless_started=unless_started)
 
     def _finish(

@@ -51,6 +51,10 @@ class BadDeployment(AgentError):
         self.deployment = deployment
 
 
+class RivalDeployment(BadDeployment):
+    """Another deployment with the same key selects other packages. The options of this one do not count for the key."""
+
+
 class BadOption(BadDeployment):
     """An option, from a file, a template or an input, is unknown or has a value that it cannot have."""
 

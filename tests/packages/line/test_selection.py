@@ -75,11 +75,14 @@ def test_an_own_state_key_joins_deployments_into_one_history(node: Node) -> None
 def test_deployments_that_select_different_packages_cannot_share_a_key(node: Node) -> None:
     """Under one key a value is one state: the second deployment would be told that its value is reached."""
     node.succeed("CREATE", "1", resource="a", state_key="the-node", packages="tool")
-    refused = node.fail("CREATE", "1", resource="b", state_key="the-node", packages="libapp1")
+    refused = node.fail("CREATE", "1", resource="b", state_key="the-node", packages="libapp1", archive="off")
     assert "the key 'the-node' is also that of the resource 'a' of stack" in refused.complaint
     assert "select all, packages ['tool']; here: select all, packages ['libapp1']" in refused.complaint
     assert "nothing was changed" in refused.complaint and "its own state_key" in refused.complaint
-    node.succeed("DELETE", "1", resource="b", state_key="the-node", packages="libapp1")
+    node.succeed("DELETE", "1", resource="b", state_key="the-node", packages="libapp1", archive="off")
+    with node.ledger() as ledger:
+        options = ledger.last_policy("the-node") or {}
+    assert (options["packages"], options["archive"]) == (["tool"], "best-effort")
     # A deployment may change its own choice, and goes on under another config id.
     node.offer(TOOL, LIB)
     done = node.succeed("UPDATE", "2", resource="a", state_key="the-node", packages="libapp1, tool")
