@@ -71,7 +71,7 @@ class OtherKey(NamedTuple):
     Attributes:
         history: Its history.
         state: The state of its current value; None if it has none.
-        own: The places that its runs have ever moved.
+        own: The places that its runs have ever moved, and those that its policy names.
         is_whole: The value means the whole node: the key restores exactly, and went forward to the value.
         age: The age of the value, if the key has gone back to it from a newer one or never left its baseline.
     """
@@ -107,8 +107,8 @@ def claims_on(target: Target, effects: Iterable[Effect], runs: Sequence[Run]) ->
         run, touched = effect.run, effect.touched
         moved = {move.key: touched.intersection(move.places) for move in run.plan.moves}
         for_me = moved.pop(target.key, frozenset())
+        foreign = {place for move in run.plan.moves for place in move.places if place not in move.shared}
         if run.id > target.since:
-            foreign = {place for move in run.plan.moves for place in move.places if place not in move.shared}
             claims.own |= (touched - foreign).union(run.plan.left) if run.key == target.key else for_me
             if run.key == target.key:
                 claims.own_settings |= effect.settings
@@ -118,6 +118,7 @@ def claims_on(target: Target, effects: Iterable[Effect], runs: Sequence[Run]) ->
             claims.others.setdefault(key, set()).update(slots)
         _forget_left(claims, run)
         if run.key != target.key:
+            claims.others.setdefault(run.key, set()).update(touched - foreign)
             _count_other(target, claims, effect, runs)
         elif run.kind == UPDATE:
             # The key has gone on from there with these places.
@@ -137,7 +138,6 @@ def _forget_left(claims: Claims, run: Run) -> None:
 
 def _count_other(target: Target, claims: Claims, effect: Effect, runs: Sequence[Run]) -> None:
     run, slots = effect.run, effect.touched
-    claims.others.setdefault(run.key, set()).update(slots)
     claims.other_settings.setdefault(run.key, set()).update(effect.settings)
     stays = _goes_further(target, run, runs)
     for slot in slots:
@@ -196,7 +196,7 @@ def moves(
     target: Target,
     claims: Claims,
     along: Sequence[str],
-    keys: Iterable[OtherKey],
+    keys: Sequence[OtherKey],
 ) -> Tuple[Move, ...]:
     """Return the packages of other keys that the way from ``now`` to ``goal`` moves away from their values."""
     changed, found = touched_by(now, goal), []
@@ -208,6 +208,12 @@ def moves(
             places = _standing(now, other, foreign, target)
         if places:
             found.append(Move(key, other.history.current, _places(places), _places(places & claims.own)))
+    known = {other.history.key for other in keys}
+    for key in sorted(set(along) - known):
+        # Its history was forgotten.
+        places = frozenset(claims.others[key]) & changed
+        if places:
+            found.append(Move(key, None, _places(places), _places(places & claims.own)))
     return tuple(found)
 
 
@@ -246,7 +252,9 @@ def sentences(
     lines = []
     for move in found:
         away = f", which no longer stands at {move.value!r:.80}" if move.value is not None else ""
-        lines.append(f"packages of key {move.key!r}{away}, are taken along: {_changes(now, goal, move.places)}")
+        whose = f"key {move.key!r}{away}," if move.key else "a key that was forgotten"
+        places = set(move.places).difference(move.shared) or move.places
+        lines.append(f"packages of {whose} are taken along: {_changes(now, goal, places)}")
     own = [one for one in effects if one.run.key == target.key and (one.touched or one.run.progress.reached)]
     last = max((one.run.id for one in own), default=0)
     for effect in effects:

@@ -15,6 +15,7 @@ from os_update_agent.model.plans import Plan
 from os_update_agent.model.runs import Run
 from os_update_agent.packages.arrangement import unmet_below
 from os_update_agent.packages.backend import Backend
+from os_update_agent.packages.selection import matching
 from os_update_agent.packages.settings import unmet_settings
 from os_update_agent.packages.state import transaction, visible
 from os_update_agent.packages.transition import Transition
@@ -148,7 +149,7 @@ def _other_keys(ledger: Ledger, key: str, runs: Sequence[Run], now: PackageState
             OtherKey(
                 history,
                 _readable(ledger, record.state),
-                _ever_moved(ledger, history.key, runs, now),
+                _ever_moved(ledger, history.key, runs, now) | _selected(last, now),
                 not is_back and last is not None and last.policy.get("restore") == "exact",
                 age_of(history.key, runs, record.value) if is_back else None,
             )
@@ -168,6 +169,20 @@ def _ever_moved(ledger: Ledger, key: str, runs: Sequence[Run], now: PackageState
             foreign = {place for move in plan.moves for place in move.places if place not in move.shared}
             found |= {now.slot(change.package) for change in plan.changes} - foreign
     return frozenset(found)
+
+
+def _selected(run: Optional[Run], now: PackageState) -> FrozenSet[Slot]:
+    """Return the places of the installed packages that the policy of a run names by ``packages`` or ``exclude``."""
+    policy = Policy.from_json(run.policy) if run is not None else Policy()
+    if not (policy.packages or policy.exclude):
+        return frozenset()
+    return frozenset(
+        now.slot(package)
+        for package in now.packages
+        if package.is_present
+        and not matching(package, policy.exclude)
+        and (not policy.packages or matching(package, policy.packages))
+    )
 
 
 def _readable(ledger: Ledger, number: int) -> Optional[PackageState]:
