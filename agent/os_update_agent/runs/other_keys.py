@@ -11,6 +11,7 @@ claims; with ``restore: exact`` it moves all places. Two rules join the keys:
 """
 
 from dataclasses import dataclass, field
+from itertools import chain, combinations
 from typing import Dict, FrozenSet, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 from os_update_agent.model.options import RestoreScope
@@ -23,6 +24,9 @@ from os_update_agent.packages.settings import touched_settings
 from os_update_agent.packages.state import overlaid, sound, touched_by, visible
 from os_update_agent.runs.ages import age_of, has_gone_back
 from os_update_agent.text.phrases import listed, named
+
+# Each set of keys costs a rehearsal: with four other keys there are 16 sets.
+_FEW_KEYS = 4
 
 
 @dataclass(frozen=True)
@@ -161,16 +165,14 @@ def goals(now: PackageState, target: Target, claims: Claims) -> Iterator[Tuple[P
     """Yield the states that the way back may lead to, each with the other keys whose packages it moves for that.
 
     The first one is narrow and moves no others. Those with one other key come before those with several. The keys with
-    the fewest places come first.
+    the fewest places come first. Of many keys not every set is tried.
     """
     found: List[PackageState] = []
     keys = sorted(claims.others, key=lambda key: len(claims.others[key] - claims.own))
-    sets: List[Tuple[str, ...]] = [
-        (),
-        *((key,) for key in keys),
-        *(tuple(keys[:count]) for count in range(2, len(keys) + 1)),
-    ]
-    for along in sets:
+    every = len(keys) if len(keys) <= _FEW_KEYS else 2
+    sets = chain.from_iterable(combinations(keys, count) for count in range(every + 1))
+    wider = (tuple(keys[:count]) for count in range(every + 1, len(keys) + 1))
+    for along in chain(sets, wider):
         goal = _goal(now, target, claims, along)
         if goal not in found:
             found.append(goal)

@@ -202,6 +202,18 @@ def test_a_key_that_was_moved_forward_goes_back_to_its_value(worlds: Callable[..
     assert taken.endswith("are taken along: server: 2 -> 1") and found.startswith("found there: run 4")
 
 
+def test_of_three_other_keys_only_the_two_that_stand_in_the_way_are_taken_along(
+    worlds: Callable[..., World],
+) -> None:
+    world = worlds("changes", lambda now: now["lib"] >= max(now["client"], now["server"]))
+    world.baseline("a", "b", "x", "c")
+    for key, name in (("a", "lib"), ("b", "client"), ("x", "tool"), ("c", "server")):
+        world.update(key, "2", **{name: 2})
+    world.restore("a", "1")
+    assert world.now == {**ONE, "tool": 2}
+    assert [world.current(key) for key in ("a", "b", "x", "c")] == ["1", None, "2", None]
+
+
 def test_packages_of_a_forgotten_key_are_named(worlds: Callable[..., World]) -> None:
     world = worlds("changes")
     updated(world)
