@@ -5,16 +5,24 @@ from datetime import datetime, timezone
 from typing import Iterable, Optional, Tuple
 
 # Not compiled here: most processes never read such a value.
-# 2026-11-23T06:44:36Z, 2026-11-23 06:44:36.5+01:00, 2026-11-23
-_ISO = (
-    r"(?P<day>\d{4}-\d{2}-\d{2})(?:[T ](?P<clock>\d{2}:\d{2}(?::\d{2})?)(?:[.,](?P<fraction>\d{1,6})\d*)?"
-    r"\s?(?P<zone>Z|UTC|[+-]\d{2}:?\d{2})?)?"
-)
+# 2026-11-23T06:44:36Z, 2026-11-23 06:44:36.5+01:00, 2026-11-23T06Z, 2026-11-23
+_FRACTION_AND_ZONE = r"(?:[.,](?P<fraction>\d{1,6})\d*)?\s?(?P<zone>Z|UTC|[+-]\d{2}(?::?\d{2})?)?"
+_ISO = r"(?P<day>\d{4}-\d{2}-\d{2})(?:[T ](?P<clock>\d{2}(?::\d{2}(?::\d{2})?)?)" + _FRACTION_AND_ZONE + ")?"
+# The basic format: 20261123T064436Z, 20261123T0644+01
+_BASIC = r"(?P<day>\d{8})T(?P<clock>\d{2}(?:\d{2}(?:\d{2})?)?)" + _FRACTION_AND_ZONE
+_CLOCKS = {2: "%H", 4: "%H%M", 6: "%H%M%S"}
+_EPOCH_FRACTION = r"\d{10}\.\d+"
 _COMPACT = {8: "%Y%m%d", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
 # Mon Nov 23 06:44:36 UTC 2026 (C locale), Mon 23 Nov 2026 06:44:36 AM UTC (en_US), Mon, 23 Nov 2026 06:44:36 +0000
-# (date -R)
+# (date -R), Mon 23 Nov 06:44:36 UTC 2026 (en_GB), Mon Nov 23 06:44:36 AM UTC 2026 (en_US, newer glibc)
 _DATE = (
     (r"\w{3} (\w{3}) +(\d{1,2}) (\d{2}:\d{2}:\d{2}) (\w+) (\d{4})", (4, 0, 1, 2, 3), "%Y %b %d %H:%M:%S"),
+    (
+        r"\w{3} (\w{3}) +(\d{1,2}) (\d{2}:\d{2}:\d{2} [AP]M) (\w+) (\d{4})",
+        (4, 0, 1, 2, 3),
+        "%Y %b %d %I:%M:%S %p",
+    ),
+    (r"\w{3} +(\d{1,2}) (\w{3}) (\d{2}:\d{2}:\d{2}) (\w+) (\d{4})", (4, 1, 0, 2, 3), "%Y %b %d %H:%M:%S"),
     (
         r"\w{3} +(\d{1,2}) (\w{3}) (\d{4}) (\d{2}:\d{2}:\d{2} [AP]M) (\w+)",
         (2, 1, 0, 3, 4),
@@ -82,6 +90,8 @@ def _span(found: Moment) -> Tuple[float, float]:
 
 
 def _digits(text: str) -> Optional[Moment]:
+    if text.isascii() and re.fullmatch(_EPOCH_FRACTION, text):
+        return "epoch", float(text)
     if not (text.isascii() and text.isdigit()):
         return None
     if len(text) in _COMPACT:
@@ -91,13 +101,14 @@ def _digits(text: str) -> Optional[Moment]:
 
 
 def _iso(text: str) -> Optional[Moment]:
-    match = re.fullmatch(_ISO, text)
+    match = re.fullmatch(_ISO, text) or re.fullmatch(_BASIC, text)
     if match is None:
         return None
-    clock = match["clock"] or "00:00"
-    when = datetime.strptime(
-        f"{match['day']} {clock}", "%Y-%m-%d %H:%M:%S" if clock.count(":") == 2 else "%Y-%m-%d %H:%M"
-    )
+    day, clock = match["day"].replace("-", ""), (match["clock"] or "00").replace(":", "")
+    if match["fraction"] and len(clock) < 6:
+        # A fraction of a minute or an hour: nobody writes these.
+        return None
+    when = datetime.strptime(f"{day} {clock}", f"%Y%m%d {_CLOCKS[len(clock)]}")
     seconds = _seconds(when) + float(f"0.{match['fraction'] or 0}")
     zone = match["zone"]
     return ("local", seconds) if zone is None else ("utc", seconds - _offset(zone))
@@ -120,7 +131,7 @@ def _offset(zone: str) -> float:
     if zone in ("Z", "UTC", "GMT"):
         return 0.0
     digits = zone[1:].replace(":", "")
-    seconds = int(digits[:2]) * 3600 + int(digits[2:]) * 60
+    seconds = int(digits[:2]) * 3600 + int(digits[2:] or 0) * 60
     return float(-seconds if zone[0] == "-" else seconds)
 
 

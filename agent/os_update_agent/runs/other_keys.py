@@ -11,6 +11,7 @@ claims; with ``restore: exact`` it moves all places. Two rules join the keys:
 """
 
 from dataclasses import dataclass, field
+from itertools import chain, combinations
 from typing import Dict, FrozenSet, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 from os_update_agent.model.options import RestoreScope
@@ -23,6 +24,9 @@ from os_update_agent.packages.settings import touched_settings
 from os_update_agent.packages.state import overlaid, sound, touched_by, visible
 from os_update_agent.runs.ages import age_of, has_gone_back
 from os_update_agent.text.phrases import listed, named
+
+# Each set of keys costs a rehearsal: with four other keys there are 16 sets.
+_FEW_KEYS = 4
 
 
 @dataclass(frozen=True)
@@ -107,8 +111,8 @@ def claims_on(target: Target, effects: Iterable[Effect], runs: Sequence[Run]) ->
         run, touched = effect.run, effect.touched
         moved = {move.key: touched.intersection(move.places) for move in run.plan.moves}
         for_me = moved.pop(target.key, frozenset())
+        foreign = {place for move in run.plan.moves for place in move.places if place not in move.shared}
         if run.id > target.since:
-            foreign = {place for move in run.plan.moves for place in move.places if place not in move.shared}
             claims.own |= (touched - foreign).union(run.plan.left) if run.key == target.key else for_me
             if run.key == target.key:
                 claims.own_settings |= effect.settings
@@ -118,6 +122,7 @@ def claims_on(target: Target, effects: Iterable[Effect], runs: Sequence[Run]) ->
             claims.others.setdefault(key, set()).update(slots)
         _forget_left(claims, run)
         if run.key != target.key:
+            claims.others.setdefault(run.key, set()).update(touched - foreign)
             _count_other(target, claims, effect, runs)
         elif run.kind == UPDATE:
             # The key has gone on from there with these places.
@@ -137,7 +142,6 @@ def _forget_left(claims: Claims, run: Run) -> None:
 
 def _count_other(target: Target, claims: Claims, effect: Effect, runs: Sequence[Run]) -> None:
     run, slots = effect.run, effect.touched
-    claims.others.setdefault(run.key, set()).update(slots)
     claims.other_settings.setdefault(run.key, set()).update(effect.settings)
     stays = _goes_further(target, run, runs)
     for slot in slots:
@@ -163,16 +167,14 @@ def goals(now: PackageState, target: Target, claims: Claims) -> Iterator[Tuple[P
     """Yield the states that the way back may lead to, each with the other keys whose packages it moves for that.
 
     The first one is narrow and moves no others. Those with one other key come before those with several. The keys with
-    the fewest places come first.
+    the fewest places come first. Of many keys not every set is tried.
     """
     found: List[PackageState] = []
     keys = sorted(claims.others, key=lambda key: len(claims.others[key] - claims.own))
-    sets: List[Tuple[str, ...]] = [
-        (),
-        *((key,) for key in keys),
-        *(tuple(keys[:count]) for count in range(2, len(keys) + 1)),
-    ]
-    for along in sets:
+    every = len(keys) if len(keys) <= _FEW_KEYS else 2
+    sets = chain.from_iterable(combinations(keys, count) for count in range(every + 1))
+    wider = (tuple(keys[:count]) for count in range(every + 1, len(keys) + 1))
+    for along in chain(sets, wider):
         goal = _goal(now, target, claims, along)
         if goal not in found:
             found.append(goal)
@@ -198,7 +200,7 @@ def moves(
     target: Target,
     claims: Claims,
     along: Sequence[str],
-    keys: Iterable[OtherKey],
+    keys: Sequence[OtherKey],
 ) -> Tuple[Move, ...]:
     """Return the packages of other keys that the way from ``now`` to ``goal`` moves away from their values."""
     changed, found = touched_by(now, goal), []
@@ -210,6 +212,12 @@ def moves(
             places = _standing(now, other, foreign, target)
         if places:
             found.append(Move(key, other.history.current, _places(places), _places(places & claims.own)))
+    known = {other.history.key for other in keys}
+    for key in sorted(set(along) - known):
+        # Its history was forgotten.
+        places = frozenset(claims.others[key]) & changed
+        if places:
+            found.append(Move(key, None, _places(places), _places(places & claims.own)))
     return tuple(found)
 
 
@@ -247,7 +255,9 @@ def sentences(
     lines = []
     for move in found:
         away = f", which no longer stands at {move.value!r:.80}" if move.value is not None else ""
-        lines.append(f"packages of key {move.key!r}{away}, are taken along: {_changes(now, goal, move.places)}")
+        whose = f"key {move.key!r}{away}," if move.key else "a key that was forgotten"
+        places = set(move.places).difference(move.shared) or move.places
+        lines.append(f"packages of {whose} are taken along: {_changes(now, goal, places)}")
     own = [one for one in effects if one.run.key == target.key and (one.touched or one.run.progress.reached)]
     last = max((one.run.id for one in own), default=0)
     for effect in effects:

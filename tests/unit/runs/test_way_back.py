@@ -37,6 +37,7 @@ class World:
         self.ledger._db.execute("PRAGMA synchronous=OFF")
         self.scope, self.allows = scope, allows
         self.now = dict(ONE)
+        self.globs: Sequence[str] = ()
 
     def state(self) -> PackageState:
         rows = sorted(Package(name, "amd64", str(version)) for name, version in self.now.items())
@@ -70,7 +71,7 @@ class World:
         return aim
 
     def policy(self, key: str, value: str) -> Policy:
-        return Policy(value=value, key=key, restore=self.scope)
+        return Policy(value=value, key=key, restore=self.scope, packages=tuple(self.globs))
 
     def _opened(
         self, key: str, value: str, kind: RunKind, departing: Optional[str], state: Optional[int] = None
@@ -194,9 +195,45 @@ def test_a_key_that_was_moved_forward_goes_back_to_its_value(worlds: Callable[..
     world.update("a", "2", lib=2)
     world.update("b", "2", server=2)
     for key, value, there in (("a", "1", ONE), ("b", "2", {**ONE, "lib": 2, "server": 2}), ("a", "1", ONE)):
-        world.restore(key, value)
+        aim = world.restore(key, value)
         assert (world.now, world.current(key)) == (there, value)
     assert world.current("b") is None
+    taken, found = aim.plan.other_keys
+    assert taken.endswith("are taken along: server: 2 -> 1") and found.startswith("found there: run 4")
+
+
+def test_of_three_other_keys_only_the_two_that_stand_in_the_way_are_taken_along(
+    worlds: Callable[..., World],
+) -> None:
+    world = worlds("changes", lambda now: now["lib"] >= max(now["client"], now["server"]))
+    world.baseline("a", "b", "x", "c")
+    for key, name in (("a", "lib"), ("b", "client"), ("x", "tool"), ("c", "server")):
+        world.update(key, "2", **{name: 2})
+    world.restore("a", "1")
+    assert world.now == {**ONE, "tool": 2}
+    assert [world.current(key) for key in ("a", "b", "x", "c")] == ["1", None, "2", None]
+
+
+def test_packages_of_a_forgotten_key_are_named(worlds: Callable[..., World]) -> None:
+    world = worlds("changes")
+    updated(world)
+    world.ledger.forget("b")
+    (line,) = world.restore("a", "1").plan.other_keys
+    assert line.startswith("packages of a key that was forgotten are taken along: ") and "server: 2 -> 1" in line
+
+
+def test_a_key_loses_its_value_by_packages_that_it_selects(worlds: Callable[..., World]) -> None:
+    """The first key has done all the work; the second one found it done."""
+    world = worlds("exact")
+    world.baseline("a", "b", "c")
+    world.update("a", "2", **TWO)
+    for key, globs in (("b", ("server",)), ("c", ("nothing",))):
+        world.globs, world.scope = globs, "changes"
+        world.update(key, "2")
+    world.globs, world.scope = (), "exact"
+    (move,) = world.restore("a", "1").plan.moves
+    assert (move.key, [place.name for place in move.places]) == ("b", ["server"])
+    assert [world.current(key) for key in KEYS] == ["1", None, "2"]
 
 
 def test_a_way_back_that_nothing_makes_possible_has_no_aim(worlds: Callable[..., World]) -> None:
