@@ -125,7 +125,7 @@ def test_by_hand_a_node_goes_forth_and_back_as_by_heat(scene: Scene, command: Co
     # The end of the log is for Heat: here the file is named, and what to do next.
     assert status == 1 and "the update was undone" in err and "Setting up" not in err
     *_, advice, log = err.splitlines()
-    assert advice == "next: when the cause is mended, the same value is another try"
+    assert advice == "next: fix the cause named above, then send the same value again"
     assert (
         log == f"full log on the node: {scene.directory}/log/000002.log"
         and "Setting up" in Path(log.rpartition(" ")[2]).read_text()

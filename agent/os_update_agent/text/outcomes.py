@@ -1,5 +1,6 @@
 """What a run came to, told to Heat and to the operator. Pure: everything that is told is handed in."""
 
+import re
 from datetime import datetime, timezone
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
@@ -16,7 +17,10 @@ SHOWN_VALUE = 80
 SHOWN_CHANGES = 200
 
 NOTHING_CHANGED = "nothing was changed"
-AGAIN = "when the cause is mended, the same value is another try"
+_SAME_VALUE = "send the same value again"
+AGAIN = f"fix the cause named above, then {_SAME_VALUE}"
+# dpkg: package architecture (i386) does not match system (amd64)
+_FOREIGN = re.compile(r"package architecture \((?P<arch>[a-z0-9-]+)\) does not match system")
 OUTPUTS = (
     "changes",
     "held_back",
@@ -251,6 +255,16 @@ def _next(run: Run) -> str:
         )
     if run.progress.impact == NOT_UNDONE:
         return "on the node 'os-update-agent status' says how it stands"
+    return _way_out(run.failure)
+
+
+def _way_out(failure: str) -> str:
+    """Return what to do before the next attempt."""
+    foreign = _FOREIGN.search(failure)
+    if foreign is not None:
+        return f"run 'dpkg --add-architecture {foreign['arch']}' on the node, then {_SAME_VALUE}"
+    if "NOKEY" in failure:
+        return f"run 'rpm --import FILE' on the node with the key that is named above, then {_SAME_VALUE}"
     return AGAIN
 
 

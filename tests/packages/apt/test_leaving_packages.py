@@ -1,5 +1,6 @@
 """A package that a way back removes or replaces may complain. It does not decide: its state is left all the same."""
 
+import os
 from typing import Dict
 
 import pytest
@@ -96,6 +97,36 @@ def test_an_option_that_dpkg_refuses_is_reported_before_the_node_is_drained(base
     failed = based.fail("UPDATE", "v2")
     assert "unknown option --bogus" in failed.complaint and "nothing was changed" in failed.complaint
     assert based.ran() == []
+
+
+CFG = "etc/dpkg/dpkg.cfg.d/60helper"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts")
+@pytest.mark.parametrize("option,is_removed", [("pre-invoke", True), ("status-logger", True), ("post-invoke", False)])
+def test_no_hook_of_dpkg_of_a_leaving_package_stops_a_restore(based: Node, option: str, is_removed: bool) -> None:
+    """The new helper brings a hook whose program leaves with it, or fails on its way back to the older helper."""
+    directory = (based.root / CFG).parent
+    directory.mkdir(parents=True)
+    mounts = f'mount --bind {directory} /etc/dpkg/dpkg.cfg.d && exec "$@"'
+    based.wrapper = ("unshare", "--mount", "sh", "-c", mounts, "sh")
+    if not is_removed:
+        based.offer(Deb("helper", "1.0-1", files={CFG: "# old\n"}, conffiles=[CFG]))
+        based.install_by_hand("helper")
+        based.succeed("UPDATE", "v1")
+    one = based.packages()
+    hook = f"{based.root}/usr/bin/hook"
+    files = {CFG: f"{option}={hook}\n", "usr/bin/hook": "#!/bin/sh\n[ $# = 0 ] || exit 0\ncat >/dev/null\n"}
+    scripts = {"postinst": 'chmod 755 "$DPKG_ROOT/usr/bin/hook"'}
+    based.offer(
+        Deb("tool", "2.0-1", fields={"Depends": "helper"}),
+        Deb("helper", "2.0-1", files=files, conffiles=[CFG], scripts=scripts),
+    )
+    based.succeed("UPDATE", "v2")
+    based.succeed("UPDATE", "v1")
+    assert based.packages() == one
+    found = {path.name: path.read_text(encoding="utf-8") for path in directory.iterdir()}
+    assert found == ({} if is_removed else {"60helper": "# old\n"})
 
 
 def with_hook(node: Node, conf: str, version: str = "1.0-1") -> Deb:

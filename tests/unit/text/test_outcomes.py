@@ -178,8 +178,12 @@ def test_every_failure_says_what_happened_to_the_node(changed: Mapping[str, Any]
 
 
 @pytest.mark.parametrize(("changed", "step"), [
-    ({}, "when the cause is mended, the same value is another try"),
-    ({"progress": Progress(UNDONE)}, "when the cause is mended, the same value is another try"),
+    ({}, "fix the cause named above, then send the same value again"),
+    ({"progress": Progress(UNDONE)}, "fix the cause named above, then send the same value again"),
+    ({"failure": "tool.deb: package architecture (i386) does not match system (amd64)"},
+     "run 'dpkg --add-architecture i386' on the node, then send the same value again"),
+    ({"failure": "package tool-1.0-1.x86_64 does not verify: Header V4 RSA/SHA256 Signature, key ID 1f2e: NOKEY"},
+     "run 'rpm --import FILE' on the node with the key that is named above, then send the same value again"),
     ({"progress": Progress(NOT_UNDONE), "departing": "v1"},
      "shows what differs, and 'rollback VALUE' tries again; VALUE is 'v1'"),
     ({"progress": Progress(NOT_UNDONE)}, "'os-update-agent status' says how it stands"),

@@ -27,6 +27,7 @@ from os_update_agent.node.process import run, run_to_file
 from os_update_agent.packages.apt import parse
 from os_update_agent.packages.apt.candidates import candidates
 from os_update_agent.packages.apt.commands import NO_RELEASE, exact, plain, read_from
+from os_update_agent.packages.apt.dpkg_settings import put_back, set_aside
 from os_update_agent.packages.apt.edited_texts import settle_edits
 from os_update_agent.packages.apt.leaving import PartsOfLeaving, unwrap_scripts, wrap_scripts
 from os_update_agent.packages.apt.preferences import added_preferences, wanted
@@ -135,6 +136,7 @@ class Apt(Rehearsals, Backend):
         self.wait()
         if not self._leaving:
             unwrap_scripts(self._admin)
+            put_back(self.root)
         complaints: Tuple[str, ...] = ()
         start = output.tell()
         torn = [file for package, file in zip(transaction.install, transaction.files) if package in transaction.torn]
@@ -160,13 +162,16 @@ class Apt(Rehearsals, Backend):
         """See Backend."""
         self.wait()
         unwrap_scripts(self._admin)
+        put_back(self.root)
         try:
             with self._without_settings(packages):
                 self._leaving = tuple(packages)
+                self._has_settings_aside = set_aside(self.root, packages, self.packaged_texts())
                 wrap_scripts(self._admin, self._leaving)
                 yield True
         finally:
-            self._leaving = ()
+            self._leaving, self._has_settings_aside = (), False
+            put_back(self.root)
             unwrap_scripts(self._admin)
 
     def _begun(self, transaction: Transaction, output: IO[bytes]) -> Transaction:

@@ -17,6 +17,7 @@ from os_update_agent.node.locks import wait_until_free
 from os_update_agent.node.process import Completed, run, run_to_file
 from os_update_agent.packages.apt import parse
 from os_update_agent.packages.apt.builds import InstalledBuilds
+from os_update_agent.packages.apt.dpkg_settings import INSTALL_MISSING
 from os_update_agent.packages.progress import REFRESH_FILE, STATUS_FILE
 from os_update_agent.packages.state_cache import LastState
 
@@ -92,6 +93,7 @@ class AptCalls:
     _last: LastState = field(default_factory=LastState, init=False, repr=False)
     # Within letting_go(): its packages, and the file for APT_CONFIG that leaves out their settings ("": no such file).
     _leaving: Tuple[Package, ...] = field(default=(), init=False, repr=False)
+    _has_settings_aside: bool = field(default=False, init=False, repr=False)
     _other_settings: str = field(default="", init=False, repr=False)
 
     @cached_property
@@ -139,6 +141,8 @@ class AptCalls:
             options += ["-o", f"Dpkg::Options::={option}"]
         if forced:
             options += (*_FORCED, *_ORDER)
+        if self._has_settings_aside:
+            options += ["-o", f"Dpkg::Options::={INSTALL_MISSING}"]
         if transaction.reinstalls:
             options.append("--reinstall")
         if transaction.mends or forced:
@@ -217,6 +221,8 @@ class AptCalls:
 
     def _dpkg(self, *arguments: str) -> List[str]:
         options = [*self._root_options(), *_CONFIG_FILES[self.config_files][0]]
+        if self._has_settings_aside:
+            options.append(INSTALL_MISSING)
         return ["dpkg", *options, *arguments]
 
     def _environment(self) -> Mapping[str, str]:

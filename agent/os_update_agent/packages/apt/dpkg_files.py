@@ -74,7 +74,7 @@ def listed_files(
         lines = conffiles.get((package.name, package.arch), "").split("\n")
         own_configuration = frozenset(match["path"] for match in map(_CONFFILE.match, map(str.strip, lines)) if match)
         sums = _sums(admin, package)
-        own = frozenset(_paths(admin, package))
+        own = frozenset(paths_of(admin, package))
         packed = frozenset(_packed(files[package.identity])) if package.identity in files else frozenset()
         name, arch, version = package.identity
         is_changed = package.identity in changed
@@ -150,7 +150,7 @@ def listed_paths(admin: Path, package: Package) -> Tuple[str, ...]:
     return tuple(path for path in text.split("\n") if path not in ("", "/", "/."))
 
 
-def _paths(admin: Path, package: Package) -> Tuple[str, ...]:
+def paths_of(admin: Path, package: Package) -> Tuple[str, ...]:
     """The same; nothing for a package without a list. dpkg only warns of that."""
     try:
         return listed_paths(admin, package)
