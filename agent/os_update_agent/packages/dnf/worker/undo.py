@@ -19,6 +19,7 @@ from os_update_agent.packages.dnf.worker.file_types import (
     LINK_TO_DIRECTORY,
     OTHER,
     Listed,
+    astray,
     conflicts,
     misfits,
 )
@@ -46,8 +47,9 @@ def checked(settings: Settings, request: CheckUndo) -> UndoChecked:
     there, again = ([listed(package.header) for package in side.values()] for side in (forward, back))
     type_of = _After(settings.root, forward, there).type_of
     found = [*misfits(again, type_of), *conflicts(again, there, type_of)]
+    unchecked = astray(again, there, lambda path: type_below(settings.root, path), type_of)
     refused = [misfit.text for misfit in found if not misfit.is_open]
-    unchecked = [f"{misfit.text}; only its scripts can make room for it" for misfit in found if misfit.is_open]
+    unchecked += [f"{misfit.text}; only its scripts can make room for it" for misfit in found if misfit.is_open]
     absent = [
         "{0}-{2}.{1}".format(*identity)
         for side, packages in ((request.forward, forward), (request.back, back))
