@@ -11,7 +11,7 @@ from os_update_agent.model.errors import Damaged, PackageError
 from os_update_agent.model.packages import PackageState, diff
 from os_update_agent.model.phases import TRANSACT, UNDONE, VERIFY
 from os_update_agent.model.runs import Run
-from os_update_agent.packages.complaints import left_out_of
+from os_update_agent.packages.complaints import is_of_leaving, left_out_of
 from os_update_agent.packages.file_faults import told, topmost
 from os_update_agent.packages.state import visible
 from os_update_agent.runs.context import Work, noted
@@ -76,8 +76,9 @@ def with_files(work: Work, run: Run, start: PackageState, end: PackageState) -> 
         return run
     work.say(f"files are wrong behind rows that are right: {told(found)}")
     complaints, lost = work.transition.reinstall(found, end)
-    if complaints and not work.backend.shows_failures:
-        raise PackageError(_not_again(complaints))
+    failures = tuple(one for one in complaints if not is_of_leaving(one))
+    if failures and not work.backend.shows_failures:
+        raise PackageError(_not_again(failures))
     # Other content directly after that is the work of the package's own scripts, and no fault.
     left = work.transition.faults([one for one in changed if one in lost], packed, run.faults_before)
     if left:
@@ -85,6 +86,8 @@ def with_files(work: Work, run: Run, start: PackageState, end: PackageState) -> 
             f"files are not as their packages have them: {told(left)}"
             + (f"; {_not_again(complaints)}" * bool(complaints))
         )
+    if complaints:
+        run = noted(run, f"the package manager complained during a repair of files: {'; '.join(complaints)}")
     return noted(run, f"files were repaired by installing their packages again: {told(found)}")
 
 

@@ -106,3 +106,20 @@ def test_an_update_is_not_undone_for_a_leaving_package(based: Node) -> None:
     result = based.succeed("UPDATE", "v2")
     assert "of a leaving package: Error in" in result.complaint and "it cannot be" in result.complaint
     assert based.versions()["tool"] == "2.0-1" and based.hand.faults() == ""
+
+
+def test_a_repair_of_files_goes_on_whatever_the_old_row_says(based: Node) -> None:
+    """rpm puts the files of 1.0 where the link leads, so 1.0 is installed again. The %preun of its old row fails."""
+    based.offer(Rpm("tool2", "1.0", files={"/usr/share/t2/f": "1"}, scripts={"preun": ARMED}))
+    based.install_by_hand("tool2")
+    based.succeed("UPDATE", "v1.1", packages="nothing*")
+    one, tree = based.packages(), based.tree()
+    room = 'posix.unlink("/usr/share/t2/f"); posix.rmdir("/usr/share/t2")'
+    link = {"/usr/share/t2": "t2-e"}
+    based.offer(Rpm("tool2", "2.0", files={"/usr/share/t2-e/f": "2"}, links=link, scripts={"pretrans": room}))
+    based.succeed("UPDATE", "v2")
+    based.step("pre-update.d/10", f"touch {based.root}/run/armed")
+    back = based.succeed("UPDATE", "v1.1")
+    assert "complained during a repair of files: of a leaving package: " in back.complaint
+    # The file where the link led stays.
+    assert based.packages() == one and tree.items() <= based.tree().items() and based.hand.faults() == ""

@@ -103,13 +103,17 @@ def test_types_that_rpm_would_not_take_back_are_found(based: Node) -> None:
 
 def test_a_script_that_may_make_room_and_a_file_that_is_missing_are_named(based: Node) -> None:
     two = replace(rpm("two", "1.0", "file"), scripts={"pretrans": "return 0"})
-    based.offer(two, Rpm("other", "1.0"))
-    based.install_by_hand("two", "other")
-    based.offer(rpm("two", "2.0", "owned"), Rpm("other", "2.0"))
-    assert checked(based) == ([], [f"{SAID[1]}; only its scripts can make room for it"])
+    based.offer(two, Rpm("other", "1.0"), rpm("away", "1.0", "inside"))
+    based.install_by_hand("two", "other", "away")
+    based.offer(rpm("two", "2.0", "owned"), Rpm("other", "2.0"), rpm("away", "2.0", "link"))
+    astray = (
+        "away-1.0-1.x86_64 has files below /usr/share/away, and rpm puts them elsewhere as long as away-2.0-1.x86_64"
+        " has a link to a directory at /usr/share/away"
+    )
+    assert checked(based) == ([], [astray, f"{SAID[1]}; only its scripts can make room for it"])
     refused, unchecked = checked(based, "other")
-    assert refused == [] and len(unchecked) == 2
-    assert unchecked[1].endswith("package files are not at hand yet: other-1.0-1.x86_64")
+    assert refused == [] and len(unchecked) == 3
+    assert unchecked[2].endswith("package files are not at hand yet: other-1.0-1.x86_64")
 
 
 def test_what_rpm_lets_in_only_by_force_is_found(based: Node) -> None:

@@ -21,13 +21,15 @@ TypeOf = Callable[[str], Optional[str]]
 
 class Listed(NamedTuple):
     """A package that rpm installs, with its files: ``modes`` by path, without %ghost. ``has_pretrans``: does a script
-    of it run before the transaction? ``scripts`` is the text of its %pretrans and %pre.
+    of it run before the transaction? ``has_pre``: does one run before its files are unpacked? ``scripts`` is the text
+    of its %pretrans and %pre.
     """
 
     label: str
     modes: Dict[str, int]
     has_pretrans: bool
     scripts: str
+    has_pre: bool = False
 
     def directories(self) -> Set[str]:
         """Return the directories that it lists."""
@@ -61,7 +63,7 @@ def misfits(coming: Sequence[Listed], type_of: TypeOf, before: Sequence[Listed] 
     for package in coming:
         for path, obstacle in _obstacles(package, type_of, known, needed):
             mentioned = any(path in other.scripts for other in coming)
-            found.append(Misfit(f"{package.label} {obstacle}", package.has_pretrans or mentioned))
+            found.append(Misfit(f"{package.label} {obstacle}", package.has_pretrans or package.has_pre or mentioned))
     return found
 
 
@@ -93,4 +95,18 @@ def conflicts(coming: Sequence[Listed], present: Sequence[Listed], type_of: Type
         for package in coming
         for path in sorted(package.directories().intersection(links))
         if type_of(path) == LINK_TO_DIRECTORY
+    ]
+
+
+def astray(coming: Sequence[Listed], present: Sequence[Listed], now: TypeOf, type_of: TypeOf) -> List[str]:
+    """Return a sentence for each directory that no package of ``coming`` lists and that is a link of ``present`` when
+    they come. rpm puts their files where the link leads. ``now`` gives the types before ``present`` come.
+    """
+    links = {path: one.label for one in present for path, mode in one.modes.items() if stat.S_ISLNK(mode)}
+    return [
+        f"{package.label} has files below {path}, and rpm puts them elsewhere as long as {links[path]} has a link to a"
+        f" directory at {path}"
+        for package in coming
+        for path in sorted((package.parents() - package.directories()).intersection(links))
+        if now(path) == DIRECTORY and type_of(path) == LINK_TO_DIRECTORY
     ]

@@ -60,7 +60,8 @@ def listed(header: Any) -> Listed:
     files = {name: mode for name, mode, flag in zip(names, modes, flags) if not flag & _GHOST}
     pretrans, pre = header[rpm.RPMTAG_PRETRANS], header[rpm.RPMTAG_PREIN]
     has_pretrans = bool(pretrans or header[rpm.RPMTAG_PRETRANSPROG])
-    return Listed(label_of(header), files, has_pretrans, f"{text_of(pretrans)} {text_of(pre)}")
+    has_pre = bool(pre or header[rpm.RPMTAG_PREINPROG])
+    return Listed(label_of(header), files, has_pretrans, f"{text_of(pretrans)} {text_of(pre)}", has_pre)
 
 
 def type_below(root: str, path: str) -> Optional[str]:

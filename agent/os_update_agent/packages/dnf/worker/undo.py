@@ -7,8 +7,10 @@ disk, which the way there has not changed yet; file_types.py does that from the 
 
 import contextlib
 import errno
+import fcntl
 import os
 import shutil
+import time
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence
 
 import rpm  # type: ignore
@@ -19,6 +21,7 @@ from os_update_agent.packages.dnf.worker.file_types import (
     LINK_TO_DIRECTORY,
     OTHER,
     Listed,
+    astray,
     conflicts,
     misfits,
 )
@@ -27,8 +30,10 @@ from os_update_agent.packages.dnf.worker.rpm_files import identity_of, read_head
 from os_update_agent.packages.dnf.worker.rpm_recovery import Settings
 
 _LINK = 0o120000
-# The name of the directory for the copy of the database, before the number of the process.
+# The name of the directory for the copy of the database, before a random part.
 _COPY = ".undo-check-"
+# A copy without a lock may be that of a worker that is about to take it (seconds).
+_FRESH = 600
 # Each of these is absent from some version of rpm. Plugins would report the packages to the journal or to fapolicyd.
 _QUIET = ("NOSCRIPTS", "NOTRIGGERS", "NOSYSUSERS", "NOPLUGINS", "NOCONTEXTS", "NOCAPS")
 
@@ -46,8 +51,9 @@ def checked(settings: Settings, request: CheckUndo) -> UndoChecked:
     there, again = ([listed(package.header) for package in side.values()] for side in (forward, back))
     type_of = _After(settings.root, forward, there).type_of
     found = [*misfits(again, type_of), *conflicts(again, there, type_of)]
+    unchecked = astray(again, there, lambda path: type_below(settings.root, path), type_of)
     refused = [misfit.text for misfit in found if not misfit.is_open]
-    unchecked = [f"{misfit.text}; only its scripts can make room for it" for misfit in found if misfit.is_open]
+    unchecked += [f"{misfit.text}; only its scripts can make room for it" for misfit in found if misfit.is_open]
     absent = [
         "{0}-{2}.{1}".format(*identity)
         for side, packages in ((request.forward, forward), (request.back, back))
@@ -118,14 +124,13 @@ def _copied_database(root: str, work: str) -> Iterator[None]:
     database = database_of(root)
     base = root.rstrip("/")
     directory = work if f"{work}/".startswith(f"{base}/") else os.path.dirname(database)
-    for name in os.listdir(directory):
-        # Of a worker that was killed. Another one may be at work for `os-update-agent plan`.
-        if name.startswith(_COPY) and not os.path.exists(f"/proc/{name[len(_COPY) :]}"):
-            shutil.rmtree(os.path.join(directory, name), ignore_errors=True)
-    place = os.path.join(directory, f"{_COPY}{os.getpid()}")
-    shutil.rmtree(place, ignore_errors=True)
-    os.mkdir(place, 0o700)
+    _remove_leftovers(directory)
+    import tempfile  # late: it is slow to import
+
+    place = tempfile.mkdtemp(prefix=_COPY, dir=directory)
+    lock = os.open(place, os.O_RDONLY | os.O_CLOEXEC)
     try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
         _copy(database, place)
         rpm.addMacro("_dbpath", place[len(base) :])
         try:
@@ -134,6 +139,25 @@ def _copied_database(root: str, work: str) -> Iterator[None]:
             rpm.delMacro("_dbpath")
     finally:
         shutil.rmtree(place, ignore_errors=True)
+        os.close(lock)
+
+
+def _remove_leftovers(directory: str) -> None:
+    """Remove the copies of workers that were killed. Another worker may be at work for `os-update-agent plan`, perhaps
+    in another PID namespace: its lock says so.
+    """
+    for name in os.listdir(directory):
+        if not name.startswith(_COPY):
+            continue
+        place = os.path.join(directory, name)
+        with contextlib.suppress(OSError):
+            lock = os.open(place, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if time.time() - os.fstat(lock).st_mtime > _FRESH:
+                    shutil.rmtree(place, ignore_errors=True)
+            finally:
+                os.close(lock)
 
 
 def _copy(source: str, target: str) -> None:
