@@ -139,11 +139,13 @@ def test_a_read_only_file_system_is_named_before_the_node_is_drained(drained: No
     if value == "v1":
         drained.succeed("UPDATE", "v2")
         drained.ran()
-    usr = drained.root / "usr"
-    script = f'mount --bind {usr} {usr} && mount -o remount,bind,ro {usr} && exec "$@"'
+    # A node whose whole /usr is read-only is refused before that.
+    share = drained.root / "usr/share"
+    share.mkdir(parents=True, exist_ok=True)
+    script = f'mount --bind {share} {share} && mount -o remount,bind,ro {share} && exec "$@"'
     drained.wrapper = ("unshare", "--mount", "sh", "-c", script, "sh")
     failed = drained.fail("UPDATE", value)
-    assert "has to write to /usr, which is mounted read-only" in failed.complaint
+    assert "has to write to /usr/share, which is mounted read-only" in failed.complaint
     assert "nothing was changed" in failed.complaint
     assert drained.ran() == []
 
