@@ -29,7 +29,8 @@ def record(work: Work) -> Tuple[Run, Event]:
         else:
             if run.departing is not None:
                 ledger.record_current(run.key, run.departing)
-            ledger.record_moved_back(run.id)
+            if run.plan.moves:
+                ledger.record_moved_back(run.id)
     if reached or run.progress.impact == UNDONE:
         # They may be many, and the document stays.
         run = replace(run, faults_before=None)
