@@ -170,40 +170,49 @@ def test_a_half_installed_package_that_the_target_has_not_goes(based: Node) -> N
     assert unmet(based.site().backend(Policy(key="any")).capture(), one) == ()
 
 
-STUBBORN = {"prerm": 'if [ "$1" = upgrade ]; then echo "never back" >&2; exit 1; fi'}
+# The older version of a package that lets nobody go back to it.
+STUBBORN = {"preinst": 'if [ "$1" = upgrade ]; then echo "never back" >&2; exit 1; fi'}
 
 
-def test_a_package_that_refuses_the_way_back_leaves_the_node_where_it_was(based: Node) -> None:
-    based.offer(Deb("tool", "2.0-1", scripts=STUBBORN), Deb("libapp1", "1.5-1"))
-    based.succeed("UPDATE", "v2")
-    two = based.packages()
-    failed = based.fail("UPDATE", "v1")
-    assert "tool" in failed.complaint and "never back" in failed.complaint
-    assert based.packages() == two
-    assert based.history().current == "v2"
+@pytest.fixture
+def stubborn(node: Node) -> Node:
+    """A node with a baseline, v1, to which the package "gate" cannot go back, and with the packages of v2 offered."""
+    node.offer(Deb("gate", "1.0-1", scripts=STUBBORN))
+    node.install_by_hand("gate")
+    node.succeed("CREATE", "v1")
+    node.offer(Deb("gate", "2.0-1"), Deb("libapp1", "1.5-1"))
+    return node
+
+
+def test_a_package_that_refuses_the_way_back_leaves_the_node_where_it_was(stubborn: Node) -> None:
+    stubborn.succeed("UPDATE", "v2")
+    two = stubborn.packages()
+    failed = stubborn.fail("UPDATE", "v1")
+    assert "gate" in failed.complaint and "never back" in failed.complaint
+    assert stubborn.packages() == two
+    assert stubborn.history().current == "v2"
     assert failed.changes == {}
     assert "the node has the packages that it had before" in failed.complaint
     assert "restore of 'v1' failed" in failed.complaint
 
 
-def test_a_way_back_that_is_kept_as_far_as_it_went_is_a_partial_result_that_names_the_rest(based: Node) -> None:
-    based.offer(Deb("tool", "2.0-1", scripts=STUBBORN), Deb("libapp1", "1.5-1"))
-    based.succeed("UPDATE", "v2")
-    failed = based.fail("UPDATE", "v1", on_failure="keep")
-    assert based.versions() == {**VERSIONS_ONE, "tool": "2.0-1"}
-    assert "tool is 2.0-1 installed in place of 1.0-1 installed" in failed.complaint
+def test_a_way_back_that_is_kept_as_far_as_it_went_is_a_partial_result_that_names_the_rest(stubborn: Node) -> None:
+    stubborn.succeed("UPDATE", "v2")
+    failed = stubborn.fail("UPDATE", "v1", on_failure="keep")
+    assert stubborn.versions()["gate"] == "2.0-1"
+    assert "gate is 2.0-1 installed in place of 1.0-1 installed" in failed.complaint
     assert failed.changes == {"libapp1": ("1.5-1", "1.0-1")}
-    assert based.history().current is None
+    assert stubborn.history().current is None
 
 
-def test_an_undo_that_a_package_refuses_says_what_is_not_undone(based: Node) -> None:
-    based.offer(Deb("tool", "2.0-1", scripts=STUBBORN), Deb("libapp1", "1.5-1", scripts={"postinst": "exit 1"}))
-    failed = based.fail("UPDATE", "v2")
+def test_an_undo_that_a_package_refuses_says_what_is_not_undone(stubborn: Node) -> None:
+    stubborn.step("health.d/10-bad", "exit 1")
+    failed = stubborn.fail("UPDATE", "v2")
     assert "could not be undone" in failed.complaint
     (note,) = [line for line in failed.complaint.splitlines() if line.startswith("the undo is not complete: ")]
-    assert "giving up" in note and "tool is 2.0-1" in note
-    assert failed.changes["tool"] == ("1.0-1", "2.0-1")
-    assert based.history().current is None
+    assert "gate is 2.0-1" in note
+    assert failed.changes["gate"] == ("1.0-1", "2.0-1")
+    assert stubborn.history().current is None
 
 
 def test_five_megabytes_of_output_stay_on_the_node_and_heat_gets_the_end(based: Node) -> None:

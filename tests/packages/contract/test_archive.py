@@ -48,7 +48,7 @@ def test_what_an_undo_has_fetched_is_kept_though_the_undo_fails(based: Node) -> 
     """It may be the last one: the next to come is what a rollback needs."""
     based.offer(Pkg("tool", "2.0"), Pkg("libapp1", "1.5"))
     based.withdraw("1.0-1", "libapp1")
-    based.step("health.d", "exit 1")
+    based.step("health.d/10-bad", "exit 1")
     failed = based.fail("UPDATE", "v2", archive="off")
     assert "neither the archive nor a repository has libapp1" in failed.complaint
     assert "tool 1.0-1" in based.kept()
