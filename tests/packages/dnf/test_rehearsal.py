@@ -54,8 +54,8 @@ def test_what_rpm_finds_only_in_a_transaction_is_found_before(careful: Node) -> 
     )
     refused(careful, f"dd-2.0-1.x86_64 has {D} as a symbolic link", "plain-2.0-1.x86_64 has files below /usr/share/pl")
     careful.offer(Rpm("dd", "3.0", files={f"{D}/f": "3"}), Rpm("plain", "3.0", files={"/usr/share/plain": "3"}))
-    with read_only(careful.root / "usr"):
-        refused(careful, f"{careful.root}/usr is mounted read-only, and ")
+    with read_only(careful.root / "usr/share"):
+        refused(careful, f"{careful.root}/usr/share is mounted read-only, and ")
     # A script makes room for the link.
     careful.offer(Rpm("dd", "4.0", files={"/usr/share/e/f": "2"}, links={D: "e"}, scripts={"pretrans": MAKES_ROOM}))
     careful.succeed("UPDATE", "v2")
