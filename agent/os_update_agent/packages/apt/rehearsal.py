@@ -93,8 +93,11 @@ class Rehearsals(DpkgDatabase):
             self._other_settings = ""
 
     def _replaced(self, transaction: Transaction) -> Tuple[Package, ...]:
-        """Return the installed packages that a transaction replaces."""
-        state = self.capture()
+        """Return the installed packages that a transaction replaces. An empty database, of a new root, has none."""
+        try:
+            state = self.capture()
+        except PackageError:
+            return ()
         slots = {state.slot(package) for package in transaction.install}
         return tuple(package for package in state.packages if package.is_present and state.slot(package) in slots)
 
