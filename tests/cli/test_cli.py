@@ -192,7 +192,8 @@ def test_every_recorded_state_has_a_name(scene: Scene, command: Command) -> None
     for name in ("(before v1)", "before", "run:1", "2026-01-01"):
         status, out, err = command("plan", name, "--json")
         found = document(out, "plan")
-        assert status == 0 and (found["operation"] == "restore") and f"{name}' is taken as" in err
+        assert status == 0 and found["operation"] == "restore"
+        assert (f"{name}' is taken as" in err) == (name != "(before v1)")
         assert len(found["changes"]) == (0 if name == "run:1" else 7), name
     assert command("diff", "before", "now")[1] == command("diff", "(before v1)", "run:1")[1] != "no difference\n"
     _, out, _ = command("show", "before")

@@ -114,7 +114,7 @@ def past_state(site: Site, key: str, name: str) -> Optional[StateName]:
 
 def _told(name: Optional[str], found: StateName) -> StateName:
     """Tell the operator which state is meant if the name is no recorded value."""
-    if found.meaning:
+    if found.meaning and found.name != name:
         complain(f"{'--last' if name is None else shown(name)} is taken as {shown(found.name)}: {found.meaning}")
     return found
 
