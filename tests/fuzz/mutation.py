@@ -1,4 +1,4 @@
-"""How a sample becomes another text: a few edits, drawn by hypothesis."""
+"""Mutated samples: texts with a few edits, drawn by hypothesis."""
 
 from typing import Sequence
 

@@ -1,4 +1,4 @@
-"""What is fuzzed: each reader of text that comes from elsewhere, with real samples of that text."""
+"""The targets of the fuzzing: each reader of text from elsewhere, with real samples of that text."""
 
 import contextlib
 import json

@@ -15,7 +15,7 @@ from os_update_agent.install.render import KEY, MARK, agent_conf
 from os_update_agent.install.target import FILES
 from os_update_agent.model.errors import BadOption
 
-# What the installed program os-update-agent-render does.
+# The command of the installed program os-update-agent-render.
 RENDER = (
     sys.executable,
     "-I",

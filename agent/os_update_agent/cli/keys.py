@@ -26,7 +26,7 @@ from os_update_agent.model.packages import PackageState
 from os_update_agent.model.runs import History
 from os_update_agent.node.etc_files import read_etc
 from os_update_agent.runs.etc_history import recorded_etc, recorded_etc_of_state
-from os_update_agent.runs.retention import DAY, age_of, at_hand, keep_of, old_since
+from os_update_agent.runs.retention import DAY, at_hand, idle_limit, keep_of, old_since
 from os_update_agent.runtime.context import Site
 from os_update_agent.text.outcomes import shown
 
@@ -146,15 +146,15 @@ def etc_of(site: Site, settings: Settings, key: Optional[str], name: str) -> Opt
 
 def kept_states(site: Site, known: History) -> FrozenSet[int]:
     """Return the ids of the states whose package files are kept."""
-    keep = keep_of(site.ledger, known.key, site.settings.defaults, age_of(site))
+    keep = keep_of(site.ledger, known.key, site.settings.defaults, idle_limit(site))
     return at_hand(site.ledger, site.settings.archive, known, keep)
 
 
 def age_of_key(site: Site, key: str) -> KeyAge:
     """Return how long ago the key has received its last delivery, and whether it is old for that."""
-    received, age = site.ledger.last_received(key), age_of(site)
-    idle = int((age.now - received) // DAY) if received is not None else 0
-    return KeyAge(received, max(0, idle), old_since(site.ledger, key, age) is not None)
+    received, limit = site.ledger.last_received(key), idle_limit(site)
+    idle = int((limit.now - received) // DAY) if received is not None else 0
+    return KeyAge(received, max(0, idle), old_since(site.ledger, key, limit) is not None)
 
 
 def policy_of_key(site: Site, key: str, value: str = "") -> Policy:

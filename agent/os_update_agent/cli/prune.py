@@ -8,7 +8,7 @@ from os_update_agent.cli.progress import Doing
 from os_update_agent.config.policy import by_hand
 from os_update_agent.config.settings import Settings
 from os_update_agent.node.locks import node_lock
-from os_update_agent.runs.retention import age_of, prune
+from os_update_agent.runs.retention import idle_limit, prune
 from os_update_agent.runtime.context import open_site
 from os_update_agent.text.phrases import amount
 
@@ -23,7 +23,7 @@ def command(settings: Settings, arguments: argparse.Namespace) -> int:
         with node_lock(settings.lock, doing="prune by hand", timeout=policy.lock_timeout):
             doing.end()
             archive = site.archive(site.backend(policy))
-            files, size = prune(site.ledger, archive, policy, keep=arguments.keep, age=age_of(site))
+            files, size = prune(site.ledger, archive, policy, keep=arguments.keep, idle=idle_limit(site))
     finally:
         doing.end()
     write_line(f"{files} files, {amount(size)} dropped")

@@ -12,7 +12,7 @@ from os_update_agent.model.policy import Policy
 
 
 class Choice(NamedTuple):
-    """Which updates a deployment selects."""
+    """The packages that a deployment selects."""
 
     select: str
     packages: Tuple[str, ...]
@@ -43,10 +43,10 @@ def rival(mine: Claim, past: Sequence[Claim], do: str) -> Optional[Claim]:
 
     ``past`` are the deliveries that were carried out under the key, the newest first; ``do`` is what this one would do.
 
-    - The newest one counts. A deployment may change its own choice.
-    - A deployment that is new under the key is refused if it chooses differently.
-    - One that has chosen differently before may go back, and is told that it stands at a value that it was told before.
-      It is refused if it would update, or find a value done that only the other one was given.
+    - The newest delivery counts. A deployment may change its own choice.
+    - A deployment that is new under the key is refused if its choice differs.
+    - A deployment with an older choice of its own may go back, and may get a value again that it has received before.
+      It is refused if it would update, or if only the other deployment has received the value.
     """
     if not past or past[0].deployment == mine.deployment or past[0].choice == mine.choice:
         return None

@@ -42,7 +42,7 @@ class StateName(NamedTuple):
 
 
 class States(NamedTuple):
-    """What is recorded under one key: the history, and the key's runs, the oldest first."""
+    """The records of one key: its history, and its runs, the oldest first."""
 
     history: History
     runs: Tuple[Run, ...] = ()

@@ -191,7 +191,7 @@ def _by_queue(target: SignalTarget, payload: bytes, attempt: _Try) -> Answer:
 
 
 def _once(attempt: _Try) -> Dict[str, Any]:
-    """How a session makes one request: no second try, no redirect, no log; the caller reads the status."""
+    """Return the options of a request that is made once: no second try, no redirect, no log, any status."""
     return {
         "raise_exc": False,
         "redirect": False,

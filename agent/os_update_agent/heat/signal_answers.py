@@ -1,4 +1,4 @@
-"""What the answers to a signal mean: delivered, to be tried again, or refused for good. Pure."""
+"""The meanings of the answers to a signal: delivered, to be tried again, or refused for good. Pure."""
 
 from typing import NamedTuple
 
@@ -23,7 +23,7 @@ _MEANINGS = {
 
 
 class Answer(NamedTuple):
-    """What came of one try.
+    """The result of one try.
 
     ``verdict`` is "delivered" (accepted or not needed), "again" (may work later) or "never" (the same try cannot work).
     ``reason`` is a short text for a person and holds no secret.

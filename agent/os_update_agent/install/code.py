@@ -27,9 +27,9 @@ from os_update_agent.model.errors import UsageError
 from os_update_agent.node.process import run
 
 PACKAGE = Path(__file__).parents[1]
-# What the agent imports. Results over HEAT_SIGNAL and ZAQAR_SIGNAL need keystoneauth1.
+# The libraries that the agent imports. Results over HEAT_SIGNAL and ZAQAR_SIGNAL need keystoneauth1.
 REQUIRED, OPTIONAL = ("requests", "yaml", "distro"), ("keystoneauth1",)
-# What those import, in their different versions.
+# The libraries that those import, in their different versions.
 _THEIRS = (
     *("urllib3", "idna", "certifi", "charset_normalizer", "chardet", "six"),
     *("iso8601", "os_service_types", "pbr", "stevedore", "typing_extensions"),

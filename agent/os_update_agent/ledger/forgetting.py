@@ -1,4 +1,4 @@
-"""Keys that are forgotten by hand, and what tells how old a key is."""
+"""Forgetting a key by hand, and the age of a key."""
 
 import json
 from typing import FrozenSet, NamedTuple, Optional
@@ -13,7 +13,7 @@ NO_KEY = ""
 
 
 class Holdings(NamedTuple):
-    """What the ledger has under one key; ``undelivered`` are the ids of the deliveries whose result Heat has not taken.
+    """The number of records of one key. ``undelivered`` are the ids of deliveries whose result Heat has not accepted.
 
     ``is_busy``: a run is open, or a delivery has no result yet.
     """
@@ -58,7 +58,7 @@ class Forgetting(Database):
         return Holdings(counts[0] or known, counts[1], counts[2], frozenset(row[0] for row in owed), bool(busy))
 
     def forget(self, key: str) -> None:
-        """Forget the values of the key, its options, and the results that Heat has not taken.
+        """Forget the values of the key, its options, and the results that Heat has not accepted.
 
         The stored result of each delivery stays: it answers the same delivery if that comes again (law 1). Raises Busy
         if a run is open or a delivery has no result.

@@ -84,7 +84,7 @@ class UnsuitableNode(PackageError):
 
 
 class PendingBoot(PackageError):
-    """The next boot changes packages for somebody else."""
+    """The next boot applies package changes of another program."""
 
     advice = "drop what is pending, or boot the machine, then deliver a value again; with reboot: never the update runs"
 

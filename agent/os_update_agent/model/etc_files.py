@@ -109,7 +109,7 @@ class Step(NamedTuple):
 def differences(wanted: Listing, now: Listing, steps: Sequence[Step] = ()) -> Tuple[Difference, ...]:
     """Return the files that differ now from the wanted ones. ``steps`` are the runs since then, the oldest first."""
     moments = [wanted, *(listing for step in steps for listing in step), now]
-    # In the gaps between the runs somebody else changed the files.
+    # Whatever changed in the gaps between the runs is the change of another program or person.
     gaps = list(zip(moments[0::2], moments[1::2]))
     found = []
     for path in sorted(wanted.keys() | now.keys()):

@@ -8,7 +8,7 @@ import logging
 import os
 import re
 from pathlib import Path
-from typing import IO, Dict, List, Mapping
+from typing import IO, Dict, List, Mapping, Tuple
 
 from os_update_agent.model.errors import AgentError, CommandFailed
 from os_update_agent.node import process
@@ -42,7 +42,11 @@ def run_steps(
 
     Raises StepFailed.
     """
-    for step in _steps(directory, output, is_trial):
+    steps, skipped = _found(directory, is_trial)
+    for path in skipped:
+        _say(output, f"--- {directory.name}/{path.name}: skipped, it is not an executable file")
+        log.warning(logged(step=path, skipped="yes", why="it is not an executable file"))
+    for step in steps:
         label = printable(f"{directory.name}/{step.name}")
         _say(output, f"--- {label}")
         log.info(logged(step=step))
@@ -58,8 +62,7 @@ def run_steps(
 
 def check_steps(directory: Path, *, is_trial: bool = False) -> None:
     """Check the steps of a directory without running any. Raises StepFailed."""
-    with open(os.devnull, "wb") as nowhere:
-        _steps(directory, nowhere, is_trial)
+    _found(directory, is_trial)
 
 
 def step_environment(value: str, operation: str, outcome: str = "") -> Dict[str, str]:
@@ -76,27 +79,27 @@ def step_environment(value: str, operation: str, outcome: str = "") -> Dict[str,
     }
 
 
-def _steps(directory: Path, output: IO[bytes], is_trial: bool) -> List[Path]:
+def _found(directory: Path, is_trial: bool) -> Tuple[List[Path], List[Path]]:
+    """Return the steps of a directory, and the paths that are no executable files. Raises StepFailed."""
     try:
         names = sorted(os.listdir(directory))
     except FileNotFoundError:
-        return []
+        return [], []
     except OSError as error:
         raise StepFailed(f"the steps in {directory} cannot be listed: {error.strerror}") from error
     _check(directory, is_trial)
-    steps = []
+    steps: List[Path] = []
+    skipped: List[Path] = []
     for name in names:
         step = directory / name
         if name.startswith(".") or _LEFT_OVER.search(name):
             continue
         if not step.is_file() or not os.access(step, os.X_OK):
-            _say(output, f"--- {directory.name}/{name}: skipped, it is not an executable file")
-            if output.name != os.devnull:
-                log.warning(logged(step=step, skipped="yes", why="it is not an executable file"))
+            skipped.append(step)
             continue
         _check(step, is_trial)
         steps.append(step)
-    return steps
+    return steps, skipped
 
 
 def _check(path: Path, is_trial: bool) -> None:

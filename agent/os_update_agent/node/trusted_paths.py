@@ -1,4 +1,4 @@
-"""Whether another user could have written a path that the agent is about to use as root.
+"""The check that no other user could have written a path that the agent is about to use as root.
 
 A path is trusted if root or the agent's own user owns each part of it and nobody else may write to one, because whoever
 may write to a directory can replace what lies in it. The last part must not be a link. Links further up are followed
@@ -52,7 +52,7 @@ def check_trusted(path: Path, *, is_trial: bool = False, link: bool = False) -> 
 
 
 class _Rule(NamedTuple):
-    """How a path is checked.
+    """The rule for one path.
 
     Attributes:
         is_trial: A parent may be a sticky directory.

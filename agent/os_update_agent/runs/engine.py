@@ -37,7 +37,7 @@ from os_update_agent.node.permissions import make_private
 from os_update_agent.runs import apply, finish, prepare, restart, services
 from os_update_agent.runs.changes import facts_of
 from os_update_agent.runs.context import Step, Work, moved, noted
-from os_update_agent.runs.retention import age_of, old_since
+from os_update_agent.runs.retention import idle_limit, old_since
 from os_update_agent.runs.transitions import (
     CUT_OFF,
     FAILED_BACK,
@@ -91,7 +91,7 @@ def _pending(site: Site) -> Tuple[str, ...]:
 
 
 def _unkept(site: Site, policy: Policy, kind: RunKind, config_id: str) -> Tuple[str, ...]:
-    since = old_since(site.ledger, policy.key, age_of(site), besides=config_id) if kind == RESTORE else None
+    since = old_since(site.ledger, policy.key, idle_limit(site), besides=config_id) if kind == RESTORE else None
     if since is None:
         return ()
     return (

@@ -1,4 +1,4 @@
-"""What the keys of one node have in common on a way back: whose packages it moves, and whose it leaves. Pure.
+"""The packages of other keys on a way back: which ones it moves, and which ones it leaves. Pure.
 
 A *claim* on a place is a run that changed it. A way back with ``restore: changes`` moves the places that its own key
 claims; with ``restore: exact`` it moves all places. Two rules join the keys:
@@ -70,7 +70,7 @@ class Target:
 
 
 class OtherKey(NamedTuple):
-    """Another key, and by what it stands at its current value.
+    """Another key, with the packages that make its current value true.
 
     Attributes:
         history: Its history.
@@ -89,7 +89,7 @@ class OtherKey(NamedTuple):
 
 @dataclass
 class Claims:
-    """Who has changed which places since the target was recorded.
+    """The places that each key has changed since the target was recorded.
 
     Attributes:
         own: The places that the key itself has changed.
@@ -222,7 +222,7 @@ def moves(
 
 
 def _standing(now: PackageState, other: OtherKey, slots: FrozenSet[Slot], target: Target) -> FrozenSet[Slot]:
-    """Return those of the places by which another key stands at its current value."""
+    """Return those of the places that make the current value of another key true."""
     state = other.state
     if state is None or (target.is_back and other.age is not None and other.age >= target.age):
         return frozenset()

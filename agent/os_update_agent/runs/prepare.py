@@ -114,11 +114,9 @@ class _Refused(PackageError):
 
 
 def fetch(work: Work) -> Tuple[Run, Event]:
-    """The old files are kept before they are replaced, the new ones are here before anything is touched, there is room,
-    and the package manager would do it.
-    """
+    """Keep the old files, fetch the new ones, check that there is room, and rehearse the transaction."""
     run = _made_ready_in_some_way(work)
-    # Only now: the disk was at work all the time.
+    # Flush last: writes ran in the background until here.
     work.archive.flush()
     if run.kind == DOWNLOAD:
         return replace(run, after=run.before), DOWNLOADED
@@ -169,8 +167,7 @@ def _made_ready(work: Work) -> Run:
         raise
     except PackageError as error:
         raise _Refused(str(error)) from error
-    run = _with_undo_checked(work, run, before, target)
-    return run
+    return _with_undo_checked(work, run, before, target)
 
 
 def _with_known_builds(work: Work, planned: PackageState, found: PackageState) -> Run:

@@ -14,7 +14,7 @@ from os_update_agent.packages.undo_check import UndoCheck
 
 
 class Rehearsed(NamedTuple):
-    """What a rehearsal of a plan has found.
+    """The result of rehearsing a plan.
 
     Attributes:
         reason: The package manager's reason against the plan ("": it would do exactly that).

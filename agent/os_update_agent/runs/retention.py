@@ -35,44 +35,45 @@ def kept_states(history: History, keep: int) -> Tuple[int, ...]:
     return tuple(dict.fromkeys(number for number in (*numbers, history.first_state) if number is not None))
 
 
-class Age(NamedTuple):
-    """By what a key is old. ``now`` is in seconds since the epoch; ``forget_after``, in days, is that of agent.conf,
-    for keys whose last delivery did not give it (None: never).
+class IdleLimit(NamedTuple):
+    """The limit after which a key is old. ``now`` is in seconds since the epoch; ``forget_after``, in days, is that of
+    agent.conf, for keys whose last delivery did not give it (None: never).
     """
 
     now: float
     forget_after: Optional[float] = None
 
 
-def age_of(site: Site) -> Age:
+def idle_limit(site: Site) -> IdleLimit:
+    """Return the limit of this node as of now. A wrong agent.conf has none."""
     try:
-        return Age(site.clock(), by_hand("", "", site.settings.defaults).forget_after)
+        return IdleLimit(site.clock(), by_hand("", "", site.settings.defaults).forget_after)
     except BadOption:
-        return Age(site.clock())
+        return IdleLimit(site.clock())
 
 
-def old_since(ledger: Ledger, key: str, age: Age, *, besides: str = "") -> Optional[float]:
+def old_since(ledger: Ledger, key: str, idle: IdleLimit, *, besides: str = "") -> Optional[float]:
     """Return when an old key received its last delivery (seconds since the epoch), None for a key that is not old.
 
-    The delivery ``besides`` does not count. A key whose last options are damaged may have asked for any age.
+    The delivery ``besides`` does not count. A key whose last options are damaged may have asked for any number of days.
     """
     try:
         own = (ledger.last_policy(key) or {}).get("forget_after")
     except Damaged:
         return None
-    days, received = own if own is not None else age.forget_after, ledger.last_received(key, besides=besides)
-    is_old = days is not None and received is not None and age.now - received > float(days) * DAY
+    days, received = own if own is not None else idle.forget_after, ledger.last_received(key, besides=besides)
+    is_old = days is not None and received is not None and idle.now - received > float(days) * DAY
     return received if is_old else None
 
 
-def keep_of(ledger: Ledger, key: str, defaults: Mapping[str, object], age: Optional[Age] = None) -> int:
-    """How many values of the key stay restorable: as its last delivery said; 0 where that switched the archive off, and
-    where the key is old.
+def keep_of(ledger: Ledger, key: str, defaults: Mapping[str, object], idle: Optional[IdleLimit] = None) -> int:
+    """Return how many values of the key stay restorable: as many as its last delivery said; 0 if that switched the
+    archive off, and if the key is old.
 
     A key that only downloads, assesses, stops or starts restores no packages: its baseline would hold the oldest files
     for ever. A key whose last policy is damaged may have asked for any number: all its values stay.
     """
-    if age is not None and old_since(ledger, key, age) is not None:
+    if idle is not None and old_since(ledger, key, idle) is not None:
         return 0
     try:
         policy = ledger.last_policy(key) or defaults
@@ -112,15 +113,15 @@ def prune(
     *,
     keep: Optional[int] = None,
     besides: Optional[int] = None,
-    age: Optional[Age] = None,
+    idle: Optional[IdleLimit] = None,
 ) -> Tuple[int, int]:
     """Drop the files that nobody needs; ``keep`` counts for all keys where it is given, but for those that are old by
-    their ``age``. Returns (files, bytes) that went.
+    ``idle``. Returns (files, bytes) that went.
     """
     numbers: Set[int] = set()
     noted: Set[int] = set()
     for key in ledger.all_keys():
-        if age is not None and old_since(ledger, key, age) is not None:
+        if idle is not None and old_since(ledger, key, idle) is not None:
             continue
         count = keep_of(ledger, key, defaults.as_json()) if keep is None else keep
         numbers.update(kept_states(ledger.history(key), count))
@@ -132,7 +133,7 @@ def prune(
             numbers.update(_ends(run))
             noted.update(_ends(run))
     for run in downloads_ahead(ledger, besides):
-        if age is not None and old_since(ledger, run.key, age) is not None:
+        if idle is not None and old_since(ledger, run.key, idle) is not None:
             continue
         numbers.update(_ends(run))
     _prune_etc(ledger, archive.directory.parent / "etc", noted, besides)

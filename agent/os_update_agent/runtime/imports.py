@@ -50,5 +50,5 @@ def _load(names: Iterable[str]) -> None:
         try:
             importlib.import_module(name)
         except Exception as error:
-            # A library may be missing on this node. Whoever needs it reports that.
+            # A library may be missing on this node. The code that needs it reports that.
             log.info(logged(imported="no", module=name, why=error))

@@ -1,4 +1,4 @@
-"""What 'plan' says of a way back, held against what the way back then does."""
+"""The answer of 'plan' about a way back, compared with the way back itself."""
 
 from packages.node import Node
 from packages.scene import Pkg

@@ -1,4 +1,4 @@
-"""What a leaving package complains about does not decide whether a way back has worked (rpm, both dnfs)."""
+"""A complaint of a leaving package does not decide whether a way back has worked (rpm, both dnfs)."""
 
 from dataclasses import replace
 from typing import Dict

@@ -65,7 +65,7 @@ def record(node: Node) -> Dict[str, str]:
 
 
 def shown(node: Node) -> str:
-    """What dnf itself says of the module."""
+    """Return dnf's own list of the modules."""
     return node.dnf.dnf("module", "list")
 
 

@@ -1,4 +1,4 @@
-"""What rpm would refuse shows before the node leaves its cluster (law 12), with both dnfs."""
+"""The rehearsal finds what rpm would refuse before the node leaves its cluster (law 12), with both dnfs."""
 
 import shutil
 import subprocess

@@ -70,7 +70,7 @@ def rpm(name: str, version: str, kind: str) -> Rpm:
     return Rpm(name, version, files={place: version}, scripts=room)
 
 
-# What a package has before and after the update.
+# The type of a path in each package, before and after the update.
 REFUSED = {"one": ("owned", "link"), "two": ("file", "owned"), "three": ("inside", "file")}
 TAKEN = {"four": ("owned", "dangling"), "five": ("owned", "file"), "six": ("inside", "inside")}
 SAID = (

@@ -1,9 +1,10 @@
 """Somebody else on a node: who holds a lock, a step that waits to be let go, and the operator's own command."""
 
+import json
 import subprocess
 import sys
 from contextlib import contextmanager
-from typing import Iterator
+from typing import Any, Dict, Iterator
 
 from packages.node import PATIENCE, Node
 
@@ -44,3 +45,17 @@ def command(node: Node, *arguments: str) -> "subprocess.CompletedProcess[str]":
     """The command line on the node, as an operator calls it."""
     argv = [sys.executable, "-m", "os_update_agent", *arguments]
     return subprocess.run(argv, env=node.environment(), capture_output=True, text=True, timeout=PATIENCE, check=False)
+
+
+def said(node: Node, *arguments: str, status: int = 0) -> str:
+    """Return the command's answer, or its complaint if the status is not 0. The status must be as given."""
+    done = command(node, *arguments)
+    assert done.returncode == status, done.stdout + done.stderr
+    return done.stderr if status else done.stdout
+
+
+def document(node: Node, *arguments: str) -> Dict[str, Any]:
+    """Return the command's answer to --json."""
+    found = json.loads(said(node, *arguments, "--json"))
+    assert isinstance(found, dict)
+    return found

@@ -1,32 +1,19 @@
 """Keys of stacks that are gone: forgotten by hand, or no longer kept for after an age; and their refused results."""
 
-import json
 import sqlite3
 import time
 from pathlib import Path
-from typing import Any, Dict
+from typing import Any
 
 import pytest
 
 from os_update_agent.delivery.outbox import Patience, send_owed
 from os_update_agent.heat import metadata
-from packages.line.others import command
+from packages.line.others import document, said
 from packages.node import RESOURCE, SERVER, STACK, VERSIONS_ONE, Node
 
 KEY, OTHER = f"{STACK}/{RESOURCE}@{SERVER}", f"{STACK}/other@{SERVER}"
 DAYS = 24 * 3600.0
-
-
-def said(node: Node, *arguments: str, status: int = 0) -> str:
-    done = command(node, *arguments)
-    assert done.returncode == status, done.stdout + done.stderr
-    return done.stderr if status else done.stdout
-
-
-def document(node: Node, *arguments: str) -> Dict[str, Any]:
-    found = json.loads(said(node, *arguments, "--json"))
-    assert isinstance(found, dict)
-    return found
 
 
 def pass_time(node: Node, days: float, key: str = KEY) -> None:

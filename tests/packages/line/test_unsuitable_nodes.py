@@ -1,27 +1,13 @@
-"""Nodes whose packages are not the agent's to change, and boots that change packages for somebody else."""
+"""Nodes whose packages are not the agent's to change, and boots that apply package changes of other programs."""
 
 import json
 from pathlib import Path
-from typing import Any, Dict
 
 import pytest
 
-from packages.line.others import command
+from packages.line.others import document, said
 from packages.node import VERSIONS_ONE, VERSIONS_TWO, Node, Result
 from packages.services import Services
-
-
-def said(node: Node, *arguments: str, status: int = 0) -> str:
-    """What the command says of the node: its answer, or its complaint where it fails."""
-    done = command(node, *arguments)
-    assert done.returncode == status, done.stdout + done.stderr
-    return done.stderr if status else done.stdout
-
-
-def document(node: Node, *arguments: str) -> Dict[str, Any]:
-    found = json.loads(said(node, *arguments, "--json"))
-    assert isinstance(found, dict)
-    return found
 
 
 def boots_an_image(node: Node) -> None:

@@ -1,4 +1,4 @@
-"""What others have prepared for a boot of the node."""
+"""Package changes that other programs have prepared for a boot of the node."""
 
 import json
 from pathlib import Path

@@ -11,7 +11,7 @@ from os_update_agent.model.deliveries import Delivery
 from os_update_agent.model.packages import Package, PackageState
 from os_update_agent.model.phases import UNDONE, UNTOUCHED, RunKind
 from os_update_agent.model.runs import History, Progress, Record, Run
-from os_update_agent.runs.retention import DAY, Age, downloads_ahead, kept_states, old_since
+from os_update_agent.runs.retention import DAY, IdleLimit, downloads_ahead, kept_states, old_since
 
 
 def history(*states: int, current: Optional[int] = None, first_state: Optional[int] = None) -> History:
@@ -130,7 +130,7 @@ def test_a_key_is_old_by_its_own_age_or_that_of_the_node(ledger: Ledger) -> None
         policy = Policy(value="v", key=key, forget_after=own).as_json()
         ledger.receive(Delivery(f"of-{key}", key, "v", "UPDATE", 0.0, policy))
     old = {
-        (key, days, limit): old_since(ledger, key, Age(days * DAY, limit)) is not None
+        (key, days, limit): old_since(ledger, key, IdleLimit(days * DAY, limit)) is not None
         for key in ("asks", "does-not", "nobody")
         for days in (5, 11, 31)
         for limit in (None, 30.0)
@@ -139,4 +139,4 @@ def test_a_key_is_old_by_its_own_age_or_that_of_the_node(ledger: Ledger) -> None
         *(("asks", days, limit) for days in (11, 31) for limit in (None, 30.0)),
         ("does-not", 31, 30.0),
     }
-    assert old_since(ledger, "asks", Age(31 * DAY), besides="of-asks") is None
+    assert old_since(ledger, "asks", IdleLimit(31 * DAY), besides="of-asks") is None

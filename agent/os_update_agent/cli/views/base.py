@@ -17,9 +17,9 @@ Document = Dict[str, Any]
 
 
 class KeyAge(NamedTuple):
-    """How long ago a key has received its last delivery, in seconds since the epoch and in days.
+    """The age of a key: when it received its last delivery (seconds since the epoch), and the days since then.
 
-    ``is_old``: longer than the option forget_after allows, so that no package files are kept for it.
+    ``is_old``: that is longer than the option forget_after allows, so no package files are kept for the key.
     """
 
     received: Optional[float] = None

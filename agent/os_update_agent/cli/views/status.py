@@ -65,14 +65,7 @@ def status_document(
     at_work = {run.id for run in open_runs}
     return {
         "keys": [
-            {
-                "key": history.key,
-                "current": history.current,
-                "moved_from": history.moved_from,
-                "moved_by": history.moved_by,
-                "if_it_came": [asdict(one) for one in ahead.get(history.key, ())],
-                **(ages or {}).get(history.key, KeyAge()).as_json(),
-            }
+            _key_document(history, ahead.get(history.key, ()), (ages or {}).get(history.key, KeyAge()))
             for history in histories
         ],
         "last_run": run_document(last, changed) if last else None,
@@ -90,6 +83,17 @@ def status_document(
         "damaged": damaged_documents(damaged),
         "unsuitable": unsuitable,
         "pending": list(pending),
+    }
+
+
+def _key_document(history: History, ahead: Sequence[Ahead], age: KeyAge) -> Document:
+    return {
+        "key": history.key,
+        "current": history.current,
+        "moved_from": history.moved_from,
+        "moved_by": history.moved_by,
+        "if_it_came": [asdict(one) for one in ahead],
+        **age.as_json(),
     }
 
 

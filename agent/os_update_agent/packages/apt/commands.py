@@ -37,7 +37,7 @@ _CONFIG_FILES: Mapping[ConfigFiles, Tuple[Tuple[str, ...], Mapping[str, str]]] =
     "keep": (("--no-force-confnew", "--force-confdef", "--force-confold"), {"UCF_FORCE_CONFFOLD": "1"}),
     "replace": (("--no-force-confdef", "--no-force-confold", "--force-confnew"), {"UCF_FORCE_CONFFNEW": "1"}),
 }
-# What apt refuses under -y unless it is allowed: a way back may need all of these, a way forward none.
+# apt refuses these under -y unless an option allows them. A way back may need all of them, a way forward none.
 REFUSED_BY_YES = ("--allow-downgrades", "--allow-change-held-packages", "--allow-remove-essential")
 _FORCED = (
     *REFUSED_BY_YES,

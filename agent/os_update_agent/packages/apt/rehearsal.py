@@ -205,9 +205,7 @@ class Rehearsals(DpkgDatabase):
         yield from _DATABASES
         for file in transaction.files:
             yield from packed_paths(Path(file))
-        state = self.capture()
-        slots = {state.slot(package) for package in transaction.install}
-        for package in (*transaction.remove, *(one for one in state.packages if state.slot(one) in slots)):
+        for package in (*transaction.remove, *self._replaced(transaction)):
             with suppress(OSError):
                 yield from listed_paths(self._admin, package)
 

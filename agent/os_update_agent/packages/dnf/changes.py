@@ -1,4 +1,4 @@
-"""What changes packages with dnf 4 and dnf 5: transactions, their completion, marks, and settings.
+"""The changes of packages with dnf 4 and dnf 5: transactions, their completion, marks, and settings.
 
 Facts of rpm that decide the shape (rpm(8), and measured): a failing scriptlet does not take its package back; a failing
 %preun or %triggerun keeps the package that is to leave, and its successor is there as well; a transaction that was

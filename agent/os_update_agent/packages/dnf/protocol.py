@@ -1,4 +1,4 @@
-"""What the agent asks dnf's worker for, and what the worker answers. Pure.
+"""The requests of the agent to dnf's worker, and the worker's answers. Pure.
 
 Both sides use this module, so it runs under Python 3.6 as well and imports nothing of the agent. lines.py makes lines
 of JSON of both, and wire.py sends and receives them.
@@ -105,7 +105,7 @@ class Effect(NamedTuple):
 
 
 class Side(NamedTuple):
-    """One way of two: what it installs and removes, and the package files that are at hand, in any order."""
+    """One of two transactions: the packages that come and go, and the package files at hand, in any order."""
 
     comes: Tuple[Identity, ...]
     goes: Tuple[Identity, ...]

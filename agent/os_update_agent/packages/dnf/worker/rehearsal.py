@@ -1,5 +1,5 @@
-"""What rpm's own test transaction does not see before a transaction: paths of another type, and file systems that
-cannot be written. Runs in the worker, Python 3.6.
+"""Checks that rpm's own test transaction leaves out: paths of another type, and file systems that cannot be
+written. Runs in the worker, Python 3.6.
 
 On a file system that is mounted read-only rpm's test reports that space is missing.
 """

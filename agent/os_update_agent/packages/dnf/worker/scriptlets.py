@@ -1,4 +1,4 @@
-"""Whose scriptlet has failed: one that runs because a package leaves, or another. Pure. Runs in the worker, Python 3.6.
+"""Tells a failed scriptlet that runs because a package leaves from any other. Pure. Runs in the worker, Python 3.6.
 
 rpm names the kind and the package that owns the scriptlet in its messages:
 

@@ -164,7 +164,7 @@ class Display(dnf.callback.TransactionProgress):  # type: ignore
         self.said: List[str] = []
         self._planned = planned
         self._shown: Any = None
-        # What the last scriptlet has said.
+        # The output of the last scriptlet.
         self._last: List[str] = []
 
     def progress(self, package: Any, action: Any, ti_done: Any, ti_total: Any, ts_done: Any, ts_total: Any) -> None:

@@ -35,7 +35,7 @@ def resolve(base: Any, todo: Todo) -> Tuple[Any, Effects]:
         config.protected_packages = []
         config.protect_running_kernel = False
     config.install_weak_deps = False
-    # What its repository asks for was checked when each file was fetched.
+    # Each file was checked as its repository asks when it was fetched.
     config.localpkg_gpgcheck = False
     fill(base, repositories=False)
     coming = [identity for identity, _ in todo.install]
