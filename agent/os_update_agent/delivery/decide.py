@@ -5,10 +5,10 @@ from typing import Optional
 
 from os_update_agent.config.policy import Policy
 from os_update_agent.decision.shared_keys import Claim, choice_of, rival
-from os_update_agent.decision.table import Decision, PastValues, decide, past_values
+from os_update_agent.decision.table import NOTHING, Decision, PastValues, decide, past_values
 from os_update_agent.ledger import Ledger, address_of
-from os_update_agent.model.deliveries import Request
-from os_update_agent.model.errors import RivalDeployment
+from os_update_agent.model.deliveries import ACTIVE_ACTIONS, Request
+from os_update_agent.model.errors import Damaged, RivalDeployment
 from os_update_agent.model.phases import RESTORE
 from os_update_agent.model.runs import History
 
@@ -25,7 +25,29 @@ def what_would_happen(
         return Decision(RESTORE, "asked for by hand", restore)
     history = ledger.history(policy.key)
     past = past_values_of(ledger, history, policy)
-    return decide(history, action, policy.value, operation=policy.operation, past=past)
+    found = decide(history, action, policy.value, operation=policy.operation, past=past)
+    stands = found.do == NOTHING and policy.operation == "update" and action in ACTIVE_ACTIONS
+    return found._replace(reason=found.reason + _selected_otherwise(ledger, history, policy)) if stands else found
+
+
+def _selected_otherwise(ledger: Ledger, history: History, policy: Policy) -> str:
+    """Return a sentence for a value that stands for other packages than the policy selects; "" for any other value."""
+    record = history.record(policy.value)
+    if record is None or record.reached_run is None:
+        return ""
+    try:
+        run = ledger.run(record.reached_run)
+    except Damaged:
+        return ""
+    if run is None:
+        return ""
+    other, mine = choice_of(Policy.from_json(run.policy)), choice_of(policy)
+    if other == mine:
+        return ""
+    return (
+        f"; run {run.id}, which reached it, selected other packages ({other}; here: {mine}), and the packages that are"
+        " selected here were not updated: deliver a new value for that"
+    )
 
 
 def what_a_new_value_does(policy: Policy) -> Decision:

@@ -116,6 +116,14 @@ def test_an_exact_way_back_says_which_key_it_takes_along(node: Node) -> None:
     assert "found there: run " in found.told and stands_at(node) == ("1", "1")
 
 
+def test_a_value_that_was_reached_by_hand_with_other_packages_is_said(node: Node) -> None:
+    node.succeed("CREATE", "1", **CLIENTS)
+    node.offer(TOOL, LIB)
+    command(node, "update", "2", "--packages", "tool")
+    done = node.succeed("UPDATE", "2", **CLIENTS)
+    assert "run 1, which reached it, selected other packages (select all, packages ['tool']; here:" in done.told
+
+
 def test_what_does_not_stand_in_the_way_is_left(node: Node) -> None:
     """A third key has updated something else: it is not taken along."""
     tools = {"packages": "tool", "resource": "tools"}
