@@ -118,9 +118,12 @@ def _check_mode(path: Path, found: os.stat_result, rule: _Rule, *, is_last: bool
     if not writable or _is_of_own_group(found) or (not is_last and _is_protected(found, rule, is_log=is_log)):
         return
     others, right = ("everybody", "o-w") if writable & stat.S_IWOTH else ("its group", "g-w")
+    advice = f"only {_owner()} may write to it (chmod {right})"
+    if found.st_mode & stat.S_ISVTX:
+        advice = f"choose a directory that only {_owner()} can write, such as one below /root"
     raise Untrusted(
         f"{printable(path)} (owner {found.st_uid}, group {found.st_gid}, mode {_octal(found)}) can be written by"
-        f" {others}: only {_owner()} may write to it (chmod {right})"
+        f" {others}: {advice}"
     )
 
 

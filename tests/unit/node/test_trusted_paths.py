@@ -102,7 +102,7 @@ def test_links_in_a_circle_end(tmp_path: Path) -> None:
 def test_a_sticky_parent_will_do_for_a_trial_only(place: Path) -> None:
     place.parent.chmod(0o1777)
     check_trusted(place, is_trial=True)
-    with pytest.raises(Untrusted, match="can be written by everybody"):
+    with pytest.raises(Untrusted, match="can be written by everybody: choose a directory that only root can write"):
         check_trusted(place)
     with pytest.raises(Untrusted, match="can be written by everybody"):
         check_trusted(place.parent, is_trial=True)
