@@ -61,7 +61,7 @@ def _resume(settings: Settings, argv: Sequence[str]) -> None:
     from os_update_agent.delivery.execute import resume
     from os_update_agent.runtime.context import open_site
 
-    resume(open_site(settings), name=argv[0] if argv else "", before_sending=end_early)
+    resume(open_site(settings), name=argv[0] if argv else "", before_sending=end_early, until_exit=True)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ import pytest
 
 from os_update_agent.model.errors import AgentError, Busy
 from os_update_agent.node.locks import (
-    bounded_lock,
     holder,
     is_held,
     node_holder,
@@ -149,17 +148,6 @@ def test_the_last_holder_s_note_stays(path: Path) -> None:
     with try_lock(path, 0, note="short"):
         pass
     assert note_in(path) == "short"
-
-
-def test_a_bounded_wait_ends_and_names_what_holds(path: Path) -> None:
-    with try_lock(path, 3), bounded_lock(path, 4, timeout=0.0, what="nobody"):
-        begun = time.monotonic()
-        complaint = pytest.raises(Busy, match=f"the other sender holds a lock in {path}; waited 0.2 s")
-        with complaint, bounded_lock(path, 3, timeout=0.2, what="the other sender"):
-            raise AssertionError("it was free")
-        assert time.monotonic() - begun >= 0.2
-    with bounded_lock(path, 3, timeout=0.0, what="nobody"):
-        assert is_held(path, 3)
 
 
 def test_a_note_that_a_full_disk_does_not_take_leaves_the_lock(path: Path) -> None:

@@ -77,6 +77,11 @@ class Settings:
         return self.run / "outbox.lock"
 
     @property
+    def claims(self) -> Path:
+        """The file of the claims: who sends a result, who starts a worker."""
+        return self.run / "claims.lock"
+
+    @property
     def work(self) -> Path:
         """Where a backend keeps what it needs while it is at work."""
         return self.run / "work"

@@ -18,7 +18,14 @@ from os_update_agent.config.settings import ENVIRONMENT
 from os_update_agent.decision import table
 from os_update_agent.delivery.decide import what_would_happen
 from os_update_agent.delivery.execute import work
-from os_update_agent.delivery.locks import has_been_at_work, is_at_work, starting
+from os_update_agent.delivery.locks import (
+    STARTING_SECONDS,
+    has_been_at_work,
+    is_at_work,
+    is_sending,
+    starting,
+    wake,
+)
 from os_update_agent.delivery.outbox import only_logged
 from os_update_agent.delivery.result import store
 from os_update_agent.delivery.suitability import why_unsuitable
@@ -43,6 +50,8 @@ WATCHED_SECONDS = 0.2
 START_SECONDS = 20.0
 WORKER_STARTS = 5
 GOING_DOWN_SECONDS = 1.0
+# A worker that has just ended, or has left the sending to another one, is at work for some milliseconds more.
+ENDING_SECONDS = 2.0
 SYSTEM_PYTHON = "/usr/bin/python3"
 LAUNCHER = Path(__file__).parents[1] / "launch.py"
 
@@ -147,13 +156,24 @@ def leave_open(site: Site, *, until_whole: bool = False) -> None:
 
     workers = _Workers(site)
     if _is_open(site):
-        workers.start_where_none_is(lambda: not _is_open(site))
+        _start_one(workers, lambda: not _is_open(site))
     elif any(signal.standing in ("owed", "refused") for signal in site.ledger.signals()):
         # It only sends, and drops what was refused and is not waited for any more. It may have to try for long: nobody
         # waits for that.
-        _start_worker(site)
+        wake(site.settings)
+        _start_one(workers, lambda: is_sending(site.settings))
     while until_whole and not is_whole():
         workers.start_where_none_is(is_whole)
+        time.sleep(LONGEST_LOOK_SECONDS)
+
+
+def _start_one(workers: "_Workers", is_over: Callable[[], bool]) -> None:
+    """Start a worker unless ``is_over`` returns True or one is at work, which does the same and is not just ending.
+
+    Raises CommandFailed, AgentError.
+    """
+    end = time.monotonic() + ENDING_SECONDS
+    while not is_over() and not workers.start_where_none_is(is_over) and time.monotonic() < end:
         time.sleep(LONGEST_LOOK_SECONDS)
 
 
@@ -192,8 +212,8 @@ class _Workers:
             # It goes on after the boot; a worker that is started now would die in the middle.
             time.sleep(GOING_DOWN_SECONDS)
             return True
-        with starting(settings) as mine:
-            if not mine or is_at_work(settings):
+        with starting(settings) as other:
+            if (other is not None and other.age < STARTING_SECONDS) or is_at_work(settings):
                 return False
             if not is_over():
                 self._start(is_over)

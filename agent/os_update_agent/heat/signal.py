@@ -7,6 +7,7 @@ of requests and keystoneauth1 holds the URL. So reasons are made of class names 
 import contextlib
 import json
 import logging
+import math
 import os
 import threading
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Union
@@ -25,6 +26,8 @@ from os_update_agent.model.deliveries import SignalTarget
 
 # Heat's max_json_body_size. heat-api-cfn answers 500 to a larger body, which would look like something to try again.
 BODY_LIMIT = 1024 * 1024
+# Seconds to wait for a connection, and for the next packet of an answer.
+CONNECT_SECONDS, READ_SECONDS = 10.0, 30.0
 # Seconds that one try may take beyond its two timeouts, which bound the wait for each single packet only.
 GRACE = 10.0
 # Seconds that Heat has to fetch a message from a queue; heat-config-notify's choice.
@@ -47,13 +50,20 @@ class _Try(NamedTuple):
 
 
 def send(
-    target: SignalTarget, body: str, *, ca_certificate: Optional[str] = None, connect: float = 10.0, read: float = 30.0
+    target: SignalTarget,
+    body: str,
+    *,
+    ca_certificate: Optional[str] = None,
+    connect: float = CONNECT_SECONDS,
+    read: float = READ_SECONDS,
+    limit: float = math.inf,
 ) -> Answer:
     """Send ``body`` (JSON text) to ``target``, once: no retries, no redirects.
 
     ``ca_certificate`` is the path of a PEM file that is trusted instead of the system's. ``connect`` and ``read`` are
-    seconds; the whole call returns within their sum and 10 s more, even when a server answers one byte at a time (the
-    try may then still end in the background, and may still deliver). Never raises for what a server or a network does.
+    seconds; the whole call returns within their sum and 10 s more, and within ``limit`` seconds, even when a server
+    answers one byte at a time (the try may then still end in the background, and may still deliver). Never raises for
+    what a server or a network does.
     """
     _silence_libraries()
     if target.transport == "NO_SIGNAL":
@@ -67,7 +77,7 @@ def send(
     if len(payload) > BODY_LIMIT:
         return Answer(NEVER, f"the signal is too large: {len(payload)} bytes, Heat accepts {BODY_LIMIT}")
     attempt = _Try(ca_certificate or True, connect, read)
-    return _bounded(lambda: way(target, payload, attempt), connect + read + GRACE)
+    return _bounded(lambda: way(target, payload, attempt), min(connect + read + GRACE, limit))
 
 
 def get_ready(target: SignalTarget) -> None:

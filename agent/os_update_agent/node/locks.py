@@ -7,7 +7,7 @@ import struct
 import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Callable, Iterable, Iterator, Optional, Tuple
+from typing import Callable, Iterable, Iterator, NamedTuple, Optional, Tuple
 
 from os_update_agent.model.errors import AgentError, Busy
 
@@ -20,6 +20,18 @@ Held = Tuple[Path, int]
 # last descriptor. Each byte of a file is a lock of its own, whether or not the file is so long.
 _FLOCK = "hhqqi4x"
 _WHOLE_FILE = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+
+# A claim's record in its file: the holder's process id, and the time (CLOCK_MONOTONIC) at which it was made.
+_RECORD = struct.Struct("qd")
+# The first claim and those that others may make when it is too old.
+_CLAIMS = 4
+
+
+class Claim(NamedTuple):
+    """The claim of another process: its process id (0 if it is in another PID namespace) and the seconds since then."""
+
+    pid: int
+    age: float
 
 
 @contextmanager
@@ -47,31 +59,62 @@ def try_lock(path: Path, byte: Optional[int] = None, *, note: str = "") -> Itera
 
     The holder leaves ``note`` in the file, and the note stays when the lock is gone.
     """
-    descriptor = _open(path)
+    descriptor = take(path, byte, note=note)
     try:
-        mine = _take(descriptor, _one(byte, fcntl.F_WRLCK))
-        if mine and note:
-            with suppress(OSError):
-                os.ftruncate(descriptor, 0)
-                os.pwrite(descriptor, note.encode(), 0)
-        yield mine
+        yield descriptor is not None
     finally:
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+def take(path: Path, byte: Optional[int] = None, *, note: str = "") -> Optional[int]:
+    """Do the same without an end: return the descriptor that holds the lock until it is closed, None at once if another
+    one holds it. Raises AgentError.
+    """
+    descriptor = _open(path)
+    if not _take(descriptor, _one(byte, fcntl.F_WRLCK)):
         os.close(descriptor)
+        return None
+    if note:
+        with suppress(OSError):
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, note.encode(), 0)
+    return descriptor
 
 
 @contextmanager
-def bounded_lock(path: Path, byte: int, *, timeout: float, what: str) -> Iterator[None]:
-    """Hold one byte; wait at most ``timeout`` seconds for it. ``what`` names its holder.
+def claim(path: Path, number: int, *, stale: float) -> Iterator[Optional[Claim]]:
+    """Claim a number until the end of the block: yield None if it is ours. Otherwise yield the present claim, at once.
 
-    Raises AgentError, Busy.
+    A claim that is older than ``stale`` seconds does not count, because its holder may have been stopped. Then one
+    other process may claim the number as well. No other file of the process may be this one: a record lock goes with
+    the first descriptor that is closed (fcntl(2)), and it is the kind that names its holder. Raises AgentError.
     """
     descriptor = _open(path)
     try:
-        if not _wait(lambda: _take(descriptor, _one(byte, fcntl.F_WRLCK)), timeout):
-            raise Busy(f"{what} holds a lock in {path}; waited {timeout:g} s")
-        yield
+        yield _claimed(descriptor, number, stale)
     finally:
         os.close(descriptor)
+
+
+def _claimed(descriptor: int, number: int, stale: float) -> Optional[Claim]:
+    found = None
+    for place in range(_CLAIMS):
+        at = (number * _CLAIMS + place) * _RECORD.size
+        lock = _one(at, fcntl.F_WRLCK)
+        if _take(descriptor, lock, fcntl.F_SETLK):
+            with suppress(OSError):
+                os.pwrite(descriptor, _RECORD.pack(os.getpid(), time.monotonic()), at)
+            return None
+        kind, holder = _asked(descriptor, fcntl.F_GETLK, lock)
+        # A holder that was killed leaves its record. One that has just begun may not have written its own yet.
+        record = os.pread(descriptor, _RECORD.size, at)
+        pid, since = _RECORD.unpack(record) if len(record) == _RECORD.size else (0, 0.0)
+        is_known = kind != fcntl.F_UNLCK and pid == holder
+        found = Claim(0 if kind == fcntl.F_UNLCK else holder, max(0.0, time.monotonic() - since) if is_known else 0.0)
+        if found.age < stale:
+            return found
+    return found
 
 
 @contextmanager
@@ -212,10 +255,10 @@ def _parent(pid: int) -> int:
         return 0
 
 
-def _take(descriptor: int, lock: bytes = _WHOLE_FILE) -> bool:
+def _take(descriptor: int, lock: bytes = _WHOLE_FILE, command: int = fcntl.F_OFD_SETLK) -> bool:
     try:
-        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, lock)
-    except BlockingIOError:
+        fcntl.fcntl(descriptor, command, lock)
+    except (BlockingIOError, PermissionError):
         return False
     return True
 

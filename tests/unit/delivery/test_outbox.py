@@ -7,7 +7,8 @@ import pytest
 
 from os_update_agent.config.settings import Settings
 from os_update_agent.delivery import outbox
-from os_update_agent.delivery.outbox import LONGEST_PAUSE, Patience, deliver_signal, send_owed
+from os_update_agent.delivery.outbox import Patience, deliver_signal, send_owed
+from os_update_agent.delivery.rounds import LONGEST_PAUSE
 from os_update_agent.heat.signal_answers import AGAIN, DELIVERED, NEVER, Answer
 from os_update_agent.ledger import Ledger
 from os_update_agent.model.deliveries import Delivery, Request, SignalTarget
