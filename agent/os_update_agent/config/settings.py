@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Dict, Mapping, Optional, cast, get_args
 
+from os_update_agent.config.plain_file import read_text
 from os_update_agent.model.errors import BadOption
 from os_update_agent.model.options import BackendName, NodeKind
 
@@ -104,7 +105,7 @@ def load(path: Optional[str] = None) -> Settings:
     named = path or os.environ.get(ENVIRONMENT)
     file = Path(named) if named else DEFAULT_FILE
     try:
-        text = file.read_text(encoding="utf-8")
+        text = read_text(file)
     except FileNotFoundError:
         if named:
             raise BadOption(f"the configuration file {file} is not there") from None

@@ -7,8 +7,10 @@ overtaken, never the same delivery twice, and no URL is ever logged.
 
 import json
 import logging
+from pathlib import Path
 from typing import Any, Optional, TextIO
 
+from os_update_agent.config.plain_file import read_text
 from os_update_agent.config.settings import Settings, load
 from os_update_agent.delivery.answer import Addressee, answer_with, newer_than
 from os_update_agent.heat.deployment import parse
@@ -48,10 +50,9 @@ def notify(config: Optional[str], path: str, stdin: TextIO, patience: float) -> 
 
 def _deployment(path: str) -> Deployment:
     try:
-        with open(path, encoding="utf-8") as file:
-            return parse(file.read())
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}") from error
+        return parse(read_text(Path(path)))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} cannot be read: {getattr(error, 'strerror', error)}") from error
     except BadDeployment as error:
         # Other hooks' deployments may have inputs that ours would refuse: whom to signal is all that counts here.
         if error.deployment is None or not error.deployment.id:

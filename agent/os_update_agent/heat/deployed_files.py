@@ -11,6 +11,7 @@ import os
 from pathlib import Path
 from typing import Any, Dict
 
+from os_update_agent.config.plain_file import read_text
 from os_update_agent.text.log_lines import logged
 
 log = logging.getLogger(__name__)
@@ -40,7 +41,7 @@ def forget_signal(config_id: str) -> None:
     if path.name != f"{config_id}.json" or path.parent != directory:
         return
     try:
-        copy = json.loads(path.read_text(encoding="utf-8"))
+        copy = json.loads(read_text(path))
         _replace(path, json.dumps(without_signal(copy), indent=2))
     except FileNotFoundError:
         return

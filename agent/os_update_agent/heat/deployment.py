@@ -8,12 +8,12 @@ from typing import Any, Callable, Dict, List, Mapping, Tuple
 from os_update_agent.heat.fields import is_unset, kind, line, short, shown
 from os_update_agent.heat.signal_target import OWN, signal_target
 from os_update_agent.heat.yaml_options import TooLarge, read_yaml
-from os_update_agent.model.deliveries import Deployment, Output
+from os_update_agent.model.deliveries import ACTIVE_ACTIONS, INACTIVE_ACTIONS, Deployment, Output
 from os_update_agent.model.errors import BadDeployment
 
 # Heat takes a template of 512 KiB and a signal of 1 MiB; a deployment holds one config and its inputs.
 TEXT_LIMIT = 8 << 20
-_ACTIONS = ("CREATE", "UPDATE", "DELETE", "SUSPEND", "RESUME")
+_ACTIONS = (*ACTIVE_ACTIONS, *INACTIVE_ACTIONS)
 _Document = Mapping[str, Any]
 _Inputs = Mapping[str, Any]
 

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any, FrozenSet, Iterator, NamedTuple, Optional, Tuple
 
+from os_update_agent.config.plain_file import read_text
 from os_update_agent.model.errors import AgentError
 from os_update_agent.text.log_lines import logged
 
@@ -78,7 +79,7 @@ def overtaken_on_arrival(config_id: str) -> Optional[str]:
     id.
     """
     try:
-        return overtaker(parse_list(json.loads(heat_config_file().read_text(encoding="utf-8"))), config_id)
+        return overtaker(parse_list(json.loads(read_text(heat_config_file()))), config_id)
     except (OSError, ValueError, RecursionError):
         return None
 
@@ -114,7 +115,7 @@ def listed_ids(collect_config: Path) -> Optional[FrozenSet[str]]:
 def _collectors(collect_config: Path) -> Tuple[str, ...]:
     """Those that fetch what Heat lists, and that have credentials; none where one of them is a queue."""
     try:
-        sections = _SECTION.findall(collect_config.read_text(encoding="utf-8"))
+        sections = _SECTION.findall(read_text(collect_config))
     except (OSError, UnicodeDecodeError):
         return ()
     return () if "zaqar" in sections else tuple(name for name in COLLECTORS if name in sections)

@@ -11,6 +11,7 @@ import stat
 from pathlib import Path
 from typing import Iterator, Tuple
 
+from os_update_agent.config.plain_file import read_text
 from os_update_agent.heat.deployed_files import deployed_directory
 from os_update_agent.heat.metadata import heat_config_file
 
@@ -35,7 +36,7 @@ def _holding_secrets(collect_config: Path) -> Iterator[Path]:
 def _cache(collect_config: Path) -> Iterator[Path]:
     parser = configparser.ConfigParser(interpolation=None, strict=False, default_section="")
     try:
-        parser.read_string(collect_config.read_text(encoding="utf-8"))
+        parser.read_string(read_text(collect_config))
     except (OSError, UnicodeDecodeError, configparser.Error):
         return
     for name in ("cachedir", "backup_cachedir"):

@@ -18,6 +18,8 @@ BASE_ENVIRONMENT = {"LC_ALL": "C.UTF-8", "LANGUAGE": ""}
 # Ours keeps our files private; what a package manager and its hooks write is for everybody who may read it otherwise.
 UMASK = 0o022
 TAIL_LINES = 5
+# For questions to systemd. Its own programs give up after 90 s if it does not answer.
+QUESTION_SECONDS = 100.0
 
 
 class Completed(NamedTuple):
@@ -42,10 +44,12 @@ def run(
     env: Optional[Mapping[str, str]] = None,
     stdin: str = "",
     cwd: Optional[Path] = None,
+    timeout: Optional[float] = None,
 ) -> Completed:
     """Run argv and keep its output. ``ok`` lists the exit statuses that do not raise; None allows all.
 
-    There is no timeout on purpose: a package manager killed halfway leaves a broken database.
+    Without ``timeout`` (seconds) there is no limit, on purpose: a package manager killed halfway leaves a broken
+    database. With one the process is killed: for questions to programs that change nothing.
 
     Raises CommandFailed.
     """
@@ -61,7 +65,10 @@ def run(
             encoding="utf-8",
             errors="replace",
             check=False,
+            timeout=timeout,
         )
+    except subprocess.TimeoutExpired as error:
+        raise CommandFailed(f"{argv[0]} has not answered within {timeout:g} s and was ended") from error
     except (OSError, ValueError) as error:
         raise CommandFailed(f"cannot start {argv[0]}: {error}") from error
     return _checked(Completed(argv, process.returncode, process.stdout, process.stderr), ok)

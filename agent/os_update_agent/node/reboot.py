@@ -50,16 +50,17 @@ def ask_for_reboot(systemctl: str, proc: Path = Path("/proc")) -> str:
     if os.sep not in systemctl and not _has_own_systemd(proc):
         return "PID 1 is no systemd of this root; a container's host is not rebooted"
     argv = [systemctl, "reboot"]
-    done = process.run([*argv, "--check-inhibitors=yes"], ok=None)
+    done = process.run([*argv, "--check-inhibitors=yes"], ok=None, timeout=process.QUESTION_SECONDS)
     if done.returncode and "unrecognized option" in done.stderr:
         # Before systemd 248.
-        done = process.run(argv, ok=None)
+        done = process.run(argv, ok=None, timeout=process.QUESTION_SECONDS)
     return f"{' '.join(argv)} ended with exit status {done.returncode}: {done.tail}" if done.returncode else ""
 
 
 def is_booting(systemctl: str) -> bool:
     """Is not everything started yet that is started at boot? Raises CommandFailed when there is no such program."""
-    return process.run([systemctl, "is-system-running"], ok=None).stdout.strip() in ("initializing", "starting")
+    done = process.run([systemctl, "is-system-running"], ok=None, timeout=process.QUESTION_SECONDS)
+    return done.stdout.strip() in ("initializing", "starting")
 
 
 def boot_time(proc: Path = Path("/proc")) -> float:
