@@ -165,8 +165,8 @@ class _Attempts:
         age = max(other.age, now - self._since)
         holder = f"{process_name(other.pid)} (process {other.pid})"
         if age >= SENDING_SECONDS:
-            why = f"{holder} has been sending it for {age:.0f} s"
-            log.warning(logged(deployment=self._config_id, signal="sent in spite of another sender", why=why))
+            why = f"{holder} has been sending it for {age:.0f} s, and is probably stopped"
+            log.warning(logged(deployment=self._config_id, signal="sent without a claim", why=why))
             return True
         if now - self._since >= NOTED_SECONDS and not self._is_noted:
             self._is_noted = True

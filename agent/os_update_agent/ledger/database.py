@@ -4,7 +4,7 @@ import errno
 import logging
 import os
 import sqlite3
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple, TypeVar, Union
 
@@ -141,6 +141,8 @@ class Database:
             hint = "; the command is for root" if isinstance(error, PermissionError) and os.geteuid() else ""
             if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
                 hint = f"; it is damaged: {self._afresh}"
+            if "locked" in str(error):
+                hint = f" by {_holders(self.path)}; waited {BUSY_SECONDS:g} s"
             raise LedgerError(f"the ledger {self.path} cannot be used: {error}{hint}") from error
 
     @contextmanager
@@ -225,6 +227,22 @@ def _is_writable(path: Path, reading: bool) -> bool:
             raise
         return False
     return True
+
+
+def _holders(path: Path) -> str:
+    """Return the processes that hold locks on a file, in words. The file is not opened for that: a process loses its
+    own record locks on a file as soon as it closes it anywhere.
+    """
+    pids = set()
+    with suppress(OSError, ValueError, IndexError):
+        inode = str(os.stat(path).st_ino)
+        with open("/proc/locks", encoding="ascii") as lines:
+            # 3: POSIX  ADVISORY  WRITE 4711 fe:00:394871 1073741826 1073742335 (proc_locks(5))
+            for line in lines:
+                fields = line.split()
+                if fields[1] == "POSIX" and fields[5].rpartition(":")[2] == inode:
+                    pids.add(int(fields[4]))
+    return " and ".join(f"process {pid}" for pid in sorted(pids - {os.getpid()})) or "another process"
 
 
 _PEEK = {

@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import logging
 import os
 import struct
 import time
@@ -10,6 +11,9 @@ from pathlib import Path
 from typing import Callable, Iterable, Iterator, NamedTuple, Optional, Tuple
 
 from os_update_agent.model.errors import AgentError, Busy
+from os_update_agent.text.log_lines import logged
+
+log = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.1
 
@@ -92,12 +96,12 @@ def claim(path: Path, number: int, *, stale: float) -> Iterator[Optional[Claim]]
     """
     descriptor = _open(path)
     try:
-        yield _claimed(descriptor, number, stale)
+        yield _claimed(path, descriptor, number, stale)
     finally:
         os.close(descriptor)
 
 
-def _claimed(descriptor: int, number: int, stale: float) -> Optional[Claim]:
+def _claimed(path: Path, descriptor: int, number: int, stale: float) -> Optional[Claim]:
     found = None
     for place in range(_CLAIMS):
         at = (number * _CLAIMS + place) * _RECORD.size
@@ -114,6 +118,8 @@ def _claimed(descriptor: int, number: int, stale: float) -> Optional[Claim]:
         found = Claim(0 if kind == fcntl.F_UNLCK else holder, max(0.0, time.monotonic() - since) if is_known else 0.0)
         if found.age < stale:
             return found
+        who = f"{process_name(found.pid)} (process {found.pid})"
+        log.warning(logged(claim=path, holder=who, why=f"it holds it for {found.age:.0f} s, so it does not count"))
     return found
 
 
