@@ -50,12 +50,18 @@ def send_owed(
     """
     turns: Dict[str, Turn] = {}
 
+    def patience_with(config_id: str) -> Patience:
+        return patience or _own_patience(site, config_id)
+
     def new_turns() -> List[Turn]:
         if wakes is not None and wakes.came():
-            for name in [name for name, turn in turns.items() if turn.is_over]:
-                del turns[name]
+            for name, turn in list(turns.items()):
+                if turn.is_over:
+                    del turns[name]
+                else:
+                    turn.end = patience_with(name).clock() + patience_with(name).total
         found = {
-            signal.config_id: _turn(site, signal, patience or _own_patience(site, signal.config_id), sending)
+            signal.config_id: _turn(site, signal, patience_with(signal.config_id), sending)
             for signal in site.ledger.owed()
             if signal.config_id not in turns
         }
