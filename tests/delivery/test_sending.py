@@ -358,6 +358,48 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Tuple[str, str]:
     return cert, key
 
 
+_AUTHORITY = """
+[ca]
+default_ca = own
+[own]
+database = {folder}/index.txt
+new_certs_dir = {folder}
+rand_serial = yes
+default_md = sha256
+policy = any
+x509_extensions = extensions
+[any]
+commonName = supplied
+[extensions]
+subjectAltName = IP:127.0.0.1
+"""
+
+
+@pytest.fixture(scope="session")
+def expired(tmp_path_factory: pytest.TempPathFactory, certificate: Tuple[str, str]) -> Tuple[str, str]:
+    """The same key's certificate of 2020, and the key."""
+    folder = tmp_path_factory.mktemp("expired")
+    (folder / "index.txt").touch()
+    (folder / "ca.conf").write_text(_AUTHORITY.format(folder=folder), encoding="utf-8")
+    key, cert = certificate[1], str(folder / "cert.pem")
+    request = ["openssl", "req", "-new", "-key", key, "-subj", "/CN=127.0.0.1", "-out", str(folder / "request.pem")]
+    sign = ["openssl", "ca", "-batch", "-selfsign", "-config", str(folder / "ca.conf"), "-keyfile", key, "-notext"]
+    sign += ["-startdate", "20200101000000Z", "-enddate", "20200201000000Z"]
+    for argv in (request, [*sign, "-in", str(folder / "request.pem"), "-out", cert]):
+        subprocess.run(argv, check=True, capture_output=True)
+    return cert, key
+
+
+@pytest.mark.parametrize("make", [cfn, temp_url, heat, zaqar])
+def test_an_expired_certificate_is_no_failure_for_ever(expired: Tuple[str, str], make: Make) -> None:
+    """Its owner may renew it. The result stays owed until then, and nothing is sent to the server."""
+    with SignalServer(expired) as server:
+        answer = send(make(server.url), BODY, ca_certificate=expired[0])
+        assert answer.verdict == AGAIN
+        assert "the server's certificate could not be verified" in answer.reason and "expired" in answer.reason
+        assert server.requests == []
+
+
 @pytest.mark.parametrize("make", [cfn, temp_url, heat])
 def test_a_private_authority_is_trusted_only_when_it_is_named(certificate: Tuple[str, str], make: Make) -> None:
     with SignalServer(certificate) as server:

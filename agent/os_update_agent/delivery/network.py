@@ -31,10 +31,7 @@ def adopt_network(settings: Settings) -> None:
     except CommandFailed as error:
         log.warning(logged(environment="not that of os-collect-config", why=error))
         return
-    if found:
-        # The names alone: a proxy may have a password.
-        log.info(logged(environment=f"from {COLLECTOR}", names=", ".join(sorted(found))))
-        os.environ.update(found)
+    os.environ.update(found)
 
 
 def missing(own: Mapping[str, str], others: Mapping[str, str]) -> Dict[str, str]:

@@ -145,8 +145,8 @@ def _by_url(target: SignalTarget, payload: bytes, attempt: _Try) -> Answer:
                 prepared, stream=True, timeout=timeout, verify=verify, proxies=settings["proxies"]
             ) as response:
                 return judged(response.status_code, target.transport)
-    except requests.exceptions.SSLError:
-        return Answer(AGAIN, _TLS)
+    except requests.exceptions.SSLError as error:
+        return Answer(AGAIN, _untrusted(error))
     except requests.RequestException as error:
         # InvalidURL, MissingSchema and their like are ValueErrors: the URL is wrong and stays so.
         return Answer(NEVER if isinstance(error, ValueError) else AGAIN, f"no answer: {type(error).__name__}")
@@ -233,8 +233,8 @@ def _with_token(target: SignalTarget, attempt: _Try, post: Callable[[Any, Mappin
         return post(session.Session(auth=login, verify=attempt.verify, timeout=attempt.read, redirect=False), region)
     except (exceptions.EndpointNotFound, exceptions.EmptyCatalog):
         return Answer(NEVER, "keystone lists no public endpoint of the service that takes the signal")
-    except (exceptions.SSLError, requests.exceptions.SSLError):
-        return Answer(AGAIN, _TLS)
+    except (exceptions.SSLError, requests.exceptions.SSLError) as error:
+        return Answer(AGAIN, _untrusted(error))
     except exceptions.HttpError as error:
         return refused_by_keystone(error.http_status)
     except exceptions.InvalidResponse as error:
@@ -252,7 +252,26 @@ def _unloadable(library: str, error: ImportError) -> Answer:
     return Answer(AGAIN, f"{library} cannot be loaded now: there is no {error.name}")
 
 
-_TLS = "the server's certificate could not be verified; ca_certificate names the file of a private authority"
+_TLS = "the server's certificate could not be verified"
+# OpenSSL's X509_V_ERR_CERT_NOT_YET_VALID, X509_V_ERR_CERT_HAS_EXPIRED, and the mismatches of a name and an address.
+_FAULTS = {
+    9: "it is not valid yet, or the clock of this node is wrong",
+    10: "it has expired, or the clock of this node is wrong",
+    62: "it is for another name",
+    64: "it is for another address",
+}
+
+
+def _untrusted(error: BaseException) -> str:
+    """Return why a certificate is not trusted. The exception with OpenSSL's reason is somewhere behind ``error``."""
+    todo: List[object] = [error]
+    for one in todo:
+        code = getattr(one, "verify_code", None)
+        if code in _FAULTS:
+            return f"{_TLS}: {_FAULTS[code]}"
+        if isinstance(one, BaseException) and len(todo) < 50:
+            todo += [one.__cause__, one.__context__, getattr(one, "reason", None), *one.args]
+    return f"{_TLS}; ca_certificate names the file of a private authority"
 
 
 def _unreadable(attempt: _Try, error: OSError) -> Answer:

@@ -47,11 +47,8 @@ def _content(path: str, mode: int, algorithm: str) -> str:
     try:
         if stat.S_ISLNK(mode):
             return os.readlink(path)
-        if not stat.S_ISREG(mode):
-            # A daemon may have put a named pipe into its own directory, which would let us wait for ever.
-            return ""
         digest = hashlib.new(algorithm, usedforsecurity=False)
-        # Without Python's buffers: most files are small.
+        # Without Python's buffers: most files are small. The owner of the directory may just have put a pipe there.
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
             while block := os.read(descriptor, _BLOCK):

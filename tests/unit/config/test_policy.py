@@ -402,3 +402,6 @@ def test_a_delivery_with_wrong_options_takes_those_of_agent_conf() -> None:
     """Heat waits for the result of a DELETE, too, as long as agent.conf says and not as long as is built in."""
     assert policy.of_defaults("key", {"signal_timeout": "3"}) == Policy(key="key", signal_timeout=3.0)
     assert policy.of_defaults("key", {"signal_timeout": "soon"}) == Policy(key="key")
+    # One wrong option takes nothing from the others.
+    for wrong in ({"keep": "lots"}, {"colour": "red"}, {"operation": "stop"}):
+        assert policy.of_defaults("key", {"signal_timeout": "3", **wrong}) == Policy(key="key", signal_timeout=3.0)
