@@ -50,6 +50,8 @@ WATCHED_SECONDS = 0.2
 START_SECONDS = 20.0
 WORKER_STARTS = 5
 GOING_DOWN_SECONDS = 1.0
+# Who waits longer than this names who is at work, and again whenever the time has doubled.
+NOTED_SECONDS = 60.0
 # A worker that has just ended, or has left the sending to another one, is at work for some milliseconds more.
 ENDING_SECONDS = 2.0
 SYSTEM_PYTHON = "/usr/bin/python3"
@@ -78,6 +80,7 @@ def see_through(
         return
     begun = time.monotonic()
     end = begun + policy.lock_timeout
+    note = begun + NOTED_SECONDS
     workers = _Workers(site)
     while True:
         seen = _ledger_mark(site)
@@ -92,6 +95,10 @@ def see_through(
             and time.monotonic() > end
         ):
             _withdraw(site, config_id, policy)
+        if time.monotonic() > note:
+            holder = node_holder(site.settings.lock) or "a worker that is just starting or ending"
+            log.info(logged(deployment=config_id, waits=f"{time.monotonic() - begun:.0f} s", why=f"at work: {holder}"))
+            note = time.monotonic() + (time.monotonic() - begun)
         if meanwhile is not None:
             with only_logged("preparation", config_id):
                 meanwhile()
