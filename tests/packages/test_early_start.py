@@ -11,7 +11,7 @@ from typing import Iterator, Optional
 
 import pytest
 
-from os_update_agent.delivery.supervise import LAUNCHER
+from os_update_agent.delivery.workers import LAUNCHER
 from os_update_agent.node.locks import try_lock
 from os_update_agent.packages.dnf import client
 from os_update_agent.packages.dnf.client import Child, child_for, end_early, start_early

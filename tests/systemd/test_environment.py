@@ -4,9 +4,9 @@ import json
 from typing import Dict
 
 from os_update_agent.node.service_environment import read_file, read_shown
+from systemd.environment_file import FILE, VALUES
 from systemd.machine import wait_for
 from systemd.node import Node
-from unit.node.test_service_environment import FILE, VALUES
 
 HOOK = "/usr/libexec/heat-config/hooks/package-update"
 # What a shell can pass on, and systemd does not take: the values are made up secrets.

@@ -24,7 +24,7 @@ WORKER, SENDER = 0, 1
 # One try takes at most 110 s (delivery/outbox.py: TRY_SECONDS). An older claim is that of a stopped process: the result
 # is sent in spite of it, because Heat ignores a second signal and waits for the first.
 SENDING_SECONDS = 120.0
-# A caller starts a worker, and waits for it, in at most 20 s (delivery/supervise.py: START_SECONDS) and the time that
+# A caller starts a worker, and waits for it, in at most 20 s (delivery/workers.py: START_SECONDS) and the time that
 # systemd needs to answer.
 STARTING_SECONDS = 60.0
 # Two deliveries of one number share their claims, which costs them time only.

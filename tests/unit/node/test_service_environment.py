@@ -15,6 +15,7 @@ from os_update_agent.node.service_environment import (
     read_shown,
     usable,
 )
+from systemd.environment_file import FILE, VALUES
 
 
 @pytest.mark.parametrize(
@@ -47,36 +48,6 @@ def test_an_environment_that_is_too_large_loses_what_is_largest() -> None:
 @pytest.mark.parametrize("value", ["", "a b", " a ", 'quote" \\ $x `y`', "tab\there", "ü", "'", "#no comment", "a\\"])
 def test_a_file_is_read_as_it_was_written(value: str) -> None:
     assert read_file(environment_text({"A": value, "B": "b"})) == {"A": value, "B": "b"}
-
-
-FILE = r"""# a comment \
-C0=is still one
-; another
-A1=plain   
-A2="double \" \\ \$ \` \n x"
-A3='single \ "x" $y'
-A4=one\
-two
-A5="multi
-line"
-A6=a"b"c
-A7="a" 'b'c
-A8=  lead
- A9 = spaced key
-A10=x#y ;z
-A11=esc\aped\\
-NOEQ
-1A=no name
-A12=
-A13=""
-A1=last
-A14="unterminated
-"""
-VALUES = {
-    **{"A1": "last", "A2": 'double " \\ $ ` \\n x', "A3": 'single \\ "x" $y', "A4": "onetwo", "A5": "multi\nline"},
-    **{"A6": 'a"b"c', "A7": "abc", "A8": "lead", "A9": "spaced key", "A10": "x#y ;z", "A11": "escaped\\", "A12": ""},
-    **{"A13": "", "A14": "unterminated\n"},
-}
 
 
 def test_a_file_is_read_as_systemd_reads_it() -> None:
