@@ -138,8 +138,7 @@ def test_a_stopped_sender_holds_up_nobody(based: Node) -> None:
         hasten(based, sending=3.0)
         begun = time.monotonic()
         second = based.start("UPDATE", "v1", config_id="the-one").wait()
-        assert 1 < time.monotonic() - begun < AT_ONCE
-        assert f"(process {first.pid}) is sending it" in second.stderr
+        assert time.monotonic() - begun < AT_ONCE
         assert f'(process {first.pid})" why="it holds it for' in second.stderr
         assert posts(based)[-1] == second.stdout
         assert based.signals()["the-one"].standing == "delivered"
