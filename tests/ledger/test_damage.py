@@ -14,6 +14,7 @@ import pytest
 from ledger.stored import KEY, ask, old_ledger
 from os_update_agent.cli import main
 from os_update_agent.ledger import Ledger
+from os_update_agent.model.documents import DOCUMENT_LIMIT
 from os_update_agent.model.errors import Damaged, LedgerError
 from os_update_agent.model.packages import Package, PackageState
 from os_update_agent.model.runs import Progress, Run
@@ -58,7 +59,9 @@ DOCUMENTS = {
         '{"key":"k","value":"v","kind":"update","phase":"check","started":1,"policy":{"keep":"many"}}',
         "keep is text and must be a whole number",
     ),
-    "deep": ("[" * 100000, "is not JSON"),
+    "deep": ("[" * 100000, "is nested deeper than 100 levels"),
+    "deeper than it should be": (f'{{"key":{"[" * 200}{"]" * 200}}}', "is nested deeper than 100 levels"),
+    "too long": (f'{{"key":"{"k" * DOCUMENT_LIMIT}"}}', "is longer than 32 MiB (it has"),
     "no UTF-8": (b"\xff\xfe", "is binary data and must be JSON text"),
     "a version that is none": ('{"version": "two"}', "has a version that is no whole number"),
 }

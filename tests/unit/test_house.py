@@ -58,7 +58,15 @@ NOT_AT_FIRST = (
 )
 
 PURE = (
-    *("model", "model.deliveries", "model.documents", "model.errors", "model.etc_files", "model.field_types"),
+    *(
+        "model",
+        "model.bounded_json",
+        "model.deliveries",
+        "model.documents",
+        "model.errors",
+        "model.etc_files",
+        "model.field_types",
+    ),
     *("model.options", "model.package_files", "model.packages", "model.phases", "model.plans", "model.policy"),
     *("model.runs", "model.settings"),
     *(
@@ -263,6 +271,8 @@ def test_a_worker_imports_only_what_starting_dnf_needs_before_it_has_started_it(
             "__init__",
             "model.errors",
             "model.options",
+            "model.bounded_json",
+            "config.bounded_files",
             "config.settings",
             "node.permissions",
             "node.journal",

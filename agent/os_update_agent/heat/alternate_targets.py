@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Dict, List, Mapping, Tuple
 from urllib.parse import parse_qsl, quote, unquote, urlsplit, urlunsplit
 
+from os_update_agent.config.bounded_files import read_text
 from os_update_agent.model.deliveries import SignalTarget
 
 
@@ -61,7 +62,7 @@ def _sections(path: Path) -> Mapping[str, Mapping[str, str]]:
     # oslo.config writes "$$" for "$".
     parser = configparser.ConfigParser(interpolation=None, strict=False, default_section="")
     try:
-        parser.read_string(path.read_text(encoding="utf-8"))
+        parser.read_string(read_text(path))
     except (OSError, UnicodeDecodeError, configparser.Error):
         return {}
     sections: Dict[str, Mapping[str, str]] = {}

@@ -137,6 +137,8 @@ class Database:
     def _complaints(self) -> Iterator[None]:
         try:
             yield
+        except Unreadable as error:
+            raise LedgerError(f"the ledger {self.path} takes no record that {error}") from error
         except (sqlite3.Error, OSError, OverflowError, UnicodeError) as error:
             hint = "; the command is for root" if isinstance(error, PermissionError) and os.geteuid() else ""
             if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
