@@ -75,7 +75,7 @@ CASES: Dict[str, Case] = {
         "keystone answered 307",
     ),
     "a nested answer": Case(one(b"[" * 100_000), "is no token with a catalog"),
-    "no object": Case(one(b"[]"), "is no token with a catalog"),
+    "no object": Case(one(b"[]"), "keystone answered 201 without a token"),
     "a catalog of another shape": Case(
         one(json.dumps({"token": {"catalog": [[]]}}).encode()), "the answer of keystone"
     ),
