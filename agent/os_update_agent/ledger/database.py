@@ -204,6 +204,13 @@ class Database:
                 continue
 
 
+def next_number(table: str, column: str) -> str:
+    """Return the SQL for the number of a new row. SQLite takes no row behind one whose damaged number is the largest
+    that there is.
+    """
+    return f"(SELECT coalesce(max({column}), 0) + 1 FROM {table} WHERE {column} < 1e15)"
+
+
 def _text_or_bytes(text: bytes) -> Union[str, bytes]:
     """Return the text, or its bytes if it is no UTF-8: the check of the row refuses these.
 
