@@ -2,26 +2,17 @@
 every reading verb ends with a sentence, and the hook answers deliveries of other keys. All in one process.
 """
 
-import io
-import json
 import sqlite3
 from contextlib import closing
-from functools import cache
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, Sequence, Tuple
 
 import pytest
 
+from cli.inside import InsideNode, inside, prepared, quick_directory, unprintable
 from ledger.stored import KEY, ask, old_ledger
-from os_update_agent import hook
-from os_update_agent.cli import main
-from os_update_agent.cli.parser import build_parser
-from os_update_agent.delivery import execute, supervise
-from os_update_agent.delivery.outbox import Patience
 from os_update_agent.ledger import SCHEMA, Ledger
 from os_update_agent.model.documents import DOCUMENT_LIMIT
-from os_update_agent.model.errors import AgentError
-from os_update_agent.runs import engine
 
 # The damage, and how SQL spells it. A text that is no UTF-8 can only be cast.
 DAMAGE: Mapping[str, str] = {
@@ -60,79 +51,40 @@ ROWS = {
 
 
 @pytest.fixture(scope="module")
-def pristine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tuple[Path, bytes]]:
+def pristine() -> Iterator[Tuple[Path, bytes]]:
     """A node with a ledger of the present schema in which nothing is open, and the bytes of the ledger."""
-    node = tmp_path_factory.mktemp("node")
-    path = old_ledger(node)
-    Ledger(path).close()
-    assert ask(path, "PRAGMA user_version") == [(SCHEMA,)]
-    ask(path, "UPDATE runs SET finished = 1.0 WHERE finished IS NULL")
-    ask(path, "UPDATE runs SET changes = '{\"changes\":[]}'")
-    ask(path, "DELETE FROM deliveries WHERE finished IS NULL")
-    target = '{"transport":"CFN_SIGNAL","secret":{"url":"http://127.0.0.1:1/"}}'
-    ask(path, "UPDATE outbox SET target = ? WHERE target IS NOT NULL", target)
-    ask(path, "UPDATE histories SET began = 'b', moved_from = 'm', moved_by = 3 WHERE key = ?", KEY)
-    places = "".join(f"{name} = {node}/{name}\n" for name in ("state", "log", "run", "steps"))
-    for name in ("root", "steps"):
-        (node / name).mkdir()
-    text = f"[node]\nroot = {node}/root\nbackend = apt\nsystemctl =\n[paths]\n{places}collect_config = {node}/none\n"
-    (node / "agent.conf").write_text(text, encoding="utf-8")
-    yield node, path.read_bytes()
+    with quick_directory() as node:
+        path = old_ledger(node)
+        Ledger(path).close()
+        assert ask(path, "PRAGMA user_version") == [(SCHEMA,)]
+        ask(path, "UPDATE runs SET finished = 1.0 WHERE finished IS NULL")
+        ask(path, "UPDATE runs SET changes = '{\"changes\":[]}'")
+        ask(path, "DELETE FROM deliveries WHERE finished IS NULL")
+        target = '{"transport":"CFN_SIGNAL","secret":{"url":"http://127.0.0.1:1/"}}'
+        ask(path, "UPDATE outbox SET target = ? WHERE target IS NOT NULL", target)
+        ask(path, "UPDATE histories SET began = 'b', moved_from = 'm', moved_by = 3 WHERE key = ?", KEY)
+        prepared(node)
+        yield node, path.read_bytes()
 
 
-class Node:
-    """Runs the agent's verbs in this process."""
+class Node(InsideNode):
+    """A node whose ledger can be put back."""
 
-    def __init__(self, node: Path, content: bytes, capsys: pytest.CaptureFixture[str]) -> None:
-        self.ledger = node / "state/ledger.sqlite"
-        self.conf = str(node / "agent.conf")
-        self._content, self._capsys = content, capsys
+    content = b""
 
     def reset(self) -> None:
         for path in self.ledger.parent.glob("ledger.sqlite*"):
             path.unlink()
-        self.ledger.write_bytes(self._content)
-
-    def call(self, *argv: str) -> Tuple[int, str, str]:
-        self._capsys.readouterr()
-        status = main.main(["--config", self.conf, *argv])
-        return (status, *self._capsys.readouterr())
-
-    def document(self, verb: str) -> Dict[str, Any]:
-        status, out, err = self.call(verb, "--json")
-        assert status == 0, err
-        found: Dict[str, Any] = json.loads(out)
-        return found
-
-    def hook(self, key: str, number: int) -> Dict[str, Any]:
-        inputs = {"deploy_action": "UPDATE", "deploy_stack_id": "web/1", "deploy_resource_name": f"r{number}"}
-        inputs.update(update_after_time="v1", state_key=key, operation="assess")
-        items = [{"name": name, "value": value} for name, value in inputs.items()]
-        given = json.dumps({"id": f"new-{number}", "inputs": items, "outputs": []}).encode()
-        answer = io.StringIO()
-        assert hook.main(io.TextIOWrapper(io.BytesIO(given)), answer) == 0
-        body: Dict[str, Any] = json.loads(answer.getvalue())
-        return body
+        self.ledger.write_bytes(self.content)
 
 
 @pytest.fixture
 def node(
     pristine: Tuple[Path, bytes], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Node]:
-    def perform(*_: object) -> None:
-        raise AgentError("this node has no packages")
-
-    def start_worker(site: Any) -> str:
-        execute.resume(site, Patience(0.0))
-        return "worker"
-
-    monkeypatch.setattr(engine, "perform", perform)
-    monkeypatch.setattr(main, "build_parser", cache(build_parser))
-    monkeypatch.setattr(supervise, "_start_worker", start_worker)
-    monkeypatch.setenv("HEAT_SHELL_CONFIG", str(pristine[0] / "none"))
-    monkeypatch.setenv("HEAT_CONFIG_DEPLOYED", str(pristine[0]))
-    monkeypatch.setenv("OS_UPDATE_AGENT_CONFIG", str(pristine[0] / "agent.conf"))
-    node = Node(*pristine, capsys)
+    inside(pristine[0], monkeypatch)
+    node = Node(pristine[0], capsys)
+    node.content = pristine[1]
     node.reset()
     yield node
 
@@ -191,7 +143,7 @@ def check(node: Node, table: str, where: str, listing: Sequence[str], verbs: Seq
         assert status in (0, 1, 2), f"{where}: {argv} ended with {status}: {err}"
         assert status == 0 or "os-update-agent: " in err, f"{where}: {argv}: {err}"
         assert "Traceback" not in out + err and "bug in" not in out + err, f"{where}: {argv}: {err}"
-        assert not [one for one in out + err if not (one.isprintable() or one == "\n")], f"{where}: {argv}"
+        assert not unprintable(out + err), f"{where}: {argv}"
 
 
 WHOLE: Dict[str, Dict[str, Any]] = {}
@@ -210,7 +162,7 @@ def test_a_damaged_column_is_named_and_hides_nothing_else(node: Node, place: int
         check(node, table, where, [LISTING[(number + place) % 2]], [READING[number % len(READING)]])
         if (number + place) % HOOK_EACH:
             continue
-        body = node.hook("looks", number)
+        body = node.deliver(f"new-{number}", update_after_time="v1", state_key="looks", operation="assess")
         assert body["deploy_status_code"] in (0, 1, 2), f"{where}: {body}"
         assert "bug in" not in body["deploy_stderr"], f"{where}: {body}"
         if table not in ("states", "archive"):
@@ -223,4 +175,4 @@ def test_a_missing_row_hides_nothing_else(node: Node, table: str) -> None:
         WHOLE.update({verb: node.document(verb) for verb in LISTING})
     assert ask(node.ledger, f"DELETE FROM {table} WHERE {ROWS[table]}") == []
     check(node, table, f"{table}: a missing row", LISTING, READING)
-    assert node.hook("looks", 1)["deploy_status_code"] == 0
+    assert node.deliver("new", update_after_time="v1", state_key="looks", operation="assess")["deploy_status_code"] == 0

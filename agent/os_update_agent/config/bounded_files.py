@@ -12,7 +12,7 @@ from os_update_agent.model.bounded_json import longer_than
 
 # Settings, lists of names, and notes: agent.conf with each option ten times has 10 KiB.
 FILE_LIMIT = 1 << 20
-# What a package manager, or the agent, has noted about thousands of packages.
+# What a package manager has noted about thousands of packages, or the kernel about thousands of mounts.
 RECORD_LIMIT = 16 << 20
 _BLOCK = 1 << 20
 _KINDS = {stat.S_IFDIR: "a directory", stat.S_IFIFO: "a FIFO", stat.S_IFSOCK: "a socket", stat.S_IFBLK: "a disk"}

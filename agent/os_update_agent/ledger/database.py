@@ -4,7 +4,8 @@ import errno
 import logging
 import os
 import sqlite3
-from contextlib import contextmanager
+import stat
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple, TypeVar, Union
 
@@ -226,6 +227,9 @@ def _is_writable(path: Path, reading: bool) -> bool:
     """Can the file, which is there from now on, be written? Raises OSError where not, unless it is only for
     ``reading``.
     """
+    _check_kind(path)
+    # SQLite waits for ever for the writer of a FIFO.
+    _check_kind(path.with_name(f"{path.name}-journal"))
     try:
         # Made before SQLite opens it, so that the file never had a wider mode.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600))
@@ -234,6 +238,13 @@ def _is_writable(path: Path, reading: bool) -> bool:
             raise
         return False
     return True
+
+
+def _check_kind(path: Path) -> None:
+    """Raise OSError if something else than a regular file is at the path."""
+    with suppress(FileNotFoundError):
+        if not stat.S_ISREG(path.lstat().st_mode):
+            raise OSError(errno.EINVAL, "is not a regular file", str(path))
 
 
 _PEEK = {

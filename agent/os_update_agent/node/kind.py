@@ -12,7 +12,7 @@ import shlex
 from pathlib import Path
 from typing import Iterator, List, Mapping, NamedTuple
 
-from os_update_agent.config.bounded_files import read_text
+from os_update_agent.config.bounded_files import RECORD_LIMIT, read_text
 
 HOST = Path("/")
 
@@ -199,6 +199,6 @@ def _plain(text: str) -> str:
 def _read(path: Path) -> str:
     """Return the text of a file; "" where it cannot be read."""
     try:
-        return read_text(path, errors="replace")
+        return read_text(path, RECORD_LIMIT, errors="replace")
     except OSError:
         return ""

@@ -236,4 +236,5 @@ def _log_file(site: Site, run: Run) -> Iterator[IO[bytes]]:
 
 
 def _private(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NOFOLLOW, 0o600)
+    # O_NONBLOCK: a FIFO without a reader is an error then, and nothing to wait for.
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
