@@ -115,7 +115,7 @@ def node(directory: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytes
     return InsideNode(directory, capsys)
 
 
-@pytest.mark.parametrize(("place", "name"), enumerate(READ))
+@pytest.mark.parametrize(("place", "name"), list(enumerate(READ)))
 def test_an_odd_file_is_no_bug_and_nothing_waits_for_it(node: InsideNode, place: int, name: str) -> None:
     path = node.directory / name
     aside = node.directory / "aside"

@@ -228,5 +228,5 @@ def _read(path: Path, since: float, size: int = _WHOLE_BYTES) -> str:
                 return ""
             file.seek(max(0, found.st_size - size))
             return file.read(size).decode("utf-8", "replace")
-    except OSError:
+    except (OSError, ValueError):  # ValueError: a NUL in the path that a damaged record names
         return ""

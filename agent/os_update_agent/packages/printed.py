@@ -35,7 +35,7 @@ def telling_lines(path: str, marker: str) -> str:
     lines: List[bytes] = []
     room, is_behind = PRINTED_LIMIT, False
     end = f"{marker}\n".encode()
-    with contextlib.suppress(OSError), open(path, "rb") as file:
+    with contextlib.suppress(OSError, ValueError), open(path, "rb") as file:
         # A longer line comes in pieces, and none of them means anything.
         for line in iter(lambda: file.readline(_LONGEST_LINE), b""):
             if not is_behind:

@@ -228,7 +228,7 @@ def _log_file(site: Site, run: Run) -> Iterator[IO[bytes]]:
     try:
         make_private(site.settings.log)
         output = open(run.log, "ab", buffering=0, opener=_private)  # noqa: SIM115
-    except (AgentError, OSError) as error:
+    except (AgentError, OSError, ValueError) as error:  # ValueError: a NUL in the path that a damaged record names
         log.error(logged(run=run.id, log="none", why=error))
         output = open(os.devnull, "ab", buffering=0)  # noqa: SIM115
     with output:
