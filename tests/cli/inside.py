@@ -82,11 +82,12 @@ def inside(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         raise AgentError("this node has no packages")
 
     def start_worker(site: Any) -> str:
-        execute.resume(site, Patience(0.0))
+        execute.resume(site, Patience(0.0), name="worker")
         return "worker"
 
     monkeypatch.setattr(engine, "perform", perform)
     monkeypatch.setattr(supervise, "_start_worker", start_worker)
+    monkeypatch.setattr(supervise, "START_SECONDS", 0.2)
     monkeypatch.setattr(main, "build_parser", cache(build_parser))
     monkeypatch.setenv("HEAT_SHELL_CONFIG", str(directory / "heat-config"))
     monkeypatch.setenv("HEAT_CONFIG_DEPLOYED", str(directory / "deployed"))

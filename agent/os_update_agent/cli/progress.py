@@ -39,7 +39,8 @@ class Display:
 
     def __init__(self, site: Site, stream: Optional[TextIO] = None) -> None:
         self._clock = site.clock
-        self._stream = stream or sys.stderr
+        # Standard error may have been closed before the command started.
+        self._stream = stream or sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
         self.is_terminal = self._stream.isatty()
         self._line = ""
         self._told = time.monotonic()
