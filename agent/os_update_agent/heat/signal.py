@@ -147,7 +147,7 @@ def _by_url(target: SignalTarget, payload: bytes, attempt: _Try) -> Answer:
                 return judged(response.status_code, target.transport)
     except requests.exceptions.SSLError:
         return Answer(AGAIN, _TLS)
-    except requests.RequestException as error:
+    except (requests.RequestException, ValueError) as error:
         # InvalidURL, MissingSchema and their like are ValueErrors: the URL is wrong and stays so.
         return Answer(NEVER if isinstance(error, ValueError) else AGAIN, f"no answer: {type(error).__name__}")
     except OSError as error:
