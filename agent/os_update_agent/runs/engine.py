@@ -53,6 +53,7 @@ from os_update_agent.text.outcomes import when
 log = logging.getLogger(__name__)
 
 CUT_OFF_AT_MOST = 2
+WHY_LENGTH = 16 * 1024
 STILL_OUTSIDE = "the node may still be outside; the next run ends with post-update.d again"
 _PHASES: Mapping[Phase, Step] = {**prepare.PHASES, **apply.PHASES, **restart.PHASES, **finish.PHASES}
 
@@ -204,6 +205,8 @@ def _step(work: Work) -> None:
 def _failed(work: Work, why: str, status: int) -> Tuple[Run, Event]:
     """Return the run after its phase has failed, and the kind of failure."""
     phase = work.run.phase
+    # The words of a program may be of any length, and the record of the run must stay readable.
+    why = why if len(why) <= WHY_LENGTH else f"{why[:WHY_LENGTH]}..."
     log.error(logged(run=work.run.id, phase=phase, failed=why, log=work.run.log))
     work.say(f"failed: {why}")
     with contextlib.suppress(AgentError, OSError):
