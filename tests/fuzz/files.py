@@ -60,10 +60,10 @@ def _ledger() -> bytes:
 
 def _damaged(text: str) -> bytes:
     """Return the ledger with some bytes changed, moved, or gone. The text decides, as the seed of the choices."""
-    chance = random.Random(text)
+    chance = random.Random(text.encode("utf-8", "surrogatepass"))
     content = bytearray(_ledger())
     for _ in range(chance.randint(1, 8)):
-        start = chance.choice((chance.randrange(4096), chance.randrange(len(content))))
+        start = chance.choice((chance.randrange(4096), chance.randrange(len(content)))) % len(content)
         length = chance.choice((1, 1, 2, 8, 100, 4096))
         kind_of_edit = chance.randrange(5)
         if kind_of_edit == 0:
@@ -76,7 +76,7 @@ def _damaged(text: str) -> bytes:
             other = chance.randrange(len(content))
             content[start : start + length] = content[other : other + length]
         else:
-            del content[start + chance.randrange(len(content)) :]
+            del content[max(1, start + chance.randrange(len(content))) :]
     return bytes(content)
 
 

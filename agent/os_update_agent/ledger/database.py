@@ -142,7 +142,9 @@ class Database:
             raise LedgerError(f"the ledger {self.path} takes no record that {error}") from error
         except (sqlite3.Error, OSError, OverflowError, UnicodeError) as error:
             hint = "; the command is for root" if isinstance(error, PermissionError) and os.geteuid() else ""
-            if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
+            # UnicodeDecodeError: SQLite names what is damaged in bytes that are no UTF-8.
+            is_damage = isinstance(error, (sqlite3.DatabaseError, UnicodeDecodeError))
+            if is_damage and not isinstance(error, sqlite3.OperationalError):
                 hint = f"; it is damaged: {self._afresh}"
             raise LedgerError(f"the ledger {self.path} cannot be used: {error}{hint}") from error
 
@@ -268,7 +270,7 @@ def peek(path: Path, *columns: str) -> Tuple[str, ...]:
             return tuple(dict.fromkeys(text for text in rows if isinstance(text, str)))
         finally:
             database.close()
-    except sqlite3.Error:
+    except (sqlite3.Error, UnicodeError):
         return ()
 
 
