@@ -15,6 +15,7 @@ from os_update_agent.config.settings import Settings, load
 from os_update_agent.delivery.answer import stored_result
 from os_update_agent.delivery.deliver import deliver, refuse
 from os_update_agent.heat.deployment import TEXT_LIMIT, parse
+from os_update_agent.model.bounded_json import size
 from os_update_agent.model.deliveries import Deployment
 from os_update_agent.model.errors import AgentError, BadDeployment, known
 from os_update_agent.text.log_lines import logged
@@ -39,7 +40,7 @@ def _read(stdin: Optional[TextIO]) -> str:
     except (OSError, ValueError) as error:
         raise BadDeployment(f"the standard input cannot be read ({type(error).__name__}: {error})") from error
     if len(found) > TEXT_LIMIT:
-        raise BadDeployment(f"the deployment is longer than {TEXT_LIMIT >> 20} MiB, so it was not read")
+        raise BadDeployment(f"the deployment is longer than {size(TEXT_LIMIT)}, so it was not read")
     return found.decode("utf-8", "replace")
 
 

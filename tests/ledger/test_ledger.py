@@ -262,7 +262,7 @@ def test_a_place_that_cannot_be_written_is_refused_with_a_sentence(tmp_path: Pat
 
 def test_a_directory_in_the_place_of_the_file_is_refused_with_a_sentence(path: Path) -> None:
     path.mkdir(parents=True)
-    with pytest.raises(LedgerError, match=r"cannot be used: .*Is a directory"):
+    with pytest.raises(LedgerError, match=r"cannot be used: .*is not a regular file"):
         Ledger(path)
 
 

@@ -34,6 +34,7 @@ from os_update_agent.delivery import supervise
 from os_update_agent.model.errors import BUG_STATUS, AgentError, Bug, NoLongerWatched, UsageError, bug
 from os_update_agent.node.journal import Dated
 from os_update_agent.packages.disk_space import free_bytes
+from os_update_agent.text.printable import indented
 
 # Less than the smallest file takes.
 _FULL = 64 * 1024
@@ -126,7 +127,7 @@ def _where_it_is_full(error: OSError, settings: Settings) -> str:
 
 
 def _complained(error: AgentError) -> int:
-    complain(f"os-update-agent: {error}\nnext: {error.advice}")
+    complain(f"os-update-agent: {indented(str(error))}\nnext: {error.advice}")
     return error.exit_status
 
 

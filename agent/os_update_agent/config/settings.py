@@ -2,17 +2,19 @@
 
 import configparser
 import os
+import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Dict, Mapping, Optional, cast, get_args
 
-from os_update_agent.config.plain_file import read_text
+from os_update_agent.config.bounded_files import read_text, words_of
 from os_update_agent.model.errors import BadOption
 from os_update_agent.model.options import BackendName, NodeKind
 
 DEFAULT_FILE = Path("/etc/os-update-agent/agent.conf")
 ENVIRONMENT = "OS_UPDATE_AGENT_CONFIG"
 
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _KNOWN = {
     "node": ("root", "backend", "kind", "systemctl"),
     "paths": ("state", "log", "run", "steps", "collect_config", "metrics"),
@@ -110,8 +112,8 @@ def load(path: Optional[str] = None) -> Settings:
         if named:
             raise BadOption(f"the configuration file {file} is not there") from None
         return Settings()
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadOption(f"the configuration file {file} cannot be read: {error}") from error
+    except (OSError, ValueError) as error:
+        raise BadOption(f"the configuration file {file} cannot be read: {words_of(error)}") from error
     return replace(parse(text, str(file)), source=file.absolute())
 
 
@@ -153,8 +155,11 @@ def _checked(values: Mapping[str, str], defaults: Mapping[str, str], source: str
     for key in ("root", "systemctl", *_KNOWN["paths"]):
         if values.get(key):
             paths[key] = Path(os.path.normpath(values[key]))
-            if not paths[key].is_absolute() or '"' in values[key] or "\n" in values[key]:
-                raise BadOption(f"{source}: {key} is {values[key]!r}; it must be an absolute path without quotes")
+            if not paths[key].is_absolute() or '"' in values[key] or _CONTROL.search(values[key]):
+                raise BadOption(
+                    f"{source}: {key} is {values[key]!r}; it must be an absolute path without quotes and control"
+                    " characters"
+                )
     metrics = paths.get("metrics")
     if metrics is not None and metrics.suffix != ".prom":
         raise BadOption(

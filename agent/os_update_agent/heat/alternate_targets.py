@@ -7,11 +7,12 @@ tried on a real Heat.
 """
 
 import configparser
+from contextlib import suppress
 from pathlib import Path
 from typing import Dict, List, Mapping, Tuple
 from urllib.parse import parse_qsl, quote, unquote, urlsplit, urlunsplit
 
-from os_update_agent.config.plain_file import read_text
+from os_update_agent.config.bounded_files import read_text
 from os_update_agent.model.deliveries import SignalTarget
 
 
@@ -26,8 +27,9 @@ def other_targets(target: SignalTarget, collect_config: Path) -> Tuple[SignalTar
     found: List[SignalTarget] = []
     cfn, heat = sections.get("cfn", {}), sections.get("heat", {})
     if cfn.get("access_key_id") and cfn.get("secret_access_key"):
-        url = signed_anew(target.secret["url"], cfn["access_key_id"], cfn["secret_access_key"])
-        found.append(SignalTarget("CFN_SIGNAL", target.stack_id, target.resource_name, target.verb, {"url": url}))
+        with suppress(ValueError):  # a URL that is none
+            url = signed_anew(target.secret["url"], cfn["access_key_id"], cfn["secret_access_key"])
+            found.append(SignalTarget("CFN_SIGNAL", target.stack_id, target.resource_name, target.verb, {"url": url}))
     if all(heat.get(name) for name in ("auth_url", "user_id", "password", "project_id")):
         names = ("auth_url", "user_id", "password", "project_id", "region_name")
         secret = {name: heat[name] for name in names if heat.get(name)}

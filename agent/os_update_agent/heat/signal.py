@@ -13,6 +13,7 @@ import threading
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Union
 from urllib.parse import quote
 
+from os_update_agent.heat.bounded_http import BadAnswer, Connections, bounded_session
 from os_update_agent.heat.signal_answers import (
     AGAIN,
     BY_TOKEN,
@@ -21,6 +22,7 @@ from os_update_agent.heat.signal_answers import (
     Answer,
     judged,
     refused_by_keystone,
+    untrusted,
 )
 from os_update_agent.model.deliveries import SignalTarget
 
@@ -42,11 +44,14 @@ _TALKATIVE = ("urllib3", "requests", "keystoneauth", "keystoneauth1")
 
 
 class _Try(NamedTuple):
-    """How a try is made: ``verify`` is True or the path of the certificates to trust, the rest are seconds."""
+    """How a try is made: ``verify`` is True or the path of the certificates to trust, ``connect`` and ``read`` are
+    seconds.
+    """
 
     verify: Union[bool, str]
     connect: float
     read: float
+    connections: Connections
 
 
 def send(
@@ -62,8 +67,8 @@ def send(
 
     ``ca_certificate`` is the path of a PEM file that is trusted instead of the system's. ``connect`` and ``read`` are
     seconds; the whole call returns within their sum and 10 s more, and within ``limit`` seconds, even when a server
-    answers one byte at a time (the try may then still end in the background, and may still deliver). Never raises for
-    what a server or a network does.
+    answers one byte at a time (its connections are ended then; the signal may have arrived). Never raises for what a
+    server or a network does.
     """
     _silence_libraries()
     if target.transport == "NO_SIGNAL":
@@ -76,8 +81,8 @@ def send(
     payload = body.encode("utf-8", "replace")
     if len(payload) > BODY_LIMIT:
         return Answer(NEVER, f"the signal is too large: {len(payload)} bytes, Heat accepts {BODY_LIMIT}")
-    attempt = _Try(ca_certificate or True, connect, read)
-    return _bounded(lambda: way(target, payload, attempt), min(connect + read + GRACE, limit))
+    attempt = _Try(ca_certificate or True, connect, read, Connections())
+    return _bounded(lambda: way(target, payload, attempt), min(connect + read + GRACE, limit), attempt.connections)
 
 
 def get_ready(target: SignalTarget) -> None:
@@ -88,8 +93,8 @@ def get_ready(target: SignalTarget) -> None:
         if target.transport in BY_TOKEN:
             import keystoneauth1.identity.v3
             import keystoneauth1.session  # noqa: F401
-        elif target.transport != "NO_SIGNAL":
-            import requests  # noqa: F401
+        if target.transport != "NO_SIGNAL":
+            bounded_session(Connections()).close()
 
 
 def _silence_libraries() -> None:
@@ -101,11 +106,11 @@ def _silence_libraries() -> None:
             logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
-def _bounded(one_try: Callable[[], Answer], limit: float) -> Answer:
+def _bounded(one_try: Callable[[], Answer], limit: float, connections: Connections) -> Answer:
     """The answer of the try, or "again" after ``limit`` seconds.
 
     Socket timeouts start anew with every packet, so only another thread can hold the bound. It is a daemon: it delays
-    no exit.
+    no exit, and ends once its connections are ended.
     """
     answers: List[Answer] = []
 
@@ -114,11 +119,17 @@ def _bounded(one_try: Callable[[], Answer], limit: float) -> Answer:
             answers.append(one_try())
         except Exception as error:  # a traceback, here or from threading's own hook, would show the URL
             answers.append(Answer(AGAIN, f"the try ended with {type(error).__name__}"))
+        finally:
+            connections.close()
 
     thread = threading.Thread(target=attempt, name="signal", daemon=True)
     thread.start()
     thread.join(limit)
-    return answers[0] if answers else Answer(AGAIN, f"no answer within {limit:g} s")
+    if answers:
+        return answers[0]
+    # What is read after this is half an answer.
+    connections.end()
+    return Answer(AGAIN, f"no answer within {limit:g} s")
 
 
 def _by_url(target: SignalTarget, payload: bytes, attempt: _Try) -> Answer:
@@ -134,7 +145,7 @@ def _by_url(target: SignalTarget, payload: bytes, attempt: _Try) -> Answer:
     try:
         prepared = requests.Request(target.verb, url, data=payload, headers=_JSON).prepare()
         prepared.url = url
-        with requests.Session() as session:
+        with bounded_session(attempt.connections) as session:
             settings = session.merge_environment_settings(url, {}, True, attempt.verify, None)
             verify = attempt.verify if settings["verify"] is None else settings["verify"]
             timeout = (attempt.connect, attempt.read)
@@ -146,8 +157,8 @@ def _by_url(target: SignalTarget, payload: bytes, attempt: _Try) -> Answer:
             ) as response:
                 return judged(response.status_code, target.transport)
     except requests.exceptions.SSLError as error:
-        return Answer(AGAIN, _untrusted(error))
-    except requests.RequestException as error:
+        return Answer(AGAIN, untrusted(error))
+    except (requests.RequestException, ValueError) as error:
         # InvalidURL, MissingSchema and their like are ValueErrors: the URL is wrong and stays so.
         return Answer(NEVER if isinstance(error, ValueError) else AGAIN, f"no answer: {type(error).__name__}")
     except OSError as error:
@@ -230,19 +241,26 @@ def _with_token(target: SignalTarget, attempt: _Try, post: Callable[[Any, Mappin
     )
     region = {"region_name": secret["region_name"]} if secret.get("region_name") else {}
     try:
-        return post(session.Session(auth=login, verify=attempt.verify, timeout=attempt.read, redirect=False), region)
+        with bounded_session(attempt.connections) as bounded:
+            speaker = session.Session(
+                auth=login, session=bounded, verify=attempt.verify, timeout=attempt.read, redirect=False
+            )
+            return post(speaker, region)
     except (exceptions.EndpointNotFound, exceptions.EmptyCatalog):
         return Answer(NEVER, "keystone lists no public endpoint of the service that takes the signal")
-    except (exceptions.SSLError, requests.exceptions.SSLError) as error:
-        return Answer(AGAIN, _untrusted(error))
     except exceptions.HttpError as error:
         return refused_by_keystone(error.http_status)
     except exceptions.InvalidResponse as error:
         return refused_by_keystone(getattr(error.response, "status_code", 0))
     except (exceptions.ClientException, requests.RequestException) as error:
-        return Answer(AGAIN, f"no answer: {type(error).__name__}")
+        is_tls = isinstance(error, (exceptions.SSLError, requests.exceptions.SSLError))
+        return Answer(AGAIN, untrusted(error) if is_tls else f"no answer: {type(error).__name__}")
     except OSError as error:
         return _unreadable(attempt, error)
+    except (BadAnswer, LookupError, TypeError, AttributeError, ValueError, RecursionError) as error:
+        # keystoneauth1 takes the shape of a token and of a catalog for granted.
+        fault = str(error) if isinstance(error, BadAnswer) else f"is no token with a catalog ({type(error).__name__})"
+        return Answer(AGAIN, f"the answer of keystone {fault}")
 
 
 def _unloadable(library: str, error: ImportError) -> Answer:
@@ -250,28 +268,6 @@ def _unloadable(library: str, error: ImportError) -> Answer:
     if (error.name or "").partition(".")[0] == library:
         return Answer(NEVER, f"python3-{library} is not installed")
     return Answer(AGAIN, f"{library} cannot be loaded now: there is no {error.name}")
-
-
-_TLS = "the server's certificate could not be verified"
-# OpenSSL's X509_V_ERR_CERT_NOT_YET_VALID, X509_V_ERR_CERT_HAS_EXPIRED, and the mismatches of a name and an address.
-_FAULTS = {
-    9: "it is not valid yet, or the clock of this node is wrong",
-    10: "it has expired, or the clock of this node is wrong",
-    62: "it is for another name",
-    64: "it is for another address",
-}
-
-
-def _untrusted(error: BaseException) -> str:
-    """Return why a certificate is not trusted. The exception with OpenSSL's reason is somewhere behind ``error``."""
-    todo: List[object] = [error]
-    for one in todo:
-        code = getattr(one, "verify_code", None)
-        if code in _FAULTS:
-            return f"{_TLS}: {_FAULTS[code]}"
-        if isinstance(one, BaseException) and len(todo) < 50:
-            todo += [one.__cause__, one.__context__, getattr(one, "reason", None), *one.args]
-    return f"{_TLS}; ca_certificate names the file of a private authority"
 
 
 def _unreadable(attempt: _Try, error: OSError) -> Answer:

@@ -7,13 +7,11 @@ maps ("<<"), meets all of them. So the values are counted in the parsed tree bef
 
 from typing import Any, Dict, Set
 
+from os_update_agent.model.bounded_json import TooLarge, longer_than
+
 # An option map has some thirty options; the longest are lists of package names.
 TEXT_LIMIT = 256 * 1024
 VALUES_LIMIT = 20_000
-
-
-class TooLarge(ValueError):
-    """The text, or what it stands for, is beyond a limit: the message names the limit."""
 
 
 def read_yaml(text: str) -> Any:
@@ -23,7 +21,7 @@ def read_yaml(text: str) -> Any:
     import yaml  # costs a hook 30 ms, and most deployments have no text
 
     if len(text) > TEXT_LIMIT:
-        raise TooLarge(f"is longer than {TEXT_LIMIT // 1024} KiB")
+        raise TooLarge(longer_than(TEXT_LIMIT, len(text)))
     loader = yaml.SafeLoader(text)
     try:
         node = loader.get_single_node()

@@ -4,6 +4,7 @@ import errno
 import logging
 import os
 import sqlite3
+import stat
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple, TypeVar, Union
@@ -137,9 +138,13 @@ class Database:
     def _complaints(self) -> Iterator[None]:
         try:
             yield
+        except Unreadable as error:
+            raise LedgerError(f"the ledger {self.path} takes no record that {error}") from error
         except (sqlite3.Error, OSError, OverflowError, UnicodeError) as error:
             hint = "; the command is for root" if isinstance(error, PermissionError) and os.geteuid() else ""
-            if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
+            # UnicodeDecodeError: SQLite names what is damaged in bytes that are no UTF-8.
+            is_damage = isinstance(error, (sqlite3.DatabaseError, UnicodeDecodeError))
+            if is_damage and not isinstance(error, sqlite3.OperationalError):
                 hint = f"; it is damaged: {self._afresh}"
             if "locked" in str(error):
                 hint = f" by {_holders(self.path)}; waited {BUSY_SECONDS:g} s"
@@ -204,6 +209,13 @@ class Database:
                 continue
 
 
+def next_number(table: str, column: str) -> str:
+    """Return the SQL for the number of a new row. SQLite takes no row behind one whose damaged number is the largest
+    that there is.
+    """
+    return f"(SELECT coalesce(max({column}), 0) + 1 FROM {table} WHERE {column} < 1e15)"
+
+
 def _text_or_bytes(text: bytes) -> Union[str, bytes]:
     """Return the text, or its bytes if it is no UTF-8: the check of the row refuses these.
 
@@ -219,6 +231,9 @@ def _is_writable(path: Path, reading: bool) -> bool:
     """Can the file, which is there from now on, be written? Raises OSError where not, unless it is only for
     ``reading``.
     """
+    _check_kind(path)
+    # SQLite waits for ever for the writer of a FIFO.
+    _check_kind(path.with_name(f"{path.name}-journal"))
     try:
         # Made before SQLite opens it, so that the file never had a wider mode.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600))
@@ -245,6 +260,13 @@ def _holders(path: Path) -> str:
     return " and ".join(f"process {pid}" for pid in sorted(pids - {os.getpid()})) or "another process"
 
 
+def _check_kind(path: Path) -> None:
+    """Raise OSError if something else than a regular file is at the path."""
+    with suppress(FileNotFoundError):
+        if not stat.S_ISREG(path.lstat().st_mode):
+            raise OSError(errno.EINVAL, "is not a regular file", str(path))
+
+
 _PEEK = {
     "value": "SELECT value FROM records GROUP BY value ORDER BY max(coalesce(turn, 0)) DESC, max(tried) DESC",
     "before": "SELECT '(before ' || began || ')' FROM histories WHERE first_state IS NOT NULL AND began IS NOT NULL",
@@ -266,7 +288,7 @@ def peek(path: Path, *columns: str) -> Tuple[str, ...]:
             return tuple(dict.fromkeys(text for text in rows if isinstance(text, str)))
         finally:
             database.close()
-    except sqlite3.Error:
+    except (sqlite3.Error, UnicodeError):
         return ()
 
 

@@ -35,10 +35,11 @@ class Forgetting(Database):
     def last_received(self, key: str, *, besides: str = "") -> Optional[float]:
         """Return when the key received its last delivery, the one with the id ``besides`` left out; None for never."""
         row = self._row(
-            "SELECT max(received) FROM deliveries WHERE key = ? AND config_id != ? AND typeof(received) != 'text'",
+            "SELECT max(received) FROM deliveries WHERE key = ? AND config_id != ? AND typeof(received) = 'real'"
+            " AND abs(received) < 1e12",
             *(key, besides),
         )
-        return float(row[0]) if row and isinstance(row[0], (int, float)) else None
+        return float(row[0]) if row and row[0] is not None else None
 
     def holdings(self, key: str) -> Holdings:
         """Return what the ledger has under the key."""

@@ -10,6 +10,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Callable, Iterable, Iterator, NamedTuple, Optional, Tuple
 
+from os_update_agent.config.bounded_files import FILE_LIMIT, read_bytes, read_text
+from os_update_agent.model.bounded_json import read_json
 from os_update_agent.model.errors import AgentError, Busy
 from os_update_agent.text.log_lines import logged
 
@@ -152,7 +154,7 @@ def is_held(path: Path, byte: int = 0) -> bool:
 def note_in(path: Path) -> str:
     """Return the note that the last holder of a try_lock left, '' where there is none."""
     try:
-        return path.read_text(encoding="utf-8", errors="replace")
+        return read_text(path, errors="replace")
     except OSError:
         return ""
 
@@ -243,8 +245,8 @@ def node_holder(path: Path) -> Optional[str]:
 def works_for_node_holder(pid: int, path: Path) -> bool:
     """Was the process started, directly or not, by the one that holds the node's lock?"""
     try:
-        boss = int(json.loads(path.read_text(encoding="utf-8"))["pid"])
-    except (OSError, ValueError, LookupError, TypeError):
+        boss = int(read_json(read_bytes(path), FILE_LIMIT)["pid"])
+    except (OSError, ValueError, LookupError, TypeError, OverflowError):
         return False
     while pid > 1 and pid != boss:
         pid = _parent(pid)
@@ -271,7 +273,7 @@ def _take(descriptor: int, lock: bytes = _WHOLE_FILE, command: int = fcntl.F_OFD
 
 def _told(path: Path) -> str:
     try:
-        note = json.loads(path.read_text(encoding="utf-8"))
+        note = read_json(read_bytes(path), FILE_LIMIT)
         return f"{note['doing']} (process {note['pid']})"
     except (OSError, ValueError, LookupError, TypeError):
         return "a process that has not said what it does"

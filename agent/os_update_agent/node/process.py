@@ -7,10 +7,12 @@ import os
 import signal
 import subprocess
 import threading
+import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
+from os_update_agent.model.bounded_json import size
 from os_update_agent.model.errors import CommandFailed
 
 # Parsers read the C locale only, and nothing may stop to ask a question.
@@ -20,6 +22,14 @@ UMASK = 0o022
 TAIL_LINES = 5
 # For questions to systemd. Its own programs give up after 90 s if it does not answer.
 QUESTION_SECONDS = 100.0
+_LINE_LENGTH = 1000
+_TAIL_LENGTH = 16 * 1024
+# Between two looks at how much a program with a limit has written.
+_LOOK_SECONDS = 0.05
+
+
+class TooMuchOutput(CommandFailed):
+    """A program was ended because it wrote more than it may."""
 
 
 class Completed(NamedTuple):
@@ -33,8 +43,13 @@ class Completed(NamedTuple):
     @property
     def tail(self) -> str:
         """The last lines of what the process said, its complaints first: material for an error message."""
-        said = self.stderr.strip() or self.stdout.strip() or "no output"
-        return "\n".join(said.splitlines()[-TAIL_LINES:])
+        return tail_of(self.stderr) or tail_of(self.stdout) or "no output"
+
+
+def tail_of(said: str) -> str:
+    """Return the last lines of an output, each cut."""
+    lines = said[-_TAIL_LENGTH:].strip().splitlines()[-TAIL_LINES:]
+    return "\n".join(line if len(line) <= _LINE_LENGTH else f"{line[:_LINE_LENGTH]}..." for line in lines)
 
 
 def run(
@@ -83,24 +98,60 @@ def run_to_file(
     cwd: Optional[Path] = None,
     pass_fds: Sequence[int] = (),
     timeout: Optional[float] = None,
+    longest: Optional[int] = None,
     errors: bool = True,
     endable: bool = False,
 ) -> Completed:
     """Run argv with its outputs going to a file, never to a pipe whose reader can die (apt and dnf end halfway then).
 
-    Without ``errors`` the standard error goes nowhere. ``timeout`` (seconds) kills the whole process group: only for
-    programs that may be killed. ``endable``: who presses Ctrl-C where we were called ends it with us.
+    Without ``errors`` the standard error goes nowhere. ``timeout`` (seconds) and ``longest`` (bytes that it may write)
+    kill the whole process group: only for programs that may be killed. ``endable``: who presses Ctrl-C where we were
+    called ends it with us.
 
-    Raises CommandFailed.
+    Raises CommandFailed; TooMuchOutput beyond ``longest``.
     """
+    before = os.fstat(output.fileno()).st_size if longest is not None else 0
     process = start(argv, output, env=env, cwd=cwd, pass_fds=pass_fds, errors=errors, endable=endable)
     try:
-        returncode = process.wait(timeout)
+        returncode = _wait(process, output, timeout, before + longest if longest is not None else None)
     except subprocess.TimeoutExpired as error:
+        _kill(process)
+        raise CommandFailed(f"{argv[0]} was ended after {timeout:g} s") from error
+    except _Beyond as error:
+        _kill(process)
+        raise TooMuchOutput(f"{argv[0]} was ended because it wrote more than {size(longest or 0)}") from error
+    return _checked(Completed(tuple(argv), returncode), ok)
+
+
+class _Beyond(Exception):
+    """The output is longer than allowed."""
+
+
+def _wait(
+    process: "subprocess.Popen[bytes]", output: IO[bytes], timeout: Optional[float], largest: Optional[int]
+) -> int:
+    """Return the exit status. Raises TimeoutExpired, and _Beyond once the output is longer than ``largest`` bytes."""
+    if largest is None:
+        return process.wait(timeout)
+    end = None if timeout is None else time.monotonic() + timeout
+    while True:
+        try:
+            returncode = process.wait(_LOOK_SECONDS)
+        except subprocess.TimeoutExpired:
+            if end is not None and time.monotonic() >= end:
+                raise
+            returncode = None
+        if os.fstat(output.fileno()).st_size > largest:
+            raise _Beyond
+        if returncode is not None:
+            return returncode
+
+
+def _kill(process: "subprocess.Popen[bytes]") -> None:
+    """Kill the process group, unless the process has ended: its number may be that of another one by now."""
+    if process.returncode is None:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-        raise CommandFailed(f"{argv[0]} was ended after {timeout:g} s") from error
-    return _checked(Completed(tuple(argv), returncode), ok)
 
 
 def start(

@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 from typing import FrozenSet, Iterable, List, Optional, Tuple
 
+from os_update_agent.config.bounded_files import RECORD_LIMIT, read_text
 from os_update_agent.model.errors import CommandFailed
 from os_update_agent.node import process
 from os_update_agent.text.log_lines import logged
@@ -197,6 +198,6 @@ def _version_key(release: str) -> List[Tuple[int, str]]:
 def _read(path: Path) -> str:
     """The text of a file; '' when it is not there, no longer there, or not for us."""
     try:
-        return path.read_text(encoding="utf-8", errors="replace")
+        return read_text(path, RECORD_LIMIT, errors="replace")
     except OSError:
         return ""

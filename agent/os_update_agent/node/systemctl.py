@@ -5,7 +5,7 @@ import glob
 from pathlib import Path
 from typing import IO, Dict, NamedTuple, Sequence, Tuple
 
-from os_update_agent.config.plain_file import read_text
+from os_update_agent.config.bounded_files import read_text
 from os_update_agent.model.errors import CommandFailed
 from os_update_agent.node import process
 from os_update_agent.node.process import QUESTION_SECONDS

@@ -39,7 +39,9 @@ def start(argv: Sequence[str], *, unit: str, output: Path, environment: Mapping[
     Raises CommandFailed.
     """
     try:
-        descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        # O_NONBLOCK: a FIFO without a reader is an error then, and nothing to wait for.
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+        descriptor = os.open(output, flags, 0o600)
     except OSError as error:
         raise CommandFailed(f"the log {output} cannot be written: {error.strerror}") from error
     with os.fdopen(descriptor, "ab") as file:

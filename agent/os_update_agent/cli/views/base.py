@@ -31,6 +31,11 @@ class KeyAge(NamedTuple):
         return {"received": received, "idle_days": self.idle_days, "old": self.is_old}
 
 
+def called_key(key: str) -> str:
+    """Return a key as the beginning of a line. One with blanks is quoted: it could read like a line of ours."""
+    return repr(key) if any(one.isspace() for one in key) else key
+
+
 def old_line(key: Document) -> str:
     """Return what to read about an old key, of its document."""
     return (

@@ -18,6 +18,7 @@ from os_update_agent.node.process import Completed, run, run_to_file
 from os_update_agent.packages.apt import parse
 from os_update_agent.packages.apt.builds import InstalledBuilds
 from os_update_agent.packages.apt.dpkg_settings import INSTALL_MISSING
+from os_update_agent.packages.printed import printed_since
 from os_update_agent.packages.progress import REFRESH_FILE, STATUS_FILE
 from os_update_agent.packages.state_cache import LastState
 
@@ -292,6 +293,4 @@ def _all_of(file: IO[bytes]) -> str:
 
 
 def read_from(output: IO[bytes], start: int) -> str:
-    with open(output.name, "rb") as file:
-        file.seek(start)
-        return file.read().decode("utf-8", "replace")
+    return printed_since(output.name, start)
