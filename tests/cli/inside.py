@@ -15,7 +15,7 @@ import pytest
 from os_update_agent import hook
 from os_update_agent.cli import main
 from os_update_agent.cli.parser import build_parser
-from os_update_agent.delivery import execute, supervise
+from os_update_agent.delivery import execute, workers
 from os_update_agent.delivery.outbox import Patience
 from os_update_agent.model.errors import AgentError
 from os_update_agent.runs import engine
@@ -86,8 +86,8 @@ def inside(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         return "worker"
 
     monkeypatch.setattr(engine, "perform", perform)
-    monkeypatch.setattr(supervise, "_start_worker", start_worker)
-    monkeypatch.setattr(supervise, "START_SECONDS", 0.2)
+    monkeypatch.setattr(workers, "_started", start_worker)
+    monkeypatch.setattr(workers, "START_SECONDS", 0.2)
     monkeypatch.setattr(main, "build_parser", cache(build_parser))
     monkeypatch.setenv("HEAT_SHELL_CONFIG", str(directory / "heat-config"))
     monkeypatch.setenv("HEAT_CONFIG_DEPLOYED", str(directory / "deployed"))

@@ -20,10 +20,12 @@ AGENT = Path(__file__).parents[2] / "agent"
 MIB = 1 << 20
 # A try may keep an answer of the largest size three times: as blocks, as bytes, and as text.
 ROOM = 4 * ANSWER_LIMIT + 4 * MIB
-SECONDS = 0.4
+# For a try that the bound of time ends, and for one that ends by itself, on the slowest machine too.
+SHORT, LONG = 0.4, 30.0
 
 OK = b"HTTP/1.1 201 Created\r\nX-Subject-Token: t\r\nContent-Type: application/json\r\n"
 ZEROS = b"0" * MIB
+PACKED = gzip.compress(ZEROS * 50, 1)
 Answer = Callable[[], Iterator[bytes]]
 
 
@@ -34,9 +36,8 @@ def endless(*parts: bytes) -> Answer:
 
 def bomb() -> Iterator[bytes]:
     """400 MB of zeros, packed."""
-    packed = gzip.compress(b"0" * (400 * MIB // 8), 1)
-    yield OK + b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % (8 * len(packed))
-    yield from itertools.repeat(packed, 8)
+    yield OK + b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % (8 * len(PACKED))
+    yield from itertools.repeat(PACKED, 8)
 
 
 def one(text: bytes) -> Answer:
@@ -94,7 +95,6 @@ CLIENT = """
 import json, resource, sys, threading, time
 from os_update_agent.heat import signal
 from os_update_agent.model.deliveries import SignalTarget
-signal.GRACE = float(sys.argv[1])
 def size():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 def target(url):
@@ -103,9 +103,9 @@ def target(url):
 signal.send(target("http://127.0.0.1:9"), "{}", connect=1, read=1)
 for line in sys.stdin:
     before, start = size(), time.monotonic()
-    transport, url = line.split()
+    transport, url, signal.GRACE = line.split()[0], line.split()[1], float(line.split()[2])
     to = target(url) if transport == "HEAT_SIGNAL" else SignalTarget(transport, secret={"url": url + "/"})
-    answer = signal.send(to, "{}", connect=1, read=float(sys.argv[1]))
+    answer = signal.send(to, "{}", connect=1, read=signal.GRACE)
     seconds = time.monotonic() - start
     end = time.monotonic() + 5
     while threading.active_count() > 1 and time.monotonic() < end:
@@ -157,7 +157,7 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def client() -> Iterator["subprocess.Popen[str]"]:
-    argv = [sys.executable, "-c", CLIENT, str(SECONDS)]
+    argv = [sys.executable, "-c", CLIENT]
     with subprocess.Popen(
         argv, env={"PYTHONPATH": str(AGENT)}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
@@ -166,14 +166,14 @@ def client() -> Iterator["subprocess.Popen[str]"]:
         process.stdin.close()
 
 
-def tried(client: "subprocess.Popen[str]", transport: str, server: Server) -> "tuple[str, str]":
+def tried(client: "subprocess.Popen[str]", transport: str, server: Server, seconds: float) -> "tuple[str, str]":
     """Return the verdict and the reason of one try, after its cost was checked."""
     assert client.stdin is not None and client.stdout is not None
-    client.stdin.write(f"{transport} {server.url}\n")
+    client.stdin.write(f"{transport} {server.url} {seconds}\n")
     client.stdin.flush()
-    verdict, reason, growth, seconds, threads = json.loads(client.stdout.readline())
+    verdict, reason, growth, took, threads = json.loads(client.stdout.readline())
     assert growth < ROOM, f"{growth >> 20} MiB more"
-    assert seconds < 10
+    assert took < 2 * seconds + 60
     assert threads == 1, "a thread is still at the answer"
     return verdict, reason
 
@@ -183,7 +183,7 @@ def test_an_answer_of_keystone_costs_a_bounded_amount(
     server: Server, client: "subprocess.Popen[str]", name: str
 ) -> None:
     server.answer, server.requests = CASES[name].answer, 0
-    verdict, reason = tried(client, "HEAT_SIGNAL", server)
+    verdict, reason = tried(client, "HEAT_SIGNAL", server, SHORT if CASES[name].reason == TIME else LONG)
     assert CASES[name].reason in reason
     assert verdict in ("again", "never")
     assert server.requests == 1
@@ -204,5 +204,5 @@ def test_an_answer_to_the_signal_itself_costs_a_bounded_amount(
     server: Server, client: "subprocess.Popen[str]", name: str, verdict: str
 ) -> None:
     server.answer, server.requests = CASES[name].answer, 0
-    assert tried(client, "CFN_SIGNAL", server)[0] == verdict
+    assert tried(client, "CFN_SIGNAL", server, SHORT if verdict == "again" else LONG)[0] == verdict
     assert server.requests == 1
