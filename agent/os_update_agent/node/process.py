@@ -1,6 +1,6 @@
 """The only module that starts a process; every folder above node/ may call it. No shell; standard input is the given
-text or nothing; the C locale; exit statuses that the caller
-allows.
+text or nothing; the C locale; the working directory "/"; an environment that leads to nobody else's files; exit
+statuses that the caller allows.
 """
 
 import os
@@ -12,11 +12,14 @@ from pathlib import Path
 from typing import IO, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from os_update_agent.model.errors import CommandFailed
+from os_update_agent.node.child_environment import inherited
 
 # Parsers read the C locale only, and nothing may stop to ask a question.
 BASE_ENVIRONMENT = {"LC_ALL": "C.UTF-8", "LANGUAGE": ""}
 # Ours keeps our files private; what a package manager and its hooks write is for everybody who may read it otherwise.
 UMASK = 0o022
+# Anybody may write to the directory in which the agent was started.
+DIRECTORY = Path("/")
 TAIL_LINES = 5
 
 
@@ -41,7 +44,7 @@ def run(
     ok: Optional[Sequence[int]] = (0,),
     env: Optional[Mapping[str, str]] = None,
     stdin: str = "",
-    cwd: Optional[Path] = None,
+    cwd: Path = DIRECTORY,
 ) -> Completed:
     """Run argv and keep its output. ``ok`` lists the exit statuses that do not raise; None allows all.
 
@@ -73,7 +76,7 @@ def run_to_file(
     *,
     ok: Optional[Sequence[int]] = (0,),
     env: Optional[Mapping[str, str]] = None,
-    cwd: Optional[Path] = None,
+    cwd: Path = DIRECTORY,
     pass_fds: Sequence[int] = (),
     timeout: Optional[float] = None,
     errors: bool = True,
@@ -101,7 +104,7 @@ def start(
     output: IO[bytes],
     *,
     env: Optional[Mapping[str, str]] = None,
-    cwd: Optional[Path] = None,
+    cwd: Path = DIRECTORY,
     pass_fds: Sequence[int] = (),
     errors: bool = True,
     endable: bool = False,
@@ -145,8 +148,8 @@ def uninterrupted() -> Iterator[None]:
 
 
 def environment(extra: Optional[Mapping[str, str]] = None) -> Mapping[str, str]:
-    """The environment of a child: ours, in the C locale, with ``extra`` on top."""
-    return {**os.environ, **BASE_ENVIRONMENT, **(extra or {})}
+    """The environment of a child: what it may inherit of ours, in the C locale, with ``extra`` on top."""
+    return {**inherited(os.environ), **BASE_ENVIRONMENT, **(extra or {})}
 
 
 def _checked(done: Completed, ok: Optional[Sequence[int]]) -> Completed:
