@@ -214,6 +214,7 @@ class _Workers:
 def _start_worker(site: Site) -> str:
     """Returns the worker's name."""
     from os_update_agent.node import transient_unit
+    from os_update_agent.node.child_environment import inherited
     from os_update_agent.node.reboot import own_unit
 
     settings = site.settings
@@ -221,7 +222,7 @@ def _start_worker(site: Site) -> str:
         # After a boot there is nothing in /run.
         make_private(directory)
     transient_unit.forget_environments(settings.run)
-    environment = dict(os.environ)
+    environment = inherited(os.environ)
     if settings.source is not None:
         environment[ENVIRONMENT] = str(settings.source)
     environment[transient_unit.CALLER_UNIT] = own_unit() or ""

@@ -18,7 +18,7 @@ from os_update_agent.node.trusted_paths import Untrusted, check_trusted
 # apt and dpkg need programs in the directories sbin.
 _PROGRAMS = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 # These name a directory in which programs read settings or make temporary files.
-_DIRECTORIES = ("TMPDIR", "TMP", "TEMP", "TEMPDIR", "GNUPGHOME", "RPM_CONFIGDIR")
+_DIRECTORIES = ("TMPDIR", "TMP", "TEMP", "TEMPDIR", "GNUPGHOME", "RPM_CONFIGDIR", "TERMINFO")
 _DIRECTORY_FAMILY = "XDG_"
 # These name a file of settings.
 _FILES = ("APT_CONFIG", "WGETRC", "OPENSSL_CONF")
@@ -27,16 +27,7 @@ _LEFT_OUT = frozenset(
     {
         *("BASHOPTS", "BASH_ENV", "CDPATH", "ENV", "GLOBIGNORE", "IFS", "PS4", "SHELLOPTS", "ZDOTDIR"),
         *("PERL5DB", "PERL5LIB", "PERL5OPT", "PERLIO_DEBUG", "PERLLIB", "RUBYLIB", "RUBYOPT", "JAVA_TOOL_OPTIONS"),
-        *(
-            "HOSTALIASES",
-            "LOCALDOMAIN",
-            "NLSPATH",
-            "PATH_LOCALE",
-            "RES_OPTIONS",
-            "TERMCAP",
-            "TERMINFO",
-            "TERMINFO_DIRS",
-        ),
+        *("HOSTALIASES", "LOCALDOMAIN", "NLSPATH", "PATH_LOCALE", "RES_OPTIONS", "TERMCAP"),
     }
 )
 _LEFT_OUT_FAMILIES = ("PYTHON", "DPKG_", "BASH_FUNC_")

@@ -20,7 +20,7 @@ BASE_ENVIRONMENT = {"LC_ALL": "C.UTF-8", "LANGUAGE": ""}
 UMASK = 0o022
 # Anybody may write to the directory in which the agent was started.
 DIRECTORY = Path("/")
-TAIL_LINES = 5
+TAIL_LINES, TAIL_BYTES = 5, 4096
 
 
 class Completed(NamedTuple):
@@ -89,6 +89,7 @@ def run_to_file(
 
     Raises CommandFailed.
     """
+    begin = os.fstat(output.fileno()).st_size
     process = start(argv, output, env=env, cwd=cwd, pass_fds=pass_fds, errors=errors, endable=endable)
     try:
         returncode = process.wait(timeout)
@@ -96,7 +97,19 @@ def run_to_file(
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         raise CommandFailed(f"{argv[0]} was ended after {timeout:g} s") from error
-    return _checked(Completed(tuple(argv), returncode), ok)
+    if ok is not None and returncode not in ok:
+        return _checked(Completed(tuple(argv), returncode, _said(output, begin)), ok)
+    return Completed(tuple(argv), returncode)
+
+
+def _said(output: IO[bytes], begin: int) -> str:
+    """Return the end of what was written to a file since it had ``begin`` bytes, "" if it cannot be read."""
+    try:
+        with open(f"/proc/self/fd/{output.fileno()}", "rb") as file:
+            file.seek(max(begin, os.fstat(file.fileno()).st_size - TAIL_BYTES))
+            return file.read(TAIL_BYTES).decode("utf-8", "replace")
+    except OSError:
+        return ""
 
 
 def start(
