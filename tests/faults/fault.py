@@ -1,11 +1,15 @@
 """The table of faults, and what must be true of every delivery on a node with a fault."""
 
+import os
 import shutil
 import sys
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Callable, Dict, Iterator, List, NamedTuple, Sequence
 
+from os_update_agent.install import target
+from os_update_agent.install.layout import PROGRAMS
 from os_update_agent.testing.repository import Deb
 from packages.node import Node, Result, Template
 
@@ -33,6 +37,8 @@ class Lab:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
+        # Another user works in some of the nodes.
+        directory.chmod(0o755)
         self._count = 0
         first = directory / "template"
         first.mkdir()
@@ -41,6 +47,16 @@ class Lab:
             node.succeed("CREATE", "v1")
             node.offer_two()
         self._template = self._template.advanced(directory / "based")
+
+    @cached_property
+    def installed(self) -> Path:
+        """The programs of the agent as install-hook lays them down: they run under the system's Python alone."""
+        root = self.directory / "installed"
+        (root / "usr/bin").mkdir(parents=True)
+        for name in ("python3", os.readlink("/usr/bin/python3")):
+            (root / "usr/bin" / name).touch()
+        target.install(target.target(root), lambda _: None)
+        return root / PROGRAMS.lstrip("/")
 
     @contextmanager
     def node(self) -> Iterator[Node]:
