@@ -40,7 +40,9 @@ def launch(module: str) -> int:
 
 def _unloaded(module: str, why: str) -> int:
     """Report why a program cannot be loaded. Returns its exit status: the hook prints a failure for heat-config."""
-    why = "".join(letter if letter.isprintable() and letter.isascii() and letter not in '"\\' else "?" for letter in why)
+    why = "".join(
+        letter if letter.isprintable() and letter.isascii() and letter not in '"\\' else "?" for letter in why
+    )
     os.write(2, f"os-update-agent: {why}\n".encode())
     if module != HOOK:
         return 1

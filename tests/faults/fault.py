@@ -6,7 +6,7 @@ import sys
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Callable, Dict, Iterator, List, NamedTuple, Sequence
+from typing import Callable, Dict, Iterator, List, NamedTuple, Sequence, Tuple
 
 from os_update_agent.install import target
 from os_update_agent.install.layout import PROGRAMS
@@ -152,12 +152,12 @@ def assert_no_matter(node: Node, *wrapper: str) -> None:
     assert result.status == 0, result.complaint
 
 
-def shell(script: str) -> Sequence[str]:
+def shell(script: str) -> Tuple[str, ...]:
     """Return the words that run a program after a line of shell: the line ends with exec "$@"."""
     return ("sh", "-c", f'{script} exec "$@"', "sh")
 
 
-def mounted(script: str) -> Sequence[str]:
+def mounted(script: str) -> Tuple[str, ...]:
     """The same in a mount namespace of its own."""
     return ("unshare", "--mount", *shell(f"set -e; {script};"))
 

@@ -4,7 +4,7 @@ import os
 import stat
 from itertools import combinations
 from pathlib import Path
-from typing import List, Sequence
+from typing import List, Tuple
 
 from faults.fault import (
     NOBODY,
@@ -19,14 +19,10 @@ from faults.fault import (
 )
 from packages.node import Node
 
-SIGNALS = (
-    "import os, signal, sys\n"
-    "{}\n"
-    "os.execvp(sys.argv[1], sys.argv[1:])\n"
-)
+SIGNALS = "import os, signal, sys\n{}\nos.execvp(sys.argv[1], sys.argv[1:])\n"
 
 
-def with_signals(lines: str) -> Sequence[str]:
+def with_signals(lines: str) -> Tuple[str, ...]:
     """Return the words that run a program after these lines of Python."""
     return ("/usr/bin/python3", "-c", SIGNALS.format(lines))
 
@@ -94,7 +90,7 @@ def polite_ignored(lab: Lab) -> None:
         assert_no_matter(node, *with_signals(lines))
 
 
-def _closing(*descriptors: int) -> Sequence[str]:
+def _closing(*descriptors: int) -> Tuple[str, ...]:
     return shell("".join(f"exec {number}>&-;" for number in descriptors))
 
 
@@ -186,7 +182,13 @@ def foreign_path(lab: Lab) -> None:
     with lab.node() as node:
         directory = planted(node)
         before = os.environ["PATH"]
-        paths: List[str] = [f"{directory}:{before}", f".:{before}", f":{before}", f"{before}:", f"./:../planted:{before}"]
+        paths: List[str] = [
+            f"{directory}:{before}",
+            f".:{before}",
+            f":{before}",
+            f"{before}:",
+            f"./:../planted:{before}",
+        ]
         open_to_all = node.directory / "open"
         open_to_all.mkdir()
         open_to_all.chmod(0o777)
@@ -231,7 +233,12 @@ def odd_python(lab: Lab) -> None:
     with lab.node() as node:
         odd = str(node.directory / "odd")
         names = ("PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP", "PYTHONUSERBASE", "PYTHONPYCACHEPREFIX")
-        variables = [*(f"{name}={odd}" for name in names), "PYTHONINSPECT=1", "PYTHONWARNINGS=error", f"LD_LIBRARY_PATH={odd}:"]
+        variables = [
+            *(f"{name}={odd}" for name in names),
+            "PYTHONINSPECT=1",
+            "PYTHONWARNINGS=error",
+            f"LD_LIBRARY_PATH={odd}:",
+        ]
         node.step("pre-update.d/50-python", "python3 -c 'import sqlite3, json'")
         assert_no_matter(node, "/usr/bin/env", *variables)
 
@@ -240,7 +247,14 @@ def odd_python(lab: Lab) -> None:
 def odd_locale(lab: Lab) -> None:
     """What the package manager says is read in one language, whatever the caller's is."""
     with lab.node() as node:
-        variables = ["LANG=xx_YY.ISO-1", "LC_ALL=tr_TR", "LANGUAGE=de:fr", "TZ=:/nonexistent/../zone", "TERM=", "COLUMNS=-1"]
+        variables = [
+            "LANG=xx_YY.ISO-1",
+            "LC_ALL=tr_TR",
+            "LANGUAGE=de:fr",
+            "TZ=:/nonexistent/../zone",
+            "TERM=",
+            "COLUMNS=-1",
+        ]
         variables += ["NO_PROXY=*", "http_proxy=not a url", "https_proxy=http://[::", "PAGER=/no/pager", "MAIL=x"]
         assert_no_matter(node, "/usr/bin/env", *variables)
 

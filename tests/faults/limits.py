@@ -3,9 +3,7 @@
 import os
 import shutil
 import signal
-import subprocess
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Callable, Iterator, List
 
 from faults.fault import (
@@ -15,7 +13,6 @@ from faults.fault import (
     Lab,
     assert_next_works,
     assert_no_matter,
-    assert_survived,
     assert_true,
     delivered,
     fault,
@@ -98,7 +95,9 @@ def dpkg_killed(lab: Lab) -> None:
 @fault("killed/worker, apt-get, dpkg and the script in the transaction", is_cheap=False)
 def all_killed(lab: Lab) -> None:
     """As a control group that is out of memory is killed as a whole; the hook is outside."""
-    _killed_in_the_middle(lab, lambda node: [pid for pid in node.processes() if pid not in _named(node, "os_update_agent.hook")])
+    _killed_in_the_middle(
+        lab, lambda node: [pid for pid in node.processes() if pid not in _named(node, "os_update_agent.hook")]
+    )
 
 
 @fault("killed/the hook in the transaction", is_cheap=False)

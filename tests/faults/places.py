@@ -1,4 +1,4 @@
-"""Faults of the places around the agent: read-only file systems, missing system files, no network, files that change."""
+"""Faults of the places around the agent: read-only file systems, missing system files, no network, changed files."""
 
 import os
 import shutil
@@ -75,7 +75,9 @@ class FileSystem:
 
     def _unmount(self) -> None:
         # A process that is just ending may hold its file for a moment.
-        wait_until(lambda: not subprocess.run(["umount", str(self.directory)], capture_output=True).returncode, "umount")
+        wait_until(
+            lambda: not subprocess.run(["umount", str(self.directory)], capture_output=True).returncode, "umount"
+        )
 
 
 @fault("read-only/the root, before the update")
@@ -92,7 +94,7 @@ def root_read_only(lab: Lab) -> None:
 
 @fault("read-only/the root, in the middle of the transaction")
 def root_turns_read_only(lab: Lab) -> None:
-    """As a kernel does it after an error of the disk: what has happened is reported, and undone when that is possible."""
+    """As a kernel does it after an error of the disk: what has happened is reported, and repaired later."""
     with lab.node() as node, FileSystem(node.root) as disk:
         script = disk.turning()
         node.offer(Deb("libapp", "3.0-1", scripts={"postinst": script}), Deb("app", "3.0-1"))
@@ -210,7 +212,9 @@ def full_tmp(lab: Lab) -> None:
         full = node.directory / "full"
         full.mkdir(mode=0o1777)
         # The node itself lies below /tmp, maybe; TMPDIR leads everybody to the full one.
-        script = f"mount -t tmpfs -o size=4k tmpfs {full}; dd if=/dev/zero of={full}/f bs=4k count=2 2>/dev/null || true"
+        script = (
+            f"mount -t tmpfs -o size=4k tmpfs {full}; dd if=/dev/zero of={full}/f bs=4k count=2 2>/dev/null || true"
+        )
         assert_survived(node, *mounted(script), "/usr/bin/env", f"TMPDIR={full}")
 
 

@@ -418,8 +418,8 @@ class Template:
         cls,
         directory: Path,
         kind: str = "apt",
-        one: Sequence[Pkg] = ONE,
-        two: Sequence[Pkg] = TWO,
+        one: Sequence[Any] = ONE,
+        two: Sequence[Any] = TWO,
         installed: Sequence[str] = INSTALLED,
     ) -> "Template":
         """A repository with release one, and a root that has it installed, with one package held."""
