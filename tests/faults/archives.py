@@ -103,7 +103,7 @@ def _replacements(node: Node) -> Dict[str, Callable[[Path], object]]:
         "a pipe": os.mkfifo,
         "a socket": lambda path: os.mknod(path, 0o600 | stat.S_IFSOCK),
         "a device": lambda path: os.mknod(path, 0o600 | stat.S_IFCHR, os.makedev(1, 5)),
-        "a directory": lambda path: (path.mkdir(), (path / "x").touch()),
+        "a directory": lambda path: (path / "x").mkdir(parents=True),
         "a huge sparse file": _sparse,
         "hostile members": _hostile,
     }
