@@ -10,6 +10,7 @@ from hypothesis.strategies import SearchStrategy
 from fuzz.mutation import mutated
 from fuzz.targets import CAPTURES, NASTY, SNIPPETS
 from os_update_agent.config import options
+from packages.node import RESOURCE, SERVER, STACK
 
 # A case must not wait for what nobody gives: the time to try a signal, or to wait for a lock, is never mutated.
 _NOT_MUTATED = ("signal_timeout", "lock_timeout", "script_timeout")
@@ -23,7 +24,7 @@ _WORDS = (
     *("required", "off", "best-effort", "exact", "changes", "keep", "always", "if-needed", "app", "lib*", "a.service"),
     *("0", "1", "-1", "3.5", "1e9", "nan", "", "None", "true", "[]", "['app']", '{"a": 1}'),
 )
-_ACTIONS = (*("UPDATE",) * 12, *("CREATE",) * 3, "DELETE", "SUSPEND", "RESUME", "EXPLODE", "")
+_ACTIONS = (*("UPDATE",) * 9, *("CREATE",) * 3, "DELETE", "DELETE", "SUSPEND", "RESUME", "EXPLODE", "")
 _TRANSPORTS = (
     *("CFN_SIGNAL",) * 8,
     *("NO_SIGNAL",) * 4,
@@ -84,15 +85,26 @@ class Case(NamedTuple):
 
 def cases() -> SearchStrategy[Case]:
     """Return the cases: most of them have one part mutated much and the others little or not."""
-    samples = [path.read_text(encoding="utf-8") for path in sorted(CAPTURES.glob("*.json"))]
-    sound = structured(samples)
-    deployments = st.integers(0, 9).flatmap(lambda number: sound if number < 7 else mutated(samples))
-    defaults = st.integers(0, 9).flatmap(
-        lambda number: st.just("") if number < 5 else st.sampled_from(_DEFAULTS) if number < 8 else mutated(_DEFAULTS)
+    samples = [path.read_text(encoding="utf-8").replace("https://heat.example:8000", "URL") for path in _captures()]
+    sound, odd = structured(samples, edited=False), structured(samples, edited=True)
+    deployments = st.integers(0, 9).flatmap(
+        lambda number: sound if number < 3 else odd if number < 6 else mutated(samples)
+    )
+    pairs = st.integers(0, 9).flatmap(
+        lambda number: (
+            st.tuples(deployments, st.one_of(st.just(""), st.sampled_from(_DEFAULTS)))
+            if number < 8
+            # An agent.conf that cannot be read has the built-in time to try a signal: nothing else may be odd then.
+            else st.tuples(sound, mutated(_DEFAULTS))
+        )
     )
     directories = st.one_of(st.just("/"), st.sampled_from(_DIRECTORIES))
     umasks = st.sampled_from((0o022, 0o022, 0o077, 0, 0o777))
-    return st.builds(Case, deployments, defaults, _environments(), directories, umasks)
+    return st.builds(lambda pair, *others: Case(*pair, *others), pairs, _environments(), directories, umasks)
+
+
+def _captures() -> List[Path]:
+    return sorted(CAPTURES.glob("*.json"))
 
 
 def _environments() -> SearchStrategy[Dict[str, str]]:
@@ -100,9 +112,15 @@ def _environments() -> SearchStrategy[Dict[str, str]]:
     return st.one_of(st.just({}), st.lists(st.sampled_from(pairs), max_size=4).map(dict))
 
 
-def structured(samples: Sequence[str]) -> SearchStrategy[str]:
-    """Return deployments that are JSON, with some values replaced by others of any type."""
+def structured(samples: Sequence[str], *, edited: bool) -> SearchStrategy[str]:
+    """Return deployments that are JSON with any value and options; ``edited``: some values are of another type."""
     documents = [json.loads(text) for text in samples]
+    # Half of them belong to the key of which the node has recorded a baseline: they can go back to it.
+    identity = {"deploy_stack_id": STACK, "deploy_resource_name": RESOURCE, "deploy_server_id": SERVER}
+    documents += [
+        {**one, "inputs": [{**item, "value": identity.get(item["name"], item["value"])} for item in one["inputs"]]}
+        for one in documents
+    ]
     text = st.one_of(st.sampled_from(NASTY), st.sampled_from(SNIPPETS), st.sampled_from(_WORDS), st.text(max_size=12))
     value = st.recursive(
         st.one_of(text, text, st.none(), st.booleans(), st.integers(), st.floats()),
@@ -124,7 +142,7 @@ def structured(samples: Sequence[str]) -> SearchStrategy[str]:
         st.sampled_from(_TRANSPORTS),
         given,
         st.sampled_from(("inputs", "config", "options")),
-        st.integers(0, 9).flatmap(lambda number: edits if number > 6 else st.just([])),
+        edits if edited else st.just([]),
         st.integers(0, 1 << 64),
     )
 
@@ -187,7 +205,7 @@ def _replace(made: Any, place: int, value: Any) -> None:
 
 def readable(case: Case) -> str:
     """Return the case as one line that can be read, to try it again."""
-    return json.dumps(case._asdict())[:4000]
+    return json.dumps({**case._asdict(), "stdin": ""}) + "\n" + json.dumps(case.stdin)
 
 
 WORK = Path("/mnt")

@@ -108,7 +108,6 @@ class Runner:
         if fingerprint(node) == before:
             return
         told = str(answer.get("deploy_stdout"))
-        self._calls = FRESH
         if answer["deploy_status_code"] != 0 or not ("updated to" in told or "restored" in told):
             raise Wrong(f"something has changed, and the answer does not say so: {answer!r}")
         if node.hand.faults():
