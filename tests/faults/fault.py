@@ -162,9 +162,9 @@ def mounted(script: str) -> Tuple[str, ...]:
     return ("unshare", "--mount", *shell(f"set -e; {script};"))
 
 
-def table(names: Sequence[str]) -> List[Fault]:
+def table(names: Sequence[str] = ()) -> List[Fault]:
     """Return the named faults, all without a name. Raises SystemExit for an unknown name."""
-    from faults import archives, clocks, inheritance, limits, places  # noqa: F401 - they fill the table
+    from faults import archives, clocks, inheritance, intrusions, limits, places  # noqa: F401 - they fill the table
 
     unknown = [name for name in names if name not in FAULTS]
     if unknown:

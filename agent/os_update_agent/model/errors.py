@@ -167,7 +167,12 @@ def known(error: Exception) -> AgentError:
     if isinstance(error, OSError) and error.errno in _DISK:
         return AgentError(f"{error.filename or 'a file'} cannot be written: {error.strerror}")
     why = _scarce(error)
-    return AgentError(f"a limit of this process, or the machine, is too small: {why}") if why else Bug(bug(error))
+    if why:
+        return AgentError(f"a limit of this process, or the machine, is too small: {why}")
+    if isinstance(error, OSError) and error.filename:
+        # Such as PermissionError: something on the node is not as the agent needs it.
+        return AgentError(f"{error.filename!r} cannot be used: {error.strerror}")
+    return Bug(bug(error))
 
 
 def _scarce(error: Exception) -> str:
@@ -175,7 +180,7 @@ def _scarce(error: Exception) -> str:
     if isinstance(error, MemoryError):
         return "there is no more memory"
     if isinstance(error, OSError) and error.errno in _SCARCE:
-        return f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror)
+        return str(error.strerror)
     if isinstance(error, (ImportError, RuntimeError)):
         return next((words for words in _SCARCE_WORDS if words in str(error)), "")
     return ""

@@ -37,7 +37,7 @@ _HOME_OF_ROOT = "/root"
 def inherited(environment: Mapping[str, str]) -> Dict[str, str]:
     """Return the variables that a child may have."""
     kept = {name: value for name, value in environment.items() if _is_kept(name, value)}
-    kept["PATH"] = _search_path(environment.get("PATH", ""))
+    kept["PATH"] = search_path(environment.get("PATH", ""))
     if "HOME" in kept and not _is_trusted_directory(kept["HOME"], for_new_files=False):
         kept["HOME"] = _HOME_OF_ROOT if os.geteuid() == 0 else "/"
     return kept
@@ -54,7 +54,7 @@ def _is_kept(name: str, value: str) -> bool:
 
 
 @lru_cache(maxsize=8)
-def _search_path(given: str) -> str:
+def search_path(given: str) -> str:
     """Return the directories of a PATH to which nobody else may write, and the usual ones."""
     places = dict.fromkeys((*given.split(os.pathsep), *_PROGRAMS))
     return os.pathsep.join(place for place in places if _is_trusted_directory(place, for_new_files=False))

@@ -1,4 +1,4 @@
-"""What a program of the agent inherits from its caller, and must not rely on: descriptors, signals, and the umask.
+"""What a program of the agent inherits from its caller, and must not rely on: descriptors, signals, umask, and PATH.
 
 Everything that the agent starts inherits it again. dpkg cannot wait for its scripts while SIGCHLD is ignored, and an
 ended child then looks like a success (Python reports exit status 0 for it).
@@ -7,6 +7,8 @@ ended child then looks like a success (Python reports exit status 0 for it).
 import os
 import signal
 from contextlib import suppress
+
+from os_update_agent.node.child_environment import search_path
 
 # Only the owner may read or write the agent's files. The children get a umask of their own.
 PRIVATE = 0o077
@@ -24,6 +26,7 @@ def correct_inheritance(umask: int = -1) -> None:
         umask: The umask to set; without it the inherited one, under which others get no right to write.
     """
     _open_standard_descriptors()
+    os.environ["PATH"] = search_path(os.environ.get("PATH", ""))
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     inherited = os.umask(PRIVATE)

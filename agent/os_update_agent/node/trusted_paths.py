@@ -45,11 +45,16 @@ def check_paths(settings: Settings) -> None:
 
 
 def _is_root(path: Path) -> bool:
-    """Say whether a path is that of this machine's root, such as /proc/1/root. A trial in it would not be one."""
+    """Say whether a path is that of this machine's root, such as /proc/1/root. A trial in it would not be one.
+
+    Raises Untrusted if that cannot be found out.
+    """
     try:
         return os.path.samefile(path, "/")
-    except (OSError, ValueError):
+    except FileNotFoundError:
         return False
+    except (OSError, ValueError) as error:
+        raise Untrusted(f"root in [node], {printable(path)}, cannot be checked: {error}") from error
 
 
 def check_trusted(path: Path, *, is_trial: bool = False, link: bool = False) -> None:
