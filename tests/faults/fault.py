@@ -5,6 +5,7 @@ import shutil
 import sys
 from contextlib import contextmanager
 from functools import cached_property
+from importlib import import_module
 from pathlib import Path
 from typing import Callable, Dict, Iterator, List, NamedTuple, Sequence, Tuple
 
@@ -89,6 +90,8 @@ class Fault(NamedTuple):
 
 
 FAULTS: Dict[str, Fault] = {}
+# They fill the table.
+MODULES = ("archives", "clocks", "inheritance", "intrusions", "limits", "places")
 
 
 def fault(name: str, *, is_cheap: bool = True) -> Callable[[Callable[[Lab], None]], Callable[[Lab], None]]:
@@ -164,8 +167,8 @@ def mounted(script: str) -> Tuple[str, ...]:
 
 def table(names: Sequence[str] = ()) -> List[Fault]:
     """Return the named faults, all without a name. Raises SystemExit for an unknown name."""
-    from faults import archives, clocks, inheritance, intrusions, limits, places  # noqa: F401 - they fill the table
-
+    for module in MODULES:
+        import_module(f"faults.{module}")
     unknown = [name for name in names if name not in FAULTS]
     if unknown:
         sys.exit(f"no fault is called {', '.join(unknown)}; there are: {', '.join(FAULTS)}")

@@ -67,7 +67,6 @@ class Runner:
         with Node(WORK / "based", template) as node:
             node.succeed("CREATE", "v1")
             node.offer_two()
-            self._receiver = node.receiver
         self._template = template.advanced(WORK / "based")
         self._node: Optional[Node] = None
         self._calls = 0
