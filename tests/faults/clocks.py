@@ -56,7 +56,7 @@ def ahead(lab: Lab) -> None:
         _goes_on(node)
 
 
-@fault("clock/thirty years behind, then right")
+@fault("clock/thirty years behind, then right", is_cheap=False)
 def behind(lab: Lab) -> None:
     """apt refuses an index of the future, and says so. A restore needs no index, in 1970 too."""
     with lab.node() as node:
@@ -107,7 +107,7 @@ def jumps(lab: Lab) -> None:
             assert_next_works(node)
 
 
-@fault("clock/a result is owed under a wrong clock")
+@fault("clock/a result is owed under a wrong clock", is_cheap=False)
 def owed(lab: Lab) -> None:
     """It is sent at the next opportunity, and does not wait for the clock."""
     for offset in (10 * YEAR, -2):

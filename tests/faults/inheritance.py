@@ -4,7 +4,7 @@ import os
 import stat
 from itertools import combinations
 from pathlib import Path
-from typing import List, Tuple
+from typing import Tuple
 
 from faults.fault import (
     NOBODY,
@@ -69,7 +69,7 @@ def sigchld_ignored_and_a_failure(lab: Lab) -> None:
 def all_blocked(lab: Lab) -> None:
     """A blocked SIGTERM or SIGCHLD would be inherited by apt and dpkg."""
     with lab.node() as node:
-        node.step("pre-update.d/50-look", f"grep SigBlk /proc/self/status > {node.directory}/mask")
+        node.step("pre-update.d/50-look", f"grep SigBlk /proc/$PPID/status > {node.directory}/mask")
         assert_no_matter(node, *with_signals("signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())"))
         assert int((node.directory / "mask").read_text().split()[1], 16) == 0
 
@@ -133,7 +133,7 @@ def umask_open(lab: Lab) -> None:
         assert stat.S_IMODE((node.root / "usr/bin/app").stat().st_mode) == 0o644
 
 
-@fault("umask/0777")
+@fault("umask/0777", is_cheap=False)
 def umask_closed(lab: Lab) -> None:
     """The packages' files are for everybody who may read them, and the first directories of the agent are usable."""
     with lab.node() as node:
@@ -163,7 +163,7 @@ def directory_deleted(lab: Lab) -> None:
         assert_no_matter(node, *shell(f"mkdir {node.directory}/gone; cd {node.directory}/gone; rmdir ../gone;"))
 
 
-@fault("directory/of another user, with the names of programs and modules")
+@fault("directory/of another user, with the names of programs and modules", is_cheap=False)
 def directory_of_another_user(lab: Lab) -> None:
     """Nothing is started from, or imported from, the directory of the caller."""
     with lab.node() as node:
@@ -182,27 +182,19 @@ def foreign_path(lab: Lab) -> None:
     with lab.node() as node:
         directory = planted(node)
         before = os.environ["PATH"]
-        paths: List[str] = [
-            f"{directory}:{before}",
-            f".:{before}",
-            f":{before}",
-            f"{before}:",
-            f"./:../planted:{before}",
-        ]
         open_to_all = node.directory / "open"
         open_to_all.mkdir()
         open_to_all.chmod(0o777)
         (open_to_all / "dpkg-query").symlink_to(directory / "dpkg-query")
-        paths.append(f"{open_to_all}:{before}")
-        for number, path in enumerate(paths):
-            value = "v1" if number % 2 else f"v{number + 2}"
+        paths = (f"{directory}:{open_to_all}:{before}", f":.:./:../planted::{before}:")
+        for value, path in zip(("v2", "v1"), paths):
             result = delivered(node, value, *shell(f"cd {directory};"), "/usr/bin/env", f"PATH={path}")
             assert result.status == 0, result.complaint
             assert_nothing_ran(node)
         node.wait_until_at_rest()
 
 
-@fault("environment/no PATH, and one without the directories sbin")
+@fault("environment/no PATH, and one without the directories sbin", is_cheap=False)
 def poor_path(lab: Lab) -> None:
     """dpkg needs programs in the directories sbin."""
     with lab.node() as node:
@@ -243,7 +235,7 @@ def odd_python(lab: Lab) -> None:
         assert_no_matter(node, "/usr/bin/env", *variables)
 
 
-@fault("environment/odd languages, time zones, terminals and proxies")
+@fault("environment/odd languages, time zones, terminals and proxies", is_cheap=False)
 def odd_locale(lab: Lab) -> None:
     """What the package manager says is read in one language, whatever the caller's is."""
     with lab.node() as node:
@@ -283,7 +275,7 @@ def idle(lab: Lab) -> None:
         assert_no_matter(node, "nice", "-n", "19", "ionice", "-c", "3")
 
 
-@fault("configuration/by a relative name from a deleted directory")
+@fault("configuration/by a relative name from a deleted directory", is_cheap=False)
 def relative_configuration(lab: Lab) -> None:
     """There is no such file, and no other node is taken in its place."""
     with lab.node() as node:

@@ -63,7 +63,7 @@ def modules(lab: Lab) -> None:
             assert not mark.exists(), (words, mark.read_text())
 
 
-@fault("intrusion/modules and programs beside every other entry point")
+@fault("intrusion/modules and programs beside every other entry point", is_cheap=False)
 def entry_points(lab: Lab) -> None:
     """dnf's worker, the demo, and each verb of the installed command."""
     with lab.node() as node:
@@ -89,7 +89,7 @@ def entry_points(lab: Lab) -> None:
             assert not mark.exists(), (argv, mark.read_text())
 
 
-@fault("intrusion/an access control list lets another user write")
+@fault("intrusion/an access control list lets another user write", is_cheap=False)
 def access_control_lists(lab: Lab) -> None:
     """The mode shows the mask of the list in the place of the group."""
     with lab.node() as node:
@@ -104,7 +104,7 @@ def access_control_lists(lab: Lab) -> None:
         assert_next_works(node)
 
 
-@fault("intrusion/a default list would let another user read new files")
+@fault("intrusion/a default list would let another user read new files", is_cheap=False)
 def default_lists(lab: Lab) -> None:
     """What the agent makes there is for root alone all the same."""
     with lab.node() as node:
@@ -195,7 +195,7 @@ def metrics(lab: Lab) -> None:
         assert [path.name for path in target.iterdir()] == ["agent.prom"]
 
 
-@fault("intrusion/links and files in the place of the agent's own")
+@fault("intrusion/links and files in the place of the agent's own", is_cheap=False)
 def planted_links(lab: Lab) -> None:
     """Neither a lock, a log, nor a note is written through a link."""
     with lab.node() as node:

@@ -26,7 +26,7 @@ from packages.node import Node, Running, wait_until
 def little_memory(lab: Lab) -> None:
     """From too little for Python's imports to too little for apt."""
     with lab.node() as node:
-        for number, megabytes in enumerate((24, 40, 64, 96)):
+        for number, megabytes in enumerate((24, 40, 64)):
             process = _start(node, f"m{number}", "prlimit", f"--as={megabytes << 20}")
             result = process.wait(60)
             node.wait_until_at_rest()
@@ -74,13 +74,13 @@ def _killed_in_the_middle(lab: Lab, find: Callable[[Node], List[int]], times: in
         assert_next_works(node)
 
 
-@fault("killed/the worker in the transaction")
+@fault("killed/the worker in the transaction", is_cheap=False)
 def worker_killed(lab: Lab) -> None:
     """Another worker finishes the run."""
     _killed_in_the_middle(lab, lambda node: _named(node, "os_update_agent.worker"))
 
 
-@fault("killed/apt-get in the transaction")
+@fault("killed/apt-get in the transaction", is_cheap=False)
 def apt_killed(lab: Lab) -> None:
     """dpkg ends without apt; what it has left is repaired."""
     _killed_in_the_middle(lab, lambda node: _named(node, "apt-get"))
@@ -161,7 +161,7 @@ def _kill_dnf(node: Node, moment: str) -> None:
 def few_descriptors(lab: Lab) -> None:
     """From too few for the ledger to too few for a child."""
     with lab.node() as node:
-        for number, most in enumerate((5, 8, 12, 16, 32)):
+        for number, most in enumerate((6, 10, 16)):
             process = _start(node, f"m{number}", "prlimit", f"--nofile={most}")
             result = process.wait(60)
             node.wait_until_at_rest()
@@ -173,7 +173,7 @@ def few_descriptors(lab: Lab) -> None:
         assert_next_works(node)
 
 
-@fault("processes/none can be started")
+@fault("processes/none can be started", is_cheap=False)
 def no_processes(lab: Lab) -> None:
     """A user may have no more processes (RLIMIT_NPROC holds for everybody but root)."""
     with lab.node() as node:
@@ -195,7 +195,7 @@ def give_to_nobody(node: Node) -> None:
         os.chown(path, NOBODY, NOBODY, follow_symlinks=False)
 
 
-@fault("stack/64 KiB")
+@fault("stack/64 KiB", is_cheap=False)
 def small_stack(lab: Lab) -> None:
     """Python needs more for some of what it does."""
     with lab.node() as node:
@@ -214,7 +214,7 @@ def assert_survived_if_started(node: Node, *wrapper: str) -> None:
         assert node.versions() == (VERSIONS_OLD if result.status else VERSIONS_NEW), result.complaint
 
 
-@fault("files/no file may have more than some bytes")
+@fault("files/no file may have more than some bytes", is_cheap=False)
 def small_files(lab: Lab) -> None:
     """A write beyond the limit fails, or ends the process with SIGXFSZ."""
     with lab.node() as node:

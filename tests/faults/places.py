@@ -80,7 +80,7 @@ class FileSystem:
         )
 
 
-@fault("read-only/the root, before the update")
+@fault("read-only/the root, before the update", is_cheap=False)
 def root_read_only(lab: Lab) -> None:
     """The update is refused before anything changes, and names the mount."""
     with lab.node() as node, FileSystem(node.root) as disk:
@@ -112,7 +112,7 @@ def root_turns_read_only(lab: Lab) -> None:
         assert delivered(node, "v-next").status == 0 and node.versions() == VERSIONS_NEW
 
 
-@fault("read-only/the state, before the update")
+@fault("read-only/the state, before the update", is_cheap=False)
 def state_read_only(lab: Lab) -> None:
     """Without a ledger nothing is changed, and Heat is told so at once."""
     with lab.node() as node, FileSystem(node.state) as disk:
@@ -174,7 +174,7 @@ def no_dev_null(lab: Lab) -> None:
         assert_survived(node, *mounted(script))
 
 
-@fault("system/dev/null is a regular file")
+@fault("system/dev/null is a regular file", is_cheap=False)
 def dev_null_is_a_file(lab: Lab) -> None:
     """As some careless "mv x /dev/null" leaves it."""
     with lab.node() as node:
@@ -182,7 +182,7 @@ def dev_null_is_a_file(lab: Lab) -> None:
         assert_no_matter(node, *mounted(script))
 
 
-@fault("system/no /etc/passwd and no /etc/group")
+@fault("system/no /etc/passwd and no /etc/group", is_cheap=False)
 def no_passwd(lab: Lab) -> None:
     """No name of a user can be looked up."""
     with lab.node() as node:
@@ -191,7 +191,7 @@ def no_passwd(lab: Lab) -> None:
         assert_survived(node, *mounted(f"mount --bind {empty} /etc/passwd; mount --bind {empty} /etc/group"))
 
 
-@fault("system/no /proc")
+@fault("system/no /proc", is_cheap=False)
 def no_proc(lab: Lab) -> None:
     """Processes cannot be named, and locks are taken all the same."""
     with lab.node() as node:
@@ -218,7 +218,7 @@ def full_tmp(lab: Lab) -> None:
         assert_survived(node, *mounted(script), "/usr/bin/env", f"TMPDIR={full}")
 
 
-@fault("system/an empty host name")
+@fault("system/an empty host name", is_cheap=False)
 def empty_host_name(lab: Lab) -> None:
     """The name of the machine is not used."""
     with lab.node() as node:
@@ -272,7 +272,7 @@ def _update_while(node: Node, change: Callable[[], object]) -> int:
     return result.status
 
 
-@fault("changes/agent.conf is replaced in the middle of a run")
+@fault("changes/agent.conf is replaced in the middle of a run", is_cheap=False)
 def other_configuration(lab: Lab) -> None:
     """A run keeps the settings with which it began."""
     with lab.node() as node:
@@ -292,7 +292,7 @@ def no_configuration(lab: Lab) -> None:
         assert_next_works(node)
 
 
-@fault("changes/the archive vanishes in the middle of a run")
+@fault("changes/the archive vanishes in the middle of a run", is_cheap=False)
 def no_archive(lab: Lab) -> None:
     """The update stands; what is missing is fetched, rebuilt, or named later."""
     with lab.node() as node:
