@@ -283,6 +283,8 @@ def test_a_worker_imports_only_what_starting_dnf_needs_before_it_has_started_it(
             "node.permissions",
             "node.journal",
             "node.locks",
+            "node.child_environment",
+            "node.inheritance",
             "node.trusted_paths",
             "text.printable",
         ),

@@ -31,7 +31,7 @@ from os_update_agent.cli.output import complain, write_answer
 from os_update_agent.cli.parser import build_parser, helped
 from os_update_agent.config.settings import Settings, load
 from os_update_agent.delivery import supervise
-from os_update_agent.model.errors import BUG_STATUS, AgentError, Bug, NoLongerWatched, UsageError, bug
+from os_update_agent.model.errors import AgentError, NoLongerWatched, UsageError, known
 from os_update_agent.node.journal import Dated
 from os_update_agent.packages.disk_space import free_bytes
 from os_update_agent.text.printable import indented
@@ -104,8 +104,7 @@ def _run(arguments: argparse.Namespace) -> int:
         return AgentError.exit_status
     except Exception as error:
         # A traceback could show an input, and inputs hold secrets.
-        complain(f"os-update-agent: {bug(error)}\nnext: {Bug.advice}")
-        return BUG_STATUS
+        return _complained(known(error))
 
 
 def _make_writable() -> None:

@@ -71,8 +71,12 @@ def _is_usable(name: str, value: str) -> bool:
 
 
 def signal_patience(defaults: Mapping[str, str]) -> float:
-    """Return signal_timeout, in seconds, for a delivery whose own options cannot be used. Raises nothing."""
-    return of_defaults("", defaults).signal_timeout
+    """Return signal_timeout, in seconds, for a delivery whose own options cannot be used. Raises nothing.
+
+    It counts also if another option of agent.conf is wrong, which may be why.
+    """
+    name = "signal_timeout"
+    return of_defaults("", {name: defaults[name]} if name in defaults else {}).signal_timeout
 
 
 def as_text(value: object) -> str:

@@ -105,7 +105,11 @@ def load(path: Optional[str] = None) -> Settings:
             f"the configuration file is {path!r}; it must be a path, and without --config it is {DEFAULT_FILE}"
         )
     named = path or os.environ.get(ENVIRONMENT)
-    file = Path(named) if named else DEFAULT_FILE
+    # The file that is checked later is the one that is read: "link/.." does not lead to the parent of the target.
+    try:
+        file = Path(os.path.abspath(named)) if named else DEFAULT_FILE
+    except OSError as error:
+        raise BadOption(f"the configuration file {named!r} is relative to a directory that is gone") from error
     try:
         text = read_text(file)
     except FileNotFoundError:
@@ -114,7 +118,7 @@ def load(path: Optional[str] = None) -> Settings:
         return Settings()
     except (OSError, ValueError) as error:
         raise BadOption(f"the configuration file {file} cannot be read: {words_of(error)}") from error
-    return replace(parse(text, str(file)), source=file.absolute())
+    return replace(parse(text, str(file)), source=file)
 
 
 def parse(text: str, source: str) -> Settings:
@@ -154,7 +158,8 @@ def _checked(values: Mapping[str, str], defaults: Mapping[str, str], source: str
     paths = {}
     for key in ("root", "systemctl", *_KNOWN["paths"]):
         if values.get(key):
-            paths[key] = Path(os.path.normpath(values[key]))
+            # POSIX keeps two slashes at the beginning: "//" would be a private root.
+            paths[key] = Path(re.sub("^//", "/", os.path.normpath(values[key])))
             if not paths[key].is_absolute() or '"' in values[key] or _CONTROL.search(values[key]):
                 raise BadOption(
                     f"{source}: {key} is {values[key]!r}; it must be an absolute path without quotes and control"

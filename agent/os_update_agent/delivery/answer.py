@@ -19,7 +19,7 @@ from os_update_agent.heat.metadata import overtaken_on_arrival
 from os_update_agent.heat.signal import send
 from os_update_agent.heat.signal_answers import AGAIN, DELIVERED, Answer
 from os_update_agent.model.deliveries import Delivery, Deployment, Outcome, Request, SignalTarget
-from os_update_agent.model.errors import BUG_STATUS, Bug, LedgerError, bug, known
+from os_update_agent.model.errors import Bug, LedgerError, known
 from os_update_agent.runtime.context import Site, note_told, open_site
 from os_update_agent.text.log_lines import logged
 from os_update_agent.text.outcomes import NOTHING_CHANGED, outcome_of_error
@@ -110,8 +110,10 @@ def plain(outcome: Outcome, request: Request) -> str:
     try:
         return encoded(request, outcome)
     except Exception as error:
-        log.critical(logged(bug=bug(error)))
-        return json.dumps({"deploy_stdout": "", "deploy_stderr": f"{bug(error)}\n", "deploy_status_code": BUG_STATUS})
+        reason = known(error)
+        log.critical(logged(bug=reason))
+        body = {"deploy_stdout": "", "deploy_stderr": f"{reason}\n", "deploy_status_code": reason.exit_status}
+        return json.dumps(body)
 
 
 def _finish(site: Site, to: Addressee) -> None:

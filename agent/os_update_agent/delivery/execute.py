@@ -22,7 +22,7 @@ from os_update_agent.delivery.suitability import check_suitable
 from os_update_agent.ledger import Ledger
 from os_update_agent.model import phases
 from os_update_agent.model.deliveries import ACTIVE_ACTIONS, Delivery, Outcome, OwedSignal, Request, SignalTarget
-from os_update_agent.model.errors import AgentError, Damaged, LedgerError, RivalDeployment, bug, known
+from os_update_agent.model.errors import AgentError, Damaged, LedgerError, RivalDeployment, known
 from os_update_agent.model.runs import Progress, Record, Run
 from os_update_agent.node.locks import node_lock
 from os_update_agent.runtime.context import Site
@@ -198,7 +198,7 @@ def _finish_orphan(site: Site, run: Run) -> None:
             raise
         log.error(logged(run=run.id, phase=run.phase, stopped=error))
     except Exception as error:
-        log.critical(logged(run=run.id, phase=run.phase, bug=bug(error)))
+        log.critical(logged(run=run.id, phase=run.phase, bug=known(error)))
 
 
 def work(site: Site, delivery: Delivery) -> None:

@@ -108,7 +108,8 @@ def end_refused(site: Site) -> None:
     refused = [signal for signal in site.ledger.signals() if signal.standing == "refused"]
     listed = listed_ids(site.settings.collect_config) if refused else None
     for signal in refused:
-        is_late = site.clock() - signal.updated > REFUSED_SECONDS
+        # A clock that was ahead must not keep it for years.
+        is_late = abs(site.clock() - signal.updated) > REFUSED_SECONDS
         if is_late or (listed is not None and signal.config_id not in listed):
             why = "Heat refused it long ago" if is_late else "Heat does not list its deployment any more"
             site.ledger.drop_refused(signal.config_id)

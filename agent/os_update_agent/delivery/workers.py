@@ -64,6 +64,7 @@ class Workers:
 def _started(site: Site) -> str:
     """Returns the worker's name."""
     from os_update_agent.node import transient_unit
+    from os_update_agent.node.child_environment import inherited
     from os_update_agent.node.reboot import own_unit
 
     settings = site.settings
@@ -71,7 +72,7 @@ def _started(site: Site) -> str:
         # After a boot there is nothing in /run.
         make_private(directory)
     transient_unit.forget_environments(settings.run)
-    environment = dict(os.environ)
+    environment = inherited(os.environ)
     if settings.source is not None:
         environment[ENVIRONMENT] = str(settings.source)
     environment[transient_unit.CALLER_UNIT] = own_unit() or ""

@@ -1,6 +1,6 @@
 """The only module that starts a process; every folder above node/ may call it. No shell; standard input is the given
-text or nothing; the C locale; exit statuses that the caller
-allows.
+text or nothing; the C locale; the working directory "/"; an environment that leads to nobody else's files; exit
+statuses that the caller allows.
 """
 
 import os
@@ -14,12 +14,15 @@ from typing import IO, Iterator, List, Mapping, NamedTuple, Optional, Sequence, 
 
 from os_update_agent.model.bounded_json import size
 from os_update_agent.model.errors import CommandFailed
+from os_update_agent.node.child_environment import inherited
 
 # Parsers read the C locale only, and nothing may stop to ask a question.
 BASE_ENVIRONMENT = {"LC_ALL": "C.UTF-8", "LANGUAGE": ""}
 # Ours keeps our files private; what a package manager and its hooks write is for everybody who may read it otherwise.
 UMASK = 0o022
-TAIL_LINES = 5
+# Anybody may write to the directory in which the agent was started.
+DIRECTORY = Path("/")
+TAIL_LINES, TAIL_BYTES = 5, 4096
 # For questions to systemd. Its own programs give up after 90 s if it does not answer.
 QUESTION_SECONDS = 100.0
 _LINE_LENGTH = 1000
@@ -58,7 +61,7 @@ def run(
     ok: Optional[Sequence[int]] = (0,),
     env: Optional[Mapping[str, str]] = None,
     stdin: str = "",
-    cwd: Optional[Path] = None,
+    cwd: Path = DIRECTORY,
     timeout: Optional[float] = None,
 ) -> Completed:
     """Run argv and keep its output. ``ok`` lists the exit statuses that do not raise; None allows all.
@@ -95,7 +98,7 @@ def run_to_file(
     *,
     ok: Optional[Sequence[int]] = (0,),
     env: Optional[Mapping[str, str]] = None,
-    cwd: Optional[Path] = None,
+    cwd: Path = DIRECTORY,
     pass_fds: Sequence[int] = (),
     timeout: Optional[float] = None,
     longest: Optional[int] = None,
@@ -110,17 +113,19 @@ def run_to_file(
 
     Raises CommandFailed; TooMuchOutput beyond ``longest``.
     """
-    before = os.fstat(output.fileno()).st_size if longest is not None else 0
+    begin = os.fstat(output.fileno()).st_size
     process = start(argv, output, env=env, cwd=cwd, pass_fds=pass_fds, errors=errors, endable=endable)
     try:
-        returncode = _wait(process, output, timeout, before + longest if longest is not None else None)
+        returncode = _wait(process, output, timeout, begin + longest if longest is not None else None)
     except subprocess.TimeoutExpired as error:
         _kill(process)
         raise CommandFailed(f"{argv[0]} was ended after {timeout:g} s") from error
     except _Beyond as error:
         _kill(process)
         raise TooMuchOutput(f"{argv[0]} was ended because it wrote more than {size(longest or 0)}") from error
-    return _checked(Completed(tuple(argv), returncode), ok)
+    if ok is not None and returncode not in ok:
+        return _checked(Completed(tuple(argv), returncode, _said(output, begin)), ok)
+    return Completed(tuple(argv), returncode)
 
 
 class _Beyond(Exception):
@@ -154,12 +159,22 @@ def _kill(process: "subprocess.Popen[bytes]") -> None:
         process.wait()
 
 
+def _said(output: IO[bytes], begin: int) -> str:
+    """Return the end of what was written to a file since it had ``begin`` bytes, "" if it cannot be read."""
+    try:
+        with open(f"/proc/self/fd/{output.fileno()}", "rb") as file:
+            file.seek(max(begin, os.fstat(file.fileno()).st_size - TAIL_BYTES))
+            return file.read(TAIL_BYTES).decode("utf-8", "replace")
+    except OSError:
+        return ""
+
+
 def start(
     argv: Sequence[str],
     output: IO[bytes],
     *,
     env: Optional[Mapping[str, str]] = None,
-    cwd: Optional[Path] = None,
+    cwd: Path = DIRECTORY,
     pass_fds: Sequence[int] = (),
     errors: bool = True,
     endable: bool = False,
@@ -203,8 +218,8 @@ def uninterrupted() -> Iterator[None]:
 
 
 def environment(extra: Optional[Mapping[str, str]] = None) -> Mapping[str, str]:
-    """The environment of a child: ours, in the C locale, with ``extra`` on top."""
-    return {**os.environ, **BASE_ENVIRONMENT, **(extra or {})}
+    """The environment of a child: what it may inherit of ours, in the C locale, with ``extra`` on top."""
+    return {**inherited(os.environ), **BASE_ENVIRONMENT, **(extra or {})}
 
 
 def _checked(done: Completed, ok: Optional[Sequence[int]]) -> Completed:

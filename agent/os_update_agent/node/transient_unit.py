@@ -61,7 +61,8 @@ def forget_environments(work: Path) -> None:
     """Remove what programs have left there that ended before they could: killed, or never started by systemd."""
     for path in work.glob("*.env"):
         with contextlib.suppress(OSError):
-            if time.time() - path.stat().st_mtime > UNREAD_SECONDS:
+            # A clock that was ahead must not keep it for years: it may hold a password.
+            if abs(time.time() - path.stat().st_mtime) > UNREAD_SECONDS:
                 path.unlink()
 
 

@@ -37,6 +37,7 @@ class Work:
         self.site = site
         self.run = run
         self.output = output
+        self._begun, self._begun_monotonic = site.clock(), time.monotonic()
         self.policy = Policy.from_json(run.policy)
         self.backend = site.backend(self.policy)
         self.archive = site.archive(self.backend)
@@ -80,7 +81,9 @@ class Work:
         Raises AgentError.
         """
         delivery, deadline = self.site.ledger.delivery(self.run.config_id), self.policy.deadline
-        late = self.site.clock() - (delivery.received if delivery is not None else self.run.started)
+        received = delivery.received if delivery is not None else self.run.started
+        # The clock may have been set back since.
+        late = max(self.site.clock() - received, self._begun - received + time.monotonic() - self._begun_monotonic)
         if deadline is not None and late > deadline:
             raise AgentError(
                 f"too late: {late:.0f} s have passed and deadline is {deadline:g} s; the transaction was not started"

@@ -108,7 +108,7 @@ def run_document(run: Run, changed: Optional[int]) -> Document:
         "result": run.result,
         "started": when(run.started),
         "finished": when(run.finished) if run.finished else None,
-        "seconds": round(run.finished - run.started, 1) if run.finished else None,
+        "seconds": max(0.0, round(run.finished - run.started, 1)) if run.finished else None,
         "changed": changed,
         "failure": run.failure,
         "notes": list(run.notes),
