@@ -10,6 +10,7 @@ import pytest
 
 from cli.inside import InsideNode, forget, inside, prepared, quick_directory, unprintable, within
 from ledger.stored import old_ledger
+from os_update_agent.cli import completion, man
 from os_update_agent.ledger import Ledger
 
 # Seconds for one verb. The slowest one takes 0.3 s.
@@ -150,3 +151,16 @@ def check(node: InsideNode, where: str, number: int) -> None:
     assert body["deploy_status_code"] in (0, 1, 2, 75), f"{where}: {body}"
     assert body["deploy_status_code"] == 0 or READ[where.partition(" ")[0]], f"{where}: {body}"
     assert "bug in" not in body["deploy_stderr"], f"{where}: {body}"
+
+
+@pytest.mark.parametrize("kind", ["a directory", "garbage", "a link to nothing"])
+def test_a_manual_or_completion_that_cannot_be_read_is_no_bug(
+    node: InsideNode, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = node.directory / "file"
+    ODD[kind](path)
+    for module, name, argv in ((completion, "COMPLETION", ("completion", "bash")), (man, "MANUAL", ("man",))):
+        monkeypatch.setattr(module, name, path)
+        status, _, err = node.call(*argv)
+        assert (status, "bug in" in err) == (0 if kind == "garbage" else 1, False), err
+    forget(path)

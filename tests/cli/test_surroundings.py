@@ -41,7 +41,7 @@ VERBS: Mapping[str, Tuple[str, ...]] = {
     "prune": (),
     "forget": ("--key", "looks"),
     "man": (),
-    "completion": (),
+    "completion": ("bash",),
     "install-hook": ("--root", "elsewhere", "--check"),
     "hook": (),
 }
