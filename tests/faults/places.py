@@ -37,9 +37,10 @@ class FileSystem:
 
     def turning(self) -> str:
         """Return the line of shell that makes it read-only at once, open files or not, as the kernel does it after an
-        error of the disk (ext4: errors=remount-ro).
+        error of the disk (ext4: errors=remount-ro). Once: the script may be run again.
         """
-        return f"mount -o remount,abort {self.directory}"
+        mark = self.directory.with_name(f"{self.directory.name}-turned")
+        return f"[ -e {mark} ] || {{ touch {mark}; mount -o remount,abort {self.directory}; }}"
 
     def remount(self, how: str) -> None:
         """Mount it read-only (ro) or writable (rw)."""
@@ -124,7 +125,7 @@ def state_read_only(lab: Lab) -> None:
         assert_next_works(node)
 
 
-@fault("read-only/the state, in the middle of the transaction")
+@fault("read-only/the state, in the middle of the transaction", is_cheap=False)
 def state_turns_read_only(lab: Lab) -> None:
     """The result cannot be stored. Heat gets a failure that claims nothing, and the run is finished later."""
     with lab.node() as node, FileSystem(node.state) as disk:
@@ -302,7 +303,7 @@ def no_archive(lab: Lab) -> None:
         assert node.hand.faults() == ""
 
 
-@fault("changes/the state vanishes in the middle of a run")
+@fault("changes/the state vanishes in the middle of a run", is_cheap=False)
 def no_state(lab: Lab) -> None:
     """Nobody can store the result. The hook says what it does not know, and a new history begins."""
     with lab.node() as node:
