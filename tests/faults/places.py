@@ -47,8 +47,13 @@ class FileSystem:
         _do("mount", "-o", f"remount,{how}", str(self.directory))
 
     def repair(self) -> None:
-        """Check it and mount it anew, as the next boot would."""
+        """Check it and mount it anew, as the next boot would.
+
+        A copy: a mount namespace of another test may hold the old mount, and so the file system with its error.
+        """
         self._unmount()
+        old, self.image = self.image, self.image.with_suffix(".copy.img")
+        _do("cp", "--sparse=always", str(old), str(self.image))
         # 1: errors were corrected.
         done = subprocess.run(["e2fsck", "-f", "-y", str(self.image)], capture_output=True, text=True)
         assert done.returncode in (0, 1), done.stdout
