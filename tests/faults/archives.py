@@ -94,17 +94,17 @@ def _hostile(path: Path) -> None:
 def _replacements(node: Node) -> Dict[str, Callable[[Path], object]]:
     secret = _secret(node)
     return {
+        "a pipe": os.mkfifo,
+        "a directory": lambda path: (path / "x").mkdir(parents=True),
+        "a link to a secret": lambda path: path.symlink_to(secret),
+        "a huge sparse file": _sparse,
         "another package": lambda path: _other_package(node, path),
         "truncated": lambda path: path.write_bytes(b"!<arch>\n"),
         "empty": lambda path: path.touch(),
-        "a link to a secret": lambda path: path.symlink_to(secret),
         "a link to nothing": lambda path: path.symlink_to("/nowhere"),
         "a link to itself": lambda path: path.symlink_to(path),
-        "a pipe": os.mkfifo,
         "a socket": lambda path: os.mknod(path, 0o600 | stat.S_IFSOCK),
         "a device": lambda path: os.mknod(path, 0o600 | stat.S_IFCHR, os.makedev(1, 5)),
-        "a directory": lambda path: (path / "x").mkdir(parents=True),
-        "a huge sparse file": _sparse,
         "hostile members": _hostile,
     }
 
@@ -115,7 +115,7 @@ def replaced_and_available(lab: Lab) -> None:
     with lab.node() as node:
         assert delivered(node, "v2").status == 0
         found = list(_replacements(node).items())
-        for (first, make), (second, make_other) in zip(found[::2], found[1::2]):
+        for (first, make), (second, make_other) in lab.some(zip(found[::2], found[1::2])):
             name = f"{first}, {second}"
             _replace(node.archive / node.kept()["libapp 1.0-1"].file, make)
             _replace(node.archive / node.kept()["app 1.0-1"].file, make_other)
@@ -202,12 +202,12 @@ def replaced_files(lab: Lab) -> None:
         good = path.read_bytes()
         cases: Dict[str, Callable[[Path], object]] = {
             "a pipe": os.mkfifo,
+            "a huge sparse file": _sparse,
             "a device": lambda path: os.mknod(path, 0o600 | stat.S_IFCHR, os.makedev(1, 5)),
             "a block device": lambda path: os.mknod(path, 0o600 | stat.S_IFBLK, os.makedev(8, 0)),
             "a socket": lambda path: os.mknod(path, 0o600 | stat.S_IFSOCK),
-            "a huge sparse file": _sparse,
         }
-        for number, (name, make) in enumerate(cases.items()):
+        for number, (name, make) in enumerate(lab.some(cases.items(), 2)):
             _replace(path, make)
             _assert_not_rebuilt(node, name, f"r{number}")
             path.unlink()
@@ -271,11 +271,11 @@ def hostile_list(lab: Lab) -> None:
             "/" + "x/" * 3000,
             "/\udcff",
         ]
-        for number, line in enumerate(cases):
+        for number, line in enumerate(lab.some(cases)):
             listing.write_bytes(f"{good}{line}\n".encode("utf-8", "surrogateescape"))
             _assert_not_rebuilt(node, line, f"r{number}")
         mount = f"mount -t proc proc {node.root}/proc;"
-        for number, line in enumerate(("/proc/kcore", "/proc/kmsg")):
+        for number, line in enumerate(lab.some(("/proc/kcore", "/proc/kmsg"), 1)):
             listing.write_bytes(f"{good}{line}\n".encode())
             begun = time.monotonic()
             result = delivered(node, f"p{number}", "unshare", "--mount", *shell(mount), archive="required")
@@ -298,7 +298,7 @@ def hostile_control(lab: Lab) -> None:
             "a directory": lambda path: path.mkdir(),
             "a device": lambda path: os.mknod(path, 0o600 | stat.S_IFCHR, os.makedev(1, 5)),
         }
-        for number, (name, make) in enumerate(cases.items()):
+        for number, (name, make) in enumerate(lab.some(cases.items())):
             path = node.root / _INFO / "libapp.shlibs"
             make(path)
             _assert_not_rebuilt(node, name, f"r{number}")

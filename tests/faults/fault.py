@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
-from typing import Callable, Dict, Iterator, List, NamedTuple, Sequence, Tuple
+from typing import Callable, Dict, Iterable, Iterator, List, NamedTuple, Sequence, Tuple, TypeVar
 
 from os_update_agent.install import target
 from os_update_agent.install.layout import PROGRAMS
@@ -18,6 +18,8 @@ LAUNCHER = Path(__file__).parents[2] / "agent/os_update_agent/launch.py"
 # Seconds. No delivery on a node with a fault may take longer; most of them take one.
 BOUND = 60.0
 NOBODY = 65534
+
+T = TypeVar("T")
 
 _CONF = "etc/app.conf"
 OLD = (
@@ -34,10 +36,14 @@ VERSIONS_NEW = {**VERSIONS_OLD, "app": "2.0-1", "libapp": "2.0-1"}
 
 
 class Lab:
-    """Makes the nodes: each has recorded the old packages as its baseline "v1", and its repository has the new ones."""
+    """Makes the nodes: each has recorded the old packages as its baseline "v1", and its repository has the new ones.
 
-    def __init__(self, directory: Path) -> None:
+    ``is_quick``: a fault that has many cases tries some of them.
+    """
+
+    def __init__(self, directory: Path, *, is_quick: bool = False) -> None:
         self.directory = directory
+        self._is_quick = is_quick
         # Another user works in some of the nodes.
         directory.chmod(0o755)
         self._count = 0
@@ -67,6 +73,10 @@ class Lab:
         with self._node(directory, self._template) as node:
             yield node
         shutil.rmtree(directory)
+
+    def some(self, cases: Iterable[T], number: int = 2) -> List[T]:
+        """Return all cases, or the first ones of them."""
+        return list(cases)[: number if self._is_quick else None]
 
     @staticmethod
     @contextmanager

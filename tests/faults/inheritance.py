@@ -4,7 +4,7 @@ import os
 import stat
 from itertools import combinations
 from pathlib import Path
-from typing import Tuple
+from typing import List, Tuple
 
 from faults.fault import (
     NOBODY,
@@ -90,6 +90,11 @@ def polite_ignored(lab: Lab) -> None:
         assert_no_matter(node, *with_signals(lines))
 
 
+def combinations_of_descriptors() -> List[Tuple[int, ...]]:
+    """Return the sets of standard descriptors that can be closed, the largest first."""
+    return [found for size in (3, 2, 1) for found in combinations(range(3), size)]
+
+
 def _closing(*descriptors: int) -> Tuple[str, ...]:
     return shell("".join(f"exec {number}>&-;" for number in descriptors))
 
@@ -98,7 +103,7 @@ def _closing(*descriptors: int) -> Tuple[str, ...]:
 def closed_descriptors(lab: Lab) -> None:
     """No file of the agent gets the number of a standard descriptor, where a child would write into it."""
     with lab.node() as node:
-        for number, closed in enumerate(c for size in (1, 2, 3) for c in combinations(range(3), size)):
+        for number, closed in enumerate(lab.some(combinations_of_descriptors(), 4)):
             value = f"v{number + 2}" if number % 2 == 0 else "v1"
             before = node.versions()
             if 1 in closed or 0 in closed:
@@ -156,7 +161,7 @@ def umask_new_directories(lab: Lab) -> None:
         assert delivered(node, "v2", *shell("umask 0000;")).status == 0
 
 
-@fault("directory/deleted")
+@fault("directory/deleted", is_cheap=False)
 def directory_deleted(lab: Lab) -> None:
     """Neither the agent nor a script of a package needs the directory of the caller."""
     with lab.node() as node:

@@ -26,7 +26,7 @@ from packages.node import Node, Running, wait_until
 def little_memory(lab: Lab) -> None:
     """From too little for Python's imports to too little for apt."""
     with lab.node() as node:
-        for number, megabytes in enumerate((24, 40, 64)):
+        for number, megabytes in enumerate(lab.some((40, 64, 24))):
             process = _start(node, f"m{number}", "prlimit", f"--as={megabytes << 20}")
             result = process.wait(60)
             node.wait_until_at_rest()
@@ -86,7 +86,7 @@ def apt_killed(lab: Lab) -> None:
     _killed_in_the_middle(lab, lambda node: _named(node, "apt-get"))
 
 
-@fault("killed/dpkg in the transaction")
+@fault("killed/dpkg in the transaction", is_cheap=False)
 def dpkg_killed(lab: Lab) -> None:
     """What is half-installed is undone."""
     _killed_in_the_middle(lab, lambda node: _named(node, "dpkg", "--unpack") or _named(node, "dpkg", "--configure"))
@@ -161,7 +161,7 @@ def _kill_dnf(node: Node, moment: str) -> None:
 def few_descriptors(lab: Lab) -> None:
     """From too few for the ledger to too few for a child."""
     with lab.node() as node:
-        for number, most in enumerate((6, 10, 16)):
+        for number, most in enumerate(lab.some((16, 10, 6))):
             process = _start(node, f"m{number}", "prlimit", f"--nofile={most}")
             result = process.wait(60)
             node.wait_until_at_rest()

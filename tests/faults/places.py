@@ -37,17 +37,23 @@ class FileSystem:
 
     def turning(self) -> str:
         """Return the line of shell that makes it read-only at once, open files or not, as the kernel does it after an
-        error of the disk (ext4: errors=remount-ro).
+        error of the disk (ext4: errors=remount-ro). Once: the script may be run again.
         """
-        return f"mount -o remount,abort {self.directory}"
+        mark = self.directory.with_name(f"{self.directory.name}-turned")
+        return f"[ -e {mark} ] || {{ touch {mark}; mount -o remount,abort {self.directory}; }}"
 
     def remount(self, how: str) -> None:
         """Mount it read-only (ro) or writable (rw)."""
         _do("mount", "-o", f"remount,{how}", str(self.directory))
 
     def repair(self) -> None:
-        """Check it and mount it anew, as the next boot would."""
+        """Check it and mount it anew, as the next boot would.
+
+        A copy: a mount namespace of another test may hold the old mount, and so the file system with its error.
+        """
         self._unmount()
+        old, self.image = self.image, self.image.with_suffix(".copy.img")
+        _do("cp", "--sparse=always", str(old), str(self.image))
         # 1: errors were corrected.
         done = subprocess.run(["e2fsck", "-f", "-y", str(self.image)], capture_output=True, text=True)
         assert done.returncode in (0, 1), done.stdout
@@ -124,7 +130,7 @@ def state_read_only(lab: Lab) -> None:
         assert_next_works(node)
 
 
-@fault("read-only/the state, in the middle of the transaction")
+@fault("read-only/the state, in the middle of the transaction", is_cheap=False)
 def state_turns_read_only(lab: Lab) -> None:
     """The result cannot be stored. Heat gets a failure that claims nothing, and the run is finished later."""
     with lab.node() as node, FileSystem(node.state) as disk:
@@ -302,7 +308,7 @@ def no_archive(lab: Lab) -> None:
         assert node.hand.faults() == ""
 
 
-@fault("changes/the state vanishes in the middle of a run")
+@fault("changes/the state vanishes in the middle of a run", is_cheap=False)
 def no_state(lab: Lab) -> None:
     """Nobody can store the result. The hook says what it does not know, and a new history begins."""
     with lab.node() as node:

@@ -13,7 +13,7 @@ from faults.fault import Fault, Lab, table
 def lab() -> Iterator[Lab]:
     # Another user works in some of the nodes, and cannot enter the directories of pytest.
     with tempfile.TemporaryDirectory(prefix="faults-", ignore_cleanup_errors=True) as place:
-        yield Lab(Path(place).resolve())
+        yield Lab(Path(place).resolve(), is_quick=True)
 
 
 CHEAP = [fault for fault in table() if fault.is_cheap]
