@@ -209,7 +209,7 @@ def test_a_deployment_of_any_depth_is_refused_in_words(place: str, depth: int) -
 
 
 def test_a_result_of_another_hook_that_is_too_large_is_a_failure_that_says_so() -> None:
-    body = json.loads(notify._body(b'{"deploy_stdout": ' + b"[" * 5000))
+    body = json.loads(notify._body(b'{"deploy_stdout": ' + b"[" * 5000 + b"]" * 5000 + b"}"))
     assert "nested deeper than 100 levels" in body["deploy_stderr"] and body["deploy_status_code"] == 1
     body = json.loads(notify._body(b'"' + b"x" * (notify.RESULT_LIMIT + 1)))
     assert "longer than 64 MiB" in body["deploy_stderr"]
