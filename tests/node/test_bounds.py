@@ -143,7 +143,7 @@ def test_a_step_that_prints_without_end_is_ended_and_named(tmp_path: Path, monke
     monkeypatch.setattr(hook_dirs, "OUTPUT_LIMIT", MIB)
     with (tmp_path / "log").open("wb") as output, pytest.raises(hook_dirs.StepFailed) as failed:
         hook_dirs.run_steps(steps, environment={}, output=output, timeout=60, is_trial=True)
-    assert "step health.d/10-loud" in str(failed.value) and "wrote more than 1 MiB: made up" in str(failed.value)
+    assert "step health.d/10-loud" in str(failed.value) and "because it wrote more than 1 MiB: " in str(failed.value)
 
 
 def test_the_tail_of_an_output_is_short() -> None:
