@@ -143,7 +143,7 @@ def test_a_step_that_prints_without_end_is_ended_and_named(tmp_path: Path, monke
     monkeypatch.setattr(hook_dirs, "OUTPUT_LIMIT", MIB)
     with (tmp_path / "log").open("wb") as output, pytest.raises(hook_dirs.StepFailed) as failed:
         hook_dirs.run_steps(steps, environment={}, output=output, timeout=60, is_trial=True)
-    assert "step health.d/10-loud" in str(failed.value) and "wrote more than 1 MiB: made up" in str(failed.value)
+    assert "step health.d/10-loud" in str(failed.value) and "because it wrote more than 1 MiB: " in str(failed.value)
 
 
 def test_the_tail_of_an_output_is_short() -> None:
@@ -209,7 +209,7 @@ def test_a_deployment_of_any_depth_is_refused_in_words(place: str, depth: int) -
 
 
 def test_a_result_of_another_hook_that_is_too_large_is_a_failure_that_says_so() -> None:
-    body = json.loads(notify._body(b'{"deploy_stdout": ' + b"[" * 5000))
+    body = json.loads(notify._body(b'{"deploy_stdout": ' + b"[" * 5000 + b"]" * 5000 + b"}"))
     assert "nested deeper than 100 levels" in body["deploy_stderr"] and body["deploy_status_code"] == 1
     body = json.loads(notify._body(b'"' + b"x" * (notify.RESULT_LIMIT + 1)))
     assert "longer than 64 MiB" in body["deploy_stderr"]

@@ -42,14 +42,8 @@ HOMES = {
     "sqlite3": {"ledger.database", "ledger.deliveries", "packages.dnf.history4"},
     # Locks; and a copy of the rpm database that shares its blocks where the file system can do that.
     "fcntl": {"node.locks", "packages.dnf.worker.undo"},
-    # The agent and dnf's worker speak over a socket; the connections of a signal can be ended.
-    "socket": {
-        "packages.dnf.client",
-        "packages.dnf.wire",
-        "packages.dnf.worker.server",
-        "packages.dnf.worker.caller",
-        "heat.bounded_http",
-    },
+    # The agent and dnf's worker speak over a socket.
+    "socket": {"packages.dnf.client", "packages.dnf.wire", "packages.dnf.worker.server", "packages.dnf.worker.caller"},
     "requests": {"heat.signal", "heat.bounded_http"},
     "keystoneauth1": {"heat.signal"},
 }
