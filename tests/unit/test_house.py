@@ -58,7 +58,15 @@ NOT_AT_FIRST = (
 )
 
 PURE = (
-    *("model", "model.deliveries", "model.documents", "model.errors", "model.etc_files", "model.field_types"),
+    *(
+        "model",
+        "model.deliveries",
+        "model.documents",
+        "model.errors",
+        "model.etc_files",
+        "model.field_types",
+        "model.node_facts",
+    ),
     *("model.options", "model.package_files", "model.packages", "model.phases", "model.plans", "model.policy"),
     *("model.runs", "model.settings"),
     *(
@@ -68,6 +76,7 @@ PURE = (
         "decision.timestamps",
         "text.log_lines",
         "text.outcomes",
+        "text.outputs",
         "text.phrases",
         "text.printable",
     ),
