@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from chain.guest import Guest
 from os_update_agent.testing.receiver import Receiver, Reply, Request
-from os_update_agent.text.outcomes import OUTPUTS
+from os_update_agent.text.outputs import OUTPUTS
 
 DeploymentJson = Dict[str, Any]
 

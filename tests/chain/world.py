@@ -6,7 +6,7 @@ from typing import Any, Dict
 
 from chain.chain import DeploymentJson, Heat, Node
 from os_update_agent.testing.repository import Deb, Repository
-from os_update_agent.text.outcomes import OUTPUTS
+from os_update_agent.text.outputs import OUTPUTS
 from packages.aptroot import AptRoot
 
 V1, V2, V3 = "2026-11-22T10:00:00Z", "2026-11-22T11:00:00Z", "2026-11-22T12:00:00Z"

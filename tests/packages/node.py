@@ -24,7 +24,7 @@ from os_update_agent.model.packages import PackageState
 from os_update_agent.model.runs import History, Run
 from os_update_agent.runtime.context import Site, open_site
 from os_update_agent.testing.receiver import Receiver, Request
-from os_update_agent.text.outcomes import OUTPUTS
+from os_update_agent.text.outputs import OUTPUTS
 from packages.hand import Hand
 from packages.hand_apt import AptHand
 from packages.hand_rpm import Dnf5Hand, DnfHand

@@ -12,7 +12,7 @@ import yaml
 
 from os_update_agent.config import policy
 from os_update_agent.model.deliveries import Deployment
-from os_update_agent.text.outcomes import OUTPUTS
+from os_update_agent.text.outputs import OUTPUTS
 
 TEMPLATES = Path(__file__).parents[2] / "hooks/templates"
 FILES = sorted(path.name for path in TEMPLATES.iterdir() if path.name != "README.rst")

@@ -9,7 +9,7 @@ from typing import Final, FrozenSet, Iterable, List, Literal, Mapping, NamedTupl
 from os_update_agent.decision.state_names import is_state_name
 from os_update_agent.decision.timestamps import is_older_than_all
 from os_update_agent.model.deliveries import ACTIVE_ACTIONS
-from os_update_agent.model.options import Operation
+from os_update_agent.model.options import OnCreate, Operation
 from os_update_agent.model.phases import RESTORE, START, STOP, UPDATE, RunKind
 from os_update_agent.model.runs import History, Run
 
@@ -94,10 +94,11 @@ def decide(
     *,
     operation: Operation = "update",
     past: Optional[PastValues] = None,
+    on_create: OnCreate = "baseline",
 ) -> Decision:
     """Return one row of the table for a delivery that has no result yet.
 
-    ``past`` is needed for every operation except update.
+    ``past`` is needed for every operation except update. ``on_create`` counts for update only.
     """
     if action not in ACTIVE_ACTIONS:
         return Decision(NOTHING, f"packages are not touched on {action}")
@@ -106,7 +107,7 @@ def decide(
     if operation != "update":
         return _with_past_values(history, action, value, operation, past or PastValues())
     if not history.is_known:
-        if action == "CREATE":
+        if action == "CREATE" and on_create == "baseline":
             return Decision(BASELINE, "first delivery: the installed packages are the baseline of this value")
         return Decision(UPDATE, "first delivery: this value is new", is_first=True)
     return _with_history(history, value)

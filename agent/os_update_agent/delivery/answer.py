@@ -13,8 +13,9 @@ from typing import NamedTuple, Optional
 from os_update_agent.config.policy import signal_patience
 from os_update_agent.config.settings import Settings
 from os_update_agent.delivery.locks import is_at_work
+from os_update_agent.delivery.node_facts import facts_without_ledger
 from os_update_agent.delivery.outbox import Patience, Sending, deliver_signal, forget_copy, only_logged
-from os_update_agent.delivery.result import aftermath, encoded, readable_run, request_of, store
+from os_update_agent.delivery.result import aftermath, described, encoded, readable_run, request_of, store
 from os_update_agent.heat.metadata import overtaken_on_arrival
 from os_update_agent.heat.signal import send
 from os_update_agent.heat.signal_answers import AGAIN, DELIVERED, Answer
@@ -22,7 +23,7 @@ from os_update_agent.model.deliveries import Delivery, Deployment, Outcome, Requ
 from os_update_agent.model.errors import Bug, LedgerError, known
 from os_update_agent.runtime.context import Site, note_told, open_site
 from os_update_agent.text.log_lines import logged
-from os_update_agent.text.outcomes import NOTHING_CHANGED, outcome_of_error
+from os_update_agent.text.outcomes import NOTHING_CHANGED, outcome_of_error, with_node
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +65,8 @@ def answer(to: Addressee, outcome: Optional[Outcome] = None) -> str:
         log.error(logged(deployment=to.deployment.id, stored="no", why=known(error)))
         outcome = outcome or outcome_of_error(known(error), UNKNOWN)
     if body is None or to.site is None:
-        body = plain(outcome or outcome_of_error(Bug("no result was stored"), UNKNOWN), request_of(to.deployment))
+        outcome = outcome or outcome_of_error(Bug("no result was stored"), UNKNOWN)
+        body = plain(with_node(outcome, facts_without_ledger(to.settings)), request_of(to.deployment))
         if to.signals:
             send_unstored(to, body)
         return body
@@ -199,6 +201,7 @@ def _stored(to: Addressee, outcome: Optional[Outcome]) -> Optional[str]:
     if outcome is not None and not store(site, config_id, to.request, outcome):
         delivery = Delivery(config_id, to.deployment.key, "", to.deployment.action, site.clock(), request=to.request)
         target = None if to.request.signal.transport == "NO_SIGNAL" else to.request.signal
+        outcome = described(site, delivery, outcome)
         site.ledger.receive_answered(delivery, encoded(to.request, outcome), target)
     stored = site.ledger.delivery(config_id)
     return stored.body if stored is not None else None

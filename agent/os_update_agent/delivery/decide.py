@@ -25,7 +25,7 @@ def what_would_happen(
         return Decision(RESTORE, "asked for by hand", restore)
     history = ledger.history(policy.key)
     past = past_values_of(ledger, history, policy)
-    found = decide(history, action, policy.value, operation=policy.operation, past=past)
+    found = decide(history, action, policy.value, operation=policy.operation, past=past, on_create=policy.on_create)
     stands = found.do == NOTHING and policy.operation == "update" and action in ACTIVE_ACTIONS
     return found._replace(reason=found.reason + _selected_otherwise(ledger, history, policy)) if stands else found
 

@@ -7,7 +7,6 @@ through a delivery that changes packages. It can be called by anybody at any tim
 import logging
 import os
 import time
-from contextlib import suppress
 from dataclasses import replace
 from typing import Callable, Collection, Optional, Set, Tuple
 
@@ -16,18 +15,19 @@ from os_update_agent.decision import table
 from os_update_agent.decision.table import Decision
 from os_update_agent.delivery.decide import check_rivals, what_would_happen
 from os_update_agent.delivery.locks import Wakes, is_waited_for, only_sender, take_up_work, wake
+from os_update_agent.delivery.node_facts import drift_of, facts_now
 from os_update_agent.delivery.outbox import CALLER_SECONDS, Patience, forget_copy, only_logged, send_owed
 from os_update_agent.delivery.result import aftermath, encoded, nobody_waits, outcome_of, store
 from os_update_agent.delivery.suitability import check_suitable
-from os_update_agent.ledger import Ledger
 from os_update_agent.model import phases
 from os_update_agent.model.deliveries import ACTIVE_ACTIONS, Delivery, Outcome, OwedSignal, Request, SignalTarget
 from os_update_agent.model.errors import AgentError, Damaged, LedgerError, RivalDeployment, known
-from os_update_agent.model.runs import Progress, Record, Run
+from os_update_agent.model.runs import Progress, Run
 from os_update_agent.node.locks import node_lock
 from os_update_agent.runtime.context import Site
 from os_update_agent.text.log_lines import logged
-from os_update_agent.text.outcomes import outcome_of_baseline, outcome_of_error, outcome_of_nothing
+from os_update_agent.text.outcomes import outcome_of_baseline, outcome_of_error, outcome_of_nothing, with_node
+from os_update_agent.text.outputs import drift_output
 
 log = logging.getLogger(__name__)
 
@@ -143,7 +143,8 @@ def _close_damaged(site: Site) -> None:
         log.error(logged(run=damage.row, closed="yes", why=damage))
     for damage in ledger.damaged_unfinished():
         config_id, request = ledger.damaged_request(damage.row) or ("", NOBODY)
-        body = encoded(request, outcome_of_error(damage, NOT_KNOWN))
+        outcome = with_node(outcome_of_error(damage, NOT_KNOWN), facts_now(site, Policy()))
+        body = encoded(request, outcome)
         target = None if nobody_waits(site, config_id, request) else request.signal
         with node_lock(site.settings.lock, doing=damage.record, timeout=LOCK_SECONDS):
             ledger.finish_damaged(damage.row, body, target, site.clock())
@@ -252,15 +253,13 @@ def carry_out(site: Site, policy: Policy, what: Decision, config_id: str) -> Out
     ledger = site.ledger
     check_suitable(site.settings, policy, what)
     if what.do == table.NOTHING:
-        record = ledger.history(policy.key).record(policy.value)
-        digest = ledger.digest(record.state) if record and record.state is not None else ""
-        return outcome_of_nothing(what.reason, policy.value, digest, restorable=_can_be_undone(ledger, record))
+        return outcome_of_nothing(what.reason, policy.value)
     if what.do == table.STAY:
         return _stay(site, policy, what.reason)
     if what.do == table.BASELINE:
         state = site.backend(policy).capture()
         ledger.record_reached(policy.key, policy.value, ledger.put_state(state), None, site.clock())
-        return outcome_of_baseline(policy.value, state.digest, sum(package.is_present for package in state.packages))
+        return outcome_of_baseline(policy.value, sum(package.is_present for package in state.packages))
     from os_update_agent.runs import engine  # late: what there is nothing to do for must not wait for it
 
     if what.do == table.BACK:
@@ -271,19 +270,13 @@ def carry_out(site: Site, policy: Policy, what: Decision, config_id: str) -> Out
     return outcome_of(site, engine.perform(site, run))
 
 
-def _can_be_undone(ledger: Ledger, record: Optional[Record]) -> bool:
-    """Return what the run that reached a value has found, True if it is not known."""
-    with suppress(Damaged):
-        last = ledger.run(record.reached_run) if record and record.reached_run is not None else None
-        return last is None or last.plan.can_be_undone
-    return True
-
-
 def _stay(site: Site, policy: Policy, reason: str) -> Outcome:
     """Record the installed packages as the state of the value, and once more as that of the value that is left."""
     ledger, state = site.ledger, site.backend(policy).capture()
-    number, current = ledger.put_state(state), ledger.history(policy.key).current
+    history = ledger.history(policy.key)
+    drift, number, current = drift_of(site, history, state), ledger.put_state(state), history.current
     if current is not None:
         ledger.record_departing(policy.key, current, number)
     ledger.record_reached(policy.key, policy.value, number, None, site.clock())
-    return outcome_of_nothing(reason, policy.value, state.digest)
+    # What the value has just been given is no drift any more.
+    return outcome_of_nothing(reason, policy.value)._replace(outputs=drift_output(drift))

@@ -9,7 +9,8 @@ from os_update_agent.delivery.supervise import Watch, give_up, see_through
 from os_update_agent.model.deliveries import Delivery, Outcome, Output, Request, SignalTarget
 from os_update_agent.model.errors import LedgerError, NoLongerWatched
 from os_update_agent.runtime.context import Site
-from os_update_agent.text.outcomes import NOTHING_CHANGED, OUTPUTS
+from os_update_agent.text.outcomes import NOTHING_CHANGED
+from os_update_agent.text.outputs import OUTPUTS
 
 # How the id of a delivery begins that no Heat made.
 BY_HAND = "by-hand-"

@@ -5,14 +5,16 @@ from pathlib import Path
 from typing import Callable, Optional, TypeVar
 
 from os_update_agent.config.policy import Policy
+from os_update_agent.delivery.node_facts import facts_after, facts_now
 from os_update_agent.heat.outcome import encode
-from os_update_agent.model.deliveries import Deployment, Outcome, Request
+from os_update_agent.model.deliveries import Delivery, Deployment, Outcome, Request
 from os_update_agent.model.errors import Damaged
+from os_update_agent.model.node_facts import UNKNOWN
 from os_update_agent.model.packages import PackageState, annotated, diff, with_rows
 from os_update_agent.model.runs import Run
-from os_update_agent.packages.state import of_marks, unmet, visible
+from os_update_agent.packages.state import as_recorded, of_marks, unmet, visible
 from os_update_agent.runtime.context import Site, was_told
-from os_update_agent.text.outcomes import NOTHING_CHANGED, Facts, outcome_of_run, outcome_of_switch
+from os_update_agent.text.outcomes import NOTHING_CHANGED, Facts, outcome_of_run, outcome_of_switch, with_node
 
 TAIL_BYTES = 16 * 1024
 NOT_COMPARED = (
@@ -29,8 +31,6 @@ def outcome_of(site: Site, run: Run) -> Outcome:
     """
     if run.switches_services:
         return outcome_of_switch(run, "" if run.progress.reached else _tail(Path(run.log)))
-    from os_update_agent.node.reboot import stale_services  # late: only a run asks
-
     ledger = site.ledger
     before, target = (_readable(ledger.state, number) for number in (run.before, run.target))
     after = _readable(ledger.state, run.after) if run.after is not None else before
@@ -46,23 +46,16 @@ def outcome_of(site: Site, run: Run) -> Outcome:
         run = replace(run, notes=(*run.notes, NOT_COMPARED))
     facts = Facts(
         changes=changes,
-        digest=after.digest if after else "",
+        node=facts_after(site, run, before, after),
         is_exact=recorded is None or (after is not None and _is_state(with_rows(after, other_marks), recorded)),
         other_marks=tuple(change.name for change in other_marks),
-        reboot=site.reboot_reasons(Policy.from_json(run.policy)),
-        services=stale_services(site.settings.root) if run.progress.change_began else (),
         log_tail="" if run.progress.reached else _tail(Path(run.log)),
     )
     return outcome_of_run(run, facts)
 
 
 def _is_state(state: PackageState, recorded: PackageState) -> bool:
-    """Is it the recorded state? An older agent has recorded no settings, and no builds of apt's packages."""
-    if recorded.settings is None:
-        state = replace(state, settings=None)
-    unknown = {package.identity for package in recorded.packages if not package.digest}
-    rows = (row._replace(digest="") if row.identity in unknown else row for row in state.packages)
-    return replace(state, packages=tuple(rows)).digest == recorded.digest
+    return as_recorded(state, recorded).digest == recorded.digest
 
 
 def _readable(read: Callable[[int], T], number: Optional[int]) -> Optional[T]:
@@ -89,11 +82,21 @@ def store(
     """
     delivery = site.ledger.delivery(config_id)
     run = readable_run(site, delivery.run) if delivery else None
+    if delivery is not None and delivery.finished is None:
+        outcome = described(site, delivery, outcome)
     body = encoded(request, outcome, run.log if run else "")
     target = None if nobody_waits(site, config_id, request) else request.signal
     return site.ledger.finish(
         config_id, body, target, site.clock(), unless_started=unless_started, without_options=without_options
     )
+
+
+def described(site: Site, delivery: Delivery, outcome: Outcome) -> Outcome:
+    """Return the outcome with the facts about the node. A deletion needs none: the server may go the next moment."""
+    if "state_digest" in outcome.outputs:
+        return outcome
+    policy = replace(Policy.from_json(delivery.policy) if delivery.policy else Policy(), key=delivery.key)
+    return with_node(outcome, UNKNOWN if delivery.action == "DELETE" else facts_now(site, policy))
 
 
 def nobody_waits(site: Site, config_id: str, request: Request) -> bool:

@@ -8,6 +8,7 @@ from os_update_agent.model.options import (
     ArchiveRule,
     ConfigFiles,
     EtcFilesRule,
+    OnCreate,
     OnFailure,
     Operation,
     RebootRule,
@@ -40,6 +41,7 @@ class Policy:
     keep: int = 5
     forget_after: Optional[float] = None
     restore: RestoreScope = "exact"
+    on_create: OnCreate = "baseline"
     on_failure: OnFailure = "restore"
     reboot: RebootRule = "never"
     services: ServicesRule = "report"

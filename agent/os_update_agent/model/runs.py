@@ -122,6 +122,7 @@ class Run:
         log: The path of the run's log ("" until the run has one).
         before, target, after, restored_from: Numbers of package states in the ledger.
         departing: The value that the node leaves.
+        departing_state: The state that was recorded for it when the run began; ``before`` may differ from it.
         reached_before: When the run's value was reached last (seconds since the epoch).
         is_first: The state before the run is kept as the key's first state.
         plan: What the run wants to change (empty until it has planned).
@@ -156,6 +157,7 @@ class Run:
     target: Optional[int] = None
     after: Optional[int] = None
     departing: Optional[str] = None
+    departing_state: Optional[int] = None
     restored_from: Optional[int] = None
     reached_before: Optional[float] = None
     is_first: bool = False
@@ -184,6 +186,11 @@ class Run:
     @property
     def switches_services(self) -> bool:
         return self.kind in (STOP, START)
+
+    @property
+    def is_as_before(self) -> bool:
+        """Has the run failed and left nothing to undo?"""
+        return not self.progress.reached and self.progress.impact in (UNDONE, UNTOUCHED)
 
     def goes_on_from(self, other: "Run") -> bool:
         """Is this a run of the kind that takes up what the other has changed?"""

@@ -44,6 +44,17 @@ def visible(changes: Iterable[Change]) -> Tuple[Change, ...]:
     return tuple(shown)
 
 
+def as_recorded(state: PackageState, recorded: PackageState) -> PackageState:
+    """Return the state without what the recorded one cannot hold: an older agent has recorded no settings, and no
+    builds of apt's packages.
+    """
+    if recorded.settings is None:
+        state = replace(state, settings=None)
+    unknown = {package.identity for package in recorded.packages if not package.digest}
+    rows = (row._replace(digest="") if row.identity in unknown else row for row in state.packages)
+    return replace(state, packages=tuple(rows))
+
+
 def rebuilt(changes: Iterable[Change]) -> Tuple[Change, ...]:
     """Return those of the changes that bring another build of the same version, known or planned."""
     return tuple(

@@ -61,6 +61,8 @@ def capture(work: Work) -> Tuple[Run, Event]:
     ledger, run = work.site.ledger, work.run
     state = work.backend.capture()
     before = ledger.put_state(state)
+    departing = ledger.history(run.key).record(run.departing) if run.departing is not None else None
+    run = replace(run, departing_state=departing.state if departing else None)
     if run.kind == UPDATE:
         # A value whose packages another key has moved keeps its state: the key stands at no value then.
         if run.departing is not None:

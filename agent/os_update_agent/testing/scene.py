@@ -11,7 +11,7 @@ from os_update_agent.node.process import run
 from os_update_agent.testing.pkg import Pkg
 from os_update_agent.testing.receiver import Receiver
 from os_update_agent.testing.stage import STAGES, Stage
-from os_update_agent.text.outcomes import OUTPUTS
+from os_update_agent.text.outputs import OUTPUTS
 
 FIRST, SECOND, THIRD = "2026-11-01T02:00:00Z", "2026-11-08T02:00:00Z", "2026-11-15T02:00:00Z"
 CONFIGURATION = "etc/webapp.conf"

@@ -7,9 +7,11 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 from os_update_agent.decision.state_names import in_words
 from os_update_agent.model.deliveries import Outcome
 from os_update_agent.model.errors import AgentError
+from os_update_agent.model.node_facts import NodeFacts
 from os_update_agent.model.packages import Change
-from os_update_agent.model.phases import BACK, CHANGED, FORTH, NOT_UNDONE, UNDONE, UNTOUCHED
+from os_update_agent.model.phases import BACK, CHANGED, FORTH, NOT_UNDONE, UNDONE
 from os_update_agent.model.runs import Run
+from os_update_agent.text.outputs import outputs_of
 from os_update_agent.text.phrases import listed, named
 from os_update_agent.text.printable import indented, joined, printable, printable_lines
 
@@ -21,16 +23,6 @@ _SAME_VALUE = "send the same value again"
 AGAIN = f"fix the cause named above, then {_SAME_VALUE}"
 # dpkg: package architecture (i386) does not match system (amd64)
 _FOREIGN = re.compile(r"package architecture \((?P<arch>[a-z0-9-]+)\) does not match system")
-OUTPUTS = (
-    "changes",
-    "held_back",
-    "state_digest",
-    "restored_from",
-    "restorable",
-    "reboot_required",
-    "services_to_restart",
-)
-
 _DONE = {"update": "updated to", "restore": "restored", "download": "downloaded for", "assess": "assessed for"}
 _TRIED = {"update": "update to", "restore": "restore of", "download": "download for", "assess": "assessment for"}
 _SWITCHED = {"stop": "stopped", "start": "started"}
@@ -40,15 +32,14 @@ class Facts(NamedTuple):
     """What the ledger and the node add to a finished run.
 
     ``changes`` are the versions that really changed; ``is_exact`` says that the digest equals that of the recorded
-    state, apart from the marks of ``other_marks``, the names whose marks could not be set.
+    state, apart from the marks of ``other_marks``, the names whose marks could not be set. ``node`` is the node after
+    the run.
     """
 
     changes: Tuple[Change, ...] = ()
-    digest: str = ""
+    node: NodeFacts = NodeFacts()
     is_exact: bool = True
     other_marks: Tuple[str, ...] = ()
-    reboot: Tuple[str, ...] = ()
-    services: Tuple[str, ...] = ()
     log_tail: str = ""
 
 
@@ -63,13 +54,12 @@ def outcome_of_run(run: Run, facts: Facts) -> Outcome:
 def outcome_of_switch(run: Run, log_tail: str) -> Outcome:
     """The result of a finished run that stopped or started services; no package was looked at."""
     units: Sequence[str] = run.policy["units"]
-    outputs = no_changes("")
     if run.progress.reached:
         why = ", because an old value is back" if run.kind != run.policy["operation"] else ""
         before = [unit for unit in units if (unit in run.were_active) == (run.kind == "start")]
         already = f"; so before: {named(before)}" if before else ""
         text = f"{_SWITCHED[run.kind]} for {shown(run.value)}{why}: {named(units)}{already}"
-        return Outcome(0, joined([text, f"log on the node: {run.log}"]) + "\n", _notes(run), outputs)
+        return Outcome(0, joined([text, f"log on the node: {run.log}"]) + "\n", _notes(run))
     if not run.progress.change_began:
         aftermath = NOTHING_CHANGED
     elif run.progress.impact == UNDONE:
@@ -79,40 +69,50 @@ def outcome_of_switch(run: Run, log_tail: str) -> Outcome:
     else:
         aftermath = "not everything that was running before runs again"
     lines = [f"{run.kind} for {shown(run.value)} failed: {run.failure}", aftermath, *run.notes, f"next: {AGAIN}"]
-    return Outcome(run.status or 1, "", _complaint([*lines, f"full log on the node: {run.log}"], log_tail), outputs)
+    return Outcome(run.status or 1, "", _complaint([*lines, f"full log on the node: {run.log}"], log_tail))
 
 
-def outcome_of_nothing(reason: str, value: str, digest: str = "", *, restorable: bool = True) -> Outcome:
-    """A delivery that changed no package, and why that is right. ``restorable`` is the answer of the run that reached
-    the current state.
-    """
-    outputs = {**no_changes(digest), "restorable": restorable}
+def outcome_of_nothing(reason: str, value: str) -> Outcome:
+    """A delivery that changed no package, and why that is right."""
     text = f"nothing to do for {shown(value)}: {reason}" if value else reason
-    return Outcome(0, f"{printable(text)}\n", "", outputs)
+    return Outcome(0, f"{printable(text)}\n")
 
 
-def outcome_of_baseline(value: str, digest: str, count: int) -> Outcome:
+def outcome_of_baseline(value: str, count: int) -> Outcome:
     text = f"{shown(value)} is the baseline: the state of {count} installed packages is recorded; nothing was changed\n"
-    return Outcome(0, text, "", no_changes(digest))
+    return Outcome(0, text)
 
 
 def outcome_of_error(error: AgentError, aftermath: str = NOTHING_CHANGED) -> Outcome:
     """A delivery that could not be used or brought to its end, what that means for the node, and what to do next."""
-    return Outcome(
-        error.exit_status or 1, "", _complaint([f"{error}; {aftermath}", f"next: {error.advice}"]), no_changes("")
-    )
+    return Outcome(error.exit_status or 1, "", _complaint([f"{error}; {aftermath}", f"next: {error.advice}"]))
 
 
-def no_changes(digest: str) -> Dict[str, Any]:
-    return {
-        "changes": {"count": 0, "changes": []},
-        "held_back": [],
-        "state_digest": digest,
-        "restored_from": "",
-        "restorable": True,
-        "reboot_required": False,
-        "services_to_restart": [],
-    }
+def with_node(outcome: Outcome, facts: NodeFacts) -> Outcome:
+    """Return the outcome with the facts about the node: all outputs that it does not have yet, and a line for each fact
+    to act on if it is a success.
+    """
+    if "state_digest" in outcome.outputs:
+        return outcome
+    lines = _of_the_node(facts) if outcome.status_code == 0 else []
+    stdout = outcome.stdout + "".join(f"{printable(line)}\n" for line in lines)
+    return outcome._replace(stdout=stdout, outputs={**outputs_of(facts), **outcome.outputs})
+
+
+def _of_the_node(facts: NodeFacts) -> List[str]:
+    lines = [f"held back: {one.name}: {one.reason}" for one in facts.held_back or ()]
+    lines += _drifted(facts)
+    lines += [f"reboot required: {reason}" for reason in facts.reboot or ()]
+    if facts.services:
+        lines.append(f"services that still run replaced code: {named(facts.services)}")
+    return lines
+
+
+def _drifted(facts: NodeFacts) -> List[str]:
+    """Return the line about what others have changed, none if they have changed nothing."""
+    drift = facts.drift
+    found = [*listed(drift.changes), *drift.others] if drift is not None else []
+    return [f"changed by others since the last result: {named(found)}"] if found else []
 
 
 def shown(value: object) -> str:
@@ -133,15 +133,7 @@ def when(seconds: Optional[float]) -> str:
 
 def _outputs(run: Run, facts: Facts) -> Dict[str, Any]:
     changes: Sequence[Change] = run.plan.changes if run.kind in ("assess", "download") else facts.changes
-    return {
-        "changes": {"count": len(changes), "changes": [change.as_json() for change in changes]},
-        "held_back": [{"name": item.name, "reason": item.reason} for item in run.plan.held_back],
-        "state_digest": facts.digest,
-        "restored_from": f"{shown(run.value)}, {_origin(run)}" if run.kind == "restore" else "",
-        "restorable": run.plan.can_be_undone or _is_as_before(run),
-        "reboot_required": bool(facts.reboot),
-        "services_to_restart": list(facts.services),
-    }
+    return outputs_of(facts.node, changes, f"{shown(run.value)}, {_origin(run)}" if run.kind == "restore" else "")
 
 
 def _success(run: Run, facts: Facts) -> List[str]:
@@ -159,9 +151,8 @@ def _success(run: Run, facts: Facts) -> List[str]:
     lines += _listed(changes)
     lines += _remarks(run)
     lines += _etc_differs(run)
-    lines += [f"reboot required: {reason}" for reason in facts.reboot]
-    if facts.services:
-        lines.append(f"services that still run replaced code: {named(facts.services)}")
+    # The run's own remarks have named what it has held back.
+    lines += _of_the_node(facts.node._replace(held_back=()))
     return [*lines, f"log on the node: {run.log}"]
 
 
@@ -189,7 +180,7 @@ def _remarks(run: Run) -> List[str]:
         is_done = "put back" if run.progress.reached else "to put back"
         lines.append(f"settings outside of the packages {is_done}: {named(run.plan.settings)}")
     lines += run.plan.other_keys
-    if not _is_as_before(run):
+    if not run.is_as_before:
         if run.plan.lost:
             lines.append(f"cannot be undone for: {named(run.plan.lost)}")
         lines += [f"cannot be undone: {reason}" for reason in run.plan.undo_refused]
@@ -205,11 +196,6 @@ def _remarks(run: Run) -> List[str]:
     if run.plan.rebuilt:
         lines.append(f"kept as rebuilt packages, with any local edits in them: {named(run.plan.rebuilt)}")
     return lines
-
-
-def _is_as_before(run: Run) -> bool:
-    """Return whether the run has failed and left nothing to undo."""
-    return not run.progress.reached and run.progress.impact in (UNDONE, UNTOUCHED)
 
 
 def _failure(run: Run, facts: Facts) -> str:

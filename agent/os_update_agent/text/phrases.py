@@ -119,6 +119,11 @@ def _choices(change: SettingChange) -> str:
     return named([*gone, *come]) or "with other links"
 
 
+def row_line(change: Change) -> str:
+    """A line for a row that differs in anything: "app: 1.0 installed -> 1.0 installed auto"."""
+    return f"{change.name}: {_row(change.before)} -> {_row(change.after)}"
+
+
 def other_mark(change: Change) -> str:
     """A change of nothing but the mark that is still to be done."""
     assert change.before is not None and change.after is not None

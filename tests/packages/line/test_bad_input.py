@@ -10,7 +10,7 @@ from typing import Any, Dict
 import pytest
 
 from os_update_agent.testing.repository import Deb
-from os_update_agent.text.outcomes import OUTPUTS
+from os_update_agent.text.outputs import OUTPUTS
 from packages.line.others import command
 from packages.node import VERSIONS_ONE, Node, Running
 

@@ -8,6 +8,7 @@ import pytest
 from os_update_agent.heat.outcome import complaint
 from os_update_agent.model.deliveries import Outcome
 from os_update_agent.model.errors import AgentError, BadOption
+from os_update_agent.model.node_facts import UNKNOWN, Drift, NodeFacts
 from os_update_agent.model.packages import Change, HeldBack, Package
 from os_update_agent.model.phases import CHANGED, NOT_UNDONE, OUT_OF_SERVICE, UNDONE
 from os_update_agent.model.plans import Plan
@@ -15,14 +16,15 @@ from os_update_agent.model.runs import Progress, Run
 from os_update_agent.text.outcomes import (
     SHOWN_CHANGES,
     Facts,
-    no_changes,
     outcome_of_baseline,
     outcome_of_error,
     outcome_of_nothing,
     outcome_of_run,
     shown,
     when,
+    with_node,
 )
+from os_update_agent.text.outputs import OUTPUTS
 
 NOON = 1795435200.0
 CHANGES = (
@@ -43,16 +45,7 @@ RUN = Run(
 )
 REACHED = replace(RUN, progress=Progress(CHANGED, reached=True))
 FAILED = replace(RUN, failure="app: cannot bind to port 80", status=1)
-FACTS = Facts(changes=CHANGES, digest="abc")
-OUTPUTS = {
-    "changes",
-    "held_back",
-    "state_digest",
-    "restored_from",
-    "restorable",
-    "reboot_required",
-    "services_to_restart",
-}
+FACTS = Facts(changes=CHANGES, node=NodeFacts("abc", (), (), (), restorable=True, drift=Drift()))
 
 
 def run_outcome(run: Run, facts: Facts = FACTS, **changed: Any) -> Outcome:
@@ -123,7 +116,16 @@ def test_a_long_list_is_cut_in_the_text_and_counted() -> None:
 
 
 def test_what_an_operator_has_to_know_is_told() -> None:
-    facts = FACTS._replace(reboot=("package linux-image asks for it",), services=("nginx.service", "ssh.service"))
+    drift = Drift(CHANGES[:1], ("lib: 1 installed -> 1 installed on hold",))
+    node = NodeFacts(
+        "abc",
+        ("package linux-image asks for it",),
+        ("nginx.service", "ssh.service"),
+        (HeldBack("held", "on hold"),),
+        restorable=False,
+        drift=drift,
+    )
+    facts = FACTS._replace(node=node)
     outcome = run_outcome(
         REACHED,
         facts,
@@ -147,13 +149,19 @@ def test_what_an_operator_has_to_know_is_told() -> None:
         "removes packages that the agent did not install: old",
         "reboot required: package linux-image asks for it",
         "services that still run replaced code: nginx.service, ssh.service",
+        "changed by others since the last result: app: 1 -> 2, lib: 1 installed -> 1 installed on hold",
     ):
-        assert f"\n{line}\n" in outcome.stdout
+        assert outcome.stdout.count(f"\n{line}\n") == 1
     assert outcome.stderr == "an earlier interruption was repaired: app\n"
     assert outcome.outputs["held_back"] == [{"name": "held", "reason": "on hold"}]
     assert outcome.outputs["restorable"] is False
     assert outcome.outputs["reboot_required"] is True
     assert outcome.outputs["services_to_restart"] == ["nginx.service", "ssh.service"]
+    assert outcome.outputs["drift"] == {
+        "count": 1,
+        "changes": [CHANGES[0].as_json()],
+        "others": ["lib: 1 installed -> 1 installed on hold"],
+    }
 
 
 @pytest.mark.parametrize(("changed", "fate"), [
@@ -226,7 +234,6 @@ def test_an_undone_update_does_not_say_that_it_cannot_be_undone(changed: Mapping
     plan = Plan(CHANGES, undo_refused=("apt would not go back: no",), undo_unchecked=("the scripts",))
     outcome = run_outcome(FAILED, plan=plan, **changed)
     assert ("cannot be undone: " in outcome.stdout) is stays and ("not checked: " in outcome.stdout) is stays
-    assert outcome.outputs["restorable"] is not stays
 
 
 def test_a_failure_before_there_was_a_plan() -> None:
@@ -243,34 +250,50 @@ def test_a_failure_never_has_the_status_of_a_success(status: int, told: int) -> 
 
 
 def test_nothing_to_do_says_why() -> None:
-    assert outcome_of_nothing("the node stands at this value already", "v2", "abc") == Outcome(
-        0, "nothing to do for 'v2': the node stands at this value already\n", "", no_changes("abc")
+    assert outcome_of_nothing("the node stands at this value already", "v2") == Outcome(
+        0, "nothing to do for 'v2': the node stands at this value already\n"
     )
-    assert outcome_of_nothing("x", "v2", restorable=False).outputs["restorable"] is False
     assert outcome_of_nothing("the trigger input has no value", "").stdout == "the trigger input has no value\n"
 
 
 def test_a_baseline_says_that_nothing_was_changed() -> None:
-    outcome = outcome_of_baseline("v1", "abc", 803)
-    assert (
-        outcome.stdout == "'v1' is the baseline: the state of 803 installed packages is recorded; nothing was changed\n"
+    assert outcome_of_baseline("v1", 803) == Outcome(
+        0, "'v1' is the baseline: the state of 803 installed packages is recorded; nothing was changed\n"
     )
-    assert (outcome.status_code, outcome.outputs["state_digest"]) == (0, "abc")
+
+
+def test_a_delivery_that_does_nothing_tells_what_the_node_needs() -> None:
+    facts = NodeFacts("abc", ("/run/reboot-required is there",), ("ssh.service",), (HeldBack("held", "on hold"),), True)
+    outcome = with_node(outcome_of_nothing("x", "v"), facts._replace(drift=Drift(CHANGES)))
+    assert outcome.stdout.splitlines()[1:] == [
+        "held back: held: on hold",
+        "changed by others since the last result: app: 1 -> 2, extra: 2 (new), old: 1 -> removed",
+        "reboot required: /run/reboot-required is there",
+        "services that still run replaced code: ssh.service",
+    ]
+    assert outcome.outputs["reboot_required"] is True and outcome.outputs["drift"]["count"] == 3
+    assert outcome.outputs["changes"] == {"count": 0, "changes": []}
+
+
+def test_an_error_tells_what_is_known_of_the_node_in_its_outputs_only() -> None:
+    error = outcome_of_error(AgentError("x"))
+    told = with_node(error, NodeFacts("abc", ("a new kernel",)))
+    assert (told.stdout, told.stderr) == (error.stdout, error.stderr)
+    assert told.outputs["reboot_required"] is True and told.outputs["state_digest"] == "abc"
+    assert told.outputs["restorable"] is told.outputs["drift"] is told.outputs["held_back"] is None
 
 
 def test_an_error_says_that_nothing_was_changed_and_what_to_do() -> None:
     error = BadOption("keep is 'many'; it must be a number")
-    assert outcome_of_error(error) == Outcome(
-        2, "", f"{error}; nothing was changed\nnext: {BadOption.advice}\n", no_changes("")
-    )
+    assert outcome_of_error(error) == Outcome(2, "", f"{error}; nothing was changed\nnext: {BadOption.advice}\n")
 
 
 @pytest.mark.parametrize("outcome", [
-    run_outcome(REACHED), run_outcome(FAILED), outcome_of_nothing("x", "v"), outcome_of_baseline("v", "d", 1),
+    run_outcome(REACHED), run_outcome(FAILED), outcome_of_nothing("x", "v"), outcome_of_baseline("v", 1),
     outcome_of_error(AgentError("x")),
 ])  # fmt: skip
 def test_every_outcome_has_every_output_and_no_error_output(outcome: Outcome) -> None:
-    assert set(outcome.outputs) == OUTPUTS
+    assert set(with_node(outcome, UNKNOWN).outputs) == set(OUTPUTS)
 
 
 def test_a_value_is_shown_in_one_short_line() -> None:

@@ -288,8 +288,8 @@ _os_update_agent_values() {
 _os_update_agent_values_and_now() { compgen -W now -- "$1"; _os_update_agent_values "$1"; }
 _os_update_agent_assignments() {
     case $1 in
-        *=*) compgen -W 'operation=update operation=download operation=assess operation=stop operation=start select=all select=security removals=allow removals=refuse config_files=keep config_files=replace etc_files=report etc_files=restore archive=best-effort archive=required archive=off restore=exact restore=changes on_failure=restore on_failure=keep reboot=never reboot=if-needed reboot=always services=report services=restart' -- "$1" ;;
-        *) compgen -W 'operation= select= packages= exclude= removals= config_files= etc_files= archive= keep= forget_after= restore= on_failure= reboot= services= units= lock_timeout= deadline= script_timeout= signal_timeout=' -- "$1" ;;
+        *=*) compgen -W 'operation=update operation=download operation=assess operation=stop operation=start select=all select=security removals=allow removals=refuse config_files=keep config_files=replace etc_files=report etc_files=restore archive=best-effort archive=required archive=off restore=exact restore=changes on_create=baseline on_create=update on_failure=restore on_failure=keep reboot=never reboot=if-needed reboot=always services=report services=restart' -- "$1" ;;
+        *) compgen -W 'operation= select= packages= exclude= removals= config_files= etc_files= archive= keep= forget_after= restore= on_create= on_failure= reboot= services= units= lock_timeout= deadline= script_timeout= signal_timeout=' -- "$1" ;;
     esac
 }
 

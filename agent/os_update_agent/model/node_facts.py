@@ -1,0 +1,40 @@
+"""The facts about a node at the time of a result."""
+
+from typing import NamedTuple, Optional, Tuple
+
+from os_update_agent.model.packages import Change, HeldBack
+
+
+class Drift(NamedTuple):
+    """The differences between the state that was recorded for the current value and the packages found later.
+
+    Attributes:
+        changes: The changes of versions and builds.
+        others: The other differences, such as marks, holds and settings outside of packages, a phrase each.
+    """
+
+    changes: Tuple[Change, ...] = ()
+    others: Tuple[str, ...] = ()
+
+
+class NodeFacts(NamedTuple):
+    """What is true of a node, whether or not a delivery has changed anything. None: it could not be found out.
+
+    Attributes:
+        digest: The digest of the installed packages.
+        reboot: The reasons for a reboot, a sentence each.
+        services: The services that run replaced code.
+        held_back: The packages that the last update has held back and that nobody has changed since.
+        restorable: Whether the last update can be undone.
+        drift: What somebody else has changed since the state of the current value was recorded.
+    """
+
+    digest: Optional[str] = None
+    reboot: Optional[Tuple[str, ...]] = None
+    services: Optional[Tuple[str, ...]] = None
+    held_back: Optional[Tuple[HeldBack, ...]] = None
+    restorable: Optional[bool] = None
+    drift: Optional[Drift] = None
+
+
+UNKNOWN = NodeFacts()
