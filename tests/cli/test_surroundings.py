@@ -10,6 +10,7 @@ import resource
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Tuple
 
@@ -97,6 +98,10 @@ def full(name: str) -> None:
             pass
 
 
+def few_files(count: int) -> None:
+    resource.setrlimit(resource.RLIMIT_NOFILE, (count, count))
+
+
 def all_full() -> None:
     for number in (0, 1, 2):
         put(number, "/dev/full", os.O_RDWR)
@@ -115,7 +120,7 @@ WAYS: Dict[str, Callable[[], object]] = {
     "stderr has no reader": lambda: no_reader(2),
     "all are closed": lambda: os.closerange(0, 3),
     "all are full": all_full,
-    "few files": lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (16, 16)),
+    **{f"{count} files": partial(few_files, count) for count in (4, 6, 8, 12, 16)},
     "short files": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1024, 1024)),
     "no directory": without_directory,
     "umask 777": lambda: os.umask(0o777),
@@ -140,6 +145,7 @@ def forked(directory: Path, verb: str, prepare: Callable[[], object]) -> Ended:
         try:
             signal.alarm(SECONDS)
             os.chdir(directory)
+            os.closerange(3, 4096)
             put(0, "/dev/null", os.O_RDONLY)
             put(1, str(out), os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
             put(2, str(err), os.O_WRONLY | os.O_CREAT | os.O_TRUNC)

@@ -9,6 +9,8 @@ if TYPE_CHECKING:
 
 # A disk that is full, over its quota, or mounted read-only.
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+# What this process, or the machine, has no more of; and a disk that fails.
+_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.EFBIG, errno.EIO)
 # EX_SOFTWARE: a bug of ours.
 BUG_STATUS = 70
 
@@ -152,9 +154,13 @@ def bug(error: BaseException) -> str:
 
 
 def known(error: Exception) -> AgentError:
-    """Return the error itself if an operator may read it, one that names the disk if that takes no writes, else a Bug
-    that names its class and place.
+    """Return the error itself if an operator may read it, one that names the disk if that takes no writes or what there
+    is too little of, else a Bug that names its class and place.
     """
+    if isinstance(error, MemoryError):
+        return AgentError("there is not enough memory")
+    if isinstance(error, OSError) and error.errno in _RESOURCES:
+        return AgentError(f"{error.filename or 'a file'} cannot be used: {error.strerror}")
     if isinstance(error, OSError) and error.errno in _DISK:
         return AgentError(f"{error.filename or 'a file'} cannot be written: {error.strerror}")
     return error if isinstance(error, AgentError) else Bug(bug(error))
