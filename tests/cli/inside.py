@@ -85,6 +85,8 @@ def inside(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         execute.resume(site, Patience(0.0), name="worker")
         return "worker"
 
+    # This process goes on to other tests.
+    monkeypatch.setattr(hook, "correct_inheritance", lambda umask: None)
     monkeypatch.setattr(engine, "perform", perform)
     monkeypatch.setattr(workers, "_started", start_worker)
     monkeypatch.setattr(workers, "START_SECONDS", 0.2)

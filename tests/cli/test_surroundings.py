@@ -10,6 +10,7 @@ import resource
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Tuple
 
@@ -97,6 +98,10 @@ def full(name: str) -> None:
             pass
 
 
+def few_files(count: int) -> None:
+    resource.setrlimit(resource.RLIMIT_NOFILE, (count, count))
+
+
 def all_full() -> None:
     for number in (0, 1, 2):
         put(number, "/dev/full", os.O_RDWR)
@@ -115,7 +120,7 @@ WAYS: Dict[str, Callable[[], object]] = {
     "stderr has no reader": lambda: no_reader(2),
     "all are closed": lambda: os.closerange(0, 3),
     "all are full": all_full,
-    "few files": lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (16, 16)),
+    **{f"{count} files": partial(few_files, count) for count in (6, 12)},
     "short files": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1024, 1024)),
     "no directory": without_directory,
     "umask 777": lambda: os.umask(0o777),
@@ -140,6 +145,7 @@ def forked(directory: Path, verb: str, prepare: Callable[[], object]) -> Ended:
         try:
             signal.alarm(SECONDS)
             os.chdir(directory)
+            os.closerange(3, 4096)
             put(0, "/dev/null", os.O_RDONLY)
             put(1, str(out), os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
             put(2, str(err), os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
@@ -194,6 +200,15 @@ def test_no_stream_and_no_limit_is_a_bug(directory: Path, verb: str, monkeypatch
         assert ended.status in (0, 1, 2, 75), where
         assert "Traceback" not in ended.out + ended.err, where
         assert "bug in os-update-agent:" not in ended.out + ended.err, where
+
+
+@pytest.mark.parametrize("verb", ["hook", "replay", "status", "update"])
+def test_no_number_of_open_files_is_a_bug(directory: Path, verb: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    inside(directory, monkeypatch)
+    for count in range(3, 20):
+        ended = forked(directory, verb, partial(few_files, count))
+        assert ended.status in (0, 1, 2, 75), f"{verb}, {count} files: {ended}"[:1500]
+        assert not [word for word in ("Traceback", "bug in os-update-agent:") if word in ended.out + ended.err], ended
 
 
 # --- the environment that Python starts in

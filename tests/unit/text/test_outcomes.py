@@ -72,6 +72,7 @@ def test_an_update_tells_every_change() -> None:
         "restorable": True,
         "reboot_required": False,
         "services_to_restart": [],
+        "drift": {"count": 0, "changes": [], "others": []},
     }  # fmt: skip
 
 
