@@ -37,7 +37,7 @@ _HOME_OF_ROOT = "/root"
 def inherited(environment: Mapping[str, str]) -> Dict[str, str]:
     """Return the variables that a child may have."""
     kept = {name: value for name, value in environment.items() if _is_kept(name, value)}
-    kept["PATH"] = search_path(environment.get("PATH", ""))
+    kept["PATH"] = trusted_path(os.pathsep.join((environment.get("PATH", ""), *_PROGRAMS)))
     if "HOME" in kept and not _is_trusted_directory(kept["HOME"], for_new_files=False):
         kept["HOME"] = _HOME_OF_ROOT if os.geteuid() == 0 else "/"
     return kept
@@ -54,9 +54,9 @@ def _is_kept(name: str, value: str) -> bool:
 
 
 @lru_cache(maxsize=8)
-def search_path(given: str) -> str:
-    """Return the directories of a PATH to which nobody else may write, and the usual ones."""
-    places = dict.fromkeys((*given.split(os.pathsep), *_PROGRAMS))
+def trusted_path(given: str) -> str:
+    """Return the directories of a PATH to which nobody else may write."""
+    places = dict.fromkeys(given.split(os.pathsep))
     return os.pathsep.join(place for place in places if _is_trusted_directory(place, for_new_files=False))
 
 

@@ -8,7 +8,7 @@ import os
 import signal
 from contextlib import suppress
 
-from os_update_agent.node.child_environment import search_path
+from os_update_agent.node.child_environment import trusted_path
 
 # Only the owner may read or write the agent's files. The children get a umask of their own.
 PRIVATE = 0o077
@@ -26,7 +26,8 @@ def correct_inheritance(umask: int = -1) -> None:
         umask: The umask to set; without it the inherited one, under which others get no right to write.
     """
     _open_standard_descriptors()
-    os.environ["PATH"] = search_path(os.environ.get("PATH", ""))
+    if "PATH" in os.environ:
+        os.environ["PATH"] = trusted_path(os.environ["PATH"])
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     inherited = os.umask(PRIVATE)
