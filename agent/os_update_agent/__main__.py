@@ -32,7 +32,8 @@ def _leave_working_directory() -> None:
     """Import nothing more from the working directory, which python -m searches first: anybody may have left a
     sqlite3.py in it.
 
-    This comes too late for a directory os_update_agent there. Only -I, as in the installed command, prevents that.
+    This comes too late for a directory os_update_agent there, and for what runpy imports itself (importlib, types ...).
+    Only -I, as in the installed command, prevents that.
     """
     library = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     if not sys.flags.isolated and sys.path[0] != library:

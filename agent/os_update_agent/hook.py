@@ -18,7 +18,7 @@ from os_update_agent.heat.deployment import TEXT_LIMIT, parse
 from os_update_agent.model.bounded_json import size
 from os_update_agent.model.deliveries import Deployment
 from os_update_agent.model.errors import AgentError, BadDeployment, known
-from os_update_agent.node.inheritance import PRIVATE, correct_inheritance
+from os_update_agent.node.inheritance import PRIVATE, correct_inheritance, give_up_unwritten
 from os_update_agent.text.log_lines import logged
 
 log = logging.getLogger(__name__)
@@ -30,7 +30,12 @@ def main(stdin: Optional[TextIO] = None, stdout: Optional[TextIO] = None) -> int
     """Answer the deployment on ``stdin``. Returns the exit status: 0 once a result is printed, whatever it says."""
     correct_inheritance(PRIVATE)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format=LOG_FORMAT)
-    return _printed(_body(stdin or sys.stdin), stdout or sys.stdout)
+    # A log that takes no lines must not add a traceback.
+    logging.raiseExceptions = False
+    try:
+        return _printed(_body(stdin or sys.stdin), stdout or sys.stdout)
+    finally:
+        give_up_unwritten()
 
 
 def _read(stdin: Optional[TextIO]) -> str:

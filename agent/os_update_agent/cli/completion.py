@@ -9,6 +9,7 @@ from os_update_agent.config.settings import Settings, load
 from os_update_agent.install.target import COMPLETION
 from os_update_agent.ledger import peek
 from os_update_agent.model.errors import AgentError
+from os_update_agent.node.trusted_paths import check_paths
 
 _COLUMNS = {"values": ("value", "before"), "keys": ("key",), "runs": ("run",)}
 
@@ -20,7 +21,9 @@ def command(settings: Settings, arguments: argparse.Namespace) -> int:
         return 0
     # Nobody expects an error message while typing: what cannot be read is left out.
     with contextlib.suppress(AgentError):
-        for text in printable(peek(load(arguments.config).ledger, *_COLUMNS[arguments.what])):
+        settings = load(arguments.config)
+        check_paths(settings)
+        for text in printable(peek(settings.ledger, *_COLUMNS[arguments.what])):
             write_answer(f"{text}\n")
     return 0
 

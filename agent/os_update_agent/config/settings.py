@@ -15,6 +15,8 @@ DEFAULT_FILE = Path("/etc/os-update-agent/agent.conf")
 ENVIRONMENT = "OS_UPDATE_AGENT_CONFIG"
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+# Characters of a complaint that quotes the file.
+_SHOWN = 300
 _KNOWN = {
     "node": ("root", "backend", "kind", "systemctl"),
     "paths": ("state", "log", "run", "steps", "collect_config", "metrics"),
@@ -127,7 +129,7 @@ def parse(text: str, source: str) -> Settings:
     try:
         parser.read_string(text, source)
     except configparser.Error as error:
-        raise BadOption(f"{source} is not an INI file: {' '.join(str(error).split())}") from error
+        raise BadOption(f"{source} is not an INI file: {' '.join(str(error)[:_SHOWN].split())}") from error
     values: Dict[str, str] = {}
     for section in parser.sections():
         if section == "defaults":

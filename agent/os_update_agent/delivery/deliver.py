@@ -105,6 +105,7 @@ def refuse(settings: Optional[Settings], deployment: Optional[Deployment], error
     Without a deployment not even the signal's target is known, and the result is only returned. Raises no Exception.
     """
     to = Addressee(settings or Settings(), deployment or NOBODY, signals=deployment is not None)
+    to = to._replace(keeps_notes=settings is not None)
     if settings is not None:
         with contextlib.suppress(Exception):
             to = to._replace(site=open_site(settings))

@@ -9,6 +9,7 @@ from typing import Callable
 from os_update_agent.config.settings import ENVIRONMENT
 from os_update_agent.delivery.locks import STARTING_SECONDS, has_been_at_work, is_at_work, starting
 from os_update_agent.model.errors import AgentError
+from os_update_agent.node.locks import check_lock
 from os_update_agent.node.permissions import make_private, worker_unit
 from os_update_agent.runtime.context import Site
 
@@ -55,6 +56,8 @@ class Workers:
         if self.starts == WORKER_STARTS:
             raise AgentError(f"the worker ended {self.starts} times without a result; see {settings.worker_log}")
         self.starts += 1
+        # A worker that cannot open it would end at once, and nobody would know why.
+        check_lock(settings.worker_lock)
         name = _started(self.site)
         end = time.monotonic() + START_SECONDS
         while time.monotonic() < end and not (is_at_work(settings) or is_over() or has_been_at_work(settings, name)):

@@ -15,6 +15,7 @@ from os_update_agent.model.errors import BadDeployment
 # Heat takes a template of 512 KiB and a signal of 1 MiB; a deployment holds one config and its inputs.
 TEXT_LIMIT = 8 << 20
 _ACTIONS = (*ACTIVE_ACTIONS, *INACTIVE_ACTIONS)
+OUTPUTS_LIMIT = 10_000
 _Document = Mapping[str, Any]
 _Inputs = Mapping[str, Any]
 
@@ -98,6 +99,8 @@ def _outputs(document: _Document, _: _Inputs) -> Tuple[Output, ...]:
         return ()
     if not isinstance(items, list):
         raise BadDeployment(f"outputs is {kind(items)}; it must be a list of maps with a name")
+    if len(items) > OUTPUTS_LIMIT:
+        raise BadDeployment(f"outputs has {len(items)} entries; at most {OUTPUTS_LIMIT} are read")
     return tuple(_output(number, item) for number, item in enumerate(items))
 
 

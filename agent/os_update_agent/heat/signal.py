@@ -10,7 +10,7 @@ import logging
 import math
 import os
 import threading
-from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Union
+from typing import Any, Callable, Dict, List, Mapping, MutableMapping, NamedTuple, Optional, Union
 from urllib.parse import quote
 
 from os_update_agent.heat.bounded_http import BadAnswer, Connections, bounded_session
@@ -142,24 +142,28 @@ def _by_url(target: SignalTarget, payload: bytes, attempt: _Try) -> Answer:
     except ImportError as error:
         return _unloadable("requests", error)
     url = target.secret["url"]
+    proxies: MutableMapping[str, str] = {}
     try:
         prepared = requests.Request(target.verb, url, data=payload, headers=_JSON).prepare()
         prepared.url = url
         with bounded_session(attempt.connections) as session:
             settings = session.merge_environment_settings(url, {}, True, attempt.verify, None)
+            proxies = settings["proxies"]
             verify = attempt.verify if settings["verify"] is None else settings["verify"]
             timeout = (attempt.connect, attempt.read)
             # The adapter, because a session looks where a redirect leads and reads the whole body for it. No body is
             # read here.
             adapter = session.get_adapter(url)
-            with adapter.send(
-                prepared, stream=True, timeout=timeout, verify=verify, proxies=settings["proxies"]
-            ) as response:
+            with adapter.send(prepared, stream=True, timeout=timeout, verify=verify, proxies=proxies) as response:
                 return judged(response.status_code, target.transport)
     except requests.exceptions.SSLError as error:
         return Answer(AGAIN, untrusted(error))
     except (requests.RequestException, ValueError) as error:
-        # InvalidURL, MissingSchema and their like are ValueErrors: the URL is wrong and stays so.
+        # InvalidURL, MissingSchema and their like are ValueErrors: the URL is wrong and stays so, or that of a proxy.
+        if requests.utils.select_proxy(url, proxies):
+            return Answer(
+                AGAIN, f"no answer: {type(error).__name__}; it goes through a proxy (http_proxy, https_proxy)"
+            )
         return Answer(NEVER if isinstance(error, ValueError) else AGAIN, f"no answer: {type(error).__name__}")
     except OSError as error:
         return _unreadable(attempt, error)

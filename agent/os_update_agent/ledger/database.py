@@ -278,17 +278,17 @@ _PEEK = {
 def peek(path: Path, *columns: str) -> Tuple[str, ...]:
     """Return what a ledger knows, without making, changing or waiting for anything: values ("value"), the latest first,
     the names of states before the first update ("before"), keys ("key"), or names of the last runs ("run").
-
-    Returns nothing if there is no ledger, or none that can be read.
+    Nothing if there is no ledger, or none that can be read.
     """
     try:
+        _check_kind(path)
         database = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=0.0)
         try:
             rows = [row[0] for column in columns for row in _peeked(database, _PEEK[column])]
             return tuple(dict.fromkeys(text for text in rows if isinstance(text, str)))
         finally:
             database.close()
-    except (sqlite3.Error, UnicodeError):
+    except (sqlite3.Error, OSError, UnicodeError):
         return ()
 
 

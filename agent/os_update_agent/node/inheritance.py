@@ -6,6 +6,7 @@ ended child then looks like a success (Python reports exit status 0 for it).
 
 import os
 import signal
+import sys
 from contextlib import suppress
 
 from os_update_agent.node.child_environment import trusted_path
@@ -32,6 +33,22 @@ def correct_inheritance(umask: int = -1) -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     inherited = os.umask(PRIVATE)
     os.umask(umask if umask >= 0 else (inherited | _NOBODY_ELSE_WRITES) & ~_OWNER)
+
+
+def give_up_unwritten() -> bool:
+    """Drop output that cannot be written, and return whether there was none: at its end Python would try again, print
+    its own message and change the exit status.
+    """
+    is_written = True
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:  # it may have been closed before the program started
+            try:
+                stream.flush()
+            except (OSError, ValueError):
+                is_written = False
+                with suppress(OSError, ValueError):
+                    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    return is_written
 
 
 def _open_standard_descriptors() -> None:

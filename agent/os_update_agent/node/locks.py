@@ -139,6 +139,11 @@ def shared_lock(path: Path, byte: int) -> Iterator[None]:
         os.close(descriptor)
 
 
+def check_lock(path: Path) -> None:
+    """Raise AgentError if the lock file can neither be opened nor made."""
+    os.close(_open(path))
+
+
 def is_held(path: Path, byte: int = 0) -> bool:
     """Ask whether anybody holds the byte, in whichever way, or the whole file."""
     try:
