@@ -235,6 +235,17 @@ def test_a_closed_port_may_open(closed_port: str, make: Make) -> None:
     assert answer.reason in ("no answer: ConnectionError", "no answer: ConnectFailure")
 
 
+@pytest.mark.parametrize("proxy", ["http://proxy:80800", "http://", "proxy:port", "http://[::1", "http://\udcff"])
+def test_a_mistyped_proxy_may_be_corrected(server: SignalServer, proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", proxy)
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.setenv(name, "")
+    target = cfn(server.url.replace("127.0.0.1", "heat.example"))
+    answer = send(target, "{}")
+    assert answer.verdict == AGAIN and "no answer" in answer.reason
+    monkeypatch.delenv("http_proxy")
+
+
 @pytest.mark.parametrize("make", [cfn, temp_url, heat])
 def test_a_connection_that_is_dropped_may_hold_next_time(server: SignalServer, make: Make) -> None:
     server.behaviour = "drop"
