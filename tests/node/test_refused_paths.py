@@ -5,6 +5,7 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any, Dict
 
 import pytest
 
@@ -94,7 +95,7 @@ def test_a_full_stream_gives_a_true_exit_status(tmp_path: Path, argv: "list[str]
         "PATH": os.environ["PATH"], "PYTHONPATH": str(CHECKOUT / "agent"), "OS_UPDATE_AGENT_CONFIG": str(conf),
     }  # fmt: skip
     with open("/dev/full", "wb") as full:
-        streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, output: full}
+        streams: Dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, output: full}
         done = subprocess.run([sys.executable, *argv], input=b"{}", env=environment, cwd="/", check=False, **streams)
     assert done.returncode == status
     assert output == "stdout" or b'"deploy_status_code": 2' in done.stdout
