@@ -55,7 +55,7 @@ def resume(
     Returns what stays owed. Raises LedgerError, Busy.
     """
     settings = site.settings
-    lock = take_up_work(settings, name)
+    lock, is_sender, is_through = take_up_work(settings, name), False, False
     try:
         if lock is not None:
             _work_through(site)
@@ -64,7 +64,6 @@ def resume(
         # The present sender may be about to end: it looks again.
         wake(settings)
         wakes = Wakes(settings)
-        is_sender = False
         while True:
             with only_sender(settings) as mine:
                 if not mine:
@@ -82,9 +81,10 @@ def resume(
                 from os_update_agent.delivery.metrics import publish  # late: most nodes have no collector
 
                 publish(site)
+        is_through = True
         return site.ledger.owed()
     finally:
-        if lock is not None and not (until_exit and not is_sender):
+        if lock is not None and not (until_exit and is_through and not is_sender):
             os.close(lock)
 
 
