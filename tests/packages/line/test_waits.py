@@ -336,4 +336,4 @@ def test_a_pipe_in_the_place_of_a_file_is_an_error_and_no_wait(based: Node, monk
     based.conf.unlink()
     os.mkfifo(based.conf)
     failed = based.start("UPDATE", "v1").wait(AT_ONCE)
-    assert "agent.conf cannot be read: " in failed.complaint and "it is no regular file" in failed.complaint
+    assert "agent.conf cannot be read: " in failed.complaint and "is a FIFO" in failed.complaint
