@@ -70,7 +70,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         arguments = build_parser().parse_args(argv)
         return _run(arguments)
     except SystemExit as end:
-        # --help and --version have printed; nobody has read it if that fails.
+        # argparse ends with 0 after --help and --version, also if their text could not be written.
         if not give_up_unwritten() and not end.code:
             raise SystemExit(1) from None
         raise

@@ -1,7 +1,4 @@
-"""Reading a file whose length and kind nobody has promised.
-
-It may be longer than the memory, and it may be a FIFO, on which a reader waits for ever.
-"""
+"""Reads a file of any length and kind: it may be longer than the memory, or a FIFO, on which a reader waits for ever."""
 
 import errno
 import os
@@ -12,7 +9,7 @@ from os_update_agent.model.bounded_json import longer_than
 
 # Settings, lists of names, and notes: agent.conf with each option ten times has 10 KiB.
 FILE_LIMIT = 1 << 20
-# What a package manager has noted about thousands of packages, or the kernel about thousands of mounts.
+# A package manager's record of thousands of packages, or the kernel's of thousands of mounts.
 RECORD_LIMIT = 16 << 20
 _BLOCK = 1 << 20
 _KINDS = {stat.S_IFDIR: "a directory", stat.S_IFIFO: "a FIFO", stat.S_IFSOCK: "a socket", stat.S_IFBLK: "a disk"}

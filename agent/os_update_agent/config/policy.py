@@ -58,7 +58,7 @@ def of_defaults(key: str, defaults: Mapping[str, str]) -> Policy:
             return by_hand("", key, found)
         except BadOption:
             continue
-    # What is wrong is how the options go together, such as a stop without units.
+    # Each option is right, and two do not go together, such as a stop without units.
     return by_hand("", key, {name: value for name, value in usable.items() if name == "signal_timeout"})
 
 

@@ -278,5 +278,5 @@ def _stay(site: Site, policy: Policy, reason: str) -> Outcome:
     if current is not None:
         ledger.record_departing(policy.key, current, number)
     ledger.record_reached(policy.key, policy.value, number, None, site.clock())
-    # What the value has just been given is no drift any more.
+    # The drift until now: from here on the installed packages are the state of the value.
     return outcome_of_nothing(reason, policy.value)._replace(outputs=drift_output(drift))

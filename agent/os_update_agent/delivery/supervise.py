@@ -35,7 +35,7 @@ LONGEST_LOOK_SECONDS = 0.1
 # The ledger is asked so often at least; more often where somebody watches the progress.
 LONGEST_POLL_SECONDS = 1.0
 WATCHED_SECONDS = 0.2
-# Who waits longer than this names who is at work, and again whenever the time has doubled.
+# A caller that waits longer than this logs which process is at work, and again whenever the time has doubled.
 NOTED_SECONDS = 60.0
 # A worker that has just ended, or has left the sending to another one, is at work for some milliseconds more.
 ENDING_SECONDS = 2.0

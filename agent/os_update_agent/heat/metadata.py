@@ -17,7 +17,7 @@ from os_update_agent.text.log_lines import logged
 log = logging.getLogger(__name__)
 
 COLLECT_SECONDS = 60.0
-# What Heat lists for one server, each config with its inputs; os-collect-config prints it once for each collector.
+# Bytes of Heat's list for one server: each config with its inputs, once for each collector of os-collect-config.
 LIST_LIMIT = 32 << 20
 # Of os-collect-config's collectors those that fetch what Heat lists for this server, and may be asked as often as one
 # likes.

@@ -127,7 +127,7 @@ def _bounded(one_try: Callable[[], Answer], limit: float, connections: Connectio
     thread.join(limit)
     if answers:
         return answers[0]
-    # What is read after this is half an answer.
+    # The thread gets an error now, and its answer does not count any more.
     connections.end()
     return Answer(AGAIN, f"no answer within {limit:g} s")
 

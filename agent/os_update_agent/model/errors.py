@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 # A disk that is full, over its quota, or mounted read-only.
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
-# What a limit of this process, or the machine, does not give: memory, descriptors, processes, a longer file.
+# A limit of this process, or the machine, is reached: memory, descriptors, processes, the length of a file.
 _SCARCE = (errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOBUFS, errno.EFBIG, errno.EIO)
 # How the loader of libraries and the start of a thread word it; these errors have no number.
 _SCARCE_WORDS = (

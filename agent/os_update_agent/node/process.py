@@ -23,7 +23,7 @@ UMASK = 0o022
 # Anybody may write to the directory in which the agent was started.
 DIRECTORY = Path("/")
 TAIL_LINES, TAIL_BYTES = 5, 4096
-# For questions to systemd. Its own programs give up after 90 s if it does not answer.
+# For questions to systemd and needrestart. systemd's own programs give up after 90 s without an answer.
 QUESTION_SECONDS = 100.0
 _LINE_LENGTH = 1000
 _TAIL_LENGTH = 16 * 1024

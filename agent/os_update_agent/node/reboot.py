@@ -115,7 +115,8 @@ def stale_services(root: Path) -> Tuple[str, ...]:
 def _all_stale_services() -> Tuple[str, ...]:
     if shutil.which("needrestart"):
         try:
-            return parse_needrestart(process.run(["needrestart", "-b", "-r", "l"]).stdout)
+            asked = process.run(["needrestart", "-b", "-r", "l"], timeout=process.QUESTION_SECONDS)
+            return parse_needrestart(asked.stdout)
         except CommandFailed as error:
             log.warning(logged(needrestart="not used", why=error, instead="/proc"))
     return replaced_in(Path("/proc"))
