@@ -1,4 +1,4 @@
-"""Reads a file of any length and kind: it may be longer than the memory, or a FIFO, on which a reader waits for ever."""
+"""Reads files of any length and kind: one may be longer than the memory, or a FIFO that nobody ever writes to."""
 
 import errno
 import os
