@@ -160,7 +160,7 @@ def _by_url(target: SignalTarget, payload: bytes, attempt: _Try) -> Answer:
         return Answer(AGAIN, untrusted(error))
     except (requests.RequestException, ValueError) as error:
         # InvalidURL, MissingSchema and their like are ValueErrors: the URL is wrong and stays so, or that of a proxy.
-        if requests.utils.select_proxy(url, proxies):
+        if proxies and requests.utils.select_proxy(url, proxies):
             return Answer(
                 AGAIN, f"no answer: {type(error).__name__}; it goes through a proxy (http_proxy, https_proxy)"
             )
