@@ -167,7 +167,9 @@ def test_each_status_has_its_verdict_after_exactly_one_request(
     assert server.to("/elsewhere") == []
 
 
-@pytest.mark.parametrize("url", ["https://[[::1]/", "http://[127.0.0.1:80/x", "http:///x", "heat.invalid/x", "http://h:x/"])
+@pytest.mark.parametrize(
+    "url", ["https://[[::1]/", "http://[127.0.0.1:80/x", "http:///x", "heat.invalid/x", "http://h:x/"]
+)
 def test_a_url_that_is_none_never_will_be_one(url: str) -> None:
     answer = send(SignalTarget("CFN_SIGNAL", verb="POST", secret={"url": url}), BODY)
     assert answer.verdict == NEVER and "heat.invalid" not in answer.reason
