@@ -17,8 +17,8 @@ from os_update_agent.model.policy import Policy
 from os_update_agent.packages import complaints, globs, progress
 from os_update_agent.packages.apt import dpkg_files, order
 from os_update_agent.packages.apt import parse as apt
-from os_update_agent.packages.dnf import lines
 from os_update_agent.packages.rpm import parse as rpm
+from os_update_agent.packages.worker import lines
 from os_update_agent.text.log_lines import logged
 from os_update_agent.text.printable import printable, printable_json, printable_lines
 

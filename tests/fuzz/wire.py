@@ -17,9 +17,9 @@ from os_update_agent.heat.alternate_targets import other_targets
 from os_update_agent.heat.bounded_http import Connections
 from os_update_agent.heat.signal_answers import AGAIN, DELIVERED, NEVER, Answer
 from os_update_agent.model.deliveries import SignalTarget
-from os_update_agent.packages.dnf import wire
-from os_update_agent.packages.dnf.lines import parse_request
-from os_update_agent.packages.dnf.protocol import Refused
+from os_update_agent.packages.dnf.protocol import KINDS, Refused
+from os_update_agent.packages.worker import wire
+from os_update_agent.packages.worker.lines import parse_request
 
 _HEADS = (
     "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Type: application/json\r\nSet-Cookie: a=b; Path=/\r\n\r\n{}",
@@ -109,7 +109,7 @@ def _url(text: str) -> None:
 
 def _wire(text: str) -> None:
     """What dnf's worker, or the agent, gets through the socket."""
-    for receive in (wire.receive_reply, lambda link: parse_request(wire.receive_request(link)[0])):
+    for receive in (wire.receive_reply, lambda link: parse_request(wire.receive_request(link)[0], KINDS)):
         link = _peer(as_bytes(text))
         try:
             receive(link)

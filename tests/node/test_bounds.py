@@ -29,7 +29,7 @@ from os_update_agent.model.runs import Run
 from os_update_agent.node import hook_dirs
 from os_update_agent.node.process import Completed, TooMuchOutput, run_to_file
 from os_update_agent.packages import printed
-from os_update_agent.packages.dnf import wire
+from os_update_agent.packages.worker import wire
 
 MIB = 1 << 20
 

@@ -33,7 +33,7 @@ FLOORS: Tuple[Tuple[str, ...], ...] = (
 FLOOR_OF = {name: floor for floor, names in enumerate(FLOORS) for name in names}
 
 # The same inside packages/: rpm knows no dnf, and no package manager knows another one.
-PACKAGES_FLOORS: Tuple[Tuple[str, ...], ...] = (("apt", "dnf"), ("rpm",))
+PACKAGES_FLOORS: Tuple[Tuple[str, ...], ...] = (("apt", "dnf"), ("rpm",), ("worker",))
 
 # What only these may import, each a kind of effect that has one home.
 HOMES = {
@@ -42,8 +42,8 @@ HOMES = {
     "sqlite3": {"ledger.database", "ledger.deliveries", "packages.dnf.history4"},
     # Locks; and a copy of the rpm database that shares its blocks where the file system can do that.
     "fcntl": {"node.locks", "packages.dnf.worker.undo"},
-    # The agent and dnf's worker speak over a socket.
-    "socket": {"packages.dnf.client", "packages.dnf.wire", "packages.dnf.worker.server", "packages.dnf.worker.caller"},
+    # The agent and the worker of a package manager speak over a socket.
+    "socket": {f"packages.worker.{name}" for name in ("child", "wire", "server", "caller")},
     "requests": {"heat.signal", "heat.bounded_http"},
     "keystoneauth1": {"heat.signal"},
 }
@@ -85,8 +85,8 @@ PURE = (
     *("packages.complaints", "packages.file_faults", "packages.kept_files", "packages.state", "packages.selection"),
     *("packages.reboot_forecast", "packages.interruption", "packages.settings", "packages.undo_check"),
     *("packages.apt.made_up", "packages.apt.order", "packages.apt.parse"),
-    *("packages.dnf.answers", "packages.dnf.lines", "packages.dnf.protocol", "packages.globs", "packages.lines"),
-    "packages.rpm.parse",
+    *("packages.dnf.answers", "packages.dnf.protocol", "packages.globs", "packages.lines"),
+    *("packages.rpm.parse", "packages.worker.lines", "packages.worker.replies"),
     *("packages.dnf.worker.completion", "packages.dnf.worker.file_types", "packages.dnf.worker.identity"),
     "packages.dnf.worker.scriptlets",
     *(
@@ -284,7 +284,14 @@ def test_a_worker_imports_only_what_starting_dnf_needs_before_it_has_started_it(
             "node.trusted_paths",
             "text.printable",
         ),
-        *("node.process", "packages.dnf.client", "packages.detect", "packages.rpm.place", "text.log_lines"),
+        *(
+            "node.process",
+            "packages.dnf.client",
+            "packages.worker.child",
+            "packages.detect",
+            "packages.rpm.place",
+            "text.log_lines",
+        ),
     }
 
 

@@ -25,7 +25,7 @@ _SMALL = (
 _LARGE = (
     *("distro", "requests", "yaml", "keystoneauth1.exceptions", "keystoneauth1.identity.v3", "keystoneauth1.session"),
     *("os_update_agent.packages.archive", "os_update_agent.packages.implementations"),
-    *("os_update_agent.packages.dnf.protocol", "os_update_agent.packages.dnf.wire"),
+    *("os_update_agent.packages.dnf.protocol", "os_update_agent.packages.worker.wire"),
 )
 # Packages whose files this process may be running from.
 _PYTHON = re.compile(r"(lib|platform-)?python|os-update-agent")

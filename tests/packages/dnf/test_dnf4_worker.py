@@ -12,9 +12,9 @@ from os_update_agent.model.errors import Busy
 from os_update_agent.model.packages import Package, Selection, Transaction
 from os_update_agent.packages.dnf.answers import as_todo
 from os_update_agent.packages.dnf.protocol import Reasons, Transact
-from os_update_agent.packages.dnf.wire import receive_reply
 from os_update_agent.packages.rpm.database import native_architecture
 from os_update_agent.packages.transition import Transition
+from os_update_agent.packages.worker.wire import receive_reply
 from packages.dnf.world import World
 
 

@@ -26,7 +26,7 @@ import os, socket, sys
 from pathlib import Path
 from os_update_agent.node.locks import holder
 from os_update_agent.packages.dnf.protocol import *
-from os_update_agent.packages.dnf.worker.caller import Caller
+from os_update_agent.packages.worker.caller import Caller
 from os_update_agent.packages.dnf.worker.server import Desk
 from os_update_agent.packages.dnf.worker.dnf5.actions import DNF
 from os_update_agent.packages.dnf.worker.dnf5 import interrupted as dnf5_interrupted

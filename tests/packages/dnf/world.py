@@ -11,11 +11,11 @@ from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 from os_update_agent.ledger import Ledger
 from os_update_agent.model.packages import Change, Package, PackageState, Selection
 from os_update_agent.packages.archive import Archive
-from os_update_agent.packages.dnf import wire
 from os_update_agent.packages.dnf.dnf4 import Dnf4
 from os_update_agent.packages.dnf.protocol import Request
 from os_update_agent.packages.state import expected
 from os_update_agent.packages.transition import Transition
+from os_update_agent.packages.worker import wire
 from os_update_agent.testing.rpm_repository import DATABASE, Advisory, Repository, Rpm
 from packages.node import PATIENCE, wait_until
 

@@ -1,10 +1,15 @@
 """The requests of the agent to dnf's worker, and the worker's answers. Pure.
 
-Both sides use this module, so it runs under Python 3.6 as well and imports nothing of the agent. lines.py makes lines
-of JSON of both, and wire.py sends and receives them.
+Both sides use this module, so it runs under Python 3.6 as well. packages/worker/ sends and receives both as lines of
+JSON.
 """
 
 from typing import Any, NamedTuple, Sequence, Tuple, Type, Union
+
+from os_update_agent.packages.worker.replies import Locked as Locked
+from os_update_agent.packages.worker.replies import Refused as Refused
+from os_update_agent.packages.worker.replies import Reply as Reply
+from os_update_agent.packages.worker.replies import action_of as action_of
 
 # (name, architecture, [epoch:]version-release); an epoch of 0 is not spelled.
 Identity = Tuple[str, str, str]
@@ -14,14 +19,6 @@ COMPLETED = "os-update-agent: the end of an interrupted transaction"
 # The comment of a helper transaction. It changes one reason; the next transaction restores it. The names of what to
 # restore follow this text. See worker/dnf5/interrupted.py.
 HALFWAY = "os-update-agent: set back in a moment: "
-
-
-class Refused(Exception):
-    """The request cannot be done. The text is for the operator."""
-
-
-class Locked(Exception):
-    """Another process is changing packages just now."""
 
 
 class Todo(NamedTuple):
@@ -243,16 +240,3 @@ class Done(NamedTuple):
 
     complaints: Sequence[str]
     said: Sequence[str]
-
-
-class Reply(NamedTuple):
-    """The answer to a request, or why there is none: ``busy`` if another process holds a lock, ``error`` otherwise."""
-
-    answer: Any = None
-    busy: str = ""
-    error: str = ""
-
-
-def action_of(request: Request) -> str:
-    """Return the name of what the request asks for, such as "fetch"."""
-    return type(request).__name__.lower()

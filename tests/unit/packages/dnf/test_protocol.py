@@ -7,8 +7,9 @@ from typing import Any, Dict
 
 import pytest
 
-from os_update_agent.packages.dnf import lines, protocol, wire
-from os_update_agent.packages.dnf.protocol import Refused, Reply, Todo
+from os_update_agent.packages.dnf import protocol
+from os_update_agent.packages.dnf.protocol import KINDS, Refused, Reply, Todo
+from os_update_agent.packages.worker import lines, wire
 
 APP = ("app", "noarch", "1:2-1")
 TODO = Todo(((APP, "user"),), ("/a/app.rpm",), (), "x86_64", False)
@@ -37,7 +38,7 @@ def test_a_request_arrives_as_it_was_sent_with_its_file(request_: protocol.Reque
         line, descriptors = wire.receive_request(theirs)
         assert len(descriptors) == 1 and os.path.samestat(os.fstat(descriptors[0]), os.fstat(output.fileno()))
         os.close(descriptors[0])
-    received = lines.parse_request(line)
+    received = lines.parse_request(line, KINDS)
     assert received == request_ and type(received) is type(request_)
 
 
@@ -79,17 +80,19 @@ GOOD: Dict[str, Any] = {"action": "effect", "root": "/", "todo": {**TODO._asdict
 )
 def test_what_the_worker_does_not_understand_is_named(document: Any, said: str) -> None:
     with pytest.raises(Refused) as refused:
-        lines.parse_request(json.dumps(document).encode() + b"\n")
+        lines.parse_request(json.dumps(document).encode() + b"\n", KINDS)
     assert said in str(refused.value)
 
 
 @pytest.mark.parametrize("line", [b"{\n", b"\xff\n"])
 def test_a_line_that_is_no_json_is_refused(line: bytes) -> None:
     with pytest.raises(Refused, match="is not JSON"):
-        lines.parse_request(line)
+        lines.parse_request(line, KINDS)
 
 
 def test_a_field_of_another_version_of_the_agent_is_ignored() -> None:
     """An update may have replaced the agent on the disk: its process asks a worker of another version then."""
     newer = {**GOOD, "zeal": 1, "todo": {**GOOD["todo"], "hurry": True}}
-    assert lines.parse_request(json.dumps(newer).encode()) == lines.parse_request(json.dumps(GOOD).encode())
+    assert lines.parse_request(json.dumps(newer).encode(), KINDS) == lines.parse_request(
+        json.dumps(GOOD).encode(), KINDS
+    )

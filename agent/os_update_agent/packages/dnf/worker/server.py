@@ -1,17 +1,12 @@
-"""The worker's end of the socket, the same for each dnf: receives requests, keeps a Base for those that it serves, and
-answers. Runs in the worker, Python 3.6.
-"""
+"""The desk of dnf's worker, the same for each dnf: keeps a Base for the requests that it serves. Python 3.6."""
 
-import contextlib
-import os
-import signal
-import socket
 import sys
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
 
-from os_update_agent.packages.dnf import lines, protocol, wire
+from os_update_agent.packages.dnf import protocol
 from os_update_agent.packages.dnf.protocol import Locked, Refused, Reply, Request
-from os_update_agent.packages.dnf.worker.caller import Caller
+from os_update_agent.packages.worker import server
+from os_update_agent.packages.worker.caller import Caller
 
 # After these requests the Base is kept for further ones of them.
 READING = (protocol.Refresh, protocol.Candidates, protocol.Available, protocol.Fetch, protocol.CheckUndo)
@@ -45,10 +40,12 @@ class Dnf(NamedTuple):
     enable: Callable[[Any, protocol.Enable, Caller], None]
 
 
-class Desk:
+class Desk(server.Desk):
     """Answers requests. The Base that has read the repositories is kept for requests that only read, until something
     has changed. The Base of a rehearsal is kept for its transaction.
     """
+
+    kinds = protocol.KINDS
 
     def __init__(self, load: Callable[[], Dnf]) -> None:
         """``load`` imports the modules of a dnf. It raises ImportError if their bindings are missing."""
@@ -78,7 +75,7 @@ class Desk:
         except Locked as error:
             return Reply(busy=str(error))
         except (Refused, OSError) as error:
-            return Reply(error=text_of(error))
+            return Reply(error=server.text_of(error))
         except Exception as error:
             failure = dnf.failure(error) if dnf else None
             if failure is not None:
@@ -122,53 +119,3 @@ class Desk:
             base, self._base = self._base, None
             self._load().close(base)
         self._is_planned, self._rehearsed = False, None
-
-
-def serve(descriptor: int, desk: Desk) -> None:
-    """Answer one request after the other, until the other end of the socket is closed."""
-    # Scriptlets must not inherit it: one that leaves a process behind would keep it open.
-    os.set_inheritable(descriptor, False)
-    link = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, fileno=descriptor)
-    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
-        # rpm would finish its transaction and die, and dnf would be left without its record. No SIG_IGN: scriptlets
-        # would inherit it.
-        signal.signal(number, lambda *_: None)
-    with contextlib.suppress(Exception):
-        # Import dnf while the agent prepares its first request, which reports an error again.
-        desk.load()
-    try:
-        while _answer_next(link, desk):
-            pass
-    except OSError:
-        # The other end was closed.
-        return
-    finally:
-        desk.clear()
-
-
-def _answer_next(link: socket.socket, desk: Desk) -> bool:
-    """Answer the next request, with its file as standard output and error. Returns False if there is none."""
-    line, descriptors = wire.receive_request(link)
-    for descriptor in descriptors:
-        os.dup2(descriptor, 1)
-        os.dup2(descriptor, 2)
-        os.close(descriptor)
-    if not line:
-        return False
-    try:
-        reply = desk.answer(lines.parse_request(line), Caller(link))
-    except Refused as error:
-        reply = Reply(error=text_of(error))
-    sys.stdout.flush()
-    wire.send_reply(link, reply)
-    try:
-        desk.tidy()
-    except Exception:
-        # Nobody waits for this; the next request opens a new Base.
-        sys.__excepthook__(*sys.exc_info())
-    return True
-
-
-def text_of(error: Exception) -> str:
-    """Return what an exception says, or its name if it says nothing."""
-    return str(error).strip() or type(error).__name__

@@ -7,8 +7,8 @@ import pytest
 
 from os_update_agent.packages.dnf import protocol
 from os_update_agent.packages.dnf.protocol import Done, Outcome, Planned, Refused, Reply, Todo, UndoChecked
-from os_update_agent.packages.dnf.worker.caller import Caller
 from os_update_agent.packages.dnf.worker.server import Desk, Dnf
+from os_update_agent.packages.worker.caller import Caller
 
 TODO = Todo(((("app", "noarch", "2-1"), "user"),), ("/a/app.rpm",), (), "x86_64", False)
 

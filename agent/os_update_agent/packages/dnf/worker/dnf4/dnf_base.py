@@ -18,7 +18,8 @@ from os_update_agent.packages.dnf import protocol
 from os_update_agent.packages.dnf.protocol import Identity, Reply, Request
 from os_update_agent.packages.dnf.worker import identity
 from os_update_agent.packages.dnf.worker.outcome import Effects
-from os_update_agent.packages.dnf.worker.server import READING, text_of
+from os_update_agent.packages.dnf.worker.server import READING
+from os_update_agent.packages.worker.server import text_of
 
 # versionlock hides versions from every sack, also the old ones of a way back: the solver applies its locks itself.
 # show_leaves works under dnf's command line only.

@@ -7,13 +7,13 @@ import dnf.lock  # type: ignore
 import rpm  # type: ignore
 
 from os_update_agent.packages.dnf.protocol import COMPLETED, CheckUndo, Complete, Erase, Identity, UndoChecked
-from os_update_agent.packages.dnf.worker.caller import Caller
 from os_update_agent.packages.dnf.worker.completion import Installed, due
 from os_update_agent.packages.dnf.worker.dnf4.dnf_base import fill, install_only, row
 from os_update_agent.packages.dnf.worker.dnf4.transaction import close_record
 from os_update_agent.packages.dnf.worker.identity import slot
 from os_update_agent.packages.dnf.worker.rpm_recovery import Settings, erase_kept, files_of, run
 from os_update_agent.packages.dnf.worker.undo import checked
+from os_update_agent.packages.worker.caller import Caller
 
 
 def complete(base: Any, request: Complete, caller: Caller) -> List[str]:

@@ -8,7 +8,7 @@ import dnf.repo  # type: ignore
 import libdnf  # type: ignore
 
 from os_update_agent.packages.dnf.protocol import Enable, Identity
-from os_update_agent.packages.dnf.worker.caller import Caller
+from os_update_agent.packages.worker.caller import Caller
 
 
 def enabled_with(base: Any, packages: Sequence[Any], row: Any) -> List[Tuple[Identity, str, str]]:

@@ -14,13 +14,13 @@ import rpm  # type: ignore
 from os_update_agent.packages.complaints import LEAVING, is_of_leaving
 from os_update_agent.packages.dnf import protocol
 from os_update_agent.packages.dnf.protocol import Done, Outcome, Refused, Todo, Transact
-from os_update_agent.packages.dnf.worker.caller import Caller
 from os_update_agent.packages.dnf.worker.dnf4.dnf_base import Base, fill, install_only, number, row, versions
 from os_update_agent.packages.dnf.worker.identity import slot
 from os_update_agent.packages.dnf.worker.outcome import Effects, check_outcome
 from os_update_agent.packages.dnf.worker.output import complain, show
 from os_update_agent.packages.dnf.worker.rehearsal import check, database_of
 from os_update_agent.packages.dnf.worker.scriptlets import marked
+from os_update_agent.packages.worker.caller import Caller
 
 
 def effect(base: Base, request: protocol.Effect) -> Outcome:

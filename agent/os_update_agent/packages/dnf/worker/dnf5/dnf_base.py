@@ -13,7 +13,7 @@ from os_update_agent.packages.dnf.protocol import Identity, Reasons, Refresh, Re
 from os_update_agent.packages.dnf.settings import read_settings, settings_files
 from os_update_agent.packages.dnf.worker import identity
 from os_update_agent.packages.dnf.worker.outcome import Effects
-from os_update_agent.packages.dnf.worker.server import text_of
+from os_update_agent.packages.worker.server import text_of
 
 AVAILABLE, SYSTEM = libdnf5.repo.Repo.Type_AVAILABLE, libdnf5.repo.Repo.Type_SYSTEM
 

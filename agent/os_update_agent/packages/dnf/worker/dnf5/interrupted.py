@@ -15,7 +15,6 @@ from os_update_agent.packages.dnf.protocol import (
     Refused,
     UndoChecked,
 )
-from os_update_agent.packages.dnf.worker.caller import Caller
 from os_update_agent.packages.dnf.worker.completion import Installed, due
 from os_update_agent.packages.dnf.worker.dnf5 import dnf_base
 from os_update_agent.packages.dnf.worker.dnf5.dnf_base import (
@@ -33,6 +32,7 @@ from os_update_agent.packages.dnf.worker.identity import slot
 from os_update_agent.packages.dnf.worker.rpm_recovery import Settings, erase_kept, files_of
 from os_update_agent.packages.dnf.worker.rpm_recovery import run as run_by_rpm
 from os_update_agent.packages.dnf.worker.undo import checked
+from os_update_agent.packages.worker.caller import Caller
 
 _STARTED = libdnf5.transaction.TransactionState_STARTED
 

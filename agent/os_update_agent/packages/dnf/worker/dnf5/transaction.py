@@ -12,7 +12,6 @@ from os_update_agent.node.locks import record_locked
 from os_update_agent.packages.dnf import protocol
 from os_update_agent.packages.dnf.protocol import Done, Identity, Locked, Outcome, Refused, Transact
 from os_update_agent.packages.dnf.settings import read_settings
-from os_update_agent.packages.dnf.worker.caller import Caller
 from os_update_agent.packages.dnf.worker.dnf5.dnf_base import (
     Base,
     fill,
@@ -29,6 +28,7 @@ from os_update_agent.packages.dnf.worker.outcome import Effects, check_outcome
 from os_update_agent.packages.dnf.worker.output import complain, show
 from os_update_agent.packages.dnf.worker.rehearsal import check, database_of
 from os_update_agent.packages.dnf.worker.scriptlets import marked
+from os_update_agent.packages.worker.caller import Caller
 
 _RESULTS = libdnf5.base.Transaction
 GROUP = number("group")

@@ -1,8 +1,8 @@
-"""The agent that waits for an answer of dnf's worker. Runs in the worker, Python 3.6."""
+"""The agent that waits for an answer of a worker. Runs in the worker, Python 3.6."""
 
 import socket
 
-from os_update_agent.packages.dnf.protocol import Refused
+from os_update_agent.packages.worker.replies import Refused
 
 
 class Caller:
@@ -12,10 +12,11 @@ class Caller:
         self._link = link
 
     def check(self) -> None:
-        """Raise Refused if the agent has ended. To be called just before a transaction, under dnf's lock if possible.
+        """Raise Refused if the agent has ended. To be called just before a transaction, under the package manager's
+        lock if possible.
 
-        The agent may have been killed while dnf was resolving. The next agent may have found the lock free then, and
-        may be at work already.
+        The agent may have been killed while the worker was resolving. The next agent may have found the lock free then,
+        and may be at work already.
         """
         try:
             is_there = bool(self._link.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))

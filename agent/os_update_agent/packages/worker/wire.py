@@ -1,22 +1,22 @@
-"""Requests and answers of dnf's worker on their way through a socket. Both sides use it: Python 3.6.
+"""Requests and answers of a worker on their way through a socket. Both sides use it: Python 3.6.
 
-A request travels as one byte with an open file attached (SCM_RIGHTS), then its line. Whatever dnf and scriptlets print
-goes to that file; it is never an answer. The answer is one line.
+A request travels as one byte with an open file attached (SCM_RIGHTS), then its line. Whatever the worker and
+its programs print goes to that file; it is never an answer. The answer is one line.
 """
 
 import array
 import socket
-from typing import List, Optional, Tuple
+from typing import Any, List, Optional, Tuple
 
-from os_update_agent.packages.dnf.lines import as_line, as_reply, reply_line
-from os_update_agent.packages.dnf.protocol import Reply, Request
+from os_update_agent.packages.worker.lines import as_line, as_reply, reply_line
+from os_update_agent.packages.worker.replies import Reply
 
 _BLOCK = 1 << 16
 # An answer about 50,000 packages has 20 MiB.
 LINE_LIMIT = 64 << 20
 
 
-def send_request(link: socket.socket, request: Request, output: int) -> None:
+def send_request(link: socket.socket, request: Any, output: int) -> None:
     """Send a request with the descriptor of the file that output goes to. For the agent: Python 3.9. Raises OSError."""
     socket.send_fds(link, [b"!"], [output])
     link.sendall(as_line(request))
