@@ -6,43 +6,30 @@ installed and drops its hold; nothing may be asked, so configuration files are d
 a file, never to a pipe.
 """
 
-import re
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Iterator, List, Mapping, Sequence, Tuple
+from typing import IO, Iterator, Sequence, Tuple
 
-from os_update_agent.model.errors import PackageError
-from os_update_agent.model.package_files import Offer
 from os_update_agent.model.packages import (
     Aftercare,
-    Change,
-    HeldBack,
     Package,
-    PackageState,
-    Selection,
     Transaction,
 )
 from os_update_agent.node.process import run, run_to_file
-from os_update_agent.packages.apt import parse
-from os_update_agent.packages.apt.candidates import candidates
-from os_update_agent.packages.apt.commands import NO_RELEASE, exact, plain, read_from
+from os_update_agent.packages.apt.commands import NO_RELEASE, plain, read_from
 from os_update_agent.packages.apt.dpkg_settings import put_back, set_aside
 from os_update_agent.packages.apt.edited_texts import settle_edits
 from os_update_agent.packages.apt.leaving import PartsOfLeaving, unwrap_scripts, wrap_scripts
 from os_update_agent.packages.apt.preferences import added_preferences, wanted
-from os_update_agent.packages.apt.rehearsal import UNPACK, Rehearsals
+from os_update_agent.packages.apt.rehearsal import UNPACK
 from os_update_agent.packages.apt.repack import repack
+from os_update_agent.packages.apt.repositories import Repositories
 from os_update_agent.packages.backend import Backend, set_marks
 from os_update_agent.packages.complaints import UNKNOWN_TEXT, complaints_in
 from os_update_agent.packages.interruption import Settled
 
-_NOT_REFRESHED = re.compile(
-    r"^[EW]: (Failed to fetch|Some index files failed|GPG error|An error occurred during the signature)", re.M
-)
 
-
-class Apt(Rehearsals, Backend):
+class Apt(Repositories, Backend):
     """apt and dpkg on a root."""
 
     name = "apt"
@@ -50,62 +37,11 @@ class Apt(Rehearsals, Backend):
     shows_failures = True
     packaged_suffix = ".dpkg-dist"
 
-    # --- repositories
-
-    def refresh(self) -> None:
-        """Fetch the package index anew; every repository has to answer. Raises PackageError, Busy."""
-        done = self._patient("-o", "APT::Update::Error-Mode=any", "update", locks=[self._index_lock])
-        if done.returncode or _NOT_REFRESHED.search(done.stdout):
-            raise PackageError(f"the package index cannot be refreshed: {parse.first_error(done.stdout)}")
-
-    def candidates(self, state: PackageState, selection: Selection) -> Tuple[Tuple[Change, ...], Tuple[HeldBack, ...]]:
-        """The updates that the selection asks for and that can be done together, and what is held back with the
-        reason.
-        """
-        return candidates(self._simulated, state, selection)
-
-    def available(self, packages: Sequence[Package]) -> Tuple[Mapping[Package, Offer], Tuple[Package, ...]]:
-        """Which of the packages the repositories can give, and which they cannot. The index is not refreshed."""
-        if not packages:
-            return {}, ()
-        with ThreadPoolExecutor(1) as pool:
-            shown = pool.submit(self._run, self._apt("apt-cache", "show", *map(exact, packages)), ok=None)
-            found, missing = self._downloadable(packages)
-        sizes = parse.parse_installed_sizes(shown.result().stdout)
-        return {
-            package: offer._replace(installed_kb=sizes.get(package.identity)) for package, offer in found.items()
-        }, missing
-
-    def _downloadable(self, packages: Sequence[Package]) -> Tuple[Mapping[Package, Offer], Tuple[Package, ...]]:
-        asked = list(packages)
-        missing: List[Package] = []
-        while asked:
-            done = self._run(self._apt("apt-get", "-q", "-q", "download", "--print-uris", *map(exact, asked)), ok=None)
-            gone = parse.parse_unavailable(done.stderr, asked)
-            missing += gone
-            offers = parse.parse_uris(done.stdout)
-            found = {package: offers[self.file_name(package)] for package in asked if self.file_name(package) in offers}
-            if not gone:
-                if done.returncode or len(found) != len(asked):
-                    raise PackageError(f"apt-get download: {parse.first_error(done.stderr)}")
-                return found, tuple(missing)
-            # An unknown name makes apt print nothing for the others: ask again without it.
-            asked = [package for package in asked if package not in gone]
-        return {}, tuple(missing)
-
     # --- changing
 
     def repack(self, package: Package) -> Path:
         """Rebuild the file of an installed package that no repository has any more, into the archive."""
         return repack(package, self.root, self.archive)
-
-    def fetch(self, packages: Sequence[Package]) -> None:
-        """Download the packages into the archive; apt checks each against the signed index. Raises PackageError."""
-        if not packages:
-            return
-        done = self._downloading("-o", "APT::Sandbox::User=root", "download", *map(exact, packages), cwd=self.archive)
-        if done.returncode:
-            raise PackageError(f"packages cannot be fetched: {parse.first_error(done.stdout)}")
 
     def mend(self, files: Sequence[Path], output: IO[bytes]) -> Tuple[str, ...]:
         """Go forward out of an interruption: unpack the files, then configure what waits for it."""
@@ -133,6 +69,7 @@ class Apt(Rehearsals, Backend):
         """Run one transaction from package files. Returns what the package manager says went wrong; the database has
         the last word.
         """
+        self._dismiss()
         self.wait()
         if not self._leaving:
             unwrap_scripts(self._admin)

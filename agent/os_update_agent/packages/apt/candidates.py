@@ -1,66 +1,61 @@
-"""Which updates apt can do together for a selection, and the reason for each that it cannot, found by simulating."""
+"""Which updates apt can do together for a selection, and the reason for each that it cannot. Pure: apt's worker is
+asked.
+"""
 
-from typing import Callable, Iterable, List, Optional, Sequence, Tuple
+from typing import Dict, Iterable, List, Optional, Protocol, Sequence, Set, Tuple
 
-from os_update_agent.model.errors import PackageError
 from os_update_agent.model.packages import Change, HeldBack, PackageState, Selection
-from os_update_agent.packages.apt.commands import REFUSED_BY_YES
-from os_update_agent.packages.apt.parse import Simulation, as_changes
-from os_update_agent.packages.apt.preferences import SECURITY_FIRST, against
+from os_update_agent.packages.apt.answers import as_changes
+from os_update_agent.packages.apt.protocol import Attempted, Kept, Update, Upgraded
 from os_update_agent.packages.selection import choose, matching, reason_against
 
-# Asking apt why costs a simulation for each package; past this many the reason stays general.
-EXPLAINED = 10
-
-Simulate = Callable[..., Simulation]
 Found = Tuple[Tuple[Change, ...], Tuple[HeldBack, ...]]
 
 
-def candidates(simulate: Simulate, state: PackageState, selection: Selection) -> Found:
+class Planner(Protocol):
+    """What plans for a selection: apt's worker, with the selection's pins."""
+
+    def upgrade(self) -> Upgraded:
+        """Return what ``apt-get dist-upgrade`` would do, and what it leaves out."""
+        ...
+
+    def attempt(self, base: Sequence[Update], updates: Sequence[Update]) -> Attempted:
+        """Return what the updates come to together with ``base``."""
+        ...
+
+
+def candidates(planner: Planner, state: PackageState, selection: Selection) -> Found:
     """The changes that the selection comes to, with what they need, and everything newer that is held back.
 
     Raises PackageError when apt cannot plan at all.
     """
-    preferences = SECURITY_FIRST if selection.security else ""
-    full, is_allowed = _dist_upgrade(simulate, preferences)
-    possible = as_changes(full, state)
-    kept = _kept_back(simulate, state, selection, full)
-    if selection.is_everything and is_allowed:
-        return possible, tuple(kept)
+    full = planner.upgrade()
+    possible = as_changes(full.steps, state)
+    if selection.is_everything and not full.refused:
+        return possible, _held_back(full.kept, state, selection, {change.name for change in possible})
     wanted, held = choose(possible, selection)
     updates = [change for change in wanted if change.before is not None and change.after is not None]
-    attempt = _Attempt(simulate, preferences + "\n" + against(selection.exclude), state, selection)
+    updates += _asked_for(full.kept, state, selection)
+    attempt = _Attempt(planner, state, selection)
     fitting, failing = attempt.fit((), updates)
-    chosen = as_changes(attempt.simulation(fitting), state) if fitting else ()
+    chosen = attempt.chosen if fitting else ()
     names = {change.name for change in chosen}
-    held_back = [item for item in (*held, *failing, *kept) if item.name not in names]
+    kept = _held_back(full.kept, state, selection, {*names, *(item.name for item in failing)})
+    goes = _would_go(wanted, selection, {*names, *(item.name for item in (*failing, *kept))})
+    held_back = {item for item in (*held, *failing, *kept, *goes) if item.name not in names}
     return chosen, tuple(sorted(held_back))
-
-
-def _dist_upgrade(simulate: Simulate, preferences: str) -> Tuple[Simulation, bool]:
-    """Return what apt would do to all packages, and whether it would do that without being asked: apt refuses some
-    changes under -y, as the downgrade that a pin above 1000 asks for, or a change of a held package.
-    """
-    try:
-        return simulate("dist-upgrade", preferences=preferences), True
-    except PackageError:
-        return simulate(*REFUSED_BY_YES, "dist-upgrade", preferences=preferences), False
 
 
 class _Attempt:
     """Tries lists of updates: a list fits when apt can do it as a whole and, where that is asked for, removes
-    nothing.
+    nothing. ``chosen`` is what the last list that fits comes to.
     """
 
-    def __init__(self, simulate: Simulate, preferences: str, state: PackageState, selection: Selection) -> None:
-        self._simulate = simulate
-        self._preferences = preferences.strip()
+    def __init__(self, planner: Planner, state: PackageState, selection: Selection) -> None:
+        self._planner = planner
         self._state = state
         self._selection = selection
-
-    def simulation(self, updates: Sequence[Change]) -> Simulation:
-        exact = [f"{_name(change)}={change.after.version}" for change in updates if change.after is not None]
-        return self._simulate("install", "--only-upgrade", *exact, preferences=self._preferences)
+        self.chosen: Tuple[Change, ...] = ()
 
     def fit(self, base: Sequence[Change], updates: Sequence[Change]) -> Tuple[Tuple[Change, ...], Tuple[HeldBack, ...]]:
         """The longest part of the updates that fits on top of ``base``, found by halving, and the others with the
@@ -68,7 +63,7 @@ class _Attempt:
         """
         if not updates:
             return tuple(base), ()
-        reason = self._against([*base, *updates])
+        reason = self._against(base, updates)
         if reason is None:
             return (*base, *updates), ()
         if len(updates) == 1:
@@ -78,45 +73,53 @@ class _Attempt:
         base, right = self.fit(base, updates[middle:])
         return tuple(base), (*left, *right)
 
-    def _against(self, updates: Sequence[Change]) -> Optional[str]:
-        try:
-            simulation = self.simulation(updates)
-        except PackageError as error:
-            return str(error)
-        if simulation.removed and not self._selection.removals:
-            return f"would remove {', '.join(simulation.removed)} (removals: refuse)"
-        for change in as_changes(simulation, self._state):
+    def _against(self, base: Sequence[Change], updates: Sequence[Change]) -> Optional[str]:
+        attempted = self._planner.attempt(tuple(map(self._update, base)), tuple(map(self._update, updates)))
+        if attempted.refused:
+            return attempted.refused
+        changes = as_changes(attempted.steps, self._state)
+        removed = [change.name for change in changes if change.after is None]
+        if removed and not self._selection.removals:
+            return f"would remove {', '.join(removed)} (removals: refuse)"
+        for change in changes:
             if matching(change.package, self._selection.exclude):
                 return f"would {'remove' if change.after is None else 'update'} {change.name} (exclude)"
+        self.chosen = changes
         return None
 
-
-def _kept_back(simulate: Simulate, state: PackageState, selection: Selection, full: Simulation) -> Iterable[HeldBack]:
-    held: List[HeldBack] = []
-    for count, name in enumerate((*full.kept_back, *full.deferred)):
-        rows = [package for package in state.packages if package.name == name.partition(":")[0] and package.is_present]
-        against_selection = (
-            reason_against(Change(rows[0], rows[0]), selection) if rows and not selection.security else None
-        )
-        if against_selection is not None:
-            held.append(HeldBack(name, against_selection))
-        elif any(package.is_held for package in rows):
-            held.append(HeldBack(name, "on hold"))
-        elif name in full.deferred:
-            held.append(HeldBack(name, "phased: the archive offers this update to some nodes first"))
-        else:
-            held.append(HeldBack(name, _why(simulate, name) if count < EXPLAINED else "apt keeps it back"))
-    return held
+    def _update(self, change: Change) -> Update:
+        package = change.package
+        foreign = self._state.slot(package)[1]
+        return Update(package.name, foreign, package.version)
 
 
-def _why(simulate: Simulate, name: str) -> str:
-    try:
-        removed = simulate("install", "--only-upgrade", name).removed
-    except PackageError as error:
-        return str(error)
-    return f"would remove {', '.join(removed)}" if removed else "apt keeps it back"
+def _asked_for(kept: Iterable[Kept], state: PackageState, selection: Selection) -> List[Change]:
+    """Return the updates that an upgrade of everything leaves out and the selection asks for by name."""
+    if not selection.packages:
+        return []
+    updates = as_changes([each.step for each in kept if each.may_try], state)
+    return [change for change in updates if change.before is not None and reason_against(change, selection) is None]
 
 
-def _name(change: Change) -> str:
-    package = change.package
-    return package.name if package.arch == "all" else f"{package.name}:{package.arch}"
+def _held_back(
+    kept: Iterable[Kept], state: PackageState, selection: Selection, others: Set[str]
+) -> Tuple[HeldBack, ...]:
+    """Return what an upgrade of everything leaves out, each with the reason, except for the names of ``others``."""
+    held: Dict[str, str] = {}
+    for each in kept:
+        change = as_changes([each.step], state)[0]
+        against = reason_against(change, selection._replace(security=False))
+        if each.step.name not in others:
+            name = f"{each.step.name}:{each.step.foreign}" if each.step.foreign else each.step.name
+            held[name] = against or each.reason
+    return tuple(HeldBack(name, reason) for name, reason in held.items())
+
+
+def _would_go(wanted: Iterable[Change], selection: Selection, others: Set[str]) -> Tuple[HeldBack, ...]:
+    """Return the packages that are selected by name, have no newer version, and that an upgrade of everything would
+    remove.
+    """
+    if not selection.packages:
+        return ()
+    reason = "has no newer version, and apt would remove it in an update of everything"
+    return tuple(HeldBack(c.name, reason) for c in wanted if c.after is None and c.name not in others)

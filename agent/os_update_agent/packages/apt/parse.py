@@ -2,11 +2,10 @@
 
 import re
 from dataclasses import replace
-from typing import Dict, FrozenSet, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, FrozenSet, List, Mapping, Optional, Tuple
 
 from os_update_agent.model.errors import PackageError
-from os_update_agent.model.package_files import Offer
-from os_update_agent.model.packages import CONFIG_FILES, Change, Identity, Package, PackageState, Slot, other_than
+from os_update_agent.model.packages import CONFIG_FILES, Identity, Package, PackageState, Slot
 from os_update_agent.packages.lines import fields_of, misread
 
 STATE_FORMAT = (
@@ -24,56 +23,12 @@ _INST = re.compile(
 # Purg leftover (of which only the configuration is left)
 _REMV = re.compile(r"(?:Remv|Purg) (?P<name>[^\s:]+)(?::(?P<foreign>\S+))?(?: \[|$)")
 _ANNOUNCES = ("Inst ", "Remv ", "Purg ")
-# E: Can't find a source to download version '1.0-1' of 'app:amd64'
-_NO_SOURCE = re.compile(
-    r"E: Can't find a source to download version '(?P<version>[^']+)' of '(?P<name>[^':]+)(?::(?P<arch>[^']+))?'"
-)
-# E: Unable to locate package newname
-_NO_PACKAGE = re.compile(r"E: Unable to locate package (?P<name>[^\s:]+)(?::(?P<arch>\S+))?")
-# E: Version '2.0-1' for 'app' was not found
-_NO_VERSION = re.compile(r"E: Version '(?P<version>[^']+)' for '(?P<name>[^':]+)(?::(?P<arch>[^']+))?' was not found")
-# 'http://deb.example/pool/app_2.0-1_amd64.deb' app_2.0-1_amd64.deb 20672 SHA256:ed17...
-_URI = re.compile(r"'(?P<uri>[^']+)' (?P<file>\S+) (?P<size>\d+)(?: SHA256:(?P<sha256>[0-9a-f]{64}))?")
 #  app : Depends: app-extra but it is not installable
 #        Breaks: tool (< 2) but 1.0-1 is to be installed
 _UNMET = re.compile(r"^ (?:\S+ : | {3,})(?P<why>\S.*)$")
 
 
 _SIZE = re.compile(r"[0-9]{1,20}")
-
-# "Debian-Security:12/oldstable-security", "Ubuntu:22.04/jammy-security", "Lab:lab-security"
-_SECURITY = re.compile(r"^Debian-Security:|-security$")
-
-
-class Simulated(NamedTuple):
-    """One line of a simulation: ``version`` None is a removal; ``foreign`` is empty for native and neutral packages."""
-
-    name: str
-    foreign: str
-    version: Optional[str]
-    arch: str = ""
-    origins: Tuple[str, ...] = ()
-
-    @property
-    def slot(self) -> Slot:
-        return self.name, self.foreign
-
-
-class Simulation(NamedTuple):
-    """What apt-get -s says it would do, and the names that it keeps back or defers."""
-
-    lines: Tuple[Simulated, ...]
-    kept_back: Tuple[str, ...] = ()
-    deferred: Tuple[str, ...] = ()
-
-    @property
-    def removed(self) -> Tuple[str, ...]:
-        return tuple(line.name for line in self.lines if line.version is None)
-
-    @property
-    def effect(self) -> FrozenSet[Tuple[Slot, Optional[str]]]:
-        """The simulation as a set that can be compared with a plan."""
-        return frozenset((line.slot, line.version) for line in self.lines)
 
 
 def parse_all_conffiles(text: str) -> Dict[Tuple[str, str], str]:
@@ -134,95 +89,22 @@ def parse_extended_states(text: str) -> FrozenSet[Tuple[str, str]]:
     return frozenset(auto)
 
 
-def parse_simulation(text: str) -> Simulation:
-    """The output of apt-get --simulate in the C locale."""
-    lines = []
+def parse_simulation(text: str) -> FrozenSet[Tuple[Slot, Optional[str]]]:
+    """Return the places that apt-get --simulate would change, each with its new version, None for a removal. The text
+    is in the C locale.
+    """
+    effect: List[Tuple[Slot, Optional[str]]] = []
     for line in text.splitlines():
         if not line.startswith(_ANNOUNCES):
             continue
         inst, remv = _INST.match(line), _REMV.match(line)
         if inst:
-            origins = tuple(origin.strip() for origin in inst["origins"].split(", "))
-            lines.append(Simulated(inst["name"], inst["foreign"] or "", inst["after"], inst["arch"], origins))
+            effect.append(((inst["name"], inst["foreign"] or ""), inst["after"]))
         elif remv:
-            lines.append(Simulated(remv["name"], remv["foreign"] or "", None))
+            effect.append(((remv["name"], remv["foreign"] or ""), None))
         else:
             raise misread("apt-get --simulate", line)
-    return Simulation(tuple(lines), _section(text, "The following packages have been kept back:"), _deferred(text))
-
-
-def _deferred(text: str) -> Tuple[str, ...]:
-    return _section(text, "The following upgrades have been deferred due to phasing:")
-
-
-def _section(text: str, title: str) -> Tuple[str, ...]:
-    lines = iter(text.splitlines())
-    names: List[str] = []
-    for line in lines:
-        if line == title:
-            for item in lines:
-                if not item.startswith("  "):
-                    break
-                names.extend(item.split())
-            break
-    return tuple(names)
-
-
-def as_changes(simulation: Simulation, state: PackageState) -> Tuple[Change, ...]:
-    """The simulated lines with the rows that they start from. What is new comes as "auto": nobody asked for it by
-    name.
-    """
-    changes = []
-    for line in simulation.lines:
-        rows = [package for package in state.slots.get(line.slot, ()) if package.is_present]
-        before = rows[0] if rows else None
-        after = None
-        if line.version is not None:
-            after = Package(
-                line.name,
-                line.arch,
-                line.version,
-                want=before.want if before else "install",
-                mark=before.mark if before else "auto",
-                digest=other_than(before.digest) if before and before.version == line.version else "",
-            )
-        changes.append(Change(before, after, line.origins, is_security(line.origins)))
-    return tuple(sorted(changes, key=lambda change: (change.package.name, change.package.arch)))
-
-
-def is_security(origins: Iterable[str]) -> bool:
-    """Does one of a version's origins call itself a security archive?"""
-    return any(_SECURITY.search(origin) for origin in origins)
-
-
-def parse_unavailable(text: str, asked: Sequence[Package]) -> Tuple[Package, ...]:
-    """Which of the packages asked for apt-get download cannot find, from its complaints."""
-    missing = []
-    for line in text.splitlines():
-        match = _NO_SOURCE.match(line) or _NO_VERSION.match(line)
-        if match:
-            missing += [p for p in asked if p.version == match["version"] and _is_meant(p, match)]
-            continue
-        match = _NO_PACKAGE.match(line)
-        if match:
-            missing += [p for p in asked if _is_meant(p, match)]
-    return tuple(dict.fromkeys(missing))
-
-
-def _is_meant(package: Package, match: "re.Match[str]") -> bool:
-    """apt names the native architecture or none for a package of architecture "all", and leaves the native one out at
-    times.
-    """
-    return package.name == match["name"] and (match["arch"] in (None, package.arch) or package.arch == "all")
-
-
-def parse_uris(text: str) -> Dict[str, Offer]:
-    """File name -> what the index says of it, from --print-uris."""
-    return {
-        match["file"]: Offer(int(match["size"][:20]), sha256=match["sha256"] or "")
-        for match in map(_URI.match, text.splitlines())
-        if match
-    }
+    return frozenset(effect)
 
 
 def parse_installed_sizes(text: str) -> Dict[Identity, int]:

@@ -23,7 +23,6 @@ from os_update_agent.packages.apt.dpkg_files import listed_paths
 from os_update_agent.packages.apt.leaving import HOOKS, other_settings
 from os_update_agent.packages.apt.made_up import status_after
 from os_update_agent.packages.apt.order import NEEDS_FORMAT, Needs, parse_needs, successors, unpacked_first
-from os_update_agent.packages.apt.parse import Simulation
 from os_update_agent.packages.apt.preferences import added_preferences, wanted
 from os_update_agent.packages.undo_check import UndoCheck
 from os_update_agent.packages.writable import read_only_below
@@ -115,7 +114,7 @@ class Rehearsals(DpkgDatabase):
         if foreign:
             self._rehearse_dpkg((*UNPACK, *foreign))
 
-    def _simulated(self, *arguments: str, preferences: str = "") -> Simulation:
+    def _simulated(self, *arguments: str, preferences: str = "") -> FrozenSet[Tuple[Slot, Optional[str]]]:
         """Return what apt-get would do under -y. No lock is needed and no hook is run. Raises PackageError with apt's
         reason if apt would do nothing at all.
         """
@@ -130,7 +129,7 @@ class Rehearsals(DpkgDatabase):
     def _effect(self, transaction: Transaction, *more: str, forced: bool) -> FrozenSet[Tuple[Slot, Optional[str]]]:
         """Return what apt would do in a transaction. ``more`` are further options. Raises PackageError."""
         install = self._install(transaction, forced=forced)
-        return self._simulated(*more, *install, preferences=wanted(transaction, forced)).effect
+        return self._simulated(*more, *install, preferences=wanted(transaction, forced))
 
     def check_undo(self, forward: Transaction, back: Transaction) -> UndoCheck:
         """See Backend. apt reads a made-up status file, in which ``forward`` has been done."""

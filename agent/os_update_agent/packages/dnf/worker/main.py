@@ -1,7 +1,7 @@
 """The program that speaks dnf's own API: ``python3 -I -B worker/main.py MANAGER ROOT DESCRIPTOR``.
 
 It runs under the system's Python (3.6 or later), which has the bindings of dnf and rpm; the agent's own Python may be
-another one. MANAGER is "dnf" or "dnf5". DESCRIPTOR is the socket of worker/child.py. ROOT is only for people who read the
+another one. MANAGER is "dnf" or "dnf5". DESCRIPTOR is the socket of WorkerProcess. ROOT is only for people who read the
 list of processes.
 """
 

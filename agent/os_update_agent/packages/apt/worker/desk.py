@@ -1,0 +1,108 @@
+"""The desk of apt's worker: opens apt's cache once for several requests. Runs in the worker, Python 3.9."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Any, Dict, Iterator, Optional, Tuple
+
+from os_update_agent.packages.apt import protocol
+from os_update_agent.packages.worker import server
+from os_update_agent.packages.worker.caller import Caller
+from os_update_agent.packages.worker.replies import Refused, Reply, action_of
+
+MISSING = "python3-apt, apt's library for Python, is missing (apt-get install python3-apt)"
+
+# What apt reads when it opens its cache, by the names of apt's settings.
+_FILES = ("Dir::State::status", "Dir::State::extended_states", "Dir::Etc::sourcelist", "Dir::Etc::preferences")
+_DIRECTORIES = ("Dir::State::lists", "Dir::Etc::sourceparts", "Dir::Etc::preferencesparts")
+
+Stamp = Tuple[Tuple[str, int, int, int], ...]
+
+
+class AptDesk(server.Desk):
+    """Answers requests with one opened cache, until a file has changed that it was made of."""
+
+    kinds = protocol.KINDS
+
+    def __init__(self) -> None:
+        self._apt_pkg: Any = None
+        self._opened: Any = None
+        self._stamp: Stamp = ()
+
+    def load(self) -> Any:
+        """Import python-apt and read apt's configuration. Raises ImportError, and apt's own error."""
+        if self._apt_pkg is None:
+            import apt_pkg
+
+            apt_pkg.init_config()
+            apt_pkg.init_system()
+            self._apt_pkg = apt_pkg
+        return self._apt_pkg
+
+    def answer(self, request: Any, caller: Caller) -> Reply:
+        try:
+            self.load()
+        except ImportError as error:
+            return Reply(error=f"{MISSING}: {sys.executable} says: {error}")
+        except Exception as error:
+            return Reply(error=f"apt's configuration cannot be read: {error}")
+        try:
+            return Reply(self._answers[action_of(request)](request))
+        except (Refused, OSError) as error:
+            return Reply(error=server.text_of(error))
+        except self._apt_pkg.Error as error:
+            return Reply(error=f"apt: {_without_prefixes(str(error))}")
+        except Exception as error:
+            sys.__excepthook__(*sys.exc_info())
+            return Reply(error=f"{type(error).__name__}: {error}")
+
+    @property
+    def _answers(self) -> Dict[str, Any]:
+        # Late: these import python-apt.
+        from os_update_agent.packages.apt.worker import offers, planning
+
+        return {
+            "upgrade": lambda request: planning.upgrade(self._prepared(request.pins), request),
+            "attempt": lambda request: planning.attempt(self._prepared(request.pins), request),
+            "available": lambda request: offers.available(self._prepared(None), request),
+        }
+
+    def _prepared(self, pins: Optional[Tuple[str, ...]]) -> Any:
+        """Return the opened cache with these pins and no others; None: with any."""
+        from os_update_agent.packages.apt.worker.opened import Opened
+
+        stamp = self._stamped()
+        if self._opened is None or stamp != self._stamp or not self._opened.takes(pins):
+            self.clear()
+            self._opened, self._stamp = Opened(), stamp
+        self._opened.pin(pins or ())
+        return self._opened
+
+    def _stamped(self) -> Stamp:
+        """Return a mark of the files that apt's cache is made of. It differs after each change."""
+        config = self._apt_pkg.config
+        paths = [Path(config.find_file(name)) for name in _FILES]
+        for name in _DIRECTORIES:
+            directory = Path(config.find_dir(name))
+            paths += [directory, *(directory.iterdir() if directory.is_dir() else ())]
+        return tuple(sorted(_stamps(paths)))
+
+    def tidy(self) -> None:
+        """Keep the cache for the next request."""
+
+    def clear(self) -> None:
+        self._opened = None
+
+
+def _stamps(paths: Any) -> Iterator[Tuple[str, int, int, int]]:
+    for path in paths:
+        try:
+            status = os.stat(path)
+        except OSError:
+            continue
+        yield str(path), status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _without_prefixes(text: str) -> str:
+    """Return apt's error without the letters that it puts before each of several errors."""
+    return text.replace("E:", "").replace("W:", "").strip()

@@ -1,0 +1,191 @@
+"""What apt would do: to all packages, or to a list of them. Runs in the worker, Python 3.9.
+
+Facts (apt's sources 2.2 to 3.0): DepCache.upgrade(True) is the function behind ``apt-get dist-upgrade``, with holds,
+pins, phasing, APT::Solver and APT::Install-Recommends. ``apt-get install`` marks its packages, then lets a resolver
+repair what is broken; attempt() does the same. Under ``-y`` apt-get refuses downgrades, changes of held packages and
+the removal of essential ones.
+"""
+
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
+
+import apt_pkg
+
+from os_update_agent.packages.apt.protocol import Attempt, Attempted, Kept, Update, Upgrade, Upgraded
+from os_update_agent.packages.apt.worker.opened import Opened
+from os_update_agent.packages.apt.worker.reasons import Reasons, World
+from os_update_agent.packages.apt.worker.settings import may_remove, removes_unneeded
+from os_update_agent.packages.globs import first_match
+from os_update_agent.packages.worker.replies import Refused
+
+# Each of these costs a plan of its own; past this many the reason stays general.
+EXPLAINED = 10
+KEPT = "apt keeps it back"
+REMOVED = "apt would remove it"
+
+Changed = Dict[int, Tuple[Any, Any]]
+
+
+def upgrade(opened: Opened, request: Upgrade) -> Upgraded:
+    """Plan an upgrade of all packages, and the reason for each newer version that is not in it. Raises Refused, and
+    apt's own error.
+    """
+    opened.reset()
+    _check_whole(opened)
+    opened.depcache.upgrade(True)
+    _remove_unneeded(opened)
+    changed = opened.changed()
+    reasons = Reasons(opened, World(changed))
+    kept = [each for each in (_kept(opened, reasons, package) for package in _others(opened, changed)) if each]
+    steps, refused = opened.steps(changed), _refused(opened, changed)
+    return Upgraded(steps, list(_explained(opened, kept)), refused)
+
+
+def attempt(opened: Opened, request: Attempt) -> Attempted:
+    """Plan some updates. Raises Refused if apt does not know one of them."""
+    base, wanted = (list(_versions(opened, updates)) for updates in (request.base, request.updates))
+    changed, refused = _tried(opened, [*base, *wanted], request.exclude)
+    if changed is not None and not refused:
+        return Attempted(opened.steps(changed), "")
+    opened.reset()
+    reasons = Reasons(opened, World({package.id: (package, ver) for package, ver in base}), request.exclude)
+    return Attempted([], refused or _why(reasons, wanted))
+
+
+def _why(reasons: Reasons, wanted: Sequence[Tuple[Any, Any]]) -> str:
+    certain = (reasons.why(package, version) for package, version in wanted)
+    return next((why for why in certain if why), "") or next(reasons.probable(*each) for each in wanted)
+
+
+def _versions(opened: Opened, updates: Sequence[Sequence[str]]) -> Iterator[Tuple[Any, Any]]:
+    """Yield the package and the version of each update: a version that is not the installed build comes first."""
+    for update in (Update(*each) for each in updates):
+        package = opened.find(update.name, update.foreign)
+        same = [ver for ver in package.version_list if ver.ver_str == update.version] if package is not None else []
+        current = package.current_ver if package is not None else None
+        if not same:
+            raise Refused(f"apt does not know version {update.version} of {update.name}")
+        yield package, next((ver for ver in same if current is None or ver.id != current.id), same[0])
+
+
+def _tried(
+    opened: Opened, wanted: Sequence[Tuple[Any, Any]], exclude: Sequence[str] = ()
+) -> Tuple[Optional[Changed], str]:
+    """Return what the updates and what they need come to, None if they are impossible; and why apt-get would refuse
+    that ("" if it would not).
+    """
+    depcache = opened.depcache
+    opened.reset()
+    if exclude:
+        for package in opened.installed():
+            if first_match(package.name, package.architecture, exclude):
+                depcache.set_candidate_ver(package, package.current_ver)
+    try:
+        resolver = apt_pkg.ProblemResolver(depcache)
+        with apt_pkg.ActionGroup(depcache):
+            for package, version in wanted:
+                depcache.set_candidate_ver(package, version)
+                resolver.clear(package)
+                resolver.protect(package)
+                depcache.mark_install(package, False)
+            for package, _ in wanted:
+                depcache.mark_install(package, True)
+        if depcache.broken_count:
+            resolver.resolve(True)
+    except apt_pkg.Error:
+        return None, ""
+    if depcache.broken_count:
+        return None, ""
+    _remove_unneeded(opened)
+    changed = opened.changed()
+    if not all(_is_planned(changed, *each) for each in wanted):
+        return None, ""
+    return changed, _refused(opened, changed)
+
+
+def _is_planned(changed: Changed, package: Any, version: Any) -> bool:
+    planned = changed.get(package.id, (package, None))[1]
+    return planned is not None and bool(planned.id == version.id)
+
+
+def _check_whole(opened: Opened) -> None:
+    """Raise Refused if installed packages lack others: apt plans nothing then."""
+    if not opened.depcache.broken_count:
+        return
+    reasons = Reasons(opened, World({}))
+    broken = [package for package in opened.installed_sorted() if opened.depcache.is_inst_broken(package)]
+    why = (reasons.why(package, package.current_ver) or f"{package.name} is broken" for package in broken)
+    raise Refused(f"unmet dependencies: {'; '.join(why)}; next: apt-get --fix-broken install")
+
+
+def _remove_unneeded(opened: Opened) -> None:
+    if removes_unneeded(apt_pkg.config):
+        for package in list(opened.installed()):
+            if opened.depcache.is_garbage(package) and not opened.depcache.marked_delete(package):
+                opened.depcache.mark_delete(package)
+
+
+def _refused(opened: Opened, changed: Changed) -> str:
+    """Return why apt-get would refuse the changes under -y, "" if it would not."""
+    goes = [package for package, version in changed.values() if version is None]
+    if goes and not may_remove(apt_pkg.config):
+        return f"would remove {_names(goes)} (APT::Get::Remove is off in apt's configuration)"
+    essential = [package for package in goes if package.essential or package.important]
+    if essential:
+        return f"would remove {_names(essential)}, which is essential"
+    for package, version in sorted(changed.values(), key=lambda each: str(each[0].name)):
+        if package.current_ver is None:
+            continue
+        if opened.is_held(package):
+            return f"would {'remove' if version is None else 'update'} {package.name}, which is on hold"
+        if version is not None and opened.is_newer(package.current_ver, version):
+            return f"would downgrade {package.name} from {package.current_ver.ver_str} to {version.ver_str}"
+    return ""
+
+
+def _others(opened: Opened, changed: Changed) -> List[Any]:
+    """Return the installed packages that a plan does not update, those that it removes included."""
+    packages = opened.installed_sorted()
+    return [package for package in packages if package.id not in changed or changed[package.id][1] is None]
+
+
+def _kept(opened: Opened, reasons: Reasons, package: Any) -> Optional[Kept]:
+    """Return what a package does not get, None if nothing newer is to be had."""
+    current = package.current_ver
+    candidate = opened.candidate(package)
+    if candidate is not None and candidate.id != current.id:
+        if opened.is_newer(current, candidate):
+            return None
+        reason = reasons.why(package, candidate)
+        is_removed = opened.depcache.marked_delete(package)
+        return Kept(opened.step(package, candidate), reason or (REMOVED if is_removed else ""), not reason)
+    newest = package.version_list[0]
+    if not opened.is_newer(newest, current) or not newest.downloadable:
+        return None
+    reason = "on hold" if opened.is_held(package) else reasons.against_version(package, newest)
+    return Kept(opened.step(package, newest), reason, False) if reason else None
+
+
+def _explained(opened: Opened, kept: Sequence[Kept]) -> Iterator[Kept]:
+    """Yield the packages with a reason for each: where the relations give none, the update is tried alone."""
+    asked = 0
+    for each in kept:
+        if each.reason:
+            yield each
+            continue
+        asked += 1
+        yield each._replace(reason=_alone(opened, each) if asked <= EXPLAINED else KEPT)
+
+
+def _alone(opened: Opened, kept: Kept) -> str:
+    """Return why an update is not part of the plan, from an attempt to do it alone."""
+    step = kept.step
+    wanted = list(_versions(opened, [Update(step.name, step.foreign, str(step.version))]))
+    changed, refused = _tried(opened, wanted)
+    if changed is None:
+        return Reasons(opened, World({})).probable(*wanted[0])
+    goes = [package for package, version in changed.values() if version is None]
+    return refused or (f"would remove {_names(goes)}" if goes else KEPT)
+
+
+def _names(packages: Sequence[Any]) -> str:
+    return ", ".join(sorted(str(package.name) for package in packages))

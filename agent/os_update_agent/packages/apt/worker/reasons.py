@@ -1,0 +1,237 @@
+"""Why apt does not give a package a newer version, in words for an operator. Runs in the worker, Python 3.9.
+
+The reasons come from the relations of the packages, not from what a solver prints: that differs with each version of
+apt.
+"""
+
+from typing import Any, Dict, FrozenSet, Iterator, List, Optional, Sequence, Tuple
+
+import apt_pkg
+
+from os_update_agent.packages.apt.security import is_security
+from os_update_agent.packages.apt.worker.opened import Opened, origins_of
+from os_update_agent.packages.apt.worker.pins import Pin, pins_of_node
+from os_update_agent.packages.globs import first_match
+
+_NEEDS = ("PreDepends", "Depends")
+_AGAINST = ("Conflicts", "Breaks")
+_NOBODY: FrozenSet[int] = frozenset()
+
+
+class World:
+    """The versions that are installed once a plan has been carried out."""
+
+    def __init__(self, changed: Dict[int, Tuple[Any, Any]]) -> None:
+        self._changed = changed
+
+    def version(self, package: Any) -> Any:
+        """Return the version that the package has then, None if it is not installed."""
+        return self._changed[package.id][1] if package.id in self._changed else package.current_ver
+
+    def has(self, version: Any) -> bool:
+        there = self.version(version.parent_pkg)
+        return there is not None and bool(there.id == version.id)
+
+
+class Reasons:
+    """Finds reasons in one opened cache. Its marks have no influence: ``world`` is what a plan comes to."""
+
+    def __init__(self, opened: Opened, world: World, exclude: Sequence[str] = ()) -> None:
+        self._opened = opened
+        self._world = world
+        self._exclude = exclude
+        self._pins: Optional[List[Pin]] = None
+
+    # --- versions that apt does not want
+
+    def against_version(self, package: Any, version: Any) -> str:
+        """Return why apt prefers the installed version to a newer one, "" if that is the node's ordinary state: a
+        repository such as backports offers versions that are taken only on request.
+        """
+        pin = self._pin(package, version)
+        if pin is not None:
+            return f"pinned: {pin.text}"
+        percentage = self._opened.percentage(version)
+        if percentage < 100:
+            return _phased(percentage)
+        if is_security(origins_of(version)):
+            return self._against_security(package, version)
+        return ""
+
+    def _against_security(self, package: Any, version: Any) -> str:
+        wanted, has = (self._opened.policy.get_priority(each) for each in (version, package.current_ver))
+        release = apt_pkg.config.find("APT::Default-Release")
+        why = f"APT::Default-Release is {release!r}: " if release else ""
+        return f"{why}apt prefers the installed version (priority {has} against {wanted})"
+
+    def _pin(self, package: Any, version: Any) -> Optional[Pin]:
+        """Return the pin for which apt does not take a version. A pin of all packages is named for security updates
+        only: those of a whole release are an ordinary state.
+        """
+        if self._pins is None:
+            self._pins = pins_of_node()
+        pins = [pin for pin in self._pins if not pin.is_general or is_security(origins_of(version))]
+        current = package.current_ver
+        for each in (version, *((current,) if current is not None else ())):
+            pin = next((pin for pin in pins if pin.matches(package, each)), None)
+            if pin is not None and self._opened.policy.get_priority(each) == pin.priority:
+                return pin
+        return None
+
+    # --- updates that are impossible
+
+    def why(self, package: Any, version: Any, seen: FrozenSet[int] = _NOBODY) -> str:
+        """Return what keeps a package from getting a version, as far as that is certain; "" if nothing does."""
+        excluded = self._excluded(package)
+        if excluded:
+            return excluded
+        if package.current_ver is not None and self._opened.is_held(package):
+            return "on hold"
+        seen = seen | {package.id}
+        found = next(self._unmet(package, version, seen), "") or next(self._needed(package, version, seen, False), "")
+        if found:
+            return found
+        percentage = self._opened.percentage(version)
+        return _phased(percentage) if percentage < 100 and package.current_ver is not None else ""
+
+    def probable(self, package: Any, version: Any) -> str:
+        """Return what may keep a package from getting a version: apt could also remove the other package."""
+        seen = frozenset({package.id})
+        for found in (self._needed(package, version, seen, True), self._conflicts(package, version)):
+            reason = next(found, "")
+            if reason:
+                return reason
+        return "apt finds no way to install it"
+
+    def _excluded(self, package: Any) -> str:
+        glob = first_match(package.name, package.architecture, self._exclude)
+        return f"excluded by {glob!r} (exclude)" if glob and package.current_ver is not None else ""
+
+    def _unmet(self, package: Any, version: Any, seen: FrozenSet[int]) -> Iterator[str]:
+        """Yield each dependency of a version that cannot be satisfied."""
+        for group in _groups(version, _NEEDS):
+            if any(self._world.has(target) for relation in group for target in relation.all_targets()):
+                continue
+            causes = [self._cause(relation, seen) for relation in group]
+            if all(causes):
+                yield f"{package.name} needs {' or '.join(map(_spelled, group))}, {causes[0]}"
+
+    def _cause(self, relation: Any, seen: FrozenSet[int]) -> str:
+        """Return why a relation cannot be satisfied, "" if it can."""
+        first = ""
+        targets = relation.all_targets()
+        for target in targets:
+            cause = self._target_cause(target, seen)
+            if not cause:
+                return ""
+            first = first or cause
+        return first or self._missing(relation.target_pkg)
+
+    def _missing(self, package: Any) -> str:
+        versions = package.version_list
+        if not versions:
+            return "which no repository has"
+        current = package.current_ver
+        if current is not None and self._opened.is_held(package):
+            return f"which is on hold at {current.ver_str}"
+        return f"of which the newest version is {versions[0].ver_str}"
+
+    def _target_cause(self, target: Any, seen: FrozenSet[int]) -> str:
+        package = target.parent_pkg
+        current = package.current_ver
+        if package.id in seen:
+            return ""
+        if current is not None and self._opened.is_held(package):
+            return f"which is on hold at {current.ver_str}"
+        excluded = self._excluded(package)
+        if excluded:
+            return f"which is {excluded}"
+        candidate = self._opened.candidate(package)
+        if candidate is None or candidate.id != target.id:
+            return self._unwanted(package, target, candidate)
+        deeper = self.why(package, target, seen)
+        if not deeper:
+            return ""
+        return f"and {deeper}" if " needs " in deeper else f"which is {deeper}"
+
+    def _unwanted(self, package: Any, target: Any, candidate: Any) -> str:
+        pin = self._pin(package, target)
+        if pin is not None:
+            return f"which is pinned: {pin.text}"
+        percentage = self._opened.percentage(target)
+        if percentage < 100:
+            return f"which is {_phased(percentage)}"
+        there = package.current_ver or candidate
+        return f"of which apt prefers version {there.ver_str}" if there else "which apt does not take"
+
+    def _needed(self, package: Any, version: Any, seen: FrozenSet[int], is_enough: bool) -> Iterator[str]:
+        """Yield each package that stays and needs the installed version. ``is_enough``: also those that apt could
+        remove.
+        """
+        current = package.current_ver
+        if current is None:
+            return
+        for relation in package.rev_depends_list:
+            other, its = relation.parent_pkg, relation.parent_ver
+            if other.id == package.id or relation.dep_type_untranslated not in _NEEDS or not self._world.has(its):
+                continue
+            if not self._loses(relation, current, version):
+                continue
+            needs = f"needs {_spelled(relation)}"
+            if self._opened.is_held(other):
+                yield f"{other.name}, which is on hold at {its.ver_str}, {needs}"
+            elif is_enough:
+                yield f"{other.name} {its.ver_str} {needs}"
+            elif other.id not in seen:
+                deeper = self._stuck(other, its, seen)
+                if deeper:
+                    yield f"{other.name} {its.ver_str} {needs} and is held back: {deeper}"
+
+    def _stuck(self, package: Any, its: Any, seen: FrozenSet[int]) -> str:
+        """Return why a package cannot follow to its newer version, "" if it has none or nothing is in its way."""
+        candidate = self._opened.candidate(package)
+        return self.why(package, candidate, seen) if candidate is not None and candidate.id != its.id else ""
+
+    def _loses(self, relation: Any, current: Any, version: Any) -> bool:
+        """Return whether the update leaves a relation unsatisfied that is satisfied now."""
+        group = next((group for group in _groups(relation.parent_ver, _NEEDS) if _is_in(relation, group)), [relation])
+        targets = [target for each in group for target in each.all_targets()]
+        stays = (t for t in targets if t.id != current.id and self._world.has(t))
+        ids = {target.id for target in targets}
+        return current.id in ids and version.id not in ids and next(stays, None) is None
+
+    def _conflicts(self, package: Any, version: Any) -> Iterator[str]:
+        """Yield each installed package that the version conflicts with, and each that conflicts with the version."""
+        for group in _groups(version, _AGAINST):
+            for relation in group:
+                for target in relation.all_targets():
+                    other = target.parent_pkg
+                    if other.id != package.id and self._world.has(target):
+                        stays = f"{'on hold' if self._opened.is_held(other) else 'installed'} at {target.ver_str}"
+                        yield f"{package.name} conflicts with {_spelled(relation)}, which is {stays}"
+        for relation in package.rev_depends_list:
+            its = relation.parent_ver
+            if relation.dep_type_untranslated not in _AGAINST or not self._world.has(its):
+                continue
+            if any(target.id == version.id for target in relation.all_targets()):
+                yield f"{its.parent_pkg.name} {its.ver_str} conflicts with {_spelled(relation)}"
+
+
+def _groups(version: Any, kinds: Sequence[str]) -> Iterator[List[Any]]:
+    """Yield each relation of a version, as a list of its alternatives."""
+    for kind in kinds:
+        yield from version.depends_list.get(kind, ())
+
+
+def _is_in(relation: Any, group: Sequence[Any]) -> bool:
+    return any(each.id == relation.id for each in group)
+
+
+def _spelled(relation: Any) -> str:
+    """Return a relation as dpkg spells it: "lib (>= 2)"."""
+    name, version = relation.target_pkg.name, relation.target_ver
+    return f"{name} ({relation.comp_type_deb} {version})" if version else name
+
+
+def _phased(percentage: int) -> str:
+    return f"phased: the archive offers this update to {percentage}% of the nodes so far"
