@@ -6,8 +6,8 @@ import pytest
 
 from os_update_agent.model.errors import PackageError
 from os_update_agent.model.packages import HeldBack, Package, PackageState, Selection
-from os_update_agent.packages.apt.candidates import EXPLAINED, candidates
-from os_update_agent.packages.apt.parse import Simulated, Simulation
+from os_update_agent.packages.apt.candidates import candidates
+from os_update_agent.packages.apt.protocol import Attempted, Kept, Step, Update, Upgraded
 
 STABLE, SECURITY = ("Debian:12.9/stable",), ("Debian-Security:12/stable-security",)
 
@@ -15,55 +15,52 @@ STABLE, SECURITY = ("Debian:12.9/stable",), ("Debian-Security:12/stable-security
 class Apt:
     """Updates 1 -> 2 of ``names``.
 
-    ``kept`` and ``deferred`` stay out of dist-upgrade; what is in ``impossible`` fails with its reason, alone or with
-    others; each of the sets in ``conflicts`` fails when it is asked for as a whole; ``brings`` and ``removes`` is what
-    comes and goes with a name.
+    ``kept`` stays out of an upgrade of everything, each with a reason, and may be tried where ``may_try`` has it; what
+    is in ``impossible`` fails with its reason, alone or with others; each of the sets in ``conflicts`` fails when it is
+    asked for as a whole; ``brings`` and ``removes`` is what comes and goes with a name.
     """
 
     def __init__(self, *names: str) -> None:
         self.names = names
-        self.kept: Tuple[str, ...] = ()
-        self.deferred: Tuple[str, ...] = ()
+        self.kept: Dict[str, str] = {}
+        self.may_try: Tuple[str, ...] = ()
         self.impossible: Dict[str, str] = {}
         self.conflicts: List[FrozenSet[str]] = []
         self.brings: Dict[str, str] = {}
         self.removes: Dict[str, str] = {}
         self.security: Tuple[str, ...] = ()
         self.refused = ""
-        self.calls: List[Tuple[Tuple[str, ...], str]] = []
+        self.attempts: List[Tuple[str, ...]] = []
 
-    def __call__(self, *arguments: str, preferences: str = "") -> Simulation:
-        self.calls.append((arguments, preferences))
-        if self.refused and "dist-upgrade" in arguments and "--allow-downgrades" not in arguments:
-            raise PackageError(self.refused)
-        if arguments[-1] == "dist-upgrade":
-            out = {*self.kept, *self.deferred}
-            return self._simulation([name for name in self.names if name not in out], self.kept, self.deferred)
-        assert arguments[:2] == ("install", "--only-upgrade")
-        asked = [argument.partition("=")[0].partition(":")[0] for argument in arguments[2:]]
+    def upgrade(self) -> Upgraded:
+        kept = [Kept(self._step(name), reason, name in self.may_try) for name, reason in self.kept.items()]
+        return Upgraded(self._steps([name for name in self.names if name not in self.kept]), kept, self.refused)
+
+    def attempt(self, base: Sequence[Update], updates: Sequence[Update]) -> Attempted:
+        asked = [update.name for update in (*base, *updates)]
+        self.attempts.append(tuple(asked))
+        assert all(update.version == "2" for update in updates)
         for name in asked:
             if name in self.impossible:
-                raise PackageError(self.impossible[name])
+                return Attempted([], self.impossible[name])
         for conflict in self.conflicts:
             if conflict <= set(asked):
-                raise PackageError(f"{' and '.join(sorted(conflict))} do not go together")
-        return self._simulation(asked)
+                return Attempted([], f"{' and '.join(sorted(conflict))} do not go together")
+        return Attempted(self._steps(asked), "")
 
-    def _simulation(
-        self, asked: Sequence[str], kept: Tuple[str, ...] = (), deferred: Tuple[str, ...] = ()
-    ) -> Simulation:
-        lines = []
+    def _step(self, name: str) -> Step:
+        name, _, foreign = name.partition(":")
+        return Step(name, foreign, "2", foreign or "amd64", SECURITY if name in self.security else STABLE)
+
+    def _steps(self, asked: Sequence[str]) -> List[Step]:
+        steps = []
         for name in asked:
-            lines.append(Simulated(name, "", "2", "amd64", SECURITY if name in self.security else STABLE))
+            steps.append(self._step(name))
             if name in self.brings:
-                lines.append(Simulated(self.brings[name], "", "2", "amd64", STABLE))
+                steps.append(Step(self.brings[name], "", "2", "amd64", STABLE))
             if name in self.removes:
-                lines.append(Simulated(self.removes[name], "", None))
-        return Simulation(tuple(lines), kept, deferred)
-
-    @property
-    def installations(self) -> List[Tuple[str, ...]]:
-        return [arguments[2:] for arguments, _ in self.calls if arguments[0] == "install"]
+                steps.append(Step(self.removes[name], "", None))
+        return steps
 
 
 def state(*names: str, held: Sequence[str] = ()) -> PackageState:
@@ -84,10 +81,10 @@ ALL_BUT_NO_REMOVALS = Selection(removals=False)
 LETTERS = tuple("abcdefghijklmnop")
 
 
-def test_everything_is_one_simulation() -> None:
+def test_everything_is_one_plan() -> None:
     apt = Apt("a", "b")
     assert found(apt, EVERYTHING) == (["a", "b"], {})
-    assert apt.calls == [(("dist-upgrade",), "")]
+    assert apt.attempts == []
 
 
 def test_everything_has_what_comes_and_goes_with_it() -> None:
@@ -102,7 +99,7 @@ def test_a_selection_is_asked_for_by_exact_version_and_brings_what_it_needs() ->
     chosen, held_back = found(apt, Selection(packages=("a",)))
     assert chosen == ["a", "new"]
     assert held_back == {"b": "not selected (packages)"}
-    assert set(apt.installations) == {("a:amd64=2",)}
+    assert apt.attempts == [("a",)]
 
 
 def test_what_comes_along_is_not_held_back_at_the_same_time() -> None:
@@ -117,22 +114,13 @@ def test_a_selection_of_nothing_changes_nothing() -> None:
         [],
         {"a": "not selected (packages)", "b": "not selected (packages)"},
     )
-    assert apt.installations == []
+    assert apt.attempts == []
 
 
-def test_excluded_names_cannot_come_as_dependencies_either() -> None:
-    apt = Apt("a", "b")
-    found(apt, Selection(exclude=("b", "lib*")))
-    assert next(preferences for arguments, preferences in apt.calls if arguments[0] == "install") == (
-        "Package: b lib*\nPin: release *\nPin-Priority: -1"
-    )
-
-
-def test_security_prefers_the_security_archive_in_all_simulations() -> None:
+def test_security_takes_security_updates_alone() -> None:
     apt = Apt("a", "b")
     apt.security = ("a",)
     assert found(apt, Selection(security=True)) == (["a"], {"b": "not a security update (select: security)"})
-    assert all("Pin: release l=Debian-Security" in preferences for _, preferences in apt.calls)
 
 
 @pytest.mark.parametrize("guilty", [("a",), ("h",), ("p",), ("a", "p"), ("c", "d", "i"), LETTERS])
@@ -144,13 +132,13 @@ def test_halving_finds_the_guilty_and_keeps_the_others(guilty: Tuple[str, ...]) 
     assert held_back == {name: f"Depends: {name}-data but it is not installable" for name in guilty}
 
 
-def test_one_guilty_of_many_costs_few_simulations() -> None:
+def test_one_guilty_of_many_costs_few_attempts() -> None:
     names = [f"package{number:03}" for number in range(256)]
     apt = Apt(*names)
     apt.impossible = {"package100": "no"}
     chosen, held_back = found(apt, ALL_BUT_NO_REMOVALS)
     assert (len(chosen), held_back) == (255, {"package100": "no"})
-    assert len(apt.installations) <= 2 * 8 + 2
+    assert len(apt.attempts) <= 2 * 8 + 2
 
 
 def test_of_two_that_do_not_go_together_the_later_stays_back() -> None:
@@ -168,69 +156,70 @@ def test_what_would_remove_something_stays_back_where_removals_are_refused() -> 
     assert found(apt, Selection(packages=("b",)), also=["old"])[0] == ["b", "old"]
 
 
-def test_a_package_on_hold_is_named_so() -> None:
+def test_each_update_that_apt_leaves_out_is_held_back_with_its_reason() -> None:
     apt = Apt("a", "b")
-    apt.kept = ("b",)
-    assert found(apt, EVERYTHING, held=["b"]) == (["a"], {"b": "on hold"})
-    assert apt.installations == []
-
-
-def test_a_phased_update_is_named_so() -> None:
-    apt = Apt("a", "b")
-    apt.deferred = ("b",)
-    assert found(apt, EVERYTHING) == (["a"], {"b": "phased: the archive offers this update to some nodes first"})
-
-
-def test_a_package_on_hold_that_is_phased_is_on_hold() -> None:
-    apt = Apt("a", "b")
-    apt.deferred = ("b",)
-    assert found(apt, EVERYTHING, held=["b"])[1] == {"b": "on hold"}
-
-
-def test_what_apt_keeps_back_is_asked_for_alone_to_learn_why() -> None:
-    apt = Apt("a", "b", "c", "d")
-    apt.kept, apt.impossible, apt.removes = ("b", "c", "d"), {"b": "Depends: x but it is not installable"}, {"c": "old"}
-    assert found(apt, EVERYTHING, also=["old"]) == (["a"], {
-        "b": "Depends: x but it is not installable",
-        "c": "would remove old",
-        "d": "apt keeps it back",
-    })  # fmt: skip
-
-
-def test_of_many_kept_back_only_the_first_are_asked_for() -> None:
-    names = [f"p{number:02}" for number in range(EXPLAINED + 5)]
-    apt = Apt("a", *names)
-    apt.kept, apt.impossible = tuple(names), {name: "why" for name in names}
-    _, held_back = found(apt, EVERYTHING)
-    assert list(held_back.values()) == ["why"] * EXPLAINED + ["apt keeps it back"] * 5
-    assert len(apt.installations) == EXPLAINED
+    apt.kept = {"b": "on hold"}
+    assert found(apt, EVERYTHING) == (["a"], {"b": "on hold"})
+    assert apt.attempts == []
 
 
 def test_what_is_kept_back_and_not_asked_for_is_left_out_by_the_option() -> None:
     apt = Apt("a", "b", "c")
-    apt.kept = ("b", "c")
-    assert found(apt, Selection(packages=("a", "c"), exclude=("c",)), held=["b"])[1] == {
+    apt.kept = {"b": "on hold", "c": "app needs it"}
+    assert found(apt, Selection(packages=("a", "c"), exclude=("c",)))[1] == {
         "b": "not selected (packages)",
         "c": "excluded by 'c' (exclude)",
     }
 
 
+def test_a_security_update_that_is_kept_back_has_its_own_reason() -> None:
+    apt = Apt("a")
+    apt.kept, apt.security = {"a": "pinned: priority -1 in /etc/apt/preferences"}, ("a",)
+    assert found(apt, Selection(security=True)) == ([], apt.kept)
+
+
+def test_a_package_that_is_asked_for_by_name_is_tried_although_apt_leaves_it_out() -> None:
+    apt = Apt("a", "b", "c")
+    apt.kept, apt.may_try = {"b": "would remove old", "c": "on hold"}, ("b",)
+    apt.removes = {"b": "old"}
+    assert found(apt, Selection(packages=("b", "c")), also=["old"]) == (
+        ["b", "old"],
+        {"a": "not selected (packages)", "c": "on hold"},
+    )
+    assert found(apt, EVERYTHING, also=["old"]) == (["a"], apt.kept)
+    refuse = Selection(packages=("b",), removals=False)
+    assert found(apt, refuse, also=["old"])[1]["b"] == "would remove old (removals: refuse)"
+
+
+def test_a_selected_package_that_an_update_of_everything_would_remove_is_reported() -> None:
+    apt = Apt("new")
+    apt.removes = {"new": "old"}
+    assert found(apt, Selection(packages=("old",)), also=["old"]) == (
+        [],
+        {
+            "new": "not selected (packages)",
+            "old": "has no newer version, and apt would remove it in an update of everything",
+        },
+    )
+
+
 def test_a_foreign_package_that_is_kept_back_is_named_with_its_architecture() -> None:
     apt = Apt("a")
-    apt.kept = ("libc6:i386",)
+    apt.kept = {"libc6:i386": "on hold"}
     rows = PackageState("apt", "amd64", (Package("a", "amd64", "1"), Package("libc6", "i386", "1", want="hold")))
     assert candidates(apt, rows, EVERYTHING)[1] == (HeldBack("libc6:i386", "on hold"),)
 
 
 def test_an_apt_that_cannot_plan_at_all_is_an_error() -> None:
-    def simulate(*arguments: str, preferences: str = "") -> Simulation:
-        raise PackageError("the package lists are damaged")
+    class Damaged(Apt):
+        def upgrade(self) -> Upgraded:
+            raise PackageError("the package lists are damaged")
 
     with pytest.raises(PackageError, match="damaged"):
-        candidates(simulate, state("a"), EVERYTHING)
+        candidates(Damaged(), state("a"), EVERYTHING)
 
 
-def test_what_apt_refuses_without_being_asked_stays_back_and_the_others_are_updated() -> None:
+def test_what_apt_refuses_stays_back_and_the_others_are_updated() -> None:
     apt = Apt("app", "tool", "lib")
-    apt.refused = apt.impossible["tool"] = "Packages were downgraded and -y was used without --allow-downgrades."
+    apt.refused = apt.impossible["tool"] = "would downgrade tool from 2 to 1"
     assert found(apt, Selection()) == (["app", "lib"], {"tool": apt.refused})

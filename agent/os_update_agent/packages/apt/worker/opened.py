@@ -76,7 +76,7 @@ class Opened:
         return bool(package.selected_state == apt_pkg.SELSTATE_HOLD)
 
     def is_newer(self, version: Any, than: Any) -> bool:
-        return apt_pkg.version_compare(version.ver_str, than.ver_str) > 0
+        return bool(apt_pkg.version_compare(version.ver_str, than.ver_str) > 0)
 
     def percentage(self, version: Any) -> int:
         """Return how many of hundred nodes get this version so far."""

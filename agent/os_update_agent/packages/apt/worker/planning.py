@@ -2,8 +2,8 @@
 
 Facts (apt's sources 2.2 to 3.0): DepCache.upgrade(True) is the function behind ``apt-get dist-upgrade``, with holds,
 pins, phasing, APT::Solver and APT::Install-Recommends. ``apt-get install`` marks its packages, then lets a resolver
-repair what is broken; attempt() does the same. Under ``-y`` apt-get refuses downgrades, changes of held packages and
-the removal of essential ones.
+repair what is broken; attempt() does the same. Neither removes what nothing needs any more. Under ``-y`` apt-get
+refuses downgrades, changes of held packages and the removal of essential ones.
 """
 
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
@@ -13,7 +13,7 @@ import apt_pkg
 from os_update_agent.packages.apt.protocol import Attempt, Attempted, Kept, Update, Upgrade, Upgraded
 from os_update_agent.packages.apt.worker.opened import Opened
 from os_update_agent.packages.apt.worker.reasons import Reasons, World
-from os_update_agent.packages.apt.worker.settings import may_remove, removes_unneeded
+from os_update_agent.packages.apt.worker.settings import allows, may_remove
 from os_update_agent.packages.globs import first_match
 from os_update_agent.packages.worker.replies import Refused
 
@@ -32,7 +32,6 @@ def upgrade(opened: Opened, request: Upgrade) -> Upgraded:
     opened.reset()
     _check_whole(opened)
     opened.depcache.upgrade(True)
-    _remove_unneeded(opened)
     changed = opened.changed()
     reasons = Reasons(opened, World(changed))
     kept = [each for each in (_kept(opened, reasons, package) for package in _others(opened, changed)) if each]
@@ -43,6 +42,8 @@ def upgrade(opened: Opened, request: Upgrade) -> Upgraded:
 def attempt(opened: Opened, request: Attempt) -> Attempted:
     """Plan some updates. Raises Refused if apt does not know one of them."""
     base, wanted = (list(_versions(opened, updates)) for updates in (request.base, request.updates))
+    if len(wanted) == 1 and opened.is_held(wanted[0][0]) and not allows(apt_pkg.config, "allow-change-held-packages"):
+        return Attempted([], "on hold")
     changed, refused = _tried(opened, [*base, *wanted], request.exclude)
     if changed is not None and not refused:
         return Attempted(opened.steps(changed), "")
@@ -95,7 +96,6 @@ def _tried(
         return None, ""
     if depcache.broken_count:
         return None, ""
-    _remove_unneeded(opened)
     changed = opened.changed()
     if not all(_is_planned(changed, *each) for each in wanted):
         return None, ""
@@ -117,29 +117,32 @@ def _check_whole(opened: Opened) -> None:
     raise Refused(f"unmet dependencies: {'; '.join(why)}; next: apt-get --fix-broken install")
 
 
-def _remove_unneeded(opened: Opened) -> None:
-    if removes_unneeded(apt_pkg.config):
-        for package in list(opened.installed()):
-            if opened.depcache.is_garbage(package) and not opened.depcache.marked_delete(package):
-                opened.depcache.mark_delete(package)
-
-
 def _refused(opened: Opened, changed: Changed) -> str:
     """Return why apt-get would refuse the changes under -y, "" if it would not."""
     goes = [package for package, version in changed.values() if version is None]
     if goes and not may_remove(apt_pkg.config):
         return f"would remove {_names(goes)} (APT::Get::Remove is off in apt's configuration)"
     essential = [package for package in goes if package.essential or package.important]
-    if essential:
+    if essential and not allows(apt_pkg.config, "allow-remove-essential"):
         return f"would remove {_names(essential)}, which is essential"
-    for package, version in sorted(changed.values(), key=lambda each: str(each[0].name)):
-        if package.current_ver is None:
-            continue
-        if opened.is_held(package):
-            return f"would {'remove' if version is None else 'update'} {package.name}, which is on hold"
-        if version is not None and opened.is_newer(package.current_ver, version):
-            return f"would downgrade {package.name} from {package.current_ver.ver_str} to {version.ver_str}"
+    held = [package for package, _ in changed.values() if package.current_ver is not None and opened.is_held(package)]
+    if held and not allows(apt_pkg.config, "allow-change-held-packages"):
+        return f"would change {_names(held)}, which is on hold"
+    older = [each for each in changed.values() if _is_downgrade(opened, *each)]
+    if older and not allows(apt_pkg.config, "allow-downgrades"):
+        return "; ".join(_downgrade(opened, *each) for each in sorted(older, key=lambda each: str(each[0].name)))
     return ""
+
+
+def _is_downgrade(opened: Opened, package: Any, version: Any) -> bool:
+    current = package.current_ver
+    return version is not None and current is not None and opened.is_newer(current, version)
+
+
+def _downgrade(opened: Opened, package: Any, version: Any) -> str:
+    pin = Reasons(opened, World({})).pin(package, version)
+    why = f"pinned: {pin.text}" if pin is not None else "apt prefers the older version"
+    return f"would downgrade {package.name} from {package.current_ver.ver_str} to {version.ver_str} ({why})"
 
 
 def _others(opened: Opened, changed: Changed) -> List[Any]:

@@ -48,7 +48,7 @@ class Reasons:
         """Return why apt prefers the installed version to a newer one, "" if that is the node's ordinary state: a
         repository such as backports offers versions that are taken only on request.
         """
-        pin = self._pin(package, version)
+        pin = self.pin(package, version)
         if pin is not None:
             return f"pinned: {pin.text}"
         percentage = self._opened.percentage(version)
@@ -64,7 +64,7 @@ class Reasons:
         why = f"APT::Default-Release is {release!r}: " if release else ""
         return f"{why}apt prefers the installed version (priority {has} against {wanted})"
 
-    def _pin(self, package: Any, version: Any) -> Optional[Pin]:
+    def pin(self, package: Any, version: Any) -> Optional[Pin]:
         """Return the pin for which apt does not take a version. A pin of all packages is named for security updates
         only: those of a whole release are an ordinary state.
         """
@@ -155,7 +155,7 @@ class Reasons:
         return f"and {deeper}" if " needs " in deeper else f"which is {deeper}"
 
     def _unwanted(self, package: Any, target: Any, candidate: Any) -> str:
-        pin = self._pin(package, target)
+        pin = self.pin(package, target)
         if pin is not None:
             return f"which is pinned: {pin.text}"
         percentage = self._opened.percentage(target)

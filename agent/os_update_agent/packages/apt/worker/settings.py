@@ -12,6 +12,6 @@ def may_remove(config: Any) -> bool:
     return bool(config.find_b("APT::Get::Remove", True))
 
 
-def removes_unneeded(config: Any) -> bool:
-    """Return whether apt-get removes packages that nothing needs any more, without being asked."""
-    return bool(config.find_b("APT::Get::AutomaticRemove", False))
+def allows(config: Any, option: str) -> bool:
+    """Return whether apt's configuration allows one of the changes that ``-y`` alone does not allow."""
+    return bool(config.find_b(f"APT::Get::{option}", False) or config.find_b("APT::Get::force-yes", False))

@@ -1,0 +1,190 @@
+"""Why apt does not update a package, in words for an operator."""
+
+from pathlib import Path
+
+import pytest
+
+from packages.apt.index import Index
+
+PHASED = "phased: the archive offers this update to 0% of the nodes so far"
+MACHINE = 'APT::Machine-ID "0123456789abcdef0123456789abcdef";\n'
+
+
+@pytest.fixture
+def index(tmp_path: Path) -> Index:
+    return Index(tmp_path)
+
+
+# --- pins
+
+
+def test_a_pin_is_named_with_its_number_and_its_file(index: Index) -> None:
+    for name in ("app", "lib", "tool", "free"):
+        index.install(name)
+        index.offer(name, suite="demo-security" if name == "app" else "demo")
+    one = index.prefer(
+        "Package: app\nPin: version 2*\nPin-Priority: -1\n\nPackage: t*l\nPin: release *\nPin-Priority: -10\n"
+    )
+    two = index.prefer("Explanation: no\n# no\nPackage: lib\nPin: version 1\nPin-Priority: 1001\n", "preferences")
+    assert index.plan() == (
+        {"free": "2"},
+        {
+            "app": f"pinned: priority -1 in {one}",
+            "lib": f"pinned: priority 1001 in {two}",
+            "tool": f"pinned: priority -10 in {one}",
+        },
+    )
+    assert index.plan(security=True)[1]["app"] == f"pinned: priority -1 in {one}"
+
+
+def test_a_pin_of_a_whole_release_is_named_for_a_security_update_only(index: Index) -> None:
+    for name in ("app", "lib"):
+        index.install(name)
+        index.offer(name, suite="demo-security" if name == "app" else "demo")
+    path = index.prefer("Package: *\nPin: release l=Demo\nPin-Priority: 50\n")
+    assert index.plan() == ({}, {"app": f"pinned: priority 50 in {path}"})
+
+
+def test_a_release_that_the_node_prefers_keeps_security_updates_back_and_is_named(index: Index) -> None:
+    index.install("app")
+    index.offer("app", "1")
+    index.offer("app", suite="demo-security")
+    index.settings('APT::Default-Release "demo";\n')
+    why = "APT::Default-Release is 'demo': apt prefers the installed version (priority 990 against 500)"
+    assert index.plan() == ({}, {"app": why})
+
+
+# --- holds
+
+
+def test_a_hold_is_named(index: Index) -> None:
+    index.install("app", held=True)
+    index.offer("app")
+    assert index.plan() == ({}, {"app": "on hold"})
+    assert index.plan(packages=["app"]) == ({}, {"app": "on hold"})
+
+
+def test_an_update_that_needs_a_package_on_hold_names_both(index: Index) -> None:
+    index.install("lib", held=True)
+    index.offer("lib")
+    index.install("mid", Depends="lib")
+    index.offer("mid", Depends="lib (>= 2)")
+    index.install("app", Depends="mid")
+    index.offer("app", Depends="mid (>= 2)")
+    why = "mid needs lib (>= 2), which is on hold at 1"
+    assert index.plan() == ({}, {"app": f"app needs mid (>= 2), and {why}", "lib": "on hold", "mid": why})
+
+
+def test_a_package_that_one_on_hold_needs_as_it_is_names_the_dependent(index: Index) -> None:
+    index.install("bind9-host", held=True, Depends="bind9-libs (= 1)")
+    index.install("bind9-libs")
+    for name, needs in (("bind9-host", "bind9-libs (= 2)"), ("bind9-libs", "")):
+        index.offer(name, **({"Depends": needs} if needs else {}))
+    why = "bind9-host, which is on hold at 1, needs bind9-libs (= 1)"
+    assert index.plan() == ({}, {"bind9-host": "on hold", "bind9-libs": why})
+
+
+def test_a_conflict_with_a_package_on_hold_names_both(index: Index) -> None:
+    index.install("old", held=True)
+    index.install("app")
+    index.offer("app", Conflicts="old")
+    assert index.plan() == ({}, {"app": "app conflicts with old, which is on hold at 1"})
+
+
+# --- dependencies
+
+
+@pytest.mark.parametrize(
+    ("needs", "why"),
+    [
+        ("nowhere (>= 3)", "app needs nowhere (>= 3), which no repository has"),
+        ("lib (>= 3)", "app needs lib (>= 3), of which the newest version is 2"),
+        ("nowhere | lib (>= 3)", "app needs nowhere or lib (>= 3), which no repository has"),
+    ],
+)
+def test_an_unmet_dependency_names_both_ends(index: Index, needs: str, why: str) -> None:
+    index.install("app")
+    index.install("lib")
+    index.offer("lib")
+    index.offer("app", Depends=f"lib, {needs}")
+    assert index.plan() == ({"lib": "2"}, {"app": why})
+
+
+@pytest.mark.parametrize("needs", ["nowhere | lib (>= 2)", "virtual", "new"])
+def test_a_dependency_that_can_be_met_is_none(index: Index, needs: str) -> None:
+    index.install("app")
+    index.install("lib")
+    index.offer("lib", Provides="virtual")
+    index.offer("new")
+    index.offer("app", Depends=needs)
+    changes, held = index.plan()
+    assert (changes["app"], held) == ("2", {})
+
+
+def test_an_excluded_package_is_named_where_it_is_needed(index: Index) -> None:
+    index.install("app")
+    index.install("lib")
+    index.offer("lib")
+    index.offer("app", Depends="lib (>= 2)")
+    why = "app needs lib (>= 2), which is excluded by 'l*' (exclude)"
+    assert index.plan(exclude=["l*"]) == ({}, {"app": why, "lib": "excluded by 'l*' (exclude)"})
+
+
+def test_an_update_that_would_remove_others_names_them(index: Index) -> None:
+    index.install("app")
+    index.install("old")
+    index.install("wants-old", Depends="old")
+    index.install("wants-too", Depends="old")
+    index.offer("app", Conflicts="old")
+    assert index.plan()[1] in ({"app": "would remove old, wants-old, wants-too"}, {})
+    why = "would remove old, wants-old, wants-too (removals: refuse)"
+    assert index.plan(removals=False) == ({}, {"app": why})
+
+
+# --- phasing
+
+
+def test_a_phased_update_has_its_percentage_and_is_named_where_it_is_needed(index: Index) -> None:
+    index.settings(MACHINE)
+    index.install("app")
+    index.install("lib")
+    index.offer("lib", Phased_Update_Percentage="0")
+    index.offer("app", Depends="lib (>= 2)")
+    assert index.plan() == ({}, {"app": f"app needs lib (>= 2), which is {PHASED}", "lib": PHASED})
+    index.settings(f'{MACHINE}APT::Get::Always-Include-Phased-Updates "true";\n')
+    assert index.plan() == ({"app": "2", "lib": "2"}, {})
+
+
+# --- packages that are named
+
+
+def test_a_package_that_apt_would_remove_is_updated_when_it_is_named(index: Index) -> None:
+    """Everything else wants it away; asked for by its name, apt updates it alone."""
+    index.install("app", auto=True)
+    index.install("big")
+    index.offer("app")
+    index.offer("big", Conflicts="app")
+    everything, _ = index.plan()
+    changes, held = index.plan(packages=["app"])
+    assert changes == {"app": "2"} and held == {"big": "not selected (packages)"}
+    assert everything in ({"app": "", "big": "2"}, {"app": "2"})
+
+
+def test_a_package_without_a_newer_version_that_apt_would_remove_is_reported(index: Index) -> None:
+    index.install("app", auto=True)
+    index.install("big")
+    index.offer("big", Conflicts="app", Replaces="app", Provides="app")
+    assert index.plan()[0] == {"app": "", "big": "2"}
+    changes, held = index.plan(packages=["app"])
+    assert changes == {}
+    assert held["app"] == "has no newer version, and apt would remove it in an update of everything"
+
+
+def test_a_package_that_a_plan_keeps_back_is_updated_when_it_is_named(index: Index) -> None:
+    index.install("app")
+    index.install("old")
+    index.install("wants-old", Depends="old")
+    index.install("wants-too", Depends="old")
+    index.offer("app", Conflicts="old")
+    changes, _ = index.plan(packages=["app"])
+    assert changes == {"app": "2", "old": "", "wants-old": "", "wants-too": ""}
