@@ -20,7 +20,7 @@ from image.build import ELEMENTS
 PROGRAMS = Path(diskimage_builder.__file__).parent / "elements"
 WITH_PACKAGES = sorted(path.parent.name for path in ELEMENTS.glob("*/package-installs.yaml"))
 # What each distribution calls what is to be installed there.
-DEBIAN = frozenset({"python3-requests", "python3-yaml", "logrotate"})
+DEBIAN = frozenset({"python3-apt", "python3-requests", "python3-yaml", "logrotate"})
 REDHAT = frozenset({"python3-requests", "python3-pyyaml", "logrotate"})
 INSTALLED: Dict[str, FrozenSet[str]] = {
     **dict.fromkeys(("debian", "ubuntu"), DEBIAN),

@@ -30,6 +30,18 @@ def no_trial(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(code, "try_out", lambda *_: None)
 
 
+def test_a_node_with_apt_and_without_its_library_is_refused(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (root / "usr/bin/apt-get").touch()
+    before = tree(root)
+    assert main.main(["install-hook", "--root", str(root)]) == 1
+    assert "next: apt-get install python3-apt" in capsys.readouterr().err
+    assert tree(root) == before
+    library = root / "usr/lib/python3/dist-packages/apt_pkg.cpython-311-x86_64-linux-gnu.so"
+    library.parent.mkdir(parents=True)
+    library.touch()
+    said(capsys, "--root", str(root), "--dry-run")
+
+
 def tree(root: Path) -> Dict[str, str]:
     """Every path below the root with its kind, mode and content."""
     found = {}

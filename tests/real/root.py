@@ -12,7 +12,7 @@ PACKAGES = (
     *("rsyslog", "sudo", "locales", "man-db", "less", "vim-tiny", "tzdata", "ca-certificates", "openssl", "curl"),
     *("wget", "rsync", "file", "lsof", "gnupg", "ucf", "debconf-utils", "apt-utils", "apparmor", "e2fsprogs"),
     *("xz-utils", "zstd", "iproute2", "iputils-ping", "procps", "kmod", "netbase", "bsdextrautils"),
-    *("python3", "python3-yaml", "python3-requests", "nano"),
+    *("python3", "python3-yaml", "python3-requests", "python3-apt", "nano"),
     # A web server, a database, PHP, a DNS server.
     *("nginx", "mariadb-server", "php-fpm", "php-cli", "php-mysql", "php-xml", "bind9", "bind9-dnsutils"),
     # A kernel, whose initramfs is built on the node.

@@ -10,7 +10,18 @@ from pathlib import Path
 from typing import List
 
 RELEASE = "bookworm"
-PACKAGES = ("systemd", "systemd-sysv", "dbus", "python3", "python3-requests", "python3-yaml", "python3-distro")
+PACKAGES = (
+    *(
+        "systemd",
+        "systemd-sysv",
+        "dbus",
+        "python3",
+        "python3-apt",
+        "python3-requests",
+        "python3-yaml",
+        "python3-distro",
+    ),
+)
 KEPT = Path(__file__).resolve().parents[2] / ".test-venv/systemd"
 # A root that was made from something else is made anew.
 CONTENT = f"{RELEASE} {' '.join(PACKAGES)}\n"

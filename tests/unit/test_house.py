@@ -84,7 +84,8 @@ PURE = (
     *("config.options", "config.policy", "node.service_environment"),
     *("packages.complaints", "packages.file_faults", "packages.kept_files", "packages.state", "packages.selection"),
     *("packages.reboot_forecast", "packages.interruption", "packages.settings", "packages.undo_check"),
-    *("packages.apt.made_up", "packages.apt.order", "packages.apt.parse"),
+    *("packages.apt.made_up", "packages.apt.order", "packages.apt.parse", "packages.apt.candidates"),
+    *("packages.apt.answers", "packages.apt.protocol", "packages.apt.security"),
     *("packages.dnf.answers", "packages.dnf.protocol", "packages.globs", "packages.lines"),
     *("packages.rpm.parse", "packages.worker.lines", "packages.worker.replies"),
     *("packages.dnf.worker.completion", "packages.dnf.worker.file_types", "packages.dnf.worker.identity"),
@@ -321,7 +322,9 @@ def test_whatever_a_run_imports_late_is_loaded_before_python_is_replaced() -> No
     libraries |= {name.partition(".")[0] for name in listed}
     above = ("cli", "testing", "install", "hook", "worker", "__main__", "launch")
     after = [
-        module for module in modules() if room(module) not in above and not module.startswith("packages.dnf.worker")
+        module
+        for module in modules()
+        if room(module) not in above and not module.startswith(("packages.dnf.worker", "packages.apt.worker"))
     ]
     late = {
         (module, name)

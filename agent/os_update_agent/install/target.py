@@ -12,6 +12,7 @@ from typing import Callable, Mapping, Sequence, Tuple
 
 from os_update_agent.install import code, place
 from os_update_agent.install.layout import Directory, File, Item, Link, Places, Tree, is_unit, layout
+from os_update_agent.install.requirements import check_library
 from os_update_agent.model.errors import AgentError, UsageError
 from os_update_agent.node.process import run
 from os_update_agent.node.transient_unit import SYSTEMD
@@ -69,8 +70,9 @@ def target(root: Path, *, hooks: str = "", refresh: str = "", templates: str = "
 
 def install(target: Target, say: Say, *, dry_run: bool = False) -> None:
     """Install all items, enable the services, and report each step. Raises AgentError for a foreign file, before any
-    change, and for code that does not run, before anything uses it.
+    change, for a missing library of apt, and for code that does not run, before anything uses it.
     """
+    check_library(target.root)
     before = code.present(target.root)
     found = [(item, place.standing(target.root, item)) for item in target.items]
     foreign = [item.path for item, standing in found if standing == place.OTHER and place.is_foreign(target.root, item)]

@@ -18,6 +18,7 @@ from shlex import quote as quote_for_shell
 from typing import List, Mapping, Optional, Sequence, Union
 from urllib.parse import quote
 
+from os_update_agent.install.requirements import APT_LIBRARY, lacks_apt_library
 from os_update_agent.model.errors import UsageError
 from os_update_agent.node.process import run
 from os_update_agent.testing.pkg import BUILD_TIME, Pkg
@@ -83,8 +84,9 @@ def _relation(text: str) -> str:
 
 
 def missing_tools() -> List[str]:
-    """Return the programs that this module needs and that are not installed."""
-    return [tool for tool in TOOLS if shutil.which(tool) is None]
+    """Return the programs that this module needs, and the library that the agent needs, if they are not installed."""
+    missing = [tool for tool in TOOLS if shutil.which(tool) is None]
+    return [*missing, *([APT_LIBRARY] if lacks_apt_library(Path("/")) else [])]
 
 
 @cache

@@ -1,9 +1,12 @@
 """Why apt does not update a package, in words for an operator."""
 
+import sys
 from pathlib import Path
 
 import pytest
 
+from os_update_agent.model.errors import PackageError
+from os_update_agent.packages.apt import repositories
 from packages.apt.index import Index
 
 PHASED = "phased: the archive offers this update to 0% of the nodes so far"
@@ -188,3 +191,53 @@ def test_a_package_that_a_plan_keeps_back_is_updated_when_it_is_named(index: Ind
     index.offer("app", Conflicts="old")
     changes, _ = index.plan(packages=["app"])
     assert changes == {"app": "2", "old": "", "wants-old": "", "wants-too": ""}
+
+
+# --- what makes a plan impossible
+
+
+def test_a_missing_library_is_named_with_its_package(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    index.install("app")
+    monkeypatch.setattr(repositories, "PYTHON", sys.executable)
+    with pytest.raises(PackageError, match=r"python3-apt, .* is missing \(apt-get install python3-apt\)"):
+        index.plan()
+    monkeypatch.setattr(repositories, "PYTHON", "/nonexistent/python3")
+    with pytest.raises(PackageError, match=r"python3 is missing \(apt-get install python3-apt\)"):
+        index.plan()
+
+
+@pytest.mark.parametrize(
+    ("settings", "why"),
+    [
+        ('APT::Default-Release "nowhere";', "'nowhere' is invalid for APT::Default-Release"),
+        ('APT::Solver "nosuch";', "APT::Solver is 'nosuch' in apt's configuration: "),
+        ('APT::Get::Nonsense "', "apt's configuration cannot be read: "),
+    ],
+)
+def test_a_setting_that_makes_a_plan_impossible_is_named(index: Index, settings: str, why: str) -> None:
+    index.install("app")
+    index.offer("app")
+    assert index.plan() == ({"app": "2"}, {})
+    index.settings(settings)
+    with pytest.raises(PackageError, match=why):
+        index.plan()
+
+
+def test_a_package_that_lacks_another_one_is_named_with_what_repairs_it(index: Index) -> None:
+    index.install("app", Depends="gone (>= 2)")
+    with pytest.raises(PackageError) as caught:
+        index.plan()
+    assert str(caught.value) == (
+        "unmet dependencies: app needs gone (>= 2), which no repository has; next: apt-get --fix-broken install"
+    )
+
+
+def test_removals_that_apt_does_not_allow_are_held_back_by_the_name_of_the_setting(index: Index) -> None:
+    index.install("app")
+    index.install("old", auto=True)
+    index.install("tool")
+    index.offer("app", Conflicts="old", Replaces="old")
+    index.offer("tool")
+    index.settings('APT::Get::Remove "false";\n')
+    why = "would remove old (APT::Get::Remove is off in apt's configuration)"
+    assert index.plan() == ({"tool": "2"}, {"app": why})

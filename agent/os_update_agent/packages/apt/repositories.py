@@ -1,7 +1,18 @@
 """What apt's repositories have: apt-get refreshes the index and downloads, a worker reads through apt's own library.
 
-Measured on Debian 12's index (108,000 names, 763 packages installed, 133 to change; processor time of all processes,
-apt 2.6): see the table in worker/__init__.py.
+The worker opens apt's cache once and answers which updates are possible, why others are not, and sizes and digests. It
+was measured against what apt-get offers to programs: Debian 12's index (108,000 names), 763 packages installed, 133 of
+them to change, apt 2.6, processor time of all processes with apt's cache file on the disk:
+
+  apt-get -s dist-upgrade               2.6 s  walks the whole cache for each change; each reason for a package that is
+                                               kept back needs another simulation
+  apt-get --print-uris dist-upgrade     0.8 s  no removals, no packages kept back, no reasons
+  apt-get, EDSP (APT::Solver::dump)     0.6 s  and 30 MB of text to solve ourselves, without phasing, sizes and digests
+  this worker, from start to end        0.8 s  plan, reasons, sizes and digests of 133 new and 133 old packages; until
+                                               then apt-get -s, apt-cache show and apt-get download --print-uris: 2.5 s
+
+The protocol of DPkg::Pre-Install-Pkgs describes a transaction that has begun, so it is no way to plan one. The output
+of apt-get changes with apt's version and the node's apt.conf; the library has no such words.
 """
 
 import re

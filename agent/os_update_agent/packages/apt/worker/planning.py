@@ -31,12 +31,23 @@ def upgrade(opened: Opened, request: Upgrade) -> Upgraded:
     """
     opened.reset()
     _check_whole(opened)
-    opened.depcache.upgrade(True)
+    _upgrade_all(opened)
     changed = opened.changed()
     reasons = Reasons(opened, World(changed))
     kept = [each for each in (_kept(opened, reasons, package) for package in _others(opened, changed)) if each]
     steps, refused = opened.steps(changed), _refused(opened, changed)
     return Upgraded(steps, list(_explained(opened, kept)), refused)
+
+
+def _upgrade_all(opened: Opened) -> None:
+    """Raises Refused with the name of a solver that apt is set to use and cannot, and apt's own error."""
+    try:
+        opened.depcache.upgrade(True)
+    except apt_pkg.Error as error:
+        solver = apt_pkg.config.find("APT::Solver")
+        if not solver:
+            raise
+        raise Refused(f"APT::Solver is {solver!r} in apt's configuration: {error}") from error
 
 
 def attempt(opened: Opened, request: Attempt) -> Attempted:
