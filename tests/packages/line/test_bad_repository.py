@@ -15,6 +15,7 @@ import pytest
 from os_update_agent.config.policy import Policy
 from os_update_agent.model.errors import PackageError
 from os_update_agent.packages.apt import commands
+from os_update_agent.packages.apt.options import NETWORK
 from os_update_agent.testing.repository import Deb
 from packages.faulty import FaultyServer
 from packages.node import VERSIONS_ONE, Node, Result
@@ -93,7 +94,7 @@ def test_a_repository_that_accepts_and_says_nothing_is_given_up(
     based: Node, server: FaultyServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """apt waits 30 s, four times. Here it has the same options with shorter times, which would take four minutes."""
-    patient = commands.NETWORK
+    patient = NETWORK
     assert {"Acquire::Retries=3", "Acquire::http::Timeout=30", "Acquire::https::Timeout=30"} <= set(patient)
     monkeypatch.setattr(commands, "NETWORK", [one.replace("=30", "=1").replace("=3", "=1") for one in patient])
     server.faults["Release"] = "hang"

@@ -16,10 +16,11 @@ from os_update_agent.model.packages import (
     Transaction,
 )
 from os_update_agent.node.process import run, run_to_file
-from os_update_agent.packages.apt.commands import NO_RELEASE, plain, read_from
+from os_update_agent.packages.apt.commands import plain, read_from
 from os_update_agent.packages.apt.dpkg_settings import put_back, set_aside
 from os_update_agent.packages.apt.edited_texts import settle_edits
 from os_update_agent.packages.apt.leaving import PartsOfLeaving, unwrap_scripts, wrap_scripts
+from os_update_agent.packages.apt.options import NO_RELEASE
 from os_update_agent.packages.apt.preferences import added_preferences, wanted
 from os_update_agent.packages.apt.rehearsal import UNPACK
 from os_update_agent.packages.apt.repack import repack

@@ -18,10 +18,23 @@ from os_update_agent.node.process import DIRECTORY, Completed, run, run_to_file
 from os_update_agent.packages.apt import parse
 from os_update_agent.packages.apt.builds import InstalledBuilds
 from os_update_agent.packages.apt.dpkg_settings import INSTALL_MISSING
+from os_update_agent.packages.apt.options import (
+    ACTS,
+    AS_PLANNED,
+    CONFIG_FILES,
+    FILES_ALONE,
+    FORCED,
+    NETWORK,
+    ORDER,
+    OWN_SOLVER,
+)
 from os_update_agent.packages.printed import printed_since
 from os_update_agent.packages.progress import REFRESH_FILE, STATUS_FILE
 from os_update_agent.packages.state_cache import LastState
 
+LOCKED = "Could not get lock"
+# The solvers that apt has itself (apt.conf(5), APT::Solver).
+_SOLVERS = ("internal", "3.0")
 # apt's words for a setting that is on (apt-pkg's StringToBool).
 _TRUE = ("1", "true", "yes", "on", "with", "enable")
 
@@ -33,38 +46,6 @@ _ENVIRONMENT = {
     "NEEDRESTART_SUSPEND": "1",
     "NEEDRESTART_MODE": "l",
 }
-# The last option wins (dpkg(1), --force-things): the node's apt.conf may hold others.
-_CONFIG_FILES: Mapping[ConfigFiles, Tuple[Tuple[str, ...], Mapping[str, str]]] = {
-    "keep": (("--no-force-confnew", "--force-confdef", "--force-confold"), {"UCF_FORCE_CONFFOLD": "1"}),
-    "replace": (("--no-force-confdef", "--no-force-confold", "--force-confnew"), {"UCF_FORCE_CONFFNEW": "1"}),
-}
-# apt refuses these under -y unless an option allows them. A way back may need all of them, a way forward none.
-REFUSED_BY_YES = ("--allow-downgrades", "--allow-change-held-packages", "--allow-remove-essential")
-_FORCED = (
-    *REFUSED_BY_YES,
-    *("-o", "APT::Get::Remove=true", "-o", "APT::Get::Purge=false", "-o", "APT::Get::Download-Only=false"),
-    *("-o", "Dpkg::Options::=--force-downgrade"),
-)
-# apt configures an essential package as soon as it is unpacked (apt.conf(5)), on a way back also while an installed
-# package of the newer release breaks it.
-_ORDER = ("-o", "APT::Immediate-Configure=false")
-NETWORK = ("-o", "Acquire::Retries=3", "-o", "Acquire::http::Timeout=30", "-o", "Acquire::https::Timeout=30")
-LOCKED = "Could not get lock"
-# apt refuses each request while no repository has the release that the node prefers.
-NO_RELEASE = ("-o", "APT::Default-Release=")
-# A transaction takes the given files. Otherwise apt prefers the file of a repository that has the same version, and
-# removes ours if its size differs. The caches are not written: they are those of the repositories.
-_FILES_ALONE = (
-    *("-o", "Dir::Etc::SourceList=/dev/null", "-o", "Dir::Etc::SourceParts=/dev/null"),
-    *("-o", "Dir::Cache::pkgcache=", "-o", "Dir::Cache::srcpkgcache="),
-    *NO_RELEASE,
-)
-# The plan names all that is removed, and nobody has to be asked.
-_AS_PLANNED = (
-    *("-o", "APT::Get::AutomaticRemove=false", "-o", "APT::Get::AutomaticRemove::Kernels=false"),
-    *("-o", "APT::Get::Trivial-Only=false"),
-)
-
 _PRIVATE_ROOT = """\
 Dir "{root}/";
 Dir::State::status "{root}/var/lib/dpkg/status";
@@ -119,7 +100,7 @@ class AptCalls:
 
     def _apt_get(self, arguments: Sequence[str], output: IO[bytes]) -> Tuple[str, ...]:
         with self._status() as status:
-            argv = self._apt("apt-get", "-q", "-y", "-o", f"APT::Status-Fd={status.fileno()}", *arguments)
+            argv = self._apt("apt-get", "-q", "-y", *ACTS, "-o", f"APT::Status-Fd={status.fileno()}", *arguments)
             start = output.tell()
             done = run_to_file(argv, output, ok=None, env=self._environment(), pass_fds=[status.fileno()])
             failures = parse.parse_failures(_all_of(status))
@@ -134,14 +115,16 @@ class AptCalls:
         options = [
             *("-o", f"DPkg::Lock::Timeout={max(1, int(self.lock_timeout))}", "-o", "Dpkg::Use-Pty=0"),
             *("-o", f"Dir::Cache::archives={self._no_cache()}/", "-o", "APT::Sandbox::User=root"),
-            *_FILES_ALONE,
-            *_AS_PLANNED,
+            *FILES_ALONE,
+            *AS_PLANNED,
             "--no-install-recommends",
         ]
-        for option in _CONFIG_FILES[self.config_files][0]:
+        for option in CONFIG_FILES[self.config_files][0]:
             options += ["-o", f"Dpkg::Options::={option}"]
+        if self._setting("APT::Solver") not in ("", *_SOLVERS):
+            options += OWN_SOLVER
         if forced:
-            options += (*_FORCED, *_ORDER)
+            options += (*FORCED, *ORDER)
         if self._has_settings_aside:
             options += ["-o", f"Dpkg::Options::={INSTALL_MISSING}"]
         if transaction.reinstalls:
@@ -167,7 +150,8 @@ class AptCalls:
         them.
         """
         with self._status(name) as status:
-            argv = self._apt("apt-get", "-q", *NETWORK, "-o", f"APT::Status-Fd={status.fileno()}", *arguments)
+            options = (*NETWORK, *ACTS, "-o", f"APT::Status-Fd={status.fileno()}")
+            argv = self._apt("apt-get", "-q", *options, *arguments)
             done = run_to_file(
                 argv, status, ok=None, env=self._environment(), cwd=cwd, pass_fds=[status.fileno()], endable=True
             )
@@ -200,13 +184,16 @@ class AptCalls:
 
     @property
     def _downloads_only(self) -> bool:
-        values = [value for tag, value in self._settings_of_apt if tag == "APT::Get::Download-Only"]
-        return bool(values) and values[-1].lower() in _TRUE
+        return self._setting("APT::Get::Download-Only").lower() in _TRUE
+
+    def _setting(self, name: str) -> str:
+        """Return one of the settings of apt, "" if it has no value."""
+        return next((value for tag, value in reversed(self._settings_of_apt) if tag == name), "")
 
     @cached_property
     def _settings_of_apt(self) -> Tuple[Tuple[str, str], ...]:
         """Some settings of apt with their values; none if it cannot be asked."""
-        wanted = ("APT::Architectures", "APT::Get::Download-Only")
+        wanted = ("APT::Architectures", "APT::Get::Download-Only", "APT::Solver")
         done = self._run(["apt-config", "--format", "%f %v%n", "dump", *wanted], ok=None)
         lines = () if done.returncode else (line.partition(" ") for line in done.stdout.splitlines())
         return tuple((tag, value) for tag, _, value in lines)
@@ -221,13 +208,13 @@ class AptCalls:
             raise PackageError(f"the package database cannot be read: {error}") from error
 
     def _dpkg(self, *arguments: str) -> List[str]:
-        options = [*self._root_options(), *_CONFIG_FILES[self.config_files][0]]
+        options = [*self._root_options(), *CONFIG_FILES[self.config_files][0]]
         if self._has_settings_aside:
             options.append(INSTALL_MISSING)
         return ["dpkg", *options, *arguments]
 
     def _environment(self) -> Mapping[str, str]:
-        environment = {**_ENVIRONMENT, **_CONFIG_FILES[self.config_files][1]}
+        environment = {**_ENVIRONMENT, **CONFIG_FILES[self.config_files][1]}
         if self._is_private:
             environment["APT_CONFIG"] = str(self._apt_config())
         if self._other_settings:

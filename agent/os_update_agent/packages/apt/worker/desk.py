@@ -64,8 +64,27 @@ class AptDesk(server.Desk):
         return {
             "upgrade": lambda request: planning.upgrade(self._prepared(request.pins), request),
             "attempt": lambda request: planning.attempt(self._prepared(request.pins), request),
-            "available": lambda request: offers.available(self._prepared(None), request),
+            "available": lambda request: offers.available(self._offering(), request),
         }
+
+    def _offering(self) -> Any:
+        """Return an opened cache with what the repositories have. python-apt opens none with the installed packages
+        while one of them is half-installed and no repository has it.
+        """
+        from os_update_agent.packages.apt.worker.opened import Opened
+
+        apt_pkg, status = self._apt_pkg, "Dir::State::status"
+        try:
+            return self._prepared(None)
+        except apt_pkg.Error:
+            there = apt_pkg.config.find_file(status)
+        try:
+            apt_pkg.config.set(status, "/dev/null")
+            apt_pkg.init_system()
+            return Opened()
+        finally:
+            apt_pkg.config.set(status, there)
+            apt_pkg.init_system()
 
     def _prepared(self, pins: Optional[Tuple[str, ...]]) -> Any:
         """Return the opened cache with these pins and no others; None: with any."""

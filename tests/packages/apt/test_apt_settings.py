@@ -1,0 +1,94 @@
+"""Settings of the node's apt.conf: those for the output of apt-get change nothing, those that mean something for a plan
+or a transaction are honored, or refused by their name.
+"""
+
+from typing import Iterator
+
+import pytest
+
+from packages.apt.index import Index
+from packages.node import VERSIONS_ONE, VERSIONS_TWO, Node
+
+# They only format, debug, or decide about what the agent gives apt-get to do.
+FORMATS = (
+    *('quiet "3";', 'quiet "0";', 'APT::Get::Show-Versions "true";', 'APT::Output-Version "99.0";'),
+    *('APT::Get::Show-Upgraded "false";', 'APT::Color "true";', 'APT::Get::List-Columns "true";'),
+    *('APT::Get::Show-User-Simulation-Note "true";', 'APT::Get::HideAutoRemove "true";'),
+    *(
+        'Debug::pkgProblemResolver "true";',
+        'Debug::pkgDepCache::Marker "true";',
+        'Debug::pkgDepCache::AutoInstall "true";',
+    ),
+    *('Debug::pkgPolicy "true";', 'Debug::pkgAutoRemove "true";', 'Debug::pkgOrderList "true";'),
+    *(
+        'Debug::Phasing "true";',
+        'DPkg::Progress "true";',
+        'DPkg::Progress-Fancy "true";',
+        'APT::Get::Assume-No "true";',
+    ),
+)
+RESTRAINS = (
+    *('APT::Get::Simulate "true";', 'APT::Get::Print-URIs "true";', 'APT::Get::Download "false";'),
+    *('APT::Get::Upgrade "false";', 'APT::Get::Only-Upgrade "true";', 'APT::Get::ReInstall "true";'),
+    *('APT::Get::Fix-Broken "true";', 'APT::Get::Fix-Missing "true";', 'APT::Get::Trivial-Only "true";'),
+    *('APT::Get::AutomaticRemove "true";', 'APT::Get::Mark-Auto "true";', 'APT::Get::Assume-Yes "false";'),
+    *('Debug::pkgDPkgPM "true";', 'Debug::NoLocking "true";', 'APT::Install-Suggests "true";'),
+    *('APT::Get::AutomaticRemove::Kernels "true";', 'APT::Keep-Downloaded-Packages "true";'),
+    *('APT::Get::Arch-Only "true";', 'APT::Get::Host-Architecture "nowhere";', 'APT::Clean-Installed "true";'),
+)
+
+
+@pytest.fixture(scope="module")
+def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Index]:
+    """app gets a new version with a new library and removes an old package; another one is on hold."""
+    index = Index(tmp_path_factory.mktemp("settings"))
+    index.install("app")
+    index.install("old", auto=True)
+    index.install("unneeded", auto=True)
+    index.install("heldpkg", held=True)
+    index.offer("app", Depends="lib", Conflicts="old", Replaces="old", Suggests="more")
+    for name in ("heldpkg", "lib", "more"):
+        index.offer(name)
+    yield index
+
+
+@pytest.mark.parametrize(
+    "setting", ["", *FORMATS, *RESTRAINS, 'APT::Get::Download-Only "true";', 'APT::Get::Purge "true";']
+)
+def test_a_plan_is_the_same_under_settings_that_mean_nothing_for_it(index: Index, setting: str) -> None:
+    index.settings(f"{setting}\n")
+    changes, held = index.plan()
+    more = {"more": "2"} if "Suggests" in setting else {}
+    assert (changes, held) == ({"app": "2", "lib": "2", "old": "", **more}, {"heldpkg": "on hold"})
+
+
+@pytest.mark.parametrize("settings", [FORMATS, RESTRAINS])
+def test_a_node_is_updated_and_restored_under_its_settings(based: Node, settings: "tuple[str, ...]") -> None:
+    """All of a group at once: whichever means something would fail the test."""
+    (based.root / "etc/apt/apt.conf.d/own").write_text("\n".join(settings), encoding="utf-8")
+    one = based.packages()
+    based.offer_two()
+    based.succeed("UPDATE", "v2")
+    assert based.versions() == VERSIONS_TWO
+    based.succeed("UPDATE", "v1")
+    assert based.versions() == VERSIONS_ONE and based.packages() == one
+
+
+def test_purging_is_honored(based: Node) -> None:
+    (based.root / "etc/apt/apt.conf.d/own").write_text('APT::Get::Purge "true";\n', encoding="utf-8")
+    one = based.packages()
+    based.offer_two()
+    based.succeed("UPDATE", "v2")
+    based.succeed("UPDATE", "v1")
+    assert based.packages() == one
+
+
+def test_a_way_back_needs_no_solver_and_no_release(based: Node) -> None:
+    """What refuses an update by its name is no reason to stay with one that has failed."""
+    one = based.packages()
+    based.offer_two()
+    based.succeed("UPDATE", "v2")
+    settings = 'APT::Solver "nosuch";\nAPT::Default-Release "nowhere";\n'
+    (based.root / "etc/apt/apt.conf.d/own").write_text(settings, encoding="utf-8")
+    based.succeed("UPDATE", "v1")
+    assert based.packages() == one
