@@ -107,11 +107,9 @@ def _held_back(
     """Return what an upgrade of everything leaves out, each with the reason, except for the names of ``others``."""
     held: Dict[str, str] = {}
     for each in kept:
-        change = as_changes([each.step], state)[0]
-        against = reason_against(change, selection._replace(security=False))
         if each.step.name not in others:
             name = f"{each.step.name}:{each.step.foreign}" if each.step.foreign else each.step.name
-            held[name] = against or each.reason
+            held[name] = reason_against(as_changes([each.step], state)[0], selection) or each.reason
     return tuple(HeldBack(name, reason) for name, reason in held.items())
 
 

@@ -23,10 +23,10 @@ _INST = re.compile(
 # Purg leftover (of which only the configuration is left)
 _REMV = re.compile(r"(?:Remv|Purg) (?P<name>[^\s:]+)(?::(?P<foreign>\S+))?(?: \[|$)")
 _ANNOUNCES = ("Inst ", "Remv ", "Purg ")
+_UNMET = "The following packages have unmet dependencies:"
 #  app : Depends: app-extra but it is not installable
 #        Breaks: tool (< 2) but 1.0-1 is to be installed
-_UNMET = re.compile(r"^ (?:\S+ : | {3,})(?P<why>\S.*)$")
-
+_UNMET_LINE = re.compile(r"^ (?:(?P<name>\S+) : | {3,})(?P<why>\S.*)$")
 
 _SIZE = re.compile(r"[0-9]{1,20}")
 
@@ -120,11 +120,19 @@ def parse_installed_sizes(text: str) -> Dict[Identity, int]:
 
 
 def why_impossible(text: str) -> str:
-    """apt's own reason in one line: the unmet dependencies, else its first error."""
-    unmet = [match["why"] for match in map(_UNMET.match, text.splitlines()) if match]
-    if unmet:
-        return "; ".join(unmet)
-    return first_error(text)
+    """apt's own reason in one line: the unmet dependencies, each with the package that has it, else its first error.
+
+    apt 3 adds to them what its solver has tried, which says nothing to an operator.
+    """
+    unmet: List[str] = []
+    name = ""
+    for line in text.partition(f"{_UNMET}\n")[2].splitlines():
+        match = _UNMET_LINE.match(line)
+        if match is None:
+            break
+        name = match["name"] or name
+        unmet.append(f"{name}: {match['why']}")
+    return "; ".join(unmet) or first_error(text)
 
 
 def first_error(text: str) -> str:

@@ -169,14 +169,30 @@ def test_the_size_that_a_file_takes_when_installed() -> None:
 @pytest.mark.parametrize(("name", "why"), [
     (
         "install-impossible.txt",
-        "Depends: absent (>= 3) but it is not installable; Depends: missing-too but it is not installable",
+        "wantsnew: Depends: absent (>= 3) but it is not installable;"
+        " wantsnew: Depends: missing-too but it is not installable",
     ),
-    ("install-impossible-version.txt", "Depends: libapp1 (>= 9) but 1.0-1 is to be installed"),
+    ("install-impossible-version.txt", "needy: Depends: libapp1 (>= 9) but 1.0-1 is to be installed"),
     ("install-unknown-version.txt", "Version '7.0-1' for 'app' was not found"),
     ("install-held.txt", "Held packages were changed and -y was used without --allow-change-held-packages."),
 ])  # fmt: skip
 def test_why_apt_cannot(name: str, why: str) -> None:
     assert why_impossible(capture(name)) == why
+
+
+def test_what_the_solver_of_apt_3_has_tried_is_no_reason() -> None:
+    """In the form in which apt 3.0 prints it."""
+    text = (
+        "The following packages have unmet dependencies:\n"
+        " needy : Depends: libapp1 (>= 9) but 1.0-1 is to be installed\n"
+        "E: Unable to correct problems, you have held broken packages.\n"
+        "E: The following information from --solver 3.0 may provide additional context:\n"
+        "   Unable to satisfy dependencies. Reached two conflicting decisions:\n"
+        "   1. app:amd64 is selected for install\n"
+        "   2. app:amd64 is not selected for install because:\n"
+        "      1. needy:amd64=2.0-1 is selected for install\n"
+    )
+    assert why_impossible(text) == "needy: Depends: libapp1 (>= 9) but 1.0-1 is to be installed"
 
 
 def test_the_first_error_is_dpkgs_and_not_apts_summary() -> None:
