@@ -6,12 +6,13 @@ import os
 from pathlib import Path
 from typing import Dict, List, Mapping, Sequence, Tuple
 
-from os_update_agent.model.packages import Selection
+from os_update_agent.model.packages import Change, HeldBack, Selection
 from os_update_agent.node.process import run
 from os_update_agent.packages.apt.backend import Apt
 from os_update_agent.testing.repository import make_root, native_architecture
 
 Fields = Mapping[str, str]
+EVERYTHING = Selection()
 
 
 class Index:
@@ -69,14 +70,17 @@ class Index:
         removals: bool = True,
     ) -> Tuple[Dict[str, str], Dict[str, str]]:
         """Return the new version of each package that a plan changes ("" if it is removed), and what is held back."""
+        changes, held = self.planned(Selection(tuple(packages), tuple(exclude), security, removals))
+        found = {change.name: change.after.version if change.after else "" for change in changes}
+        return found, {item.name: item.reason for item in held}
+
+    def planned(self, selection: Selection = EVERYTHING) -> Tuple[Tuple[Change, ...], Tuple[HeldBack, ...]]:
+        """Return what the backend plans for a selection, and what it holds back."""
         if not self._is_published:
             self._is_published = True
             self._publish()
-        selection = Selection(tuple(packages), tuple(exclude), security, removals)
         with self.apt.session():
-            changes, held = self.apt.candidates(self.apt.capture(), selection)
-        found = {change.name: change.after.version if change.after else "" for change in changes}
-        return found, {item.name: item.reason for item in held}
+            return self.apt.candidates(self.apt.capture(), selection)
 
 
 def _stanza(name: str, version: str, fields: Fields) -> str:

@@ -32,7 +32,7 @@ def candidates(planner: Planner, state: PackageState, selection: Selection) -> F
     full = planner.upgrade()
     possible = as_changes(full.steps, state)
     if selection.is_everything and not full.refused:
-        return possible, _held_back(full.kept, state, selection, {change.name for change in possible})
+        return possible, _held_back(full.kept, state, selection, _labels(possible, state))
     wanted, held = choose(possible, selection)
     updates = [change for change in wanted if change.before is not None and change.after is not None]
     updates += _asked_for(full.kept, state, selection)
@@ -40,9 +40,9 @@ def candidates(planner: Planner, state: PackageState, selection: Selection) -> F
     fitting, failing = attempt.fit((), updates)
     chosen = attempt.chosen if fitting else ()
     names = {change.name for change in chosen}
-    kept = _held_back(full.kept, state, selection, {*names, *(item.name for item in failing)})
+    kept = _held_back(full.kept, state, selection, _labels(chosen, state) | {item.name for item in failing})
     goes = _would_go(wanted, selection, {*names, *(item.name for item in (*failing, *kept))})
-    held_back = {item for item in (*held, *failing, *kept, *goes) if item.name not in names}
+    held_back = {*kept, *(item for item in (*held, *failing, *goes) if item.name not in names)}
     return chosen, tuple(sorted(held_back))
 
 
@@ -104,11 +104,11 @@ def _asked_for(kept: Iterable[Kept], state: PackageState, selection: Selection) 
 def _held_back(
     kept: Iterable[Kept], state: PackageState, selection: Selection, others: Set[str]
 ) -> Tuple[HeldBack, ...]:
-    """Return what an upgrade of everything leaves out, each with the reason, except for the names of ``others``."""
+    """Return what an upgrade of everything leaves out, each with the reason, except for ``others``."""
     held: Dict[str, str] = {}
     for each in kept:
-        if each.step.name not in others:
-            name = f"{each.step.name}:{each.step.foreign}" if each.step.foreign else each.step.name
+        name = _label(each.step.name, each.step.foreign)
+        if name not in others:
             held[name] = reason_against(as_changes([each.step], state)[0], selection) or each.reason
     return tuple(HeldBack(name, reason) for name, reason in held.items())
 
@@ -121,3 +121,11 @@ def _would_go(wanted: Iterable[Change], selection: Selection, others: Set[str]) 
         return ()
     reason = "has no newer version, and apt would remove it in an update of everything"
     return tuple(HeldBack(c.name, reason) for c in wanted if c.after is None and c.name not in others)
+
+
+def _labels(changes: Iterable[Change], state: PackageState) -> Set[str]:
+    return {_label(*state.slot(change.package)) for change in changes}
+
+
+def _label(name: str, foreign: str) -> str:
+    return f"{name}:{foreign}" if foreign else name

@@ -2,11 +2,13 @@
 Python 3.9.
 """
 
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 import apt_pkg
 
 from os_update_agent.packages.apt.protocol import Identity, Step
+
+NEEDS = ("PreDepends", "Depends")
 
 
 class Opened:
@@ -123,3 +125,29 @@ def origins_of(version: Any) -> Tuple[str, ...]:
         place = f"{file.version}/{file.archive}" if file.version else file.archive
         found.append(f"{file.label}:{place or file.site or 'localhost'}" if file.label else place or file.site or "")
     return tuple(dict.fromkeys(found))
+
+
+def full_name(package: Any) -> str:
+    """Return the name of a package, with its architecture unless that is the native one."""
+    return str(package.get_fullname(True))
+
+
+def groups_of(version: Any, kinds: Sequence[str]) -> Iterator[List[Any]]:
+    """Yield each relation of a version, as a list of its alternatives."""
+    for kind in kinds:
+        yield from version.depends_list.get(kind, ())
+
+
+class World:
+    """The versions that are installed once a plan has been carried out."""
+
+    def __init__(self, changed: Dict[int, Tuple[Any, Any]]) -> None:
+        self._changed = changed
+
+    def version(self, package: Any) -> Any:
+        """Return the version that the package has then, None if it is not installed."""
+        return self._changed[package.id][1] if package.id in self._changed else package.current_ver
+
+    def has(self, version: Any) -> bool:
+        there = self.version(version.parent_pkg)
+        return there is not None and bool(there.id == version.id)

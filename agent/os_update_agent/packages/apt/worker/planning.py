@@ -11,9 +11,9 @@ from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 import apt_pkg
 
 from os_update_agent.packages.apt.protocol import Attempt, Attempted, Kept, Update, Upgrade, Upgraded
-from os_update_agent.packages.apt.worker.opened import Opened
-from os_update_agent.packages.apt.worker.reasons import Reasons, World
-from os_update_agent.packages.apt.worker.settings import allows, may_remove
+from os_update_agent.packages.apt.worker.opened import NEEDS, Opened, World, full_name, groups_of
+from os_update_agent.packages.apt.worker.reasons import UNKNOWN, Reasons
+from os_update_agent.packages.apt.worker.settings import allows, installs, may_remove
 from os_update_agent.packages.globs import first_match
 from os_update_agent.packages.worker.replies import Refused
 
@@ -32,11 +32,12 @@ def upgrade(opened: Opened, request: Upgrade) -> Upgraded:
     opened.reset()
     _check_whole(opened)
     _upgrade_all(opened)
+    _leave_out_unneeded(opened)
     changed = opened.changed()
     reasons = Reasons(opened, World(changed))
     kept = [each for each in (_kept(opened, reasons, package) for package in _others(opened, changed)) if each]
     steps, refused = opened.steps(changed), _refused(opened, changed)
-    return Upgraded(steps, list(_explained(opened, kept)), refused)
+    return Upgraded(steps, list(_explained(opened, reasons, kept)), refused)
 
 
 def _upgrade_all(opened: Opened) -> None:
@@ -107,6 +108,7 @@ def _tried(
         return None, ""
     if depcache.broken_count:
         return None, ""
+    _leave_out_unneeded(opened)
     changed = opened.changed()
     if not all(_is_planned(changed, *each) for each in wanted):
         return None, ""
@@ -118,13 +120,42 @@ def _is_planned(changed: Changed, package: Any, version: Any) -> bool:
     return planned is not None and bool(planned.id == version.id)
 
 
+def _leave_out_unneeded(opened: Opened) -> None:
+    """Leave new packages out of the plan that nothing needs in the end, as apt-get does (DoAutomaticRemove)."""
+    depcache = opened.depcache
+    new = [package for package, _ in opened.changed().values() if depcache.marked_install(package)]
+    left = {package.id: package for package in new if depcache.is_garbage(package)}
+    for package in left.values():
+        depcache.mark_delete(package)
+    # What needs or recommends one of them may stay all the same.
+    kinds = [*NEEDS, *(kind for kind in ("Recommends", "Suggests") if installs(apt_pkg.config, kind))]
+    while left:
+        world = World(opened.changed())
+        wanted = [package for package in left.values() if _is_wanted(world, package, kinds)]
+        for package in wanted:
+            depcache.mark_install(left.pop(package.id), False, False)
+        if not wanted:
+            return
+
+
+def _is_wanted(world: World, package: Any, kinds: Sequence[str]) -> bool:
+    """Return whether a relation of a package that is installed can be satisfied by this one alone."""
+    parents = {relation.parent_ver.id: relation.parent_ver for relation in package.rev_depends_list}
+    for parent in filter(world.has, parents.values()):
+        for group in groups_of(parent, kinds):
+            targets = [target for relation in group for target in relation.all_targets()]
+            if any(target.parent_pkg.id == package.id for target in targets) and not any(map(world.has, targets)):
+                return True
+    return False
+
+
 def _check_whole(opened: Opened) -> None:
     """Raise Refused if installed packages lack others: apt plans nothing then."""
     if not opened.depcache.broken_count:
         return
     reasons = Reasons(opened, World({}))
     broken = [package for package in opened.installed_sorted() if opened.depcache.is_inst_broken(package)]
-    why = (reasons.why(package, package.current_ver) or f"{package.name} is broken" for package in broken)
+    why = (reasons.why(package, package.current_ver) or f"{full_name(package)} is broken" for package in broken)
     raise Refused(f"unmet dependencies: {'; '.join(why)}; next: apt-get --fix-broken install")
 
 
@@ -153,7 +184,7 @@ def _is_downgrade(opened: Opened, package: Any, version: Any) -> bool:
 def _downgrade(opened: Opened, package: Any, version: Any) -> str:
     pin = Reasons(opened, World({})).pin(package, version)
     why = f"pinned: {pin.text}" if pin is not None else "apt prefers the older version"
-    return f"would downgrade {package.name} from {package.current_ver.ver_str} to {version.ver_str} ({why})"
+    return f"would downgrade {full_name(package)} from {package.current_ver.ver_str} to {version.ver_str} ({why})"
 
 
 def _others(opened: Opened, changed: Changed) -> List[Any]:
@@ -179,7 +210,7 @@ def _kept(opened: Opened, reasons: Reasons, package: Any) -> Optional[Kept]:
     return Kept(opened.step(package, newest), reason, False) if reason else None
 
 
-def _explained(opened: Opened, kept: Sequence[Kept]) -> Iterator[Kept]:
+def _explained(opened: Opened, reasons: Reasons, kept: Sequence[Kept]) -> Iterator[Kept]:
     """Yield the packages with a reason for each: where the relations give none, the update is tried alone."""
     asked = 0
     for each in kept:
@@ -187,19 +218,23 @@ def _explained(opened: Opened, kept: Sequence[Kept]) -> Iterator[Kept]:
             yield each
             continue
         asked += 1
-        yield each._replace(reason=_alone(opened, each) if asked <= EXPLAINED else KEPT)
+        yield each._replace(reason=_alone(opened, reasons, each) if asked <= EXPLAINED else KEPT)
 
 
-def _alone(opened: Opened, kept: Kept) -> str:
-    """Return why an update is not part of the plan, from an attempt to do it alone."""
+def _alone(opened: Opened, reasons: Reasons, kept: Kept) -> str:
+    """Return why an update is not part of the plan, from an attempt to do it alone. If that is possible, something else
+    in the plan is against it, which ``reasons`` know.
+    """
     step = kept.step
     wanted = list(_versions(opened, [Update(step.name, step.foreign, str(step.version))]))
     changed, refused = _tried(opened, wanted)
     if changed is None:
         return Reasons(opened, World({})).probable(*wanted[0])
     goes = [package for package, version in changed.values() if version is None]
-    return refused or (f"would remove {_names(goes)}" if goes else KEPT)
+    if refused or goes:
+        return refused or f"would remove {_names(goes)}"
+    return reasons.probable(*wanted[0]).replace(UNKNOWN, KEPT)
 
 
 def _names(packages: Sequence[Any]) -> str:
-    return ", ".join(sorted(str(package.name) for package in packages))
+    return ", ".join(sorted(full_name(package) for package in packages))

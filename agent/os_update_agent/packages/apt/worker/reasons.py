@@ -4,33 +4,20 @@ The reasons come from the relations of the packages, not from what a solver prin
 apt.
 """
 
-from typing import Any, Dict, FrozenSet, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, FrozenSet, Iterator, List, Optional, Sequence
 
 import apt_pkg
 
 from os_update_agent.packages.apt.security import is_security
-from os_update_agent.packages.apt.worker.opened import Opened, origins_of
+from os_update_agent.packages.apt.worker.opened import NEEDS, Opened, World, full_name, groups_of, origins_of
 from os_update_agent.packages.apt.worker.pins import Pin, pins_of_node
 from os_update_agent.packages.globs import first_match
 
-_NEEDS = ("PreDepends", "Depends")
+# The reason if the relations of the packages show none.
+UNKNOWN = "apt finds no way to install it"
+
 _AGAINST = ("Conflicts", "Breaks")
 _NOBODY: FrozenSet[int] = frozenset()
-
-
-class World:
-    """The versions that are installed once a plan has been carried out."""
-
-    def __init__(self, changed: Dict[int, Tuple[Any, Any]]) -> None:
-        self._changed = changed
-
-    def version(self, package: Any) -> Any:
-        """Return the version that the package has then, None if it is not installed."""
-        return self._changed[package.id][1] if package.id in self._changed else package.current_ver
-
-    def has(self, version: Any) -> bool:
-        there = self.version(version.parent_pkg)
-        return there is not None and bool(there.id == version.id)
 
 
 class Reasons:
@@ -101,7 +88,7 @@ class Reasons:
             reason = next(found, "")
             if reason:
                 return reason
-        return "apt finds no way to install it"
+        return UNKNOWN
 
     def _excluded(self, package: Any) -> str:
         glob = first_match(package.name, package.architecture, self._exclude)
@@ -109,12 +96,12 @@ class Reasons:
 
     def _unmet(self, package: Any, version: Any, seen: FrozenSet[int]) -> Iterator[str]:
         """Yield each dependency of a version that cannot be satisfied."""
-        for group in _groups(version, _NEEDS):
+        for group in groups_of(version, NEEDS):
             if any(self._world.has(target) for relation in group for target in relation.all_targets()):
                 continue
             causes = [self._cause(relation, seen) for relation in group]
             if all(causes):
-                yield f"{package.name} needs {' or '.join(map(_spelled, group))}, {causes[0]}"
+                yield f"{full_name(package)} needs {' or '.join(map(_spelled, group))}, {causes[0]}"
 
     def _cause(self, relation: Any, seen: FrozenSet[int]) -> str:
         """Return why a relation cannot be satisfied, "" if it can."""
@@ -173,19 +160,19 @@ class Reasons:
             return
         for relation in package.rev_depends_list:
             other, its = relation.parent_pkg, relation.parent_ver
-            if other.id == package.id or relation.dep_type_untranslated not in _NEEDS or not self._world.has(its):
+            if other.id == package.id or relation.dep_type_untranslated not in NEEDS or not self._world.has(its):
                 continue
             if not self._loses(relation, current, version):
                 continue
             needs = f"needs {_spelled(relation)}"
             if self._opened.is_held(other):
-                yield f"{other.name}, which is on hold at {its.ver_str}, {needs}"
+                yield f"{full_name(other)}, which is on hold at {its.ver_str}, {needs}"
             elif is_enough:
-                yield f"{other.name} {its.ver_str} {needs}"
+                yield f"{full_name(other)} {its.ver_str} {needs}"
             elif other.id not in seen:
                 deeper = self._stuck(other, its, seen)
                 if deeper:
-                    yield f"{other.name} {its.ver_str} {needs} and is held back: {deeper}"
+                    yield f"{full_name(other)} {its.ver_str} {needs} and is held back: {deeper}"
 
     def _stuck(self, package: Any, its: Any, seen: FrozenSet[int]) -> str:
         """Return why a package cannot follow to its newer version, "" if it has none or nothing is in its way."""
@@ -194,7 +181,7 @@ class Reasons:
 
     def _loses(self, relation: Any, current: Any, version: Any) -> bool:
         """Return whether the update leaves a relation unsatisfied that is satisfied now."""
-        group = next((group for group in _groups(relation.parent_ver, _NEEDS) if _is_in(relation, group)), [relation])
+        group = next((group for group in groups_of(relation.parent_ver, NEEDS) if _is_in(relation, group)), [relation])
         targets = [target for each in group for target in each.all_targets()]
         stays = (t for t in targets if t.id != current.id and self._world.has(t))
         ids = {target.id for target in targets}
@@ -202,25 +189,28 @@ class Reasons:
 
     def _conflicts(self, package: Any, version: Any) -> Iterator[str]:
         """Yield each installed package that the version conflicts with, and each that conflicts with the version."""
-        for group in _groups(version, _AGAINST):
+        for group in groups_of(version, _AGAINST):
             for relation in group:
                 for target in relation.all_targets():
                     other = target.parent_pkg
                     if other.id != package.id and self._world.has(target):
                         stays = f"{'on hold' if self._opened.is_held(other) else 'installed'} at {target.ver_str}"
-                        yield f"{package.name} conflicts with {_spelled(relation)}, which is {stays}"
+                        yield f"{full_name(package)} {_against(relation)}, which is {stays}"
         for relation in package.rev_depends_list:
             its = relation.parent_ver
             if relation.dep_type_untranslated not in _AGAINST or not self._world.has(its):
                 continue
             if any(target.id == version.id for target in relation.all_targets()):
-                yield f"{its.parent_pkg.name} {its.ver_str} conflicts with {_spelled(relation)}"
+                yield f"{full_name(its.parent_pkg)} {its.ver_str} conflicts with {_spelled(relation)}"
 
 
-def _groups(version: Any, kinds: Sequence[str]) -> Iterator[List[Any]]:
-    """Yield each relation of a version, as a list of its alternatives."""
-    for kind in kinds:
-        yield from version.depends_list.get(kind, ())
+def _against(relation: Any) -> str:
+    """Return what a conflict says. Packages of several architectures that are installed together have one version; apt
+    has a conflict with every other version for that.
+    """
+    if relation.comp_type_deb == "!=":
+        return f"has to have the version of {full_name(relation.target_pkg)}"
+    return f"conflicts with {_spelled(relation)}"
 
 
 def _is_in(relation: Any, group: Sequence[Any]) -> bool:
@@ -229,7 +219,7 @@ def _is_in(relation: Any, group: Sequence[Any]) -> bool:
 
 def _spelled(relation: Any) -> str:
     """Return a relation as dpkg spells it: "lib (>= 2)"."""
-    name, version = relation.target_pkg.name, relation.target_ver
+    name, version = full_name(relation.target_pkg), relation.target_ver
     return f"{name} ({relation.comp_type_deb} {version})" if version else name
 
 

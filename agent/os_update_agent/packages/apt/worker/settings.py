@@ -15,3 +15,8 @@ def may_remove(config: Any) -> bool:
 def allows(config: Any, option: str) -> bool:
     """Return whether apt's configuration allows one of the changes that ``-y`` alone does not allow."""
     return bool(config.find_b(f"APT::Get::{option}", False) or config.find_b("APT::Get::force-yes", False))
+
+
+def installs(config: Any, kind: str) -> bool:
+    """Return whether a plan installs what a package recommends ("Recommends") or suggests ("Suggests")."""
+    return bool(config.find_b(f"APT::Install-{kind}", kind == "Recommends"))
