@@ -102,6 +102,7 @@ def test_a_conflict_with_a_package_on_hold_names_both(index: Index) -> None:
     [
         ("nowhere (>= 3)", "app needs nowhere (>= 3), which no repository has"),
         ("lib (>= 3)", "app needs lib (>= 3), of which the newest version is 2"),
+        ("lib (= 1)", "app needs lib (= 1), which gets version 2"),
         ("nowhere | lib (>= 3)", "app needs nowhere or lib (>= 3), which no repository has"),
     ],
 )

@@ -71,5 +71,6 @@ def test_an_update_of_everything_is_what_apt_get_would_do(tmp_path: Path, seed: 
     assert found and found == parse_simulation(said)
     kept = takewhile(lambda line: line.startswith("  "), said.partition("kept back:\n")[2].splitlines())
     names = {name for line in kept for name in line.split()}
-    assert names == {item.name for item in held}
+    # apt 2.2 does not name those that it has found to be impossible.
+    assert names <= {item.name for item in held}
     assert all(item.reason for item in held)

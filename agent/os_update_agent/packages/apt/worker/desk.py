@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, Optional, Tuple
 
 from os_update_agent.packages.apt import protocol
+from os_update_agent.packages.apt.worker.settings import words_of
 from os_update_agent.packages.worker import server
 from os_update_agent.packages.worker.caller import Caller
 from os_update_agent.packages.worker.replies import Refused, Reply, action_of
@@ -51,7 +52,7 @@ class AptDesk(server.Desk):
         except (Refused, OSError) as error:
             return Reply(error=server.text_of(error))
         except self._apt_pkg.Error as error:
-            return Reply(error=f"apt: {_without_prefixes(str(error))}")
+            return Reply(error=f"apt: {words_of(error)}")
         except Exception as error:
             sys.__excepthook__(*sys.exc_info())
             return Reply(error=f"{type(error).__name__}: {error}")
@@ -120,8 +121,3 @@ def _stamps(paths: Any) -> Iterator[Tuple[str, int, int, int]]:
         except OSError:
             continue
         yield str(path), status.st_ino, status.st_size, status.st_mtime_ns
-
-
-def _without_prefixes(text: str) -> str:
-    """Return apt's error without the letters that it puts before each of several errors."""
-    return text.replace("E:", "").replace("W:", "").strip()

@@ -13,7 +13,7 @@ import apt_pkg
 from os_update_agent.packages.apt.protocol import Attempt, Attempted, Kept, Update, Upgrade, Upgraded
 from os_update_agent.packages.apt.worker.opened import NEEDS, Opened, World, full_name, groups_of
 from os_update_agent.packages.apt.worker.reasons import UNKNOWN, Reasons
-from os_update_agent.packages.apt.worker.settings import allows, installs, may_remove
+from os_update_agent.packages.apt.worker.settings import allows, installs, may_remove, words_of
 from os_update_agent.packages.globs import first_match
 from os_update_agent.packages.worker.replies import Refused
 
@@ -48,7 +48,7 @@ def _upgrade_all(opened: Opened) -> None:
         solver = apt_pkg.config.find("APT::Solver")
         if not solver:
             raise
-        raise Refused(f"APT::Solver is {solver!r} in apt's configuration: {error}") from error
+        raise Refused(f"APT::Solver is {solver!r} in apt's configuration: {words_of(error)}") from error
 
 
 def attempt(opened: Opened, request: Attempt) -> Attempted:

@@ -148,8 +148,11 @@ class Reasons:
         percentage = self._opened.percentage(target)
         if percentage < 100:
             return f"which is {_phased(percentage)}"
-        there = package.current_ver or candidate
-        return f"of which apt prefers version {there.ver_str}" if there else "which apt does not take"
+        current, planned = package.current_ver, self._world.version(package)
+        if current is not None and current.id == target.id:
+            return f"which gets version {planned.ver_str}" if planned is not None else "which apt would remove"
+        there = planned or candidate
+        return f"of which apt prefers version {there.ver_str}" if there is not None else "which apt does not take"
 
     def _needed(self, package: Any, version: Any, seen: FrozenSet[int], is_enough: bool) -> Iterator[str]:
         """Yield each package that stays and needs the installed version. ``is_enough``: also those that apt could

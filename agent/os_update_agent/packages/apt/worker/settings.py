@@ -20,3 +20,8 @@ def allows(config: Any, option: str) -> bool:
 def installs(config: Any, kind: str) -> bool:
     """Return whether a plan installs what a package recommends ("Recommends") or suggests ("Suggests")."""
     return bool(config.find_b(f"APT::Install-{kind}", kind == "Recommends"))
+
+
+def words_of(error: Exception) -> str:
+    """Return apt's error without the letters that it puts before each of several errors."""
+    return str(error).replace("E:", "").replace("W:", "").strip()
