@@ -21,9 +21,10 @@ class Update(NamedTuple):
 
 
 class Upgrade(NamedTuple):
-    """Plan what ``apt-get dist-upgrade`` does. Answer: Upgraded."""
+    """Plan what ``apt-get dist-upgrade`` does, with its solver (APT::Solver). Answer: Upgraded."""
 
     pins: Tuple[str, ...]
+    solver: str
 
 
 class Attempt(NamedTuple):

@@ -122,7 +122,7 @@ class _Planner:
             self._narrow = (*self._pins, str(calls._generated("exclude.pref", against(selection.exclude))))
 
     def upgrade(self) -> Upgraded:
-        return as_upgraded(self._calls._ask(Upgrade(self._pins)))
+        return as_upgraded(self._calls._ask(Upgrade(self._pins, self._calls._setting("APT::Solver"))))
 
     def attempt(self, base: Sequence[Update], updates: Sequence[Update]) -> Attempted:
         request = Attempt(self._narrow, tuple(self._exclude), tuple(base), tuple(updates))

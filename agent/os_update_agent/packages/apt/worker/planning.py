@@ -19,6 +19,8 @@ from os_update_agent.packages.worker.replies import Refused
 
 # Each of these costs a plan of its own; past this many the reason stays general.
 EXPLAINED = 10
+# apt's own solvers.
+BUILT_IN = ("", "internal", "3.0")
 KEPT = "apt keeps it back"
 REMOVED = "apt would remove it"
 
@@ -31,7 +33,7 @@ def upgrade(opened: Opened, request: Upgrade) -> Upgraded:
     """
     opened.reset()
     _check_whole(opened)
-    _upgrade_all(opened)
+    _upgrade_all(opened, request.solver)
     _leave_out_unneeded(opened)
     changed = opened.changed()
     reasons = Reasons(opened, World(changed))
@@ -40,15 +42,19 @@ def upgrade(opened: Opened, request: Upgrade) -> Upgraded:
     return Upgraded(steps, list(_explained(opened, reasons, kept)), refused)
 
 
-def _upgrade_all(opened: Opened) -> None:
-    """Raises Refused with the name of a solver that apt is set to use and cannot, and apt's own error."""
+def _upgrade_all(opened: Opened, solver: str) -> None:
+    """Mark everything as an upgrade does. apt's programs have a solver of their own since apt 3.1, its library has not.
+    Raises Refused with the name of a solver that apt is set to use and cannot, and apt's own error.
+    """
     try:
+        apt_pkg.config.set("APT::Solver", solver or "internal")
         opened.depcache.upgrade(True)
     except apt_pkg.Error as error:
-        solver = apt_pkg.config.find("APT::Solver")
-        if not solver:
+        if solver in BUILT_IN:
             raise
         raise Refused(f"APT::Solver is {solver!r} in apt's configuration: {words_of(error)}") from error
+    finally:
+        apt_pkg.config.set("APT::Solver", "internal")
 
 
 def attempt(opened: Opened, request: Attempt) -> Attempted:
