@@ -24,9 +24,9 @@ class Index:
         self._is_published = False
         self._installed: List[str] = []
         self._offered: Dict[str, List[str]] = {"demo": [], "demo-security": []}
-        work = directory / "work"
-        work.mkdir()
-        self.apt = Apt(self.root, work, work)
+        self.work = directory / "work"
+        self.work.mkdir()
+        self.apt = Apt(self.root, self.work, self.work)
 
     def install(self, name: str, version: str = "1", *, held: bool = False, auto: bool = False, **fields: str) -> None:
         """A package is installed. ``fields`` are control fields with "_" for "-"."""
@@ -42,7 +42,9 @@ class Index:
         self._offered[suite].append(_stanza(name, version, fields) + file)
 
     def settings(self, text: str) -> None:
+        """Write apt.conf. A backend reads some of it once."""
         (self.root / "etc/apt/apt.conf.d/own").write_text(text, encoding="utf-8")
+        self.apt = Apt(self.root, self.work, self.work)
 
     def prefer(self, text: str, name: str = "preferences.d/own") -> Path:
         path = self.root / "etc/apt" / name

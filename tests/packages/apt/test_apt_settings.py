@@ -36,6 +36,23 @@ RESTRAINS = (
     *('APT::Get::AutomaticRemove::Kernels "true";', 'APT::Keep-Downloaded-Packages "true";'),
     *('APT::Get::Arch-Only "true";', 'APT::Get::Host-Architecture "nowhere";', 'APT::Clean-Installed "true";'),
 )
+# They change how apt and dpkg work, and not what they come to.
+WORKS = (
+    *('DPkg::ConfigurePending "false";', 'DPkg::NoTriggers "true";', 'DPkg::MaxArgs "1";'),
+    *('APT::Immediate-Configure "false";', 'APT::Immediate-Configure-All "true";', 'APT::Cache-Start "4096";'),
+    *(
+        'Dir::Cache::pkgcache "";',
+        'Dir::Cache::srcpkgcache "";',
+        'Acquire::Languages "de";',
+        'Acquire::Queue-Mode "access";',
+    ),
+    *('APT::NeverAutoRemove:: "^app$";', 'APT::Never-MarkAuto-Sections:: "misc";', 'APT::Protect-Kernels "false";'),
+    *(
+        'APT::Get::allow-change-held-packages "true";',
+        'APT::Get::allow-downgrades "true";',
+        'Acquire::GzipIndexes "true";',
+    ),
+)
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +70,7 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Index]:
 
 
 @pytest.mark.parametrize(
-    "setting", ["", *FORMATS, *RESTRAINS, 'APT::Get::Download-Only "true";', 'APT::Get::Purge "true";']
+    "setting", ["", *FORMATS, *RESTRAINS, *WORKS, 'APT::Get::Download-Only "true";', 'APT::Get::Purge "true";']
 )
 def test_a_plan_is_the_same_under_settings_that_mean_nothing_for_it(index: Index, setting: str) -> None:
     index.settings(f"{setting}\n")
@@ -62,7 +79,7 @@ def test_a_plan_is_the_same_under_settings_that_mean_nothing_for_it(index: Index
     assert (changes, held) == ({"app": "2", "lib": "2", "old": "", **more}, {"heldpkg": "on hold"})
 
 
-@pytest.mark.parametrize("settings", [FORMATS, RESTRAINS])
+@pytest.mark.parametrize("settings", [FORMATS, RESTRAINS, WORKS])
 def test_a_node_is_updated_and_restored_under_its_settings(based: Node, settings: "tuple[str, ...]") -> None:
     """All of a group at once: whichever means something would fail the test."""
     (based.root / "etc/apt/apt.conf.d/own").write_text("\n".join(settings), encoding="utf-8")

@@ -72,7 +72,6 @@ class Repositories(Rehearsals):
         """Download the packages into the archive; apt checks each against the signed index. Raises PackageError."""
         if not packages:
             return
-        self._dismiss()
         done = self._downloading("-o", "APT::Sandbox::User=root", "download", *map(exact, packages), cwd=self.archive)
         if done.returncode:
             raise PackageError(f"packages cannot be fetched: {parse.first_error(done.stdout)}")

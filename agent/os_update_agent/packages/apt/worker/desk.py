@@ -2,8 +2,7 @@
 
 import os
 import sys
-from pathlib import Path
-from typing import Any, Dict, Iterator, Optional, Tuple
+from typing import Any, Dict, Iterable, Iterator, Optional, Tuple
 
 from os_update_agent.packages.apt import protocol
 from os_update_agent.packages.apt.worker.settings import words_of
@@ -101,10 +100,11 @@ class AptDesk(server.Desk):
     def _stamped(self) -> Stamp:
         """Return a mark of the files that apt's cache is made of. It differs after each change."""
         config = self._apt_pkg.config
-        paths = [Path(config.find_file(name)) for name in _FILES]
+        paths = [config.find_file(name) for name in _FILES]
         for name in _DIRECTORIES:
-            directory = Path(config.find_dir(name))
-            paths += [directory, *(directory.iterdir() if directory.is_dir() else ())]
+            directory = config.find_dir(name)
+            names = os.listdir(directory) if os.path.isdir(directory) else ()
+            paths += [directory, *(os.path.join(directory, name) for name in names)]
         return tuple(sorted(_stamps(paths)))
 
     def tidy(self) -> None:
@@ -114,10 +114,10 @@ class AptDesk(server.Desk):
         self._opened = None
 
 
-def _stamps(paths: Any) -> Iterator[Tuple[str, int, int, int]]:
+def _stamps(paths: Iterable[str]) -> Iterator[Tuple[str, int, int, int]]:
     for path in paths:
         try:
             status = os.stat(path)
         except OSError:
             continue
-        yield str(path), status.st_ino, status.st_size, status.st_mtime_ns
+        yield path, status.st_ino, status.st_size, status.st_mtime_ns

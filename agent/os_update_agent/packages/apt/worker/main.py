@@ -7,10 +7,9 @@ to a private root. The program changes no package and takes no lock.
 
 import os
 import sys
-from pathlib import Path
 
-# Appended, never first: this directory is no place for imports.
-sys.path.append(str(Path(__file__).parents[4]))
+# Appended, never first: this directory is no place for imports. No pathlib: it takes a tenth of the worker's start.
+sys.path.append(__file__.rsplit("/", 5)[0])
 
 from os_update_agent.packages.apt.worker.desk import AptDesk
 from os_update_agent.packages.worker.server import serve

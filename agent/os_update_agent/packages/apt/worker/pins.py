@@ -5,15 +5,17 @@ apt's library returns the priority of a version and not where it comes from, so 
 that this reading gets wrong has another priority than apt's, and is not named.
 """
 
+import os
 import re
 from fnmatch import fnmatchcase
-from pathlib import Path
 from typing import Any, Iterator, List, NamedTuple, Tuple
 
 import apt_pkg
 
 # The keys of "Pin: release a=stable,l=Debian" with the attribute of a package file.
 _RELEASE = {"a": "archive", "n": "codename", "l": "label", "o": "origin", "v": "version", "c": "component"}
+# Characters that are read of a file.
+LIMIT = 1 << 20
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
 
 
@@ -52,19 +54,19 @@ def pins_of_node() -> List[Pin]:
     return sorted(pins, key=lambda pin: pin.is_general)
 
 
-def _files() -> Iterator[Path]:
-    yield Path(apt_pkg.config.find_file("Dir::Etc::preferences"))
-    directory = Path(apt_pkg.config.find_dir("Dir::Etc::preferencesparts"))
-    if directory.is_dir():
-        for path in sorted(directory.iterdir()):
-            # apt ignores other names.
-            if path.suffix in ("", ".pref") and _NAME.fullmatch(path.name):
-                yield path
+def _files() -> Iterator[str]:
+    yield apt_pkg.config.find_file("Dir::Etc::preferences")
+    directory = apt_pkg.config.find_dir("Dir::Etc::preferencesparts")
+    for name in sorted(os.listdir(directory)) if os.path.isdir(directory) else ():
+        # apt ignores other names.
+        if os.path.splitext(name)[1] in ("", ".pref") and _NAME.fullmatch(name):
+            yield os.path.join(directory, name)
 
 
-def _records(path: Path) -> Iterator[Pin]:
+def _records(path: str) -> Iterator[Pin]:
     try:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        with open(path, encoding="utf-8", errors="replace") as file:
+            lines = file.read(LIMIT).splitlines()
     except OSError:
         return
     text = "\n".join(line for line in lines if not line.lstrip().startswith("#"))
@@ -74,7 +76,7 @@ def _records(path: Path) -> Iterator[Pin]:
         kind, _, pattern = fields.get("pin", "").partition(" ")
         priority = fields.get("pin-priority", "")
         if kind and re.fullmatch(r"[+-]?[0-9]{1,6}", priority):
-            yield Pin(str(path), tuple(fields.get("package", "").split()), kind, pattern.strip(), int(priority))
+            yield Pin(path, tuple(fields.get("package", "").split()), kind, pattern.strip(), int(priority))
 
 
 def _parted(line: str) -> Tuple[str, str, str]:
