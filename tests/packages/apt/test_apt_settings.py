@@ -107,5 +107,9 @@ def test_a_way_back_needs_no_solver_and_no_release(based: Node) -> None:
     based.succeed("UPDATE", "v2")
     settings = 'APT::Solver "nosuch";\nAPT::Default-Release "nowhere";\n'
     (based.root / "etc/apt/apt.conf.d/own").write_text(settings, encoding="utf-8")
+    # This one is fetched again.
+    for file in based.archive.glob("libapp1_1.0*"):
+        file.unlink()
     based.succeed("UPDATE", "v1")
     assert based.packages() == one
+    assert based.kept()["libapp1 1.0-1"].origin == "repository"

@@ -28,6 +28,7 @@ from os_update_agent.packages.apt import parse
 from os_update_agent.packages.apt.answers import as_attempted, as_upgraded
 from os_update_agent.packages.apt.candidates import candidates
 from os_update_agent.packages.apt.commands import exact
+from os_update_agent.packages.apt.options import NO_RELEASE
 from os_update_agent.packages.apt.preferences import SECURITY_FIRST, against
 from os_update_agent.packages.apt.protocol import Attempt, Attempted, Available, Offered, Update, Upgrade, Upgraded
 from os_update_agent.packages.apt.rehearsal import Rehearsals
@@ -72,7 +73,8 @@ class Repositories(Rehearsals):
         """Download the packages into the archive; apt checks each against the signed index. Raises PackageError."""
         if not packages:
             return
-        done = self._downloading("-o", "APT::Sandbox::User=root", "download", *map(exact, packages), cwd=self.archive)
+        options = ("-o", "APT::Sandbox::User=root", *NO_RELEASE)
+        done = self._downloading(*options, "download", *map(exact, packages), cwd=self.archive)
         if done.returncode:
             raise PackageError(f"packages cannot be fetched: {parse.first_error(done.stdout)}")
 

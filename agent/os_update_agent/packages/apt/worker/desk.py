@@ -2,7 +2,7 @@
 
 import os
 import sys
-from typing import Any, Dict, Iterable, Iterator, Optional, Tuple
+from typing import Any, Dict, Iterable, Iterator, Mapping, Optional, Tuple
 
 from os_update_agent.packages.apt import protocol
 from os_update_agent.packages.apt.worker.settings import words_of
@@ -15,6 +15,9 @@ MISSING = "python3-apt, apt's library for Python, is missing (apt-get install py
 # What apt reads when it opens its cache, by the names of apt's settings.
 _FILES = ("Dir::State::status", "Dir::State::extended_states", "Dir::Etc::sourcelist", "Dir::Etc::preferences")
 _DIRECTORIES = ("Dir::State::lists", "Dir::Etc::sourceparts", "Dir::Etc::preferencesparts")
+
+# Settings under which apt opens its cache on any node.
+_WITHOUT = {"Dir::State::status": "/dev/null", "APT::Default-Release": ""}
 
 Stamp = Tuple[Tuple[str, int, int, int], ...]
 
@@ -69,22 +72,21 @@ class AptDesk(server.Desk):
 
     def _offering(self) -> Any:
         """Return an opened cache with what the repositories have. python-apt opens none with the installed packages
-        while one of them is half-installed and no repository has it.
+        while one of them is half-installed and no repository has it, and none while no repository has the release that
+        the node prefers.
         """
         from os_update_agent.packages.apt.worker.opened import Opened
 
-        apt_pkg, status = self._apt_pkg, "Dir::State::status"
+        apt_pkg = self._apt_pkg
         try:
             return self._prepared(None)
         except apt_pkg.Error:
-            there = apt_pkg.config.find_file(status)
+            before = {name: apt_pkg.config.find(name) for name in _WITHOUT}
         try:
-            apt_pkg.config.set(status, "/dev/null")
-            apt_pkg.init_system()
+            _set(apt_pkg, _WITHOUT)
             return Opened()
         finally:
-            apt_pkg.config.set(status, there)
-            apt_pkg.init_system()
+            _set(apt_pkg, before)
 
     def _prepared(self, pins: Optional[Tuple[str, ...]]) -> Any:
         """Return the opened cache with these pins and no others; None: with any."""
@@ -121,3 +123,10 @@ def _stamps(paths: Iterable[str]) -> Iterator[Tuple[str, int, int, int]]:
         except OSError:
             continue
         yield path, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _set(apt_pkg: Any, settings: Mapping[str, str]) -> None:
+    for name, value in settings.items():
+        apt_pkg.config.set(name, value)
+    # It remembers the status file.
+    apt_pkg.init_system()
