@@ -276,10 +276,7 @@ class Backend(Protocol):
     # --- processes
 
     def session(self) -> ContextManager[None]:
-        """Allow the backend to keep a process between requests until the end of the block.
-
-        Left out: apt keeps none, which is the default.
-        """
+        """Allow the backend to keep a process between requests until the end of the block. By default it keeps none."""
         return nullcontext()
 
 
