@@ -23,7 +23,7 @@ class Index:
         self.root = make_root(directory / "root")
         self._is_published = False
         self._installed: List[str] = []
-        self._offered: Dict[str, List[str]] = {"demo": [], "demo-security": []}
+        self._offered: Dict[str, List[str]] = {"demo": [], "demo-security": [], "demo-backports": []}
         self.work = directory / "work"
         self.work.mkdir()
         self.apt = Apt(self.root, self.work, self.work)
@@ -58,7 +58,9 @@ class Index:
             place = self.directory / suite
             place.mkdir(exist_ok=True)
             (place / "Packages").write_text("\n".join(stanzas), encoding="utf-8")
-            (place / "Release").write_text(f"Label: Demo\nSuite: {suite}\nCodename: {suite}\n", encoding="utf-8")
+            only = "NotAutomatic: yes\nButAutomaticUpgrades: yes\n" if suite.endswith("backports") else ""
+            release = f"Label: Demo\nSuite: {suite}\nCodename: {suite}\n{only}"
+            (place / "Release").write_text(release, encoding="utf-8")
             lines.append(f"deb [trusted=yes allow-insecure=yes] file:{place} ./\n")
         (self.root / "etc/apt/sources.list").write_text("".join(lines), encoding="utf-8")
         run(["apt-get", "-q", "update"], env={**os.environ, **self.apt._environment()})

@@ -48,6 +48,17 @@ def test_a_pin_of_a_whole_release_is_named_for_a_security_update_only(index: Ind
     assert index.plan() == ({}, {"app": f"pinned: priority 50 in {path}"})
 
 
+def test_a_pin_is_named_although_a_repository_for_requests_has_a_newer_version(index: Index) -> None:
+    index.install("app")
+    index.install("tool")
+    index.offer("app")
+    for name in ("app", "tool"):
+        index.offer(name, "1")
+        index.offer(name, "3", suite="demo-backports")
+    path = index.prefer("Package: app\nPin: version 2\nPin-Priority: -1\n")
+    assert index.plan() == ({}, {"app": f"pinned: priority -1 in {path}"})
+
+
 def test_a_release_that_the_node_prefers_keeps_security_updates_back_and_is_named(index: Index) -> None:
     index.install("app")
     index.offer("app", "1")
@@ -94,6 +105,13 @@ def test_a_conflict_with_a_package_on_hold_names_both(index: Index) -> None:
     assert index.plan() == ({}, {"app": "app conflicts with old, which is on hold at 1"})
 
 
+def test_a_package_on_hold_that_conflicts_with_the_new_version_is_named(index: Index) -> None:
+    index.install("old", held=True, Breaks="app (>= 2)")
+    index.install("app")
+    index.offer("app")
+    assert index.plan() == ({}, {"app": "old, which is on hold at 1, conflicts with app (>= 2)"})
+
+
 # --- dependencies
 
 
@@ -101,6 +119,7 @@ def test_a_conflict_with_a_package_on_hold_names_both(index: Index) -> None:
     ("needs", "why"),
     [
         ("nowhere (>= 3)", "app needs nowhere (>= 3), which no repository has"),
+        ("virtual", "app needs virtual, which no repository has"),
         ("lib (>= 3)", "app needs lib (>= 3), of which the newest version is 2"),
         ("lib (= 1)", "app needs lib (= 1), which gets version 2"),
         ("nowhere | lib (>= 3)", "app needs nowhere or lib (>= 3), which no repository has"),
@@ -111,7 +130,9 @@ def test_an_unmet_dependency_names_both_ends(index: Index, needs: str, why: str)
     index.install("lib")
     index.offer("lib")
     index.offer("app", Depends=f"lib, {needs}")
-    assert index.plan() == ({"lib": "2"}, {"app": why})
+    index.install("before")
+    index.offer("before", Pre_Depends=needs)
+    assert index.plan() == ({"lib": "2"}, {"app": why, "before": why.replace("app", "before")})
 
 
 @pytest.mark.parametrize("needs", ["nowhere | lib (>= 2)", "virtual", "new"])

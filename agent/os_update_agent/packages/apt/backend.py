@@ -1,5 +1,5 @@
-"""The apt backend: what changes packages, with argument lists for apt-get, apt-mark and dpkg. repositories.py reads what
-can be had, database.py what is installed.
+"""The apt backend: what changes packages, with argument lists for apt-get, apt-mark and dpkg. repositories.py reads
+what can be had, database.py what is installed.
 
 Laws of the tools that decide the shape (apt-get(8), apt.conf(5), dpkg(1)): `apt-get update` ends with 0 when a
 repository is down unless APT::Update::Error-Mode says otherwise; `install name=version` makes a package manually

@@ -209,11 +209,12 @@ def _kept(opened: Opened, reasons: Reasons, package: Any) -> Optional[Kept]:
         reason = reasons.why(package, candidate)
         is_removed = opened.depcache.marked_delete(package)
         return Kept(opened.step(package, candidate), reason or (REMOVED if is_removed else ""), not reason)
-    newest = package.version_list[0]
-    if not opened.is_newer(newest, current) or not newest.downloadable:
-        return None
-    reason = "on hold" if opened.is_held(package) else reasons.against_version(package, newest)
-    return Kept(opened.step(package, newest), reason, False) if reason else None
+    newer = (version for version in package.version_list if opened.is_newer(version, current) and version.downloadable)
+    for version in newer:
+        reason = "on hold" if opened.is_held(package) else reasons.against_version(package, version)
+        if reason:
+            return Kept(opened.step(package, version), reason, False)
+    return None
 
 
 def _explained(opened: Opened, reasons: Reasons, kept: Sequence[Kept]) -> Iterator[Kept]:

@@ -204,7 +204,9 @@ class Reasons:
             if relation.dep_type_untranslated not in _AGAINST or not self._world.has(its):
                 continue
             if any(target.id == version.id for target in relation.all_targets()):
-                yield f"{full_name(its.parent_pkg)} {its.ver_str} conflicts with {_spelled(relation)}"
+                other = its.parent_pkg
+                there = f", which is on hold at {its.ver_str}," if self._opened.is_held(other) else f" {its.ver_str}"
+                yield f"{full_name(other)}{there} {_against(relation)}"
 
 
 def _against(relation: Any) -> str:
