@@ -16,8 +16,8 @@ def as_upgraded(answer: Any) -> Upgraded:
 
 def as_attempted(answer: Any) -> Attempted:
     """Return the answer to the request Attempt, too."""
-    steps, refused = answer
-    return Attempted([Step(*step) for step in steps], refused)
+    steps, refused, impossible = answer
+    return Attempted([Step(*step) for step in steps], refused, impossible)
 
 
 def as_changes(steps: Iterable[Step], state: PackageState) -> Tuple[Change, ...]:

@@ -59,11 +59,17 @@ class _Attempt:
 
     def fit(self, base: Sequence[Change], updates: Sequence[Change]) -> Tuple[Tuple[Change, ...], Tuple[HeldBack, ...]]:
         """The longest part of the updates that fits on top of ``base``, found by halving, and the others with the
-        reason.
+        reason. Those that are impossible in any case are left out first.
         """
         if not updates:
             return tuple(base), ()
-        reason = self._against(base, updates)
+        reason, impossible = self._against(base, updates)
+        out = {name: why for name, why in impossible if len(updates) > 1}
+        if out:
+            names = [_label(*self._state.slot(change.package)) for change in updates]
+            held = [HeldBack(change.name, out[name]) for change, name in zip(updates, names) if name in out]
+            base, more = self.fit(base, [change for change, name in zip(updates, names) if name not in out])
+            return tuple(base), (*held, *more)
         if reason is None:
             return (*base, *updates), ()
         if len(updates) == 1:
@@ -73,19 +79,22 @@ class _Attempt:
         base, right = self.fit(base, updates[middle:])
         return tuple(base), (*left, *right)
 
-    def _against(self, base: Sequence[Change], updates: Sequence[Change]) -> Optional[str]:
+    def _against(
+        self, base: Sequence[Change], updates: Sequence[Change]
+    ) -> Tuple[Optional[str], Sequence[Tuple[str, str]]]:
+        """Return why the updates do not fit (None if they do), and those that are impossible in any case."""
         attempted = self._planner.attempt(tuple(map(self._update, base)), tuple(map(self._update, updates)))
         if attempted.refused:
-            return attempted.refused
+            return attempted.refused, attempted.impossible
         changes = as_changes(attempted.steps, self._state)
         removed = [change.name for change in changes if change.after is None]
         if removed and not self._selection.removals:
-            return f"would remove {', '.join(removed)} (removals: refuse)"
+            return f"would remove {', '.join(removed)} (removals: refuse)", ()
         for change in changes:
             if matching(change.package, self._selection.exclude):
-                return f"would {'remove' if change.after is None else 'update'} {change.name} (exclude)"
+                return f"would {'remove' if change.after is None else 'update'} {change.name} (exclude)", ()
         self.chosen = changes
-        return None
+        return None, ()
 
     def _update(self, change: Change) -> Update:
         package = change.package

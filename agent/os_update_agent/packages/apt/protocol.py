@@ -82,10 +82,13 @@ class Upgraded(NamedTuple):
 
 
 class Attempted(NamedTuple):
-    """What the updates come to, or why they are impossible."""
+    """What the updates come to, or why they are impossible: exactly for one update, in general for several. Then
+    ``impossible`` has those that cannot be done with any of the others, with the reason, by name or name:architecture.
+    """
 
     steps: Sequence[Step]
     refused: str
+    impossible: Sequence[Tuple[str, str]] = ()
 
 
 class Offered(NamedTuple):

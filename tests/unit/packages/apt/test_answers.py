@@ -57,7 +57,7 @@ def test_an_answer_of_json_has_the_types_of_the_protocol() -> None:
     step = ("app", "", "2", "amd64", ("Demo:demo",))
     kept = Kept(Step(*step), "on hold", False)
     assert as_upgraded(((step,), ((step, "on hold", False),), "no")) == Upgraded([Step(*step)], [kept], "no")
-    assert as_attempted(((step,), "")) == Attempted([Step(*step)], "")
+    assert as_attempted(((step,), "", ())) == Attempted([Step(*step)], "")
 
 
 @pytest.mark.parametrize(("origin", "security"), [

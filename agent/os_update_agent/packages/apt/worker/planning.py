@@ -66,13 +66,27 @@ def attempt(opened: Opened, request: Attempt) -> Attempted:
     if changed is not None and not refused:
         return Attempted(opened.steps(changed), "")
     opened.reset()
+    if len(wanted) > 1:
+        return Attempted([], refused or UNKNOWN, _impossible(opened, base, wanted, request.exclude))
+    if refused:
+        return Attempted([], refused)
     reasons = Reasons(opened, World({package.id: (package, ver) for package, ver in base}), request.exclude)
-    return Attempted([], refused or _why(reasons, wanted))
+    return Attempted([], reasons.why(*wanted[0]) or reasons.probable(*wanted[0]))
 
 
-def _why(reasons: Reasons, wanted: Sequence[Tuple[Any, Any]]) -> str:
-    certain = (reasons.why(package, version) for package, version in wanted)
-    return next((why for why in certain if why), "") or next(reasons.probable(*each) for each in wanted)
+def _impossible(
+    opened: Opened, base: Sequence[Tuple[Any, Any]], wanted: Sequence[Tuple[Any, Any]], exclude: Sequence[str]
+) -> List[Tuple[str, str]]:
+    """Return which of the updates, by their full names, are impossible even if all others are done, with the reason."""
+    found: Dict[str, str] = {}
+    while True:
+        left = [each for each in wanted if full_name(each[0]) not in found]
+        reasons = Reasons(opened, World({each[0].id: each for each in (*base, *left)}), exclude)
+        why = {full_name(each[0]): reasons.why(*each) for each in left}
+        new = {name: reason for name, reason in why.items() if reason}
+        if not new:
+            return sorted(found.items())
+        found.update(new)
 
 
 def _versions(opened: Opened, updates: Sequence[Sequence[str]]) -> Iterator[Tuple[Any, Any]]:

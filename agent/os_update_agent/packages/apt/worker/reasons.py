@@ -4,7 +4,7 @@ The reasons come from the relations of the packages, not from what a solver prin
 apt.
 """
 
-from typing import Any, FrozenSet, Iterator, List, Optional, Sequence
+from typing import Any, Dict, Iterator, List, Optional, Sequence
 
 import apt_pkg
 
@@ -17,7 +17,6 @@ from os_update_agent.packages.globs import first_match
 UNKNOWN = "apt finds no way to install it"
 
 _AGAINST = ("Conflicts", "Breaks")
-_NOBODY: FrozenSet[int] = frozenset()
 
 
 class Reasons:
@@ -28,6 +27,7 @@ class Reasons:
         self._world = world
         self._exclude = exclude
         self._pins: Optional[List[Pin]] = None
+        self._known: Dict[int, str] = {}
 
     # --- versions that apt does not want
 
@@ -67,15 +67,23 @@ class Reasons:
 
     # --- updates that are impossible
 
-    def why(self, package: Any, version: Any, seen: FrozenSet[int] = _NOBODY) -> str:
-        """Return what keeps a package from getting a version, as far as that is certain; "" if nothing does."""
+    def why(self, package: Any, version: Any) -> str:
+        """Return what keeps a package from getting a version, as far as that is certain; "" if nothing does.
+
+        Each package is looked at once. One that is being looked at counts as possible: packages may need each other.
+        """
+        if package.id not in self._known:
+            self._known[package.id] = ""
+            self._known[package.id] = self._why(package, version)
+        return self._known[package.id]
+
+    def _why(self, package: Any, version: Any) -> str:
         excluded = self._excluded(package)
         if excluded:
             return excluded
         if package.current_ver is not None and self._opened.is_held(package):
             return "on hold"
-        seen = seen | {package.id}
-        found = next(self._unmet(package, version, seen), "") or next(self._needed(package, version, seen, False), "")
+        found = next(self._unmet(package, version), "") or next(self._needed(package, version, False), "")
         if found:
             return found
         percentage = self._opened.percentage(version)
@@ -83,8 +91,7 @@ class Reasons:
 
     def probable(self, package: Any, version: Any) -> str:
         """Return what may keep a package from getting a version: apt could also remove the other package."""
-        seen = frozenset({package.id})
-        for found in (self._needed(package, version, seen, True), self._conflicts(package, version)):
+        for found in (self._needed(package, version, True), self._conflicts(package, version)):
             reason = next(found, "")
             if reason:
                 return reason
@@ -94,21 +101,21 @@ class Reasons:
         glob = first_match(package.name, package.architecture, self._exclude)
         return f"excluded by {glob!r} (exclude)" if glob and package.current_ver is not None else ""
 
-    def _unmet(self, package: Any, version: Any, seen: FrozenSet[int]) -> Iterator[str]:
+    def _unmet(self, package: Any, version: Any) -> Iterator[str]:
         """Yield each dependency of a version that cannot be satisfied."""
         for group in groups_of(version, NEEDS):
             if any(self._world.has(target) for relation in group for target in relation.all_targets()):
                 continue
-            causes = [self._cause(relation, seen) for relation in group]
+            causes = [self._cause(relation) for relation in group]
             if all(causes):
                 yield f"{full_name(package)} needs {' or '.join(map(_spelled, group))}, {causes[0]}"
 
-    def _cause(self, relation: Any, seen: FrozenSet[int]) -> str:
+    def _cause(self, relation: Any) -> str:
         """Return why a relation cannot be satisfied, "" if it can."""
         first = ""
         targets = relation.all_targets()
         for target in targets:
-            cause = self._target_cause(target, seen)
+            cause = self._target_cause(target)
             if not cause:
                 return ""
             first = first or cause
@@ -123,11 +130,9 @@ class Reasons:
             return f"which is on hold at {current.ver_str}"
         return f"of which the newest version is {versions[0].ver_str}"
 
-    def _target_cause(self, target: Any, seen: FrozenSet[int]) -> str:
+    def _target_cause(self, target: Any) -> str:
         package = target.parent_pkg
         current = package.current_ver
-        if package.id in seen:
-            return ""
         if current is not None and self._opened.is_held(package):
             return f"which is on hold at {current.ver_str}"
         excluded = self._excluded(package)
@@ -136,7 +141,7 @@ class Reasons:
         candidate = self._opened.candidate(package)
         if candidate is None or candidate.id != target.id:
             return self._unwanted(package, target, candidate)
-        deeper = self.why(package, target, seen)
+        deeper = self.why(package, target)
         if not deeper:
             return ""
         return f"and {deeper}" if " needs " in deeper else f"which is {deeper}"
@@ -154,7 +159,7 @@ class Reasons:
         there = planned or candidate
         return f"of which apt prefers version {there.ver_str}" if there is not None else "which apt does not take"
 
-    def _needed(self, package: Any, version: Any, seen: FrozenSet[int], is_enough: bool) -> Iterator[str]:
+    def _needed(self, package: Any, version: Any, is_enough: bool) -> Iterator[str]:
         """Yield each package that stays and needs the installed version. ``is_enough``: also those that apt could
         remove.
         """
@@ -172,15 +177,15 @@ class Reasons:
                 yield f"{full_name(other)}, which is on hold at {its.ver_str}, {needs}"
             elif is_enough:
                 yield f"{full_name(other)} {its.ver_str} {needs}"
-            elif other.id not in seen:
-                deeper = self._stuck(other, its, seen)
+            else:
+                deeper = self._stuck(other, its)
                 if deeper:
                     yield f"{full_name(other)} {its.ver_str} {needs} and is held back: {deeper}"
 
-    def _stuck(self, package: Any, its: Any, seen: FrozenSet[int]) -> str:
+    def _stuck(self, package: Any, its: Any) -> str:
         """Return why a package cannot follow to its newer version, "" if it has none or nothing is in its way."""
         candidate = self._opened.candidate(package)
-        return self.why(package, candidate, seen) if candidate is not None and candidate.id != its.id else ""
+        return self.why(package, candidate) if candidate is not None and candidate.id != its.id else ""
 
     def _loses(self, relation: Any, current: Any, version: Any) -> bool:
         """Return whether the update leaves a relation unsatisfied that is satisfied now."""
