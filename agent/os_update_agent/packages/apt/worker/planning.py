@@ -109,9 +109,11 @@ def _tried(
     depcache = opened.depcache
     opened.reset()
     if exclude:
-        for package in opened.installed():
-            if first_match(package.name, package.architecture, exclude):
-                depcache.set_candidate_ver(package, package.current_ver)
+        # One group: apt looks for unneeded packages after each change outside of one.
+        with apt_pkg.ActionGroup(depcache):
+            for package in opened.installed():
+                if first_match(package.name, package.architecture, exclude):
+                    depcache.set_candidate_ver(package, package.current_ver)
     try:
         resolver = apt_pkg.ProblemResolver(depcache)
         with apt_pkg.ActionGroup(depcache):
