@@ -11,6 +11,7 @@ from heat.server import Server
 from packages.node import Template
 
 HERE = Path(__file__).resolve().parent
+FLEETS = ("test_fleets", "test_members")
 NewServer = Callable[..., Server]
 NewStack = Callable[..., Stack]
 NewOne = Callable[..., One]
@@ -24,7 +25,7 @@ def pytest_collection_modifyitems(items: List[pytest.Item]) -> None:
     """
     for item in items:
         if HERE in item.path.parents:
-            item.add_marker(pytest.mark.xdist_group("heat-fleets" if item.path.stem == "test_fleets" else "heat"))
+            item.add_marker(pytest.mark.xdist_group("heat-fleets" if item.path.stem in FLEETS else "heat"))
 
 
 @pytest.fixture(scope="session")

@@ -159,6 +159,9 @@ class Member:
         """A step of the operator, "pre-update.d/10-drain"."""
         write(self.directory / "steps" / place, f"#!/bin/sh\n{body}\n", 0o755)
 
+    def want_reboot(self) -> None:
+        write(self.root / "run/reboot-required", "*** System restart required ***\n")
+
     def be_ill(self, *, once: bool = False) -> None:
         """Every update, or the next one, fails its health check from now on, and is undone."""
         self.step("health.d/10-health", f"echo this server is not well >&2; {'rm $0;' if once else ''} exit 1")

@@ -67,6 +67,20 @@ class Lab:
         self._write_keystone(auth_ttl)
         self._start_keystone()
 
+    def kill_heat(self) -> None:
+        """End the engine and both APIs at once, as a crash does. Whoever calls them waits for ``start_heat``: the
+        sockets stay.
+        """
+        process = self.processes.pop("heat")
+        process.kill()
+        process.wait()
+
+    def start_heat(self) -> None:
+        argv = [self._bin("python"), str(SERVICES / "heat_all.py"), self._etc("heat/heat.conf")]
+        self._serve("heat", [*argv, *(str(self.sockets[name].fileno()) for name in ("heat", "cfn"))], ("heat", "cfn"))
+        self._wait_for("heat", f"{self.heat_url}/healthcheck")
+        self._wait_for("heat", f"{self.cfn_url}/healthcheck")
+
     @property
     def engine_log(self) -> Path:
         return self.directory / "log/heat.log"
@@ -93,10 +107,7 @@ class Lab:
             [self._bin("python"), str(SERVICES / "identities.py"), self.keystone_url, self.heat_url, self.cfn_url],
         )
         assert tables.wait(PATIENCE) == 0, self._said("heat-tables")
-        argv = [self._bin("python"), str(SERVICES / "heat_all.py"), self._etc("heat/heat.conf")]
-        self._serve("heat", [*argv, *(str(self.sockets[name].fileno()) for name in ("heat", "cfn"))], ("heat", "cfn"))
-        self._wait_for("heat", f"{self.heat_url}/healthcheck")
-        self._wait_for("heat", f"{self.cfn_url}/healthcheck")
+        self.start_heat()
 
     def _start_mariadb(self) -> None:
         """Not SQLite: Heat works on several resources at a time, and fails with "database is locked"."""
