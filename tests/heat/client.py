@@ -29,6 +29,7 @@ class Heat:
         self,
         name: str,
         template: str,
+        /,
         *,
         environments: Sequence[str] = (),
         rollback: bool = False,

@@ -137,7 +137,8 @@ class Group:
 
     @property
     def members(self) -> Mapping[str, Light]:
-        return self.fleet.members
+        members: Any = self.fleet.members
+        return dict(members)
 
     def servers(self, count: int) -> Dict[str, str]:
         """Machines of a stack of their own, which poll: their ids by their names, s0, s1 ..."""

@@ -129,7 +129,7 @@ def deployment_group(scene: Scene) -> None:
     assert [str(one) for one in heard] == [f"server2:CREATE:{V3}", f"server3:UPDATE:{V3}"], scene.story()
     assert scene.versions()[:4] == [THREE] * 4
 
-    # An option changes, so all hear the value again: what the outputs say of a node stays. One joins, and updates first.
+    # An option changes, so all hear the value again: what the outputs say of a node stays. One joins, updating first.
     members["server1"].want_reboot()
     five = {name: ids[name] for name in list(ids)[:5]}
     heard = scene.update(V3, "UPDATE_COMPLETE", batch=20, servers=five, options={"on_create": "update"})
@@ -396,6 +396,33 @@ def update_packages(scene: Scene) -> None:
     assert scene.versions() == [TWO] * 2
 
 
+def two_stacks(scene: Scene) -> None:
+    """Two stacks update one server, each some packages: forward one after the other, and back in the opposite order."""
+    # row: two stacks on one server
+    (server,) = scene.servers(1).values()
+    stacks: Dict[str, Stack] = {}
+    for package in ("lib", "app"):
+        parameters: Dict[str, Any] = {"server": server, "options": {"packages": [package]}}
+        parameters.update(name=f"90-{package}", update_after_time=V1)
+        template = str(TEMPLATES / "package-update.yaml")
+        scene.stack = stacks[package] = scene.heat.create(
+            f"{scene.name}-{package}", template, environments=ENVIRONMENTS, **parameters
+        )
+        scene.stacks.append(scene.stack)
+    member = scene.fleet.members["server0"]
+    member.offer(2)
+    for package, value, versions in (
+        ("lib", V2, {**ONE, "lib": "2.0-1"}),
+        ("app", V2, TWO),
+        ("app", V1, {**ONE, "lib": "2.0-1"}),
+        ("lib", V1, ONE),
+    ):
+        scene.stack = stacks[package]
+        heard = scene.update(value, "UPDATE_COMPLETE")
+        assert [(str(one), one.config) for one in heard] == [(f"server0:UPDATE:{value}", f"90-{package}")]
+        assert member.versions() == versions
+
+
 SCENES: Sequence[Callable[[Scene], None]] = (
     phases,
     roles_in_order,
@@ -405,6 +432,7 @@ SCENES: Sequence[Callable[[Scene], None]] = (
     prefetch_then_roll,
     seed,
     update_packages,
+    two_stacks,
 )
 
 

@@ -7,7 +7,7 @@ The members are light ones (light.py). The scenes play at the same time; each te
 import shutil
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Mapping, Sequence, Set
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Set
 
 import pytest
 import yaml
@@ -21,84 +21,89 @@ from heat.light import TEMPLATES, Group, Light
 GROUP = TEMPLATES / "rolling-deployment-group.yaml"
 V = [f"2026-11-22T10:{minute:02}:00Z" for minute in range(20)]
 ALL = 20
-AT_ONCE = 4
+AT_ONCE = 6
 
 
-def settled(group: Group, value: str, names: Sequence[str], servers: Mapping[str, str]) -> None:
-    """Assert that the stack lists these names, and that the member behind each stands at the value."""
+def settled(group: Group, value: str, servers: Mapping[str, str]) -> None:
+    """Assert that the stack lists these servers by their names, and that each stands at the value."""
     digests: Dict[str, str] = group.stack.output("state_digests")
     by_id = {member.server: member for member in group.members.values()}
-    assert list(digests) == sorted(names) or set(digests) == set(names), group.story()
-    for name in names:
-        member = by_id[servers[name]]
+    assert set(digests) == set(servers), group.story()
+    for name, server in servers.items():
+        member = by_id[server]
         assert member.stands_at(value), f"{name} is not at {value}\n{group.story()}"
         assert digests[name] == member.packages, f"{name}: {digests}\n{group.story()}"
 
 
-def exchange(group: Group, batch: int) -> None:
-    """The map of a deployment group: forward, rolled back, failed for good, and forward again."""
-    given = group.servers(4)
-    present: Dict[str, str] = {}
+class Exchange:
+    """The stack of rolling-deployment-group.yaml with its first two of four servers, and what is in its map."""
 
-    def step(status: str, value: str, servers: Mapping[str, str], *, then: str = "", **more: Any) -> List[str]:
-        rolled_back = status == "ROLLBACK_COMPLETE"
-        heard = group.update(status, rollback=rolled_back, servers=dict(servers), update_after_time=value, **more)
-        if not rolled_back:
-            present.clear()
-            present.update(servers)
-        if status != "UPDATE_FAILED":
-            settled(group, then or value, list(present), present)
-        return heard
+    def __init__(self, group: Group, batch: int) -> None:
+        self.group = group
+        self.ids = group.servers(4)
+        self.present = self.those(0, 1)
+        group.create(GROUP, servers=self.present, update_after_time=V[0], batch=batch)
 
-    def those(*numbers: int) -> Dict[str, str]:
-        return {f"s{number}": given[f"s{number}"] for number in numbers}
+    def those(self, *numbers: int) -> Dict[str, str]:
+        return {f"s{number}": self.ids[f"s{number}"] for number in numbers}
 
-    good, back, bad = "UPDATE_COMPLETE", "ROLLBACK_COMPLETE", "UPDATE_FAILED"
-    group.create(GROUP, servers=those(0, 1), update_after_time=V[0], batch=batch)
-    present.update(those(0, 1))
-    settled(group, V[0], ["s0", "s1"], present)
+    def forward(self, value: str, servers: Mapping[str, str], **more: Any) -> List[str]:
+        """Return what was heard, sorted: with a larger batch the order is not fixed."""
+        heard = self.group.update("UPDATE_COMPLETE", servers=servers, update_after_time=value, **more)
+        self.present = dict(servers)
+        settled(self.group, value, self.present)
+        return sorted(heard)
+
+    def rolled_back(self, ill: str, value: str, servers: Mapping[str, str], *, to: str) -> None:
+        self.group.be_ill(value, ill)
+        self.group.update("ROLLBACK_COMPLETE", rollback=True, servers=servers, update_after_time=value)
+        settled(self.group, to, self.present)
+
+    def failed(self, ill: str, value: str, servers: Mapping[str, str]) -> None:
+        self.group.be_ill(value, ill)
+        self.group.update("UPDATE_FAILED", servers=servers, update_after_time=value)
+        self.group.be_ill("")
+
+
+def forward(group: Group, batch: int) -> None:
+    # row: UPDATE_COMPLETE
+    play = Exchange(group, batch)
     # Grow: only the one that joins hears something.
-    assert step(good, V[0], those(0, 1, 2)) == [f"s2 CREATE {V[0]}"]
+    assert play.forward(V[0], play.those(0, 1, 2)) == [f"s2 CREATE {V[0]}"]
     # Shrink, with a new value.
-    assert sorted(step(good, V[1], those(0, 1))) == [f"s0 UPDATE {V[1]}", f"s1 UPDATE {V[1]}"]
+    assert play.forward(V[1], play.those(0, 1)) == [f"s0 UPDATE {V[1]}", f"s1 UPDATE {V[1]}"]
     # One goes and another one comes, with a new value.
-    assert sorted(step(good, V[2], those(0, 2))) == [f"s0 UPDATE {V[2]}", f"s2 CREATE {V[2]}"]
+    assert play.forward(V[2], play.those(0, 2)) == [f"s0 UPDATE {V[2]}", f"s2 CREATE {V[2]}"]
     # A member gets another name.
-    assert step(good, V[2], {"www": given["s0"], **those(2)}) == []
-    # The same with values that cannot be reached, rolled back: each is where it was.
-    here = dict(present)
-    group.be_ill(V[3], "s3")
-    step(back, V[3], {"www": given["s0"], **those(3)}, then=V[2])
-    group.be_ill(V[3], "s0")
-    step(back, V[3], {**here, **those(1)}, then=V[2])
-    # The first ones leave, so the others take their places; the last one fails. Heat must not forget one of them.
-    assert step(good, V[4], those(0, 1, 2, 3))
-    group.be_ill(V[5], "s3")
-    step(back, V[5], those(2, 3), then=V[4])
-    group.be_ill(V[5], "s2")
-    step(back, V[5], those(1, 2, 3), then=V[4])
-    # No rollback: the group takes other members and another value all the same.
-    step(bad, V[5], those(1, 2, 3))
-    step(good, V[6], those(0, 1, 2, 3))
-    step(bad, V[5], {**those(3), "new": given["s2"]})
-    group.be_ill("")
-    step(good, V[5], {**those(3), "new": given["s2"]})
+    assert play.forward(V[2], {"www": play.ids["s0"], **play.those(2)}) == []
     # All are exchanged.
-    step(good, V[7], those(0, 1))
+    assert play.forward(V[3], play.those(3, 1)) == [f"s1 CREATE {V[3]}", f"s3 CREATE {V[3]}"]
+    # Back by hand, with the members of that time.
+    play.forward(V[2], play.those(0, 1))
     # An option alone: all hear the value again, and what the outputs say of the node stays.
     group.members["s0"].wants_reboot = True
-    heard = step(good, V[7], those(0, 1), options={"exclude": ["linux-image*"]})
-    assert sorted(heard) == [f"s0 UPDATE {V[7]}", f"s1 UPDATE {V[7]}"]
-    step(good, V[7], those(0, 1), options={"exclude": []})
+    heard = play.forward(V[2], play.those(0, 1), options={"exclude": ["linux-image*"]})
+    assert heard == [f"s0 UPDATE {V[2]}", f"s1 UPDATE {V[2]}"]
     assert group.stack.output("reboot_required") == {"s0": True, "s1": False}
 
 
-def one_at_a_time(group: Group) -> None:
-    exchange(group, 1)
-
-
-def all_at_once(group: Group) -> None:
-    exchange(group, ALL)
+def back(group: Group, batch: int) -> None:
+    """Heat must forget no server that has been updated in another place than its old one."""
+    # row: ROLLBACK_COMPLETE
+    # row: UPDATE_FAILED
+    play = Exchange(group, batch)
+    # One goes and another one comes; one more comes; one goes.
+    play.rolled_back("s3", V[1], play.those(0, 3), to=V[0])
+    play.rolled_back("s0", V[1], play.those(0, 1, 2), to=V[0])
+    play.forward(V[2], play.those(0, 1, 2, 3))
+    # The first ones leave, so the others take their places.
+    play.rolled_back("s3", V[3], play.those(2, 3), to=V[2])
+    play.rolled_back("s2", V[3], play.those(1, 2, 3), to=V[2])
+    # No rollback: the group takes the old members with another value, and others with this one.
+    play.failed("s2", V[3], play.those(1, 2, 3))
+    play.forward(V[4], play.those(0, 1, 2, 3))
+    play.failed("s2", V[5], {**play.those(3), "new": play.ids["s2"]})
+    play.forward(V[5], {**play.those(3), "new": play.ids["s2"]})
 
 
 def a_list(group: Group) -> None:
@@ -116,7 +121,9 @@ def a_list(group: Group) -> None:
         return heard
 
     good, back = "UPDATE_COMPLETE", "ROLLBACK_COMPLETE"
-    group.create(TEMPLATES / "one-by-one.yaml", servers=",".join(ids[f"s{n}"] for n in (0, 1, 2)), update_after_time=V[0])
+    group.create(
+        TEMPLATES / "one-by-one.yaml", servers=",".join(ids[f"s{n}"] for n in (0, 1, 2)), update_after_time=V[0]
+    )
     heard = step(good, V[1], "s2", "s1", "s0")
     assert heard == [f"s2 CREATE {V[1]}", f"s1 UPDATE {V[1]}", f"s0 CREATE {V[1]}"]
     group.be_ill(V[2], "s3")
@@ -235,9 +242,7 @@ def scaling(group: Group, directory: Path, batch: int) -> None:
 
 def resource_group(group: Group, batch: int) -> None:
     made = Made(group)
-    group.create(
-        TEMPLATES / "rolling-resource-group.yaml", wait=False, count=2, batch=batch, update_after_time=V[0]
-    )
+    group.create(TEMPLATES / "rolling-resource-group.yaml", wait=False, count=2, batch=batch, update_after_time=V[0])
     made.wait_for("CREATE_COMPLETE")
     made.update("UPDATE_COMPLETE", update_after_time=V[1], count=3)
     first, *_, last = made.all_stand_at(V[1], 3)
@@ -299,9 +304,9 @@ def sizes(group: Group) -> None:
     group.create(GROUP, servers={}, update_after_time=V[0], batch=10)
     assert group.stack.output("stdouts") == {}
     assert group.update("UPDATE_COMPLETE", servers=those(1), update_after_time=V[1]) == [f"s0 CREATE {V[1]}"]
-    settled(group, V[1], names[:1], ids)
+    settled(group, V[1], those(1))
     group.update("UPDATE_COMPLETE", servers=those(20), update_after_time=V[2])
-    settled(group, V[2], names[:20], ids)
+    settled(group, V[2], those(20))
     assert peak(group.fleet.heard) <= 10
     for given, message in (({"servers": those(21)}, "at most 20 servers"), ({"batch": 7}, "10, or 20 for all")):
         try:
@@ -316,10 +321,10 @@ def sizes(group: Group) -> None:
 
 def odd_names(group: Group) -> None:
     ids = group.servers(3)
-    odd = dict(zip(["web 1/ä", "%index%", "a.b:[c],{d}\'s \""], ids.values()))
+    odd = dict(zip(["web 1/ä", "%index%", "a.b:[c],{d}'s \""], ids.values()))
     group.create(GROUP, servers=odd, update_after_time=V[0])
     group.update("UPDATE_COMPLETE", servers=odd, update_after_time=V[1])
-    settled(group, V[1], list(odd), odd)
+    settled(group, V[1], odd)
 
 
 def autoscaling_group(group: Group) -> None:
@@ -335,10 +340,11 @@ def autoscaling_group(group: Group) -> None:
     made.all_stand_at(V[2], 3)
 
 
-Scene = Callable[..., None]
 SCENES: Mapping[str, Callable[[Group, Path], None]] = {
-    "one_at_a_time": lambda group, _: one_at_a_time(group),
-    "all_at_once": lambda group, _: all_at_once(group),
+    "back_one_at_a_time": lambda group, _: back(group, 1),
+    "back_all_at_once": lambda group, _: back(group, ALL),
+    "forward_one_at_a_time": lambda group, _: forward(group, 1),
+    "forward_all_at_once": lambda group, _: forward(group, ALL),
     "scaling_one_at_a_time": lambda group, directory: scaling(group, directory, 1),
     "scaling_all_at_once": lambda group, directory: scaling(group, directory, ALL),
     "resource_group_one_at_a_time": lambda group, _: resource_group(group, 1),

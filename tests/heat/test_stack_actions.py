@@ -1,5 +1,5 @@
-"""What an operator can do to a stack besides an update: suspend, resume, check, snapshot, restore, delete in the middle,
-a killed engine. One light member hears, or does not hear, of each; the stack says what the README's table says.
+"""What happens to a stack besides an update: suspend, resume, check, snapshot, restore, a deletion in the middle of an
+update, a killed engine. One light member hears of it or not; the README of the templates has the table.
 """
 
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -29,6 +29,7 @@ def one_server(group: Group) -> Light:
 
 def suspend_and_resume(group: Group) -> None:
     """The server hears nothing. Until it is resumed, the stack takes no value."""
+    # row: SUSPEND_COMPLETE, RESUME_COMPLETE
     member = one_server(group)
     actions = group.heat.api.actions
     actions.suspend(group.name)
@@ -43,6 +44,7 @@ def suspend_and_resume(group: Group) -> None:
 
 def check(group: Group) -> None:
     """The server hears nothing, and the outputs are those of the last result."""
+    # row: CHECK_COMPLETE
     member = one_server(group)
     group.heat.api.actions.check(group.name)
     group.wait_for("CHECK_COMPLETE")
@@ -52,6 +54,8 @@ def check(group: Group) -> None:
 
 def snapshot_and_restore(group: Group) -> None:
     """A snapshot is delivered to nobody; its restore delivers the value of its time."""
+    # row: SNAPSHOT_COMPLETE
+    # row: RESTORE_COMPLETE
     member = one_server(group)
     before = member.packages
     made = group.heat.api.stacks.snapshot(group.name, "first")
@@ -72,6 +76,7 @@ def snapshot_and_restore(group: Group) -> None:
 
 def deleted_in_the_middle(group: Group) -> None:
     """The server ends its update, and nobody takes the result."""
+    # row: deleted during a run
     member = one_server(group)
     member.go.clear()
     group.stack.update(update_after_time=V2)
@@ -84,6 +89,7 @@ def deleted_in_the_middle(group: Group) -> None:
 
 def killed_engine(group: Group) -> None:
     """The result is taken after the restart; the stack stays in progress until the next value, which brings it on."""
+    # row: UPDATE_IN_PROGRESS, engine was killed
     member = one_server(group)
     member.go.clear()
     group.stack.update(update_after_time=V2)
