@@ -215,7 +215,7 @@ def main() -> int:
     with (
         tempfile.TemporaryDirectory(prefix="heat-soak-") as directory,
         Lab(Path(directory), pacing="0.1") as lab,
-        Group(lab, "soak", poll=1.5) as group,
+        Group(lab, "soak") as group,
     ):
         servers = group.servers(SERVERS)
         first = dict(list(servers.items())[:MOST])
