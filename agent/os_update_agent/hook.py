@@ -15,8 +15,10 @@ from os_update_agent.config.settings import Settings, load
 from os_update_agent.delivery.answer import stored_result
 from os_update_agent.delivery.deliver import deliver, refuse
 from os_update_agent.heat.deployment import TEXT_LIMIT, parse
+from os_update_agent.model.bounded_json import size
 from os_update_agent.model.deliveries import Deployment
 from os_update_agent.model.errors import AgentError, BadDeployment, known
+from os_update_agent.node.inheritance import PRIVATE, correct_inheritance, give_up_unwritten
 from os_update_agent.text.log_lines import logged
 
 log = logging.getLogger(__name__)
@@ -26,8 +28,14 @@ LOG_FORMAT = "[%(asctime)s] (os-update-agent) [%(levelname)s] %(message)s"
 
 def main(stdin: Optional[TextIO] = None, stdout: Optional[TextIO] = None) -> int:
     """Answer the deployment on ``stdin``. Returns the exit status: 0 once a result is printed, whatever it says."""
+    correct_inheritance(PRIVATE)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format=LOG_FORMAT)
-    return _printed(_body(stdin or sys.stdin), stdout or sys.stdout)
+    # A log that takes no lines must not add a traceback.
+    logging.raiseExceptions = False
+    try:
+        return _printed(_body(stdin or sys.stdin), stdout or sys.stdout)
+    finally:
+        give_up_unwritten()
 
 
 def _read(stdin: Optional[TextIO]) -> str:
@@ -39,7 +47,7 @@ def _read(stdin: Optional[TextIO]) -> str:
     except (OSError, ValueError) as error:
         raise BadDeployment(f"the standard input cannot be read ({type(error).__name__}: {error})") from error
     if len(found) > TEXT_LIMIT:
-        raise BadDeployment(f"the deployment is longer than {TEXT_LIMIT >> 20} MiB, so it was not read")
+        raise BadDeployment(f"the deployment is longer than {size(TEXT_LIMIT)}, so it was not read")
     return found.decode("utf-8", "replace")
 
 

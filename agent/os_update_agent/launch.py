@@ -13,6 +13,7 @@ import sys
 from typing import Optional, Sequence
 
 OLDEST = (3, 9)
+HOOK = "os_update_agent.hook"
 SYSTEM_PYTHON = "/usr/bin/python3"
 # Parts of the standard library that distributions pack apart from the interpreter.
 _NEEDED = ("_hashlib", "_sqlite3", "_ssl", "email", "http", "json", "sqlite3", "ssl", "uuid")
@@ -31,10 +32,23 @@ def launch(module: str) -> int:
             )
     try:
         program = __import__(module, fromlist=["main"])
-    except ImportError:
+    except (ImportError, MemoryError, OSError) as error:
         _go_on_elsewhere(module)
-        raise
+        return _unloaded(module, f"{sys.executable} cannot load {module}: {type(error).__name__}: {error}")
     return int(program.main())
+
+
+def _unloaded(module: str, why: str) -> int:
+    """Report why a program cannot be loaded. Returns its exit status: the hook prints a failure for heat-config."""
+    why = "".join(
+        letter if letter.isprintable() and letter.isascii() and letter not in '"\\' else "?" for letter in why
+    )
+    os.write(2, f"os-update-agent: {why}\n".encode())
+    if module != HOOK:
+        return 1
+    answer = f'{{"deploy_stdout": "", "deploy_stderr": "os-update-agent: {why}", '
+    os.write(1, f'{answer}"deploy_status_code": 1}}'.encode())
+    return 0
 
 
 def _is_fit() -> bool:

@@ -6,7 +6,6 @@ imports dnf.
 """
 
 import logging
-import os
 import sys
 from contextlib import suppress
 from typing import Optional, Sequence
@@ -14,6 +13,7 @@ from typing import Optional, Sequence
 from os_update_agent.config.settings import Settings, load
 from os_update_agent.model.errors import AgentError
 from os_update_agent.node import journal
+from os_update_agent.node.inheritance import PRIVATE, correct_inheritance
 from os_update_agent.node.locks import is_held
 from os_update_agent.node.permissions import worker_unit
 from os_update_agent.node.trusted_paths import check_paths
@@ -27,8 +27,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     arguments of the process, may name this worker for its caller.
     """
     argv = sys.argv[1:] if argv is None else argv
+    correct_inheritance(PRIVATE)
     logging.basicConfig(level=logging.INFO, handlers=journal.handlers())
-    os.umask(0o077)
     try:
         settings = load()
         if argv:
@@ -61,7 +61,7 @@ def _resume(settings: Settings, argv: Sequence[str]) -> None:
     from os_update_agent.delivery.execute import resume
     from os_update_agent.runtime.context import open_site
 
-    resume(open_site(settings), name=argv[0] if argv else "", before_sending=end_early)
+    resume(open_site(settings), name=argv[0] if argv else "", before_sending=end_early, until_exit=True)
 
 
 if __name__ == "__main__":

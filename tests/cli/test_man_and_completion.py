@@ -125,7 +125,7 @@ def complete(tmp_path: Path) -> Complete:
         )
     ledger.close()
     conf = tmp_path / "agent.conf"
-    conf.write_text(f"[paths]\nstate = {tmp_path}/state\n", encoding="utf-8")
+    conf.write_text(f"[node]\nroot = {tmp_path}\n[paths]\nstate = {tmp_path}/state\n", encoding="utf-8")
     command = tmp_path / "os-update-agent"
     command.write_text('#!/bin/sh\nexec python3 -m os_update_agent "$@"\n', encoding="utf-8")
     command.chmod(0o755)
@@ -217,7 +217,7 @@ def test_files_are_completed_where_files_are_asked_for(
 
 def test_without_a_ledger_nothing_is_offered_and_nothing_is_made(complete: Complete, tmp_path: Path) -> None:
     conf = tmp_path / "other.conf"
-    conf.write_text(f"[paths]\nstate = {tmp_path}/none\n", encoding="utf-8")
+    conf.write_text(f"[node]\nroot = {tmp_path}\n[paths]\nstate = {tmp_path}/none\n", encoding="utf-8")
     assert complete(" rollback ", conf) == []
     assert not (tmp_path / "none").exists()
     conf.write_text("[nonsense]\n", encoding="utf-8")

@@ -167,6 +167,14 @@ def test_each_status_has_its_verdict_after_exactly_one_request(
     assert server.to("/elsewhere") == []
 
 
+@pytest.mark.parametrize(
+    "url", ["https://[[::1]/", "http://[127.0.0.1:80/x", "http:///x", "heat.invalid/x", "http://h:x/"]
+)
+def test_a_url_that_is_none_never_will_be_one(url: str) -> None:
+    answer = send(SignalTarget("CFN_SIGNAL", verb="POST", secret={"url": url}), BODY)
+    assert answer.verdict == NEVER and "heat.invalid" not in answer.reason
+
+
 @pytest.mark.parametrize("make", [cfn, temp_url])
 def test_a_signed_url_that_is_not_accepted_never_will_be(server: SignalServer, make: Make) -> None:
     server.behaviour = 401
@@ -233,6 +241,17 @@ def test_a_closed_port_may_open(closed_port: str, make: Make) -> None:
     answer = send(make(closed_port), BODY)
     assert answer.verdict == AGAIN
     assert answer.reason in ("no answer: ConnectionError", "no answer: ConnectFailure")
+
+
+@pytest.mark.parametrize("proxy", ["http://proxy:80800", "http://", "proxy:port", "http://[::1", "http://\udcff"])
+def test_a_mistyped_proxy_may_be_corrected(server: SignalServer, proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", proxy)
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.setenv(name, "")
+    target = cfn(server.url.replace("127.0.0.1", "heat.example"))
+    answer = send(target, "{}")
+    assert answer.verdict == AGAIN and "no answer" in answer.reason
+    monkeypatch.delenv("http_proxy")
 
 
 @pytest.mark.parametrize("make", [cfn, temp_url, heat])
@@ -356,6 +375,48 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Tuple[str, str]:
     argv += ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", cert]
     subprocess.run(argv, check=True, capture_output=True)
     return cert, key
+
+
+_AUTHORITY = """
+[ca]
+default_ca = own
+[own]
+database = {folder}/index.txt
+new_certs_dir = {folder}
+rand_serial = yes
+default_md = sha256
+policy = any
+x509_extensions = extensions
+[any]
+commonName = supplied
+[extensions]
+subjectAltName = IP:127.0.0.1
+"""
+
+
+@pytest.fixture(scope="session")
+def expired(tmp_path_factory: pytest.TempPathFactory, certificate: Tuple[str, str]) -> Tuple[str, str]:
+    """The same key's certificate of 2020, and the key."""
+    folder = tmp_path_factory.mktemp("expired")
+    (folder / "index.txt").touch()
+    (folder / "ca.conf").write_text(_AUTHORITY.format(folder=folder), encoding="utf-8")
+    key, cert = certificate[1], str(folder / "cert.pem")
+    request = ["openssl", "req", "-new", "-key", key, "-subj", "/CN=127.0.0.1", "-out", str(folder / "request.pem")]
+    sign = ["openssl", "ca", "-batch", "-selfsign", "-config", str(folder / "ca.conf"), "-keyfile", key, "-notext"]
+    sign += ["-startdate", "20200101000000Z", "-enddate", "20200201000000Z"]
+    for argv in (request, [*sign, "-in", str(folder / "request.pem"), "-out", cert]):
+        subprocess.run(argv, check=True, capture_output=True)
+    return cert, key
+
+
+@pytest.mark.parametrize("make", [cfn, temp_url, heat, zaqar])
+def test_an_expired_certificate_is_no_failure_for_ever(expired: Tuple[str, str], make: Make) -> None:
+    """Its owner may renew it. The result stays owed until then, and nothing is sent to the server."""
+    with SignalServer(expired) as server:
+        answer = send(make(server.url), BODY, ca_certificate=expired[0])
+        assert answer.verdict == AGAIN
+        assert "the server's certificate could not be verified" in answer.reason and "expired" in answer.reason
+        assert server.requests == []
 
 
 @pytest.mark.parametrize("make", [cfn, temp_url, heat])

@@ -1,13 +1,16 @@
 """One fuzzing run: each target gets its share of the inputs."""
 
 import contextlib
+import logging
+import math
 import sys
 from typing import List
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
 from fuzz.mutation import mutated
-from fuzz.targets import TARGETS, Target
+from fuzz.target import Target
+from fuzz.targets import TARGETS
 
 
 def survived(target: Target, inputs: int, number: int) -> int:
@@ -35,11 +38,17 @@ def survived(target: Target, inputs: int, number: int) -> int:
     return len(found)
 
 
+def share_of(target: Target, inputs: int) -> int:
+    """Return how many of the inputs the target gets."""
+    return math.ceil(inputs * target.share / sum(one.share for one in TARGETS))
+
+
 def main(inputs: int, number: int) -> int:
     """Fuzz all targets with ``inputs`` texts in all. Return the exit status: 1 unless all survived."""
-    share = -(-inputs // len(TARGETS))
+    logging.disable(logging.CRITICAL)
     given_texts = good = 0
     for target in TARGETS:
+        share = share_of(target, inputs)
         given_texts += share
         try:
             # Hypothesis may draw fewer where there are no more, and more where it goes on.

@@ -3,8 +3,10 @@
 import contextlib
 import json
 from pathlib import Path
-from typing import Any, Callable, Iterator, Mapping, NamedTuple, Sequence, Tuple, Type
+from typing import Any, Callable, Iterator, Mapping, Tuple
 
+from fuzz import files, wire
+from fuzz.target import Target
 from os_update_agent.config import options, policy, settings
 from os_update_agent.heat import deployment, metadata, outcome
 from os_update_agent.ledger.kinds import CHANGES, REQUEST, RUN, TARGET
@@ -28,22 +30,6 @@ SNIPPETS = (
     *("\n\n", "\t\t", "null", "true", "-1", "1e999", "NaN", "9" * 5000, "[" * 300, "{" * 300, "&a [*a]", "<<: *a"),
     *("(none)", "../../etc/passwd", "%s%n", "\x1b]0;t\x07", "é", "\xff", " " * 300, "a" * 3000, "2.0-1", "1:2~3+4-5"),
 )
-
-
-class Target(NamedTuple):
-    """One reader.
-
-    Attributes:
-        name: The name of the target.
-        read: The reader; it gets a text.
-        samples: Texts that it understands.
-        errors: The errors by which it may refuse a text.
-    """
-
-    name: str
-    read: Callable[[str], object]
-    samples: Sequence[str]
-    errors: Tuple[Type[Exception], ...] = (AgentError,)
 
 
 def _each(*readers: Callable[[str], object]) -> Callable[[str], object]:
@@ -225,4 +211,6 @@ TARGETS: Tuple[Target, ...] = (
     Target("result", _result, ("the update failed\n\nlog", "päßwörd")),
     Target("shown text", _shown, ("curl 1.0-1",)),
     Target("globs", lambda text: globs.first_match("curl", "amd64", [text]), ("cu*", "[a-z]url")),
+    *files.TARGETS,
+    *wire.TARGETS,
 )

@@ -2,8 +2,9 @@
 
 import pytest
 
-from fuzz.fuzz import survived
-from fuzz.targets import TARGETS, Target
+from fuzz.fuzz import share_of, survived
+from fuzz.target import Target
+from fuzz.targets import TARGETS
 
 INPUTS = 20_000
 SEED = 1
@@ -11,5 +12,5 @@ SEED = 1
 
 @pytest.mark.parametrize("target", TARGETS, ids=[target.name for target in TARGETS])
 def test_every_input_is_read_or_refused_in_words(target: Target) -> None:
-    share = -(-INPUTS // len(TARGETS))
+    share = share_of(target, INPUTS)
     assert survived(target, share, SEED) >= share

@@ -300,6 +300,33 @@ def test_without_keystoneauth_the_agent_is_installed_and_says_what_it_cannot_do(
 # --- an interpreter that cannot run the agent now
 
 
+@pytest.mark.parametrize(
+    "fault", ["ImportError(chr(34) + chr(92) + chr(10))", "MemoryError", "OSError(24, 'Too many open files')"]
+)
+def test_a_hook_that_cannot_be_loaded_is_a_failure_in_words(tmp_path: Path, fault: str) -> None:
+    package = tmp_path / "os_update_agent"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    for module in ("hook", "worker"):
+        (package / f"{module}.py").write_text(f"raise {fault}\n")
+    (package / "launch.py").write_bytes(Path(launch.__file__).read_bytes())
+    # No other Python that could be tried.
+    argv = [
+        sys.executable,
+        "-I",
+        "-c",
+        "import sys, runpy; sys.path.insert(0, sys.argv.pop(1)); import os_update_agent"
+        ".launch as l; l.following = lambda *_: None; sys.exit(l.launch(sys.argv[1]))",
+        str(tmp_path),
+    ]
+    done = subprocess.run([*argv, launch.HOOK], capture_output=True, text=True)
+    answer = json.loads(done.stdout)
+    assert (done.returncode, answer["deploy_status_code"]) == (0, 1)
+    assert "cannot load os_update_agent.hook" in answer["deploy_stderr"] and "Traceback" not in done.stderr
+    done = subprocess.run([*argv, "os_update_agent.worker"], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (1, "") and "Traceback" not in done.stderr
+
+
 def test_each_python_of_the_node_is_tried_once() -> None:
     system, others = "/usr/bin/python3.13", ["/usr/bin/python3.13", "/usr/bin/python3.11"]
     assert launch.following(system, system, others) == "/usr/bin/python3.11"

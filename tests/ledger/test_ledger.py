@@ -262,7 +262,7 @@ def test_a_place_that_cannot_be_written_is_refused_with_a_sentence(tmp_path: Pat
 
 def test_a_directory_in_the_place_of_the_file_is_refused_with_a_sentence(path: Path) -> None:
     path.mkdir(parents=True)
-    with pytest.raises(LedgerError, match=r"cannot be used: .*Is a directory"):
+    with pytest.raises(LedgerError, match=r"cannot be used: .*is not a regular file"):
         Ledger(path)
 
 
@@ -643,3 +643,29 @@ def test_a_busy_ledger_is_waited_for_and_then_named(
         use()
     use()
     other.close()
+
+
+STOPPED = """
+import os, signal, sys
+from pathlib import Path
+from os_update_agent.ledger import Ledger
+with Ledger(Path(sys.argv[1]))._transaction():
+    print("in it", flush=True)
+    os.kill(os.getpid(), signal.SIGSTOP)
+"""
+
+
+def test_a_process_that_was_stopped_in_a_transaction_is_named(
+    path: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os_update_agent.ledger.database.BUSY_SECONDS", 0.2)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    argv = [sys.executable, "-c", STOPPED, str(path)]
+    with subprocess.Popen(argv, env=environment, stdout=subprocess.PIPE, text=True) as stopped:
+        assert stopped.stdout is not None and stopped.stdout.readline() == "in it\n"
+        other = Ledger(path)
+        said = f"database is locked by process {stopped.pid}; waited 0.2 s"
+        with pytest.raises(LedgerError, match=said):
+            other.record_current("k", None)
+        other.close()
+        stopped.kill()

@@ -1,6 +1,7 @@
 """Locks that real processes hold."""
 
 import os
+import signal
 import stat
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import pytest
 
 from os_update_agent.model.errors import AgentError, Busy
 from os_update_agent.node.locks import (
-    bounded_lock,
+    claim,
     holder,
     is_held,
     node_holder,
@@ -151,15 +152,48 @@ def test_the_last_holder_s_note_stays(path: Path) -> None:
     assert note_in(path) == "short"
 
 
-def test_a_bounded_wait_ends_and_names_what_holds(path: Path) -> None:
-    with try_lock(path, 3), bounded_lock(path, 4, timeout=0.0, what="nobody"):
-        begun = time.monotonic()
-        complaint = pytest.raises(Busy, match=f"the other sender holds a lock in {path}; waited 0.2 s")
-        with complaint, bounded_lock(path, 3, timeout=0.2, what="the other sender"):
-            raise AssertionError("it was free")
-        assert time.monotonic() - begun >= 0.2
-    with bounded_lock(path, 3, timeout=0.0, what="nobody"):
-        assert is_held(path, 3)
+HOLD_CLAIM = """
+import sys
+from pathlib import Path
+from os_update_agent.node.locks import claim
+with claim(Path(sys.argv[1]), 7, stale=60.0) as other:
+    assert other is None
+    print("held", flush=True)
+    sys.stdin.readline()
+"""
+
+
+def test_a_claim_is_not_waited_for_and_names_its_holder(path: Path) -> None:
+    with held(HOLD_CLAIM, path) as process:
+        with claim(path, 7, stale=60.0) as other:
+            assert other is not None and other.pid == process.pid and 0 <= other.age < 30
+        with claim(path, 8, stale=60.0) as other:
+            assert other is None
+        process.kill()
+        process.wait()
+        with claim(path, 7, stale=60.0) as other:
+            assert other is None
+
+
+def test_a_claim_of_a_stopped_process_ends_with_its_time_and_one_other_takes_its_place(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with held(HOLD_CLAIM, path) as stopped:
+        os.kill(stopped.pid, signal.SIGSTOP)
+        time.sleep(0.3)
+        with held(HOLD_CLAIM.replace("60.0", "0.2"), path) as second, claim(path, 7, stale=0.2) as third:
+            assert third is not None and third.pid == second.pid
+        assert f"(process {stopped.pid})" in caplog.text and "so it does not count" in caplog.text
+
+
+def test_a_claim_without_a_record_is_new(path: Path) -> None:
+    """A full disk takes none, and a killed holder leaves an old one."""
+    path.parent.mkdir(parents=True)
+    path.write_bytes(bytes(10_000))
+    with held(HOLD_CLAIM, path) as process:
+        path.write_bytes(bytes(10_000))
+        with claim(path, 7, stale=1.0) as other:
+            assert other is not None and (other.pid, other.age) == (process.pid, 0.0)
 
 
 def test_a_note_that_a_full_disk_does_not_take_leaves_the_lock(path: Path) -> None:

@@ -202,3 +202,10 @@ def test_what_a_child_is_told_in_its_environment_is_not_logged(caplog: pytest.Lo
     with caplog.at_level(logging.DEBUG), pytest.raises(CommandFailed) as caught:
         run(["false"], env={"PASSWORD": "made-up-pass-word"}, stdin="made-up-pass-word")
     assert "made-up-pass-word" not in caplog.text + str(caught.value)
+
+
+def test_a_question_that_is_not_answered_has_an_end() -> None:
+    begun = time.monotonic()
+    with pytest.raises(CommandFailed, match=r"sleep has not answered within 0\.2 s and was ended"):
+        run(["sleep", "60"], timeout=0.2)
+    assert time.monotonic() - begun < 30

@@ -98,8 +98,10 @@ class Running:
             argv = [*wrapper, *node.hand.wrapper, *node.hook]
             self.process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=out, stderr=err, env=node.environment())
         assert self.process.stdin is not None
-        self.process.stdin.write(json.dumps(deployment).encode())
-        self.process.stdin.close()
+        # Nobody reads it where a wrapper has closed the standard input.
+        with suppress(BrokenPipeError):
+            self.process.stdin.write(json.dumps(deployment).encode())
+            self.process.stdin.close()
 
     @property
     def pid(self) -> int:
@@ -416,8 +418,8 @@ class Template:
         cls,
         directory: Path,
         kind: str = "apt",
-        one: Sequence[Pkg] = ONE,
-        two: Sequence[Pkg] = TWO,
+        one: Sequence[Any] = ONE,
+        two: Sequence[Any] = TWO,
         installed: Sequence[str] = INSTALLED,
     ) -> "Template":
         """A repository with release one, and a root that has it installed, with one package held."""

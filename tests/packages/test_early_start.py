@@ -11,7 +11,7 @@ from typing import Iterator, Optional
 
 import pytest
 
-from os_update_agent.delivery.supervise import LAUNCHER
+from os_update_agent.delivery.workers import LAUNCHER
 from os_update_agent.node.locks import try_lock
 from os_update_agent.packages.dnf import client
 from os_update_agent.packages.dnf.client import Child, child_for, end_early, start_early
@@ -119,6 +119,7 @@ def test_a_worker_that_finds_another_one_at_work_starts_none(
     from os_update_agent import worker
     from os_update_agent.config.settings import load
     from os_update_agent.delivery import execute
+    from os_update_agent.delivery.locks import WORKER
 
     conf = tmp_path / "agent.conf"
     paths = "".join(f"{name} = {tmp_path / name}\n" for name in ("state", "log", "run", "steps"))
@@ -128,7 +129,7 @@ def test_a_worker_that_finds_another_one_at_work_starts_none(
     while_sending = []
     monkeypatch.setattr(execute, "send_owed", lambda *_: while_sending.append(early()))
     monkeypatch.setattr(os, "umask", lambda mode: mode)
-    with try_lock(load().worker_lock) as mine:
+    with try_lock(load().worker_lock, WORKER) as mine:
         assert mine
         if is_at_work:
             assert worker.main(()) == 0

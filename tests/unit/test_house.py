@@ -44,7 +44,7 @@ HOMES = {
     "fcntl": {"node.locks", "packages.dnf.worker.undo"},
     # The agent and dnf's worker speak over a socket.
     "socket": {"packages.dnf.client", "packages.dnf.wire", "packages.dnf.worker.server", "packages.dnf.worker.caller"},
-    "requests": {"heat.signal"},
+    "requests": {"heat.signal", "heat.bounded_http"},
     "keystoneauth1": {"heat.signal"},
 }
 # Too slow to be imported before there is something to send.
@@ -60,6 +60,7 @@ NOT_AT_FIRST = (
 PURE = (
     *(
         "model",
+        "model.bounded_json",
         "model.deliveries",
         "model.documents",
         "model.errors",
@@ -80,7 +81,7 @@ PURE = (
         "text.phrases",
         "text.printable",
     ),
-    *("config.options", "config.policy"),
+    *("config.options", "config.policy", "node.service_environment"),
     *("packages.complaints", "packages.file_faults", "packages.kept_files", "packages.state", "packages.selection"),
     *("packages.reboot_forecast", "packages.interruption", "packages.settings", "packages.undo_check"),
     *("packages.apt.made_up", "packages.apt.order", "packages.apt.parse"),
@@ -272,10 +273,14 @@ def test_a_worker_imports_only_what_starting_dnf_needs_before_it_has_started_it(
             "__init__",
             "model.errors",
             "model.options",
+            "model.bounded_json",
+            "config.bounded_files",
             "config.settings",
             "node.permissions",
             "node.journal",
             "node.locks",
+            "node.child_environment",
+            "node.inheritance",
             "node.trusted_paths",
             "text.printable",
         ),

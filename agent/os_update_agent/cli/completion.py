@@ -4,10 +4,12 @@ import argparse
 import contextlib
 from typing import Iterable, List
 
+from os_update_agent.cli.output import write_answer
 from os_update_agent.config.settings import Settings, load
 from os_update_agent.install.target import COMPLETION
 from os_update_agent.ledger import peek
 from os_update_agent.model.errors import AgentError
+from os_update_agent.node.trusted_paths import check_paths
 
 _COLUMNS = {"values": ("value", "before"), "keys": ("key",), "runs": ("run",)}
 
@@ -15,12 +17,14 @@ _COLUMNS = {"values": ("value", "before"), "keys": ("key",), "runs": ("run",)}
 def command(settings: Settings, arguments: argparse.Namespace) -> int:
     """Print the script, or one recorded word per line. Returns the exit status."""
     if arguments.what == "bash":
-        print(COMPLETION.read_text(encoding="utf-8"), end="")
+        write_answer(COMPLETION.read_text(encoding="utf-8", errors="replace"))
         return 0
     # Nobody expects an error message while typing: what cannot be read is left out.
     with contextlib.suppress(AgentError):
-        for text in printable(peek(load(arguments.config).ledger, *_COLUMNS[arguments.what])):
-            print(text)
+        settings = load(arguments.config)
+        check_paths(settings)
+        for text in printable(peek(settings.ledger, *_COLUMNS[arguments.what])):
+            write_answer(f"{text}\n")
     return 0
 
 

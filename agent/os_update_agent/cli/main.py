@@ -5,7 +5,6 @@ import contextlib
 import errno
 import io
 import logging
-import os
 import sys
 from typing import Callable, Mapping, Optional, Sequence
 
@@ -31,9 +30,11 @@ from os_update_agent.cli.output import complain, write_answer
 from os_update_agent.cli.parser import build_parser, helped
 from os_update_agent.config.settings import Settings, load
 from os_update_agent.delivery import supervise
-from os_update_agent.model.errors import BUG_STATUS, AgentError, Bug, NoLongerWatched, UsageError, bug
+from os_update_agent.model.errors import AgentError, NoLongerWatched, UsageError, known
+from os_update_agent.node.inheritance import give_up_unwritten
 from os_update_agent.node.journal import Dated
 from os_update_agent.packages.disk_space import free_bytes
+from os_update_agent.text.printable import indented
 
 # Less than the smallest file takes.
 _FULL = 64 * 1024
@@ -68,12 +69,17 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     try:
         arguments = build_parser().parse_args(argv)
         return _run(arguments)
+    except SystemExit as end:
+        # argparse ends with 0 after --help and --version, also if their text could not be written.
+        if not give_up_unwritten() and not end.code:
+            raise SystemExit(1) from None
+        raise
     except UsageError as error:
         return _complained(error)
     except KeyboardInterrupt:
         return _interrupted()
     finally:
-        _give_up_unwritten()
+        give_up_unwritten()
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -103,8 +109,7 @@ def _run(arguments: argparse.Namespace) -> int:
         return AgentError.exit_status
     except Exception as error:
         # A traceback could show an input, and inputs hold secrets.
-        complain(f"os-update-agent: {bug(error)}\nnext: {Bug.advice}")
-        return BUG_STATUS
+        return _complained(known(error))
 
 
 def _make_writable() -> None:
@@ -126,23 +131,13 @@ def _where_it_is_full(error: OSError, settings: Settings) -> str:
 
 
 def _complained(error: AgentError) -> int:
-    complain(f"os-update-agent: {error}\nnext: {error.advice}")
+    complain(f"os-update-agent: {indented(str(error))}\nnext: {error.advice}")
     return error.exit_status
 
 
 def _interrupted() -> int:
     complain("os-update-agent: interrupted; a run that was begun goes on: 'os-update-agent status' says what is open")
     return NoLongerWatched.exit_status
-
-
-def _give_up_unwritten() -> None:
-    """Drop unwritten output: at its end Python would try again, print its own message and change the exit status."""
-    for stream in (sys.stdout, sys.stderr):
-        if stream is not None:  # it may have been closed before the command started
-            try:
-                stream.flush()
-            except OSError:
-                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 if __name__ == "__main__":

@@ -9,5 +9,5 @@ from os_update_agent.install.target import MANUAL
 
 def command(settings: Settings, arguments: argparse.Namespace) -> int:
     """Print the page. Returns the exit status."""
-    write_answer(MANUAL.read_text(encoding="utf-8"))
+    write_answer(MANUAL.read_text(encoding="utf-8", errors="replace"))
     return 0

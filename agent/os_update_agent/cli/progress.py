@@ -26,6 +26,8 @@ from os_update_agent.text.printable import printable
 _LONG = (phases.CHECK, phases.REFRESH, phases.FETCH, phases.TRANSACT, phases.UNDO)
 _COUNTED = ("Unpacking", "Configuring", "Removing")
 _TAIL_BYTES = 16 * 1024
+# Of a file that is read to count what is done: apt writes 6 MiB for 8,000 packages.
+_WHOLE_BYTES = 8 << 20
 _LINE_SECONDS = 10.0
 _LOOK_SECONDS = 0.2
 _WONDERING_SECONDS = 2.0
@@ -37,7 +39,8 @@ class Display:
 
     def __init__(self, site: Site, stream: Optional[TextIO] = None) -> None:
         self._clock = site.clock
-        self._stream = stream or sys.stderr
+        # Standard error may have been closed before the command started.
+        self._stream = stream or sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
         self.is_terminal = self._stream.isatty()
         self._line = ""
         self._told = time.monotonic()
@@ -195,7 +198,7 @@ class Watcher:
 
     def _log(self, run: Run) -> str:
         """Return the end of this phase's part of the log; in phase check the whole log, to count all repairs."""
-        size = None if run.phase == phases.CHECK else _TAIL_BYTES
+        size = _WHOLE_BYTES if run.phase == phases.CHECK else _TAIL_BYTES
         return _read(Path(run.log or self.site.run_log(run.id)), run.started, size).rpartition(
             f"{ENTERED}{run.phase}\n"
         )[2]
@@ -217,14 +220,14 @@ def _line(phase: str, step: Optional[Step], since: float, holder: Optional[str] 
     return f"{phase}, {seconds:.0f} s" + (f"; at work: {holder}" if holder else "")
 
 
-def _read(path: Path, since: float, size: Optional[int] = None) -> str:
-    """Return the end of a file, or all of it; '' if it is missing or older than the run."""
+def _read(path: Path, since: float, size: int = _WHOLE_BYTES) -> str:
+    """Return the end of a file; '' if it is missing or older than the run."""
     try:
         with path.open("rb") as file:
             found = os.fstat(file.fileno())
             if found.st_mtime < since - 1:
                 return ""
-            file.seek(max(0, found.st_size - size) if size is not None else 0)
-            return file.read().decode("utf-8", "replace")
-    except OSError:
+            file.seek(max(0, found.st_size - size))
+            return file.read(size).decode("utf-8", "replace")
+    except (OSError, ValueError):  # ValueError: a NUL in the path that a damaged record names
         return ""

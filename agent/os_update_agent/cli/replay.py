@@ -3,7 +3,6 @@
 import argparse
 import contextlib
 import json
-from pathlib import Path
 from typing import Any, Dict, Tuple
 
 from os_update_agent.cli import views
@@ -12,7 +11,9 @@ from os_update_agent.cli.progress import watcher_of
 from os_update_agent.cli.signals import line_of, no_longer_sending, signal_of
 from os_update_agent.config.settings import Settings
 from os_update_agent.delivery.deliver import deliver
+from os_update_agent.heat.deployed_files import COPY_LIMIT
 from os_update_agent.heat.deployment import parse
+from os_update_agent.model.bounded_json import read_json, size
 from os_update_agent.model.deliveries import Outcome
 from os_update_agent.model.errors import UsageError
 from os_update_agent.text.outcomes import shown
@@ -52,9 +53,14 @@ def command(settings: Settings, arguments: argparse.Namespace) -> int:
 def _read(file: str) -> str:
     """Return the text of a deployment of this hook. Raises UsageError."""
     try:
-        text = Path(file).read_text(encoding="utf-8", errors="replace")
+        # Not bounded_files: a person may give a pipe.
+        with open(file, "rb") as content:
+            found = content.read(COPY_LIMIT + 1)
     except OSError as error:
         raise UsageError(f"{file} cannot be read: {error.strerror}") from error
+    if len(found) > COPY_LIMIT:
+        raise UsageError(f"{file} is longer than {size(COPY_LIMIT)}, so it was not read")
+    text = found.decode("utf-8", "replace")
     _check_group(file, text)
     return text
 
@@ -62,9 +68,9 @@ def _read(file: str) -> str:
 def _check_group(file: str, text: str) -> None:
     """Raise UsageError for a deployment of another hook: heat-config keeps those of all hooks in one directory."""
     group = None
-    with contextlib.suppress(ValueError, RecursionError, AttributeError):
+    with contextlib.suppress(ValueError, AttributeError):
         # The parser reports everything else that is wrong with the text.
-        group = json.loads(text).get("group")
+        group = read_json(text, COPY_LIMIT).get("group")
     if group not in (None, GROUP):
         raise UsageError(f"{file}: its group is {shown(group)}, which is another hook's; it must be {GROUP!r}")
 

@@ -8,6 +8,7 @@ from os_update_agent.cli.progress import Watcher
 from os_update_agent.cli.signals import line_of, no_longer_sending, refused_signals
 from os_update_agent.config.settings import Settings
 from os_update_agent.delivery.metrics import publish
+from os_update_agent.delivery.network import adopt_network
 from os_update_agent.delivery.outbox import Patience, send_owed
 from os_update_agent.delivery.supervise import finish_open, leave_open
 from os_update_agent.model.deliveries import OwedSignal
@@ -18,6 +19,7 @@ from os_update_agent.text.outcomes import shown
 def command(settings: Settings, arguments: argparse.Namespace) -> int:
     """Finish open runs and send what is owed. Returns the exit status, 1 if a result is still owed or was refused."""
     site = open_site(settings)
+    adopt_network(settings)
     if arguments.background or arguments.until_whole:
         return _in_background(site, until_whole=arguments.until_whole)
     refused = refused_signals(site)

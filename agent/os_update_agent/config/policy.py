@@ -49,18 +49,34 @@ def by_hand(value: str, key: str, defaults: Mapping[str, str], /, **overrides: o
 
 
 def of_defaults(key: str, defaults: Mapping[str, str]) -> Policy:
-    """Return the policy of a delivery whose own options cannot be used: that of agent.conf, or the built-in one if
-    agent.conf is wrong as well. Raises nothing.
+    """Return the policy of a delivery whose own options cannot be used: that of agent.conf, or that of those options in
+    it that can be used. Raises nothing.
     """
+    usable = {name: value for name, value in defaults.items() if _is_usable(name, value)}
+    for found in (defaults, usable):
+        try:
+            return by_hand("", key, found)
+        except BadOption:
+            continue
+    # Each option is right, and two do not go together, such as a stop without units.
+    return by_hand("", key, {name: value for name, value in usable.items() if name == "signal_timeout"})
+
+
+def _is_usable(name: str, value: str) -> bool:
     try:
-        return by_hand("", key, defaults)
+        _settings(("", {name: value}))
     except BadOption:
-        return Policy(key=key)
+        return False
+    return True
 
 
 def signal_patience(defaults: Mapping[str, str]) -> float:
-    """Return signal_timeout, in seconds, for a delivery whose own options cannot be used. Raises nothing."""
-    return of_defaults("", defaults).signal_timeout
+    """Return signal_timeout, in seconds, for a delivery whose own options cannot be used. Raises nothing.
+
+    It counts also if another option of agent.conf is wrong, which may be why.
+    """
+    name = "signal_timeout"
+    return of_defaults("", {name: defaults[name]} if name in defaults else {}).signal_timeout
 
 
 def as_text(value: object) -> str:

@@ -2,16 +2,21 @@
 
 import configparser
 import os
+import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Dict, Mapping, Optional, cast, get_args
 
+from os_update_agent.config.bounded_files import read_text, words_of
 from os_update_agent.model.errors import BadOption
 from os_update_agent.model.options import BackendName, NodeKind
 
 DEFAULT_FILE = Path("/etc/os-update-agent/agent.conf")
 ENVIRONMENT = "OS_UPDATE_AGENT_CONFIG"
 
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+# Characters of a complaint that quotes the file.
+_SHOWN = 300
 _KNOWN = {
     "node": ("root", "backend", "kind", "systemctl"),
     "paths": ("state", "log", "run", "steps", "collect_config", "metrics"),
@@ -77,6 +82,11 @@ class Settings:
         return self.run / "outbox.lock"
 
     @property
+    def claims(self) -> Path:
+        """The file of the claims: who sends a result, who starts a worker."""
+        return self.run / "claims.lock"
+
+    @property
     def work(self) -> Path:
         """Where a backend keeps what it needs while it is at work."""
         return self.run / "work"
@@ -97,16 +107,20 @@ def load(path: Optional[str] = None) -> Settings:
             f"the configuration file is {path!r}; it must be a path, and without --config it is {DEFAULT_FILE}"
         )
     named = path or os.environ.get(ENVIRONMENT)
-    file = Path(named) if named else DEFAULT_FILE
+    # The file that is checked later is the one that is read: "link/.." does not lead to the parent of the target.
     try:
-        text = file.read_text(encoding="utf-8")
+        file = Path(os.path.abspath(named)) if named else DEFAULT_FILE
+    except OSError as error:
+        raise BadOption(f"the configuration file {named!r} is relative to a directory that is gone") from error
+    try:
+        text = read_text(file)
     except FileNotFoundError:
         if named:
             raise BadOption(f"the configuration file {file} is not there") from None
         return Settings()
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadOption(f"the configuration file {file} cannot be read: {error}") from error
-    return replace(parse(text, str(file)), source=file.absolute())
+    except (OSError, ValueError) as error:
+        raise BadOption(f"the configuration file {file} cannot be read: {words_of(error)}") from error
+    return replace(parse(text, str(file)), source=file)
 
 
 def parse(text: str, source: str) -> Settings:
@@ -115,7 +129,7 @@ def parse(text: str, source: str) -> Settings:
     try:
         parser.read_string(text, source)
     except configparser.Error as error:
-        raise BadOption(f"{source} is not an INI file: {' '.join(str(error).split())}") from error
+        raise BadOption(f"{source} is not an INI file: {' '.join(str(error)[:_SHOWN].split())}") from error
     values: Dict[str, str] = {}
     for section in parser.sections():
         if section == "defaults":
@@ -146,9 +160,13 @@ def _checked(values: Mapping[str, str], defaults: Mapping[str, str], source: str
     paths = {}
     for key in ("root", "systemctl", *_KNOWN["paths"]):
         if values.get(key):
-            paths[key] = Path(os.path.normpath(values[key]))
-            if not paths[key].is_absolute() or '"' in values[key] or "\n" in values[key]:
-                raise BadOption(f"{source}: {key} is {values[key]!r}; it must be an absolute path without quotes")
+            # POSIX keeps two slashes at the beginning: "//" would be a private root.
+            paths[key] = Path(re.sub("^//", "/", os.path.normpath(values[key])))
+            if not paths[key].is_absolute() or '"' in values[key] or _CONTROL.search(values[key]):
+                raise BadOption(
+                    f"{source}: {key} is {values[key]!r}; it must be an absolute path without quotes and control"
+                    " characters"
+                )
     metrics = paths.get("metrics")
     if metrics is not None and metrics.suffix != ".prom":
         raise BadOption(

@@ -20,8 +20,8 @@ from os_update_agent.heat.metadata import overtaken_on_arrival
 from os_update_agent.heat.signal import send
 from os_update_agent.heat.signal_answers import AGAIN, DELIVERED, Answer
 from os_update_agent.model.deliveries import Delivery, Deployment, Outcome, Request, SignalTarget
-from os_update_agent.model.errors import BUG_STATUS, Bug, LedgerError, bug, known
-from os_update_agent.runtime.context import Site, note_told, open_site
+from os_update_agent.model.errors import Bug, LedgerError, known
+from os_update_agent.runtime.context import Site, note_told, open_site, trusted_certificate
 from os_update_agent.text.log_lines import logged
 from os_update_agent.text.outcomes import NOTHING_CHANGED, outcome_of_error, with_node
 
@@ -36,6 +36,7 @@ class Addressee(NamedTuple):
     """The deployment that gets the result. Without ``signals`` the result is only returned.
 
     ``site`` is None where there is no usable ledger; ``patience`` is in seconds, None means the node's default.
+    ``keeps_notes`` is False where the settings are only those that are built in.
     """
 
     settings: Settings
@@ -44,6 +45,7 @@ class Addressee(NamedTuple):
     sending: Optional[Sending] = None
     site: Optional[Site] = None
     patience: Optional[float] = None
+    keeps_notes: bool = True
 
     @property
     def request(self) -> Request:
@@ -112,8 +114,10 @@ def plain(outcome: Outcome, request: Request) -> str:
     try:
         return encoded(request, outcome)
     except Exception as error:
-        log.critical(logged(bug=bug(error)))
-        return json.dumps({"deploy_stdout": "", "deploy_stderr": f"{bug(error)}\n", "deploy_status_code": BUG_STATUS})
+        reason = known(error)
+        log.critical(logged(bug=reason))
+        body = {"deploy_stdout": "", "deploy_stderr": f"{reason}\n", "deploy_status_code": reason.exit_status}
+        return json.dumps(body)
 
 
 def _finish(site: Site, to: Addressee) -> None:
@@ -141,10 +145,11 @@ def send_unstored(to: Addressee, body: str) -> Answer:
     with only_logged("signal", to.deployment.id):
         if newer_than(to.deployment) is not None:
             return Answer(DELIVERED, "a newer deployment of the same resource has come")
-        found = send(to.deployment.signal, body, ca_certificate=to.settings.ca_certificate)
+        found = send(to.deployment.signal, body, ca_certificate=trusted_certificate(to.settings))
         log.error(logged(deployment=to.deployment.id, kept="no", signal=found.verdict, answer=found.reason))
         if found.verdict == DELIVERED and to.deployment.id:
-            note_told(to.settings, to.deployment.id)
+            if to.keeps_notes:
+                note_told(to.settings, to.deployment.id)
             forget_copy(to.deployment.id)
     return found
 

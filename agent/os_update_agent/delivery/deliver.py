@@ -14,7 +14,7 @@ from os_update_agent.delivery.answer import Addressee, answer, answer_error, new
 from os_update_agent.delivery.locks import waiting
 from os_update_agent.delivery.outbox import Sending, forget_copy
 from os_update_agent.heat.signal import get_ready
-from os_update_agent.model.deliveries import ACTIVE_ACTIONS, Delivery, Deployment
+from os_update_agent.model.deliveries import ACTIVE_ACTIONS, INACTIVE_ACTIONS, Delivery, Deployment
 from os_update_agent.model.errors import BadDeployment, LedgerError, UnsuitableNode
 from os_update_agent.node.trusted_paths import Untrusted
 from os_update_agent.runtime import imports
@@ -69,10 +69,24 @@ def deliver(
                 )
             return answer(to)
     except Exception as error:
-        if isinstance(error, Untrusted) and deployment.action not in ACTIVE_ACTIONS:
-            # The stack must be able to go.
-            return answer(to, outcome_of_nothing(f"packages are not touched on {deployment.action}", ""))
+        if not is_received and _does_not_matter(error, deployment):
+            return _not_touched(to, error)
         return answer_error(to, error if to.site is not None else _unusable(to, error), is_received=is_received)
+
+
+def _does_not_matter(error: Exception, deployment: Optional[Deployment]) -> bool:
+    """Return whether a delivery that touches no package can succeed in spite of the error: the stack must be able to
+    go.
+    """
+    is_inactive = deployment is not None and deployment.action in INACTIVE_ACTIONS
+    return is_inactive and isinstance(error, (Untrusted, LedgerError, BadDeployment))
+
+
+def _not_touched(to: Addressee, error: Exception) -> str:
+    """Answer a delivery of DELETE, SUSPEND or RESUME, and name the error."""
+    log.error(logged(deployment=to.deployment.id, action=to.deployment.action, ignored=error))
+    reason = f"packages are not touched on {to.deployment.action}, so this error does not matter: {error}"
+    return answer(to, outcome_of_nothing(reason, ""))
 
 
 def _unusable(to: Addressee, error: Exception) -> Exception:
@@ -91,9 +105,12 @@ def refuse(settings: Optional[Settings], deployment: Optional[Deployment], error
     Without a deployment not even the signal's target is known, and the result is only returned. Raises no Exception.
     """
     to = Addressee(settings or Settings(), deployment or NOBODY, signals=deployment is not None)
+    to = to._replace(keeps_notes=settings is not None)
     if settings is not None:
         with contextlib.suppress(Exception):
             to = to._replace(site=open_site(settings))
+    if _does_not_matter(error, deployment):
+        return _not_touched(to, error)
     return answer_error(to, error)
 
 

@@ -5,6 +5,7 @@ through a delivery that changes packages. It can be called by anybody at any tim
 """
 
 import logging
+import os
 import time
 from dataclasses import replace
 from typing import Callable, Collection, Optional, Set, Tuple
@@ -13,14 +14,14 @@ from os_update_agent.config.policy import Policy
 from os_update_agent.decision import table
 from os_update_agent.decision.table import Decision
 from os_update_agent.delivery.decide import check_rivals, what_would_happen
-from os_update_agent.delivery.locks import at_work, is_waited_for
+from os_update_agent.delivery.locks import Wakes, is_waited_for, only_sender, take_up_work, wake
 from os_update_agent.delivery.node_facts import drift_of, facts_now
-from os_update_agent.delivery.outbox import Patience, forget_copy, only_logged, send_owed
+from os_update_agent.delivery.outbox import CALLER_SECONDS, Patience, forget_copy, only_logged, send_owed
 from os_update_agent.delivery.result import aftermath, encoded, nobody_waits, outcome_of, store
 from os_update_agent.delivery.suitability import check_suitable
 from os_update_agent.model import phases
 from os_update_agent.model.deliveries import ACTIVE_ACTIONS, Delivery, Outcome, OwedSignal, Request, SignalTarget
-from os_update_agent.model.errors import AgentError, Damaged, LedgerError, RivalDeployment, bug, known
+from os_update_agent.model.errors import AgentError, Damaged, LedgerError, RivalDeployment, known
 from os_update_agent.model.runs import Progress, Run
 from os_update_agent.node.locks import node_lock
 from os_update_agent.runtime.context import Site
@@ -32,8 +33,6 @@ log = logging.getLogger(__name__)
 
 # The node's lock is held by somebody else than a worker only for moments.
 LOCK_SECONDS = 600.0
-# Until a caller that is there has sent what it waited for; after that it is helped.
-CALLER_SECONDS = 1.0
 CALLER_POLL_SECONDS = 0.02
 NOBODY = Request(SignalTarget("NO_SIGNAL"))
 NOT_KNOWN = "what this delivery has done to the packages is not known: 'os-update-agent status' shows the node"
@@ -45,35 +44,64 @@ def resume(
     *,
     name: str = "",
     before_sending: Callable[[], object] = lambda: None,
+    until_exit: bool = False,
 ) -> Tuple[OwedSignal, ...]:
-    """Work through the unfinished deliveries, unless a worker is already at it, then send what is owed.
+    """Work through the unfinished deliveries, unless a worker is already at it, then send what is owed, unless a worker
+    is already at that.
 
-    ``name`` is the one that this worker's caller knows. ``before_sending`` releases what only working needs. Returns
-    what stays owed. Raises LedgerError, Busy.
+    So there are at most two workers: one that works, and one that only sends. ``name`` is the one that this worker's
+    caller knows. ``before_sending`` releases what only working needs. With ``until_exit`` this process ends afterwards:
+    if it does not become the sender, it stays "at work" until then, so that no other worker is started beside it.
+    Returns what stays owed. Raises LedgerError, Busy.
     """
-    taken: Set[str] = set()
-    with at_work(site.settings, name) as mine:
-        while mine:
-            _close_damaged(site)
-            # First: what they have left half-done is what a newer run would take for the state before.
-            _finish_orphans(site)
-            delivery = _next_of(site, taken)
-            if delivery is None:
+    settings = site.settings
+    lock, is_sender, is_through = take_up_work(settings, name), False, False
+    try:
+        if lock is not None:
+            _work_through(site)
+        # Sending may take long.
+        before_sending()
+        # The present sender may be about to end: it looks again.
+        wake(settings)
+        wakes = Wakes(settings)
+        while True:
+            with only_sender(settings) as mine:
+                if not mine:
+                    break
+                is_sender = True
+                if lock is not None:
+                    os.close(lock)
+                    lock = None
+                _leave_to_callers(site)
+                send_owed(site, patience, None, wakes)
+            if not wakes.came():
                 break
-            taken.add(delivery.config_id)
-            doing = f"deployment {delivery.config_id} ({delivery.action})"
-            with node_lock(site.settings.lock, doing=doing, timeout=LOCK_SECONDS):
-                work(site, delivery)
-    # Sending may take long.
-    before_sending()
-    _leave_to_callers(site)
-    owed = send_owed(site, patience)
-    if site.settings.metrics is not None:
-        with only_logged("metrics", ""):
-            from os_update_agent.delivery.metrics import publish  # late: most nodes have no collector
+        if settings.metrics is not None:
+            with only_logged("metrics", ""):
+                from os_update_agent.delivery.metrics import publish  # late: most nodes have no collector
 
-            publish(site)
-    return owed
+                publish(site)
+        is_through = True
+        return site.ledger.owed()
+    finally:
+        if lock is not None and not (until_exit and is_through and not is_sender):
+            os.close(lock)
+
+
+def _work_through(site: Site) -> None:
+    """Take every delivery without an answer to its end. Raises LedgerError, Busy."""
+    taken: Set[str] = set()
+    while True:
+        _close_damaged(site)
+        # First: what they have left half-done is what a newer run would take for the state before.
+        _finish_orphans(site)
+        delivery = _next_of(site, taken)
+        if delivery is None:
+            return
+        taken.add(delivery.config_id)
+        doing = f"deployment {delivery.config_id} ({delivery.action})"
+        with node_lock(site.settings.lock, doing=doing, timeout=LOCK_SECONDS):
+            work(site, delivery)
 
 
 def _next_of(site: Site, taken: Collection[str]) -> Optional[Delivery]:
@@ -171,7 +199,7 @@ def _finish_orphan(site: Site, run: Run) -> None:
             raise
         log.error(logged(run=run.id, phase=run.phase, stopped=error))
     except Exception as error:
-        log.critical(logged(run=run.id, phase=run.phase, bug=bug(error)))
+        log.critical(logged(run=run.id, phase=run.phase, bug=known(error)))
 
 
 def work(site: Site, delivery: Delivery) -> None:
@@ -250,5 +278,5 @@ def _stay(site: Site, policy: Policy, reason: str) -> Outcome:
     if current is not None:
         ledger.record_departing(policy.key, current, number)
     ledger.record_reached(policy.key, policy.value, number, None, site.clock())
-    # What the value has just been given is no drift any more.
+    # The drift until now: from here on the installed packages are the state of the value.
     return outcome_of_nothing(reason, policy.value)._replace(outputs=drift_output(drift))

@@ -3,9 +3,6 @@
 """
 
 import logging
-import os
-import tempfile
-from pathlib import Path
 from typing import Dict, Iterable, Iterator, NamedTuple, Optional, Tuple
 
 from os_update_agent import __version__
@@ -13,6 +10,7 @@ from os_update_agent.config.policy import Policy
 from os_update_agent.model.deliveries import OwedSignal
 from os_update_agent.model.errors import AgentError
 from os_update_agent.model.runs import Run
+from os_update_agent.node.owned_directories import write_file
 from os_update_agent.runs.changes import number_changed_by
 from os_update_agent.runtime.context import Site
 from os_update_agent.text.log_lines import logged
@@ -55,7 +53,8 @@ def publish(site: Site) -> None:
             bool(site.reboot_reasons(Policy())),
             site.clock(),
         )
-        _write(path, exposition(facts))
+        # For a reader that may come at any time; the collector reads only names that end in .prom.
+        write_file(path, exposition(facts), 0o644)
     except (AgentError, OSError) as error:
         log.warning(logged(metrics=path, written="no", why=error))
 
@@ -97,16 +96,3 @@ def _metric(name: str, text: str, samples: Iterable[_Sample]) -> Iterator[str]:
     for labels, value in samples:
         inside = ",".join(f'{label}="{content}"' for label, content in labels.items())
         yield f"{full}{'{' + inside + '}' if inside else ''} {value:.15g}\n"
-
-
-def _write(path: Path, text: str) -> None:
-    """In one step, for a reader that may come at any time; the collector reads only names that end in .prom."""
-    descriptor, staging = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-            os.fchmod(file.fileno(), 0o644)
-        os.replace(staging, path)
-    except BaseException:
-        Path(staging).unlink(missing_ok=True)
-        raise

@@ -141,7 +141,7 @@ def _with_last_update(site: Site, history: History, facts: NodeFacts, state: Pac
 
 
 def _is_still_held_back(ledger: Ledger, run: Run, one: HeldBack, state: PackageState) -> bool:
-    """Return whether nobody has changed the package since the run has held it back."""
+    """Return whether the package has the version that the run has left."""
     if run.after is None:
         return True
     then = {row.identity for row in ledger.state(run.after).packages if row.name == one.name}

@@ -7,11 +7,15 @@ overtaken, never the same delivery twice, and no URL is ever logged.
 
 import json
 import logging
+from pathlib import Path
 from typing import Any, Optional, TextIO
 
+from os_update_agent.config.bounded_files import read_text
 from os_update_agent.config.settings import Settings, load
 from os_update_agent.delivery.answer import Addressee, answer_with, newer_than
+from os_update_agent.heat.deployed_files import COPY_LIMIT
 from os_update_agent.heat.deployment import parse
+from os_update_agent.model.bounded_json import TooLarge, read_json
 from os_update_agent.model.deliveries import Deployment
 from os_update_agent.model.errors import BadDeployment, BadOption, LedgerError, UsageError
 from os_update_agent.runtime.context import open_site
@@ -20,6 +24,8 @@ from os_update_agent.text.log_lines import logged
 log = logging.getLogger(__name__)
 
 BODY_LIMIT = 900_000
+# Most of it is text of which only the end is sent.
+RESULT_LIMIT = 64 << 20
 _TRIMMED = ("deploy_stdout", "deploy_stderr")
 
 
@@ -35,7 +41,7 @@ def notify(config: Optional[str], path: str, stdin: TextIO, patience: float) -> 
         why = "a newer deployment of the same resource has come"
         log.warning(logged(deployment=deployment.id, signal="superseded", why=why))
         return 0
-    body = _body(stdin.read())
+    body = _body(_given(stdin))
     to = Addressee(Settings(), deployment, patience=patience)
     try:
         settings = load(config)
@@ -48,8 +54,7 @@ def notify(config: Optional[str], path: str, stdin: TextIO, patience: float) -> 
 
 def _deployment(path: str) -> Deployment:
     try:
-        with open(path, encoding="utf-8") as file:
-            return parse(file.read())
+        return parse(read_text(Path(path), COPY_LIMIT, errors="replace"))
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}") from error
     except BadDeployment as error:
@@ -59,20 +64,30 @@ def _deployment(path: str) -> Deployment:
         return error.deployment
 
 
-def _body(text: str) -> str:
+def _given(stdin: Optional[TextIO]) -> bytes:
+    """Return what the hook has printed, cut beyond RESULT_LIMIT; nothing where it cannot be read."""
+    if stdin is None:  # closed before Python started
+        return b""
+    try:
+        return stdin.buffer.read(RESULT_LIMIT + 1)
+    except (OSError, ValueError):
+        return b""
+
+
+def _body(given: bytes) -> str:
     """The hook's result as Heat takes it: an object, below Heat's limit (its outputs are left alone, the long texts are
     cut).
     """
+    why = "is not a JSON object"
+    result: Any = None
     try:
-        result: Any = json.loads(text)
+        result = read_json(given.decode("utf-8", "replace"), RESULT_LIMIT)
+    except TooLarge as error:
+        why = str(error)
     except ValueError:
-        result = None
+        pass
     if not isinstance(result, dict):
-        result = {
-            "deploy_stdout": "",
-            "deploy_stderr": "the hook's result is not a JSON object",
-            "deploy_status_code": 1,
-        }
+        result = {"deploy_stdout": "", "deploy_stderr": f"the hook's result {why}", "deploy_status_code": 1}
     for name in _TRIMMED:
         excess = len(json.dumps(result)) - BODY_LIMIT
         if excess > 0 and isinstance(result.get(name), str):

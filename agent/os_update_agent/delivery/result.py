@@ -151,6 +151,6 @@ def _tail(path: Path) -> str:
     try:
         with path.open("rb") as file:
             file.seek(max(0, path.stat().st_size - TAIL_BYTES))
-            return file.read().decode("utf-8", "replace")
-    except OSError:
+            return file.read(TAIL_BYTES).decode("utf-8", "replace")
+    except (OSError, ValueError):  # ValueError: a NUL in the path that a damaged record names
         return ""

@@ -7,26 +7,22 @@ update of os-collect-config restarts it, and systemd kills all that it had start
 
 import contextlib
 import logging
-import os
-import sys
 import time
-from pathlib import Path
 from typing import Callable, Optional, Tuple
 
 from os_update_agent.config.policy import Policy
-from os_update_agent.config.settings import ENVIRONMENT
 from os_update_agent.decision import table
 from os_update_agent.delivery.decide import what_would_happen
 from os_update_agent.delivery.execute import work
-from os_update_agent.delivery.locks import has_been_at_work, is_at_work, starting
+from os_update_agent.delivery.locks import is_sending, wake
 from os_update_agent.delivery.outbox import only_logged
 from os_update_agent.delivery.result import store
 from os_update_agent.delivery.suitability import why_unsuitable
+from os_update_agent.delivery.workers import Workers
 from os_update_agent.model import phases
 from os_update_agent.model.errors import AgentError, Busy, Damaged
 from os_update_agent.model.runs import Run
 from os_update_agent.node.locks import node_holder, node_lock
-from os_update_agent.node.permissions import make_private, worker_unit
 from os_update_agent.runtime.context import Site
 from os_update_agent.text.log_lines import logged
 from os_update_agent.text.outcomes import outcome_of_error
@@ -39,13 +35,10 @@ LONGEST_LOOK_SECONDS = 0.1
 # The ledger is asked so often at least; more often where somebody watches the progress.
 LONGEST_POLL_SECONDS = 1.0
 WATCHED_SECONDS = 0.2
-# A worker that is neither at work nor has been after this time is given up, and another one is started.
-START_SECONDS = 20.0
-WORKER_STARTS = 5
-GOING_DOWN_SECONDS = 1.0
-SYSTEM_PYTHON = "/usr/bin/python3"
-LAUNCHER = Path(__file__).parents[1] / "launch.py"
-
+# A caller that waits longer than this logs which process is at work, and again whenever the time has doubled.
+NOTED_SECONDS = 60.0
+# A worker that has just ended, or has left the sending to another one, is at work for some milliseconds more.
+ENDING_SECONDS = 2.0
 
 # Is shown the run while it is at work, many times in each phase.
 Watch = Callable[[Run], None]
@@ -69,7 +62,8 @@ def see_through(
         return
     begun = time.monotonic()
     end = begun + policy.lock_timeout
-    workers = _Workers(site)
+    note = begun + NOTED_SECONDS
+    workers = Workers(site)
     while True:
         seen = _ledger_mark(site)
         progress = site.ledger.progress(config_id)
@@ -83,6 +77,10 @@ def see_through(
             and time.monotonic() > end
         ):
             _withdraw(site, config_id, policy)
+        if time.monotonic() > note:
+            holder = node_holder(site.settings.lock) or "a worker that is just starting or ending"
+            log.info(logged(deployment=config_id, waits=f"{time.monotonic() - begun:.0f} s", why=f"at work: {holder}"))
+            note = time.monotonic() + (time.monotonic() - begun)
         if meanwhile is not None:
             with only_logged("preparation", config_id):
                 meanwhile()
@@ -102,7 +100,7 @@ def finish_open(site: Site, watch: Optional[Watch] = None) -> None:
     LedgerError.
     """
     begun = time.monotonic()
-    workers = _Workers(site)
+    workers = Workers(site)
     while True:
         seen = _ledger_mark(site)
         if not _is_open(site):
@@ -145,15 +143,26 @@ def leave_open(site: Site, *, until_whole: bool = False) -> None:
     def is_whole() -> bool:
         return not any(map(is_half_done, site.ledger.open_runs()))
 
-    workers = _Workers(site)
+    workers = Workers(site)
     if _is_open(site):
-        workers.start_where_none_is(lambda: not _is_open(site))
+        _start_one(workers, lambda: not _is_open(site))
     elif any(signal.standing in ("owed", "refused") for signal in site.ledger.signals()):
         # It only sends, and drops what was refused and is not waited for any more. It may have to try for long: nobody
         # waits for that.
-        _start_worker(site)
+        wake(site.settings)
+        _start_one(workers, lambda: is_sending(site.settings))
     while until_whole and not is_whole():
         workers.start_where_none_is(is_whole)
+        time.sleep(LONGEST_LOOK_SECONDS)
+
+
+def _start_one(workers: Workers, is_over: Callable[[], bool]) -> None:
+    """Start a worker unless ``is_over`` returns True or one is at work, which does the same and is not just ending.
+
+    Raises CommandFailed, AgentError.
+    """
+    end = time.monotonic() + ENDING_SECONDS
+    while not is_over() and not workers.start_where_none_is(is_over) and time.monotonic() < end:
         time.sleep(LONGEST_LOOK_SECONDS)
 
 
@@ -169,70 +178,6 @@ def _is_damaged_open(site: Site) -> bool:
 def is_half_done(run: Run) -> bool:
     """Is an open run in the middle of the packages?"""
     return run.progress.change_began and run.phase in (phases.TRANSACT, phases.VERIFY, phases.UNDO)
-
-
-class _Workers:
-    """Starts workers, and gives up where they keep dying."""
-
-    def __init__(self, site: Site) -> None:
-        self.site = site
-        self.starts = 0
-
-    def start_where_none_is(self, is_over: Callable[[], bool]) -> bool:
-        """Start a worker unless one is at work. Return when a worker is at work or ``is_over`` returns True.
-
-        Returns False if a worker was at work already or another caller starts one. Raises CommandFailed, AgentError.
-        """
-        settings = self.site.settings
-        if is_at_work(settings):
-            return False
-        from os_update_agent.node.transient_unit import is_going_down  # late: most deliveries find nothing to do
-
-        if is_going_down():
-            # It goes on after the boot; a worker that is started now would die in the middle.
-            time.sleep(GOING_DOWN_SECONDS)
-            return True
-        with starting(settings) as mine:
-            if not mine or is_at_work(settings):
-                return False
-            if not is_over():
-                self._start(is_over)
-        return True
-
-    def _start(self, is_over: Callable[[], bool]) -> None:
-        """Start a worker, and wait until it is at work or has been. Raises CommandFailed, AgentError."""
-        settings = self.site.settings
-        if self.starts == WORKER_STARTS:
-            raise AgentError(f"the worker ended {self.starts} times without a result; see {settings.worker_log}")
-        self.starts += 1
-        name = _start_worker(self.site)
-        end = time.monotonic() + START_SECONDS
-        while time.monotonic() < end and not (is_at_work(settings) or is_over() or has_been_at_work(settings, name)):
-            time.sleep(POLL_SECONDS)
-
-
-def _start_worker(site: Site) -> str:
-    """Returns the worker's name."""
-    from os_update_agent.node import transient_unit
-    from os_update_agent.node.reboot import own_unit
-
-    settings = site.settings
-    for directory in (settings.log, settings.run):
-        # After a boot there is nothing in /run.
-        make_private(directory)
-    transient_unit.forget_environments(settings.run)
-    environment = dict(os.environ)
-    if settings.source is not None:
-        environment[ENVIRONMENT] = str(settings.source)
-    environment[transient_unit.CALLER_UNIT] = own_unit() or ""
-    name = os.urandom(16).hex()
-    # The package manager may have removed this process's own interpreter.
-    python = sys.executable if os.access(sys.executable, os.X_OK) else SYSTEM_PYTHON
-    argv = [python, "-I", str(LAUNCHER), "os_update_agent.worker", name]
-    transient_unit.start(
-        argv, unit=worker_unit(name), output=settings.worker_log, environment=environment, work=settings.run
-    )
-    return name
 
 
 def _at_once(site: Site, config_id: str) -> bool:

@@ -7,10 +7,12 @@ tried on a real Heat.
 """
 
 import configparser
+from contextlib import suppress
 from pathlib import Path
 from typing import Dict, List, Mapping, Tuple
 from urllib.parse import parse_qsl, quote, unquote, urlsplit, urlunsplit
 
+from os_update_agent.config.bounded_files import read_text
 from os_update_agent.model.deliveries import SignalTarget
 
 
@@ -25,8 +27,9 @@ def other_targets(target: SignalTarget, collect_config: Path) -> Tuple[SignalTar
     found: List[SignalTarget] = []
     cfn, heat = sections.get("cfn", {}), sections.get("heat", {})
     if cfn.get("access_key_id") and cfn.get("secret_access_key"):
-        url = signed_anew(target.secret["url"], cfn["access_key_id"], cfn["secret_access_key"])
-        found.append(SignalTarget("CFN_SIGNAL", target.stack_id, target.resource_name, target.verb, {"url": url}))
+        with suppress(ValueError):  # a URL that is none
+            url = signed_anew(target.secret["url"], cfn["access_key_id"], cfn["secret_access_key"])
+            found.append(SignalTarget("CFN_SIGNAL", target.stack_id, target.resource_name, target.verb, {"url": url}))
     if all(heat.get(name) for name in ("auth_url", "user_id", "password", "project_id")):
         names = ("auth_url", "user_id", "password", "project_id", "region_name")
         secret = {name: heat[name] for name in names if heat.get(name)}
@@ -61,7 +64,7 @@ def _sections(path: Path) -> Mapping[str, Mapping[str, str]]:
     # oslo.config writes "$$" for "$".
     parser = configparser.ConfigParser(interpolation=None, strict=False, default_section="")
     try:
-        parser.read_string(path.read_text(encoding="utf-8"))
+        parser.read_string(read_text(path))
     except (OSError, UnicodeDecodeError, configparser.Error):
         return {}
     sections: Dict[str, Mapping[str, str]] = {}

@@ -11,11 +11,15 @@ import os
 from pathlib import Path
 from typing import Any, Dict
 
+from os_update_agent.config.bounded_files import read_bytes, words_of
+from os_update_agent.model.bounded_json import TooLarge, read_json
 from os_update_agent.text.log_lines import logged
 
 log = logging.getLogger(__name__)
 
 _DIRECTORY = ("HEAT_CONFIG_DEPLOYED", "/var/lib/heat-config/deployed")
+# A deployment of the largest size, with the indents of heat-config.
+COPY_LIMIT = 16 << 20
 _SECRET = ("deploy_signal_id", "deploy_password", "deploy_queue_id", "deploy_auth_url")
 
 
@@ -40,12 +44,13 @@ def forget_signal(config_id: str) -> None:
     if path.name != f"{config_id}.json" or path.parent != directory:
         return
     try:
-        copy = json.loads(path.read_text(encoding="utf-8"))
+        copy = read_json(read_bytes(path, COPY_LIMIT), COPY_LIMIT)
         _replace(path, json.dumps(without_signal(copy), indent=2))
     except FileNotFoundError:
         return
-    except (OSError, ValueError, AttributeError, TypeError, RecursionError) as error:
-        log.warning(logged(deployment=config_id, copy=path, cleaned="no", why=type(error).__name__))
+    except (OSError, ValueError, AttributeError, TypeError) as error:
+        why = words_of(error) if isinstance(error, (OSError, TooLarge)) else type(error).__name__
+        log.warning(logged(deployment=config_id, copy=path, cleaned="no", why=why))
 
 
 def _replace(path: Path, text: str) -> None:

@@ -7,13 +7,15 @@ from typing import Any, Callable, Dict, List, Mapping, Tuple
 
 from os_update_agent.heat.fields import is_unset, kind, line, short, shown
 from os_update_agent.heat.signal_target import OWN, signal_target
-from os_update_agent.heat.yaml_options import TooLarge, read_yaml
-from os_update_agent.model.deliveries import Deployment, Output
+from os_update_agent.heat.yaml_options import read_yaml
+from os_update_agent.model.bounded_json import TooLarge, longer_than, read_json
+from os_update_agent.model.deliveries import ACTIVE_ACTIONS, INACTIVE_ACTIONS, Deployment, Output
 from os_update_agent.model.errors import BadDeployment
 
 # Heat takes a template of 512 KiB and a signal of 1 MiB; a deployment holds one config and its inputs.
 TEXT_LIMIT = 8 << 20
-_ACTIONS = ("CREATE", "UPDATE", "DELETE", "SUSPEND", "RESUME")
+_ACTIONS = (*ACTIVE_ACTIONS, *INACTIVE_ACTIONS)
+OUTPUTS_LIMIT = 10_000
 _Document = Mapping[str, Any]
 _Inputs = Mapping[str, Any]
 
@@ -47,19 +49,19 @@ def _document(text: str, faults: List[str]) -> _Document:
         faults.append(f"the deployment holds {name}, which is not JSON; every number in it must be finite")
 
     if len(text) > TEXT_LIMIT:
-        raise BadDeployment(f"the deployment is longer than {TEXT_LIMIT >> 20} MiB, so it was not read")
+        raise BadDeployment(f"the deployment {longer_than(TEXT_LIMIT, len(text))}, so it was not read")
     if not text.strip():
         raise BadDeployment("the standard input is empty; it must be the deployment as a JSON object")
     try:
-        document = json.loads(text, parse_constant=constant)
+        document = read_json(text, TEXT_LIMIT, constant=constant)
     except json.JSONDecodeError as error:
         # The text itself holds secrets, so only the place is told.
         place = f"{error.msg}, line {error.lineno}, column {error.colno}"
         raise BadDeployment(f"the deployment is not JSON ({place}); it must be a JSON object") from None
-    except (ValueError, RecursionError):
-        raise BadDeployment(
-            "the deployment is nested too deeply or holds too long a number; it must be a JSON object"
-        ) from None
+    except TooLarge as error:
+        raise BadDeployment(f"the deployment {error}, so it was not read; it must be a JSON object") from None
+    except ValueError:
+        raise BadDeployment("the deployment holds a number of too many digits; it must be a JSON object") from None
     if not isinstance(document, dict):
         raise BadDeployment(f"the deployment is {kind(document)}; it must be a JSON object")
     return document
@@ -97,6 +99,8 @@ def _outputs(document: _Document, _: _Inputs) -> Tuple[Output, ...]:
         return ()
     if not isinstance(items, list):
         raise BadDeployment(f"outputs is {kind(items)}; it must be a list of maps with a name")
+    if len(items) > OUTPUTS_LIMIT:
+        raise BadDeployment(f"outputs has {len(items)} entries; at most {OUTPUTS_LIMIT} are read")
     return tuple(_output(number, item) for number, item in enumerate(items))
 
 

@@ -2,7 +2,6 @@
 collector.
 """
 
-import json
 import logging
 import os
 import re
@@ -10,12 +9,16 @@ import sys
 from pathlib import Path
 from typing import Any, FrozenSet, Iterator, NamedTuple, Optional, Tuple
 
+from os_update_agent.config.bounded_files import read_bytes, read_text, words_of
+from os_update_agent.model.bounded_json import TooLarge, read_json
 from os_update_agent.model.errors import AgentError
 from os_update_agent.text.log_lines import logged
 
 log = logging.getLogger(__name__)
 
 COLLECT_SECONDS = 60.0
+# Bytes of Heat's list for one server: each config with its inputs, once for each collector of os-collect-config.
+LIST_LIMIT = 32 << 20
 # Of os-collect-config's collectors those that fetch what Heat lists for this server, and may be asked as often as one
 # likes.
 COLLECTORS = ("heat", "cfn", "request")
@@ -78,8 +81,11 @@ def overtaken_on_arrival(config_id: str) -> Optional[str]:
     id.
     """
     try:
-        return overtaker(parse_list(json.loads(heat_config_file().read_text(encoding="utf-8"))), config_id)
-    except (OSError, ValueError, RecursionError):
+        return overtaker(parse_list(read_json(read_bytes(heat_config_file(), LIST_LIMIT), LIST_LIMIT)), config_id)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        log.warning(logged(list=heat_config_file(), unusable="yes", why=words_of(error)))
         return None
 
 
@@ -114,7 +120,7 @@ def listed_ids(collect_config: Path) -> Optional[FrozenSet[str]]:
 def _collectors(collect_config: Path) -> Tuple[str, ...]:
     """Those that fetch what Heat lists, and that have credentials; none where one of them is a queue."""
     try:
-        sections = _SECTION.findall(collect_config.read_text(encoding="utf-8"))
+        sections = _SECTION.findall(read_text(collect_config))
     except (OSError, UnicodeDecodeError):
         return ()
     return () if "zaqar" in sections else tuple(name for name in COLLECTORS if name in sections)
@@ -126,7 +132,7 @@ def _collected(collect_config: Path, collectors: Tuple[str, ...]) -> Any:
     """
     import shutil  # late, as what starts processes: not every delivery comes here
 
-    from os_update_agent.node.process import run_to_file
+    from os_update_agent.node.process import TooMuchOutput, run_to_file
 
     beside = Path(sys.executable).with_name("os-collect-config")
     program = str(beside) if beside.exists() else shutil.which("os-collect-config")
@@ -137,12 +143,13 @@ def _collected(collect_config: Path, collectors: Tuple[str, ...]) -> Any:
         # os-collect-config may show them, and are dropped.
         with os.fdopen(os.memfd_create("os-collect-config", os.MFD_CLOEXEC), "w+b") as output:
             argv = [program, "--print", "--config-file", str(collect_config), *collectors]
-            run_to_file(argv, output, timeout=COLLECT_SECONDS, errors=False)
+            run_to_file(argv, output, timeout=COLLECT_SECONDS, errors=False, longest=LIST_LIMIT)
             output.seek(0)
-            return json.loads(output.read())
-    except (AgentError, OSError, ValueError, RecursionError) as error:
+            return read_json(output.read(LIST_LIMIT + 1), LIST_LIMIT)
+    except (AgentError, OSError, ValueError) as error:
         why = "os-collect-config printed no metadata, so it is unknown whether Heat still waits for the result"
-        log.warning(logged(metadata="unreadable", error=type(error).__name__, why=why))
+        beyond = str(error) if isinstance(error, (TooLarge, TooMuchOutput)) else "none"
+        log.warning(logged(metadata="unreadable", error=type(error).__name__, why=why, limit=beyond))
         return None
 
 

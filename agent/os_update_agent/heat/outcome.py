@@ -9,6 +9,7 @@ from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Seque
 from urllib.parse import quote, quote_plus
 
 from os_update_agent.model.deliveries import Outcome, Output
+from os_update_agent.text.printable import printable, printable_lines
 
 # All bounds are bytes of JSON text, quotes and escapes included. Heat refuses a body above 1 MiB, and puts error
 # outputs into a column of 64 KiB: a larger one is lost in a background thread, after the 200.
@@ -37,11 +38,11 @@ def encode(outcome: Outcome, declared: Sequence[Output], *, full_text: str = "",
     same bytes.
     """
     clean = _cleaner(secrets)
-    full_text = clean(full_text)
+    full_text = printable(clean(full_text))
     code = (
         outcome.status_code if type(outcome.status_code) is int and abs(outcome.status_code) < _LARGEST_INTEGER else 1
     )
-    stdout, stderr = clean(outcome.stdout), clean(outcome.stderr)
+    stdout, stderr = printable_lines(clean(outcome.stdout)), printable_lines(clean(outcome.stderr))
     body: Dict[str, Any] = {
         _STDOUT: _tail(stdout, TEXT_LIMIT, full_text),
         _STDERR: _tail(stderr, TEXT_LIMIT, full_text),

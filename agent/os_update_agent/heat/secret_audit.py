@@ -11,6 +11,7 @@ import stat
 from pathlib import Path
 from typing import Iterator, Tuple
 
+from os_update_agent.config.bounded_files import read_text
 from os_update_agent.heat.deployed_files import deployed_directory
 from os_update_agent.heat.metadata import heat_config_file
 
@@ -28,14 +29,14 @@ def _holding_secrets(collect_config: Path) -> Iterator[Path]:
     for directory in (deployed_directory(), *map(Path, _CACHES), *_cache(collect_config)):
         try:
             yield from sorted(path for path in directory.iterdir() if ".json" in path.suffixes)
-        except OSError:
+        except (OSError, ValueError):  # ValueError: a NUL in the path
             continue
 
 
 def _cache(collect_config: Path) -> Iterator[Path]:
     parser = configparser.ConfigParser(interpolation=None, strict=False, default_section="")
     try:
-        parser.read_string(collect_config.read_text(encoding="utf-8"))
+        parser.read_string(read_text(collect_config))
     except (OSError, UnicodeDecodeError, configparser.Error):
         return
     for name in ("cachedir", "backup_cachedir"):
@@ -52,5 +53,5 @@ def _is_open(path: Path) -> bool:
         if not stat.S_ISREG(file.st_mode) or not file.st_mode & stat.S_IROTH:
             return False
         return all(os.stat(parent).st_mode & stat.S_IXOTH for parent in path.parents)
-    except OSError:
+    except (OSError, RuntimeError):  # RuntimeError: a link that leads to itself, before Python 3.13
         return False

@@ -7,11 +7,13 @@ of requests and keystoneauth1 holds the URL. So reasons are made of class names 
 import contextlib
 import json
 import logging
+import math
 import os
 import threading
-from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Union
+from typing import Any, Callable, Dict, List, Mapping, MutableMapping, NamedTuple, Optional, Union
 from urllib.parse import quote
 
+from os_update_agent.heat.bounded_http import BadAnswer, Connections, bounded_session
 from os_update_agent.heat.signal_answers import (
     AGAIN,
     BY_TOKEN,
@@ -20,11 +22,14 @@ from os_update_agent.heat.signal_answers import (
     Answer,
     judged,
     refused_by_keystone,
+    untrusted,
 )
 from os_update_agent.model.deliveries import SignalTarget
 
 # Heat's max_json_body_size. heat-api-cfn answers 500 to a larger body, which would look like something to try again.
 BODY_LIMIT = 1024 * 1024
+# Seconds to wait for a connection, and for the next packet of an answer.
+CONNECT_SECONDS, READ_SECONDS = 10.0, 30.0
 # Seconds that one try may take beyond its two timeouts, which bound the wait for each single packet only.
 GRACE = 10.0
 # Seconds that Heat has to fetch a message from a queue; heat-config-notify's choice.
@@ -39,21 +44,31 @@ _TALKATIVE = ("urllib3", "requests", "keystoneauth", "keystoneauth1")
 
 
 class _Try(NamedTuple):
-    """How a try is made: ``verify`` is True or the path of the certificates to trust, the rest are seconds."""
+    """How a try is made: ``verify`` is True or the path of the certificates to trust, ``connect`` and ``read`` are
+    seconds.
+    """
 
     verify: Union[bool, str]
     connect: float
     read: float
+    connections: Connections
 
 
 def send(
-    target: SignalTarget, body: str, *, ca_certificate: Optional[str] = None, connect: float = 10.0, read: float = 30.0
+    target: SignalTarget,
+    body: str,
+    *,
+    ca_certificate: Optional[str] = None,
+    connect: float = CONNECT_SECONDS,
+    read: float = READ_SECONDS,
+    limit: float = math.inf,
 ) -> Answer:
     """Send ``body`` (JSON text) to ``target``, once: no retries, no redirects.
 
     ``ca_certificate`` is the path of a PEM file that is trusted instead of the system's. ``connect`` and ``read`` are
-    seconds; the whole call returns within their sum and 10 s more, even when a server answers one byte at a time (the
-    try may then still end in the background, and may still deliver). Never raises for what a server or a network does.
+    seconds; the whole call returns within their sum and 10 s more, and within ``limit`` seconds, even when a server
+    answers one byte at a time (its connections are ended then; the signal may have arrived). Never raises for what a
+    server or a network does.
     """
     _silence_libraries()
     if target.transport == "NO_SIGNAL":
@@ -66,8 +81,8 @@ def send(
     payload = body.encode("utf-8", "replace")
     if len(payload) > BODY_LIMIT:
         return Answer(NEVER, f"the signal is too large: {len(payload)} bytes, Heat accepts {BODY_LIMIT}")
-    attempt = _Try(ca_certificate or True, connect, read)
-    return _bounded(lambda: way(target, payload, attempt), connect + read + GRACE)
+    attempt = _Try(ca_certificate or True, connect, read, Connections())
+    return _bounded(lambda: way(target, payload, attempt), min(connect + read + GRACE, limit), attempt.connections)
 
 
 def get_ready(target: SignalTarget) -> None:
@@ -78,8 +93,8 @@ def get_ready(target: SignalTarget) -> None:
         if target.transport in BY_TOKEN:
             import keystoneauth1.identity.v3
             import keystoneauth1.session  # noqa: F401
-        elif target.transport != "NO_SIGNAL":
-            import requests  # noqa: F401
+        if target.transport != "NO_SIGNAL":
+            bounded_session(Connections()).close()
 
 
 def _silence_libraries() -> None:
@@ -91,11 +106,11 @@ def _silence_libraries() -> None:
             logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
-def _bounded(one_try: Callable[[], Answer], limit: float) -> Answer:
+def _bounded(one_try: Callable[[], Answer], limit: float, connections: Connections) -> Answer:
     """The answer of the try, or "again" after ``limit`` seconds.
 
     Socket timeouts start anew with every packet, so only another thread can hold the bound. It is a daemon: it delays
-    no exit.
+    no exit, and ends once its connections are ended.
     """
     answers: List[Answer] = []
 
@@ -104,11 +119,17 @@ def _bounded(one_try: Callable[[], Answer], limit: float) -> Answer:
             answers.append(one_try())
         except Exception as error:  # a traceback, here or from threading's own hook, would show the URL
             answers.append(Answer(AGAIN, f"the try ended with {type(error).__name__}"))
+        finally:
+            connections.close()
 
     thread = threading.Thread(target=attempt, name="signal", daemon=True)
     thread.start()
     thread.join(limit)
-    return answers[0] if answers else Answer(AGAIN, f"no answer within {limit:g} s")
+    if answers:
+        return answers[0]
+    # The thread gets an error now, and its answer does not count any more.
+    connections.end()
+    return Answer(AGAIN, f"no answer within {limit:g} s")
 
 
 def _by_url(target: SignalTarget, payload: bytes, attempt: _Try) -> Answer:
@@ -121,24 +142,28 @@ def _by_url(target: SignalTarget, payload: bytes, attempt: _Try) -> Answer:
     except ImportError as error:
         return _unloadable("requests", error)
     url = target.secret["url"]
+    proxies: MutableMapping[str, str] = {}
     try:
         prepared = requests.Request(target.verb, url, data=payload, headers=_JSON).prepare()
         prepared.url = url
-        with requests.Session() as session:
+        with bounded_session(attempt.connections) as session:
             settings = session.merge_environment_settings(url, {}, True, attempt.verify, None)
+            proxies = settings["proxies"]
             verify = attempt.verify if settings["verify"] is None else settings["verify"]
             timeout = (attempt.connect, attempt.read)
             # The adapter, because a session looks where a redirect leads and reads the whole body for it. No body is
             # read here.
             adapter = session.get_adapter(url)
-            with adapter.send(
-                prepared, stream=True, timeout=timeout, verify=verify, proxies=settings["proxies"]
-            ) as response:
+            with adapter.send(prepared, stream=True, timeout=timeout, verify=verify, proxies=proxies) as response:
                 return judged(response.status_code, target.transport)
-    except requests.exceptions.SSLError:
-        return Answer(AGAIN, _TLS)
-    except requests.RequestException as error:
-        # InvalidURL, MissingSchema and their like are ValueErrors: the URL is wrong and stays so.
+    except requests.exceptions.SSLError as error:
+        return Answer(AGAIN, untrusted(error))
+    except (requests.RequestException, ValueError) as error:
+        # InvalidURL, MissingSchema and their like are ValueErrors: the URL is wrong and stays so, or that of a proxy.
+        if proxies and requests.utils.select_proxy(url, proxies):
+            return Answer(
+                AGAIN, f"no answer: {type(error).__name__}; it goes through a proxy (http_proxy, https_proxy)"
+            )
         return Answer(NEVER if isinstance(error, ValueError) else AGAIN, f"no answer: {type(error).__name__}")
     except OSError as error:
         return _unreadable(attempt, error)
@@ -220,19 +245,26 @@ def _with_token(target: SignalTarget, attempt: _Try, post: Callable[[Any, Mappin
     )
     region = {"region_name": secret["region_name"]} if secret.get("region_name") else {}
     try:
-        return post(session.Session(auth=login, verify=attempt.verify, timeout=attempt.read, redirect=False), region)
+        with bounded_session(attempt.connections) as bounded:
+            speaker = session.Session(
+                auth=login, session=bounded, verify=attempt.verify, timeout=attempt.read, redirect=False
+            )
+            return post(speaker, region)
     except (exceptions.EndpointNotFound, exceptions.EmptyCatalog):
         return Answer(NEVER, "keystone lists no public endpoint of the service that takes the signal")
-    except (exceptions.SSLError, requests.exceptions.SSLError):
-        return Answer(AGAIN, _TLS)
     except exceptions.HttpError as error:
         return refused_by_keystone(error.http_status)
     except exceptions.InvalidResponse as error:
         return refused_by_keystone(getattr(error.response, "status_code", 0))
     except (exceptions.ClientException, requests.RequestException) as error:
-        return Answer(AGAIN, f"no answer: {type(error).__name__}")
+        is_tls = isinstance(error, (exceptions.SSLError, requests.exceptions.SSLError))
+        return Answer(AGAIN, untrusted(error) if is_tls else f"no answer: {type(error).__name__}")
     except OSError as error:
         return _unreadable(attempt, error)
+    except (BadAnswer, LookupError, TypeError, AttributeError, ValueError, RecursionError) as error:
+        # keystoneauth1 takes the shape of a token and of a catalog for granted.
+        fault = str(error) if isinstance(error, BadAnswer) else f"is no token with a catalog ({type(error).__name__})"
+        return Answer(AGAIN, f"the answer of keystone {fault}")
 
 
 def _unloadable(library: str, error: ImportError) -> Answer:
@@ -240,9 +272,6 @@ def _unloadable(library: str, error: ImportError) -> Answer:
     if (error.name or "").partition(".")[0] == library:
         return Answer(NEVER, f"python3-{library} is not installed")
     return Answer(AGAIN, f"{library} cannot be loaded now: there is no {error.name}")
-
-
-_TLS = "the server's certificate could not be verified; ca_certificate names the file of a private authority"
 
 
 def _unreadable(attempt: _Try, error: OSError) -> Answer:

@@ -1,6 +1,6 @@
 """The meanings of the answers to a signal: delivered, to be tried again, or refused for good. Pure."""
 
-from typing import NamedTuple
+from typing import List, NamedTuple
 
 DELIVERED, AGAIN, NEVER = "delivered", "again", "never"
 
@@ -60,3 +60,25 @@ def _verdict(status: int) -> str:
     if status >= 500 or status in _WORTH_ANOTHER_TRY or status < 200:
         return AGAIN
     return DELIVERED if status < 300 else NEVER
+
+
+_TLS = "the server's certificate could not be verified"
+# OpenSSL's X509_V_ERR_CERT_NOT_YET_VALID, X509_V_ERR_CERT_HAS_EXPIRED, and the mismatches of a name and an address.
+_FAULTS = {
+    9: "it is not valid yet, or the clock of this node is wrong",
+    10: "it has expired, or the clock of this node is wrong",
+    62: "it is for another name",
+    64: "it is for another address",
+}
+
+
+def untrusted(error: BaseException) -> str:
+    """Return why a certificate is not trusted. The exception with OpenSSL's reason is somewhere behind ``error``."""
+    todo: List[object] = [error]
+    for one in todo:
+        code = getattr(one, "verify_code", None)
+        if code in _FAULTS:
+            return f"{_TLS}: {_FAULTS[code]}"
+        if isinstance(one, BaseException) and len(todo) < 50:
+            todo += [one.__cause__, one.__context__, getattr(one, "reason", None), *one.args]
+    return f"{_TLS}; ca_certificate names the file of a private authority"

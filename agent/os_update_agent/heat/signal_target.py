@@ -41,6 +41,14 @@ def signal_target(inputs: _Inputs) -> SignalTarget:
     return target
 
 
+def server_of(target: SignalTarget) -> str:
+    """Return the name of the server that is asked first for a signal, with its port; "" if the target has none."""
+    try:
+        return urlsplit(target.secret.get("url", target.secret.get("auth_url", ""))).netloc.rpartition("@")[2].lower()
+    except ValueError:
+        return ""
+
+
 def _transport(inputs: _Inputs) -> str:
     transport = inputs.get("deploy_signal_transport")
     if not is_unset(transport):

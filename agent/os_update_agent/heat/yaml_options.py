@@ -7,13 +7,14 @@ maps ("<<"), meets all of them. So the values are counted in the parsed tree bef
 
 from typing import Any, Dict, Set
 
+from os_update_agent.model.bounded_json import DEPTH_LIMIT, TooLarge, longer_than
+
 # An option map has some thirty options; the longest are lists of package names.
 TEXT_LIMIT = 256 * 1024
 VALUES_LIMIT = 20_000
-
-
-class TooLarge(ValueError):
-    """The text, or what it stands for, is beyond a limit: the message names the limit."""
+# A number to the base of 60 ("1:30:00") takes time with the square of its length.
+NUMBER_LIMIT = 400
+_NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 
 
 def read_yaml(text: str) -> Any:
@@ -23,20 +24,27 @@ def read_yaml(text: str) -> Any:
     import yaml  # costs a hook 30 ms, and most deployments have no text
 
     if len(text) > TEXT_LIMIT:
-        raise TooLarge(f"is longer than {TEXT_LIMIT // 1024} KiB")
+        raise TooLarge(longer_than(TEXT_LIMIT, len(text)))
     loader = yaml.SafeLoader(text)
     try:
-        node = loader.get_single_node()
+        try:
+            node = loader.get_single_node()
+        except RecursionError:
+            raise TooLarge(f"is nested deeper than {DEPTH_LIMIT} levels") from None
         if node is None:
             return None
-        _count(node, {}, set())
+        _count(node, {}, set(), 1)
         return loader.construct_document(node)
     finally:
         loader.dispose()
 
 
-def _count(node: Any, known: Dict[int, int], open_ones: Set[int]) -> int:
+def _count(node: Any, known: Dict[int, int], open_ones: Set[int], depth: int) -> int:
     """Return how many values a node of the tree stands for. Raises TooLarge."""
+    if depth > DEPTH_LIMIT:
+        raise TooLarge(f"is nested deeper than {DEPTH_LIMIT} levels")
+    if node.tag in _NUMBERS and len(node.value) > NUMBER_LIMIT:
+        raise TooLarge(f"holds a number of {len(node.value)} characters, more than {NUMBER_LIMIT}")
     if id(node) in open_ones:
         raise TooLarge("holds an alias of a value inside of that value")
     if id(node) not in known:
@@ -44,7 +52,7 @@ def _count(node: Any, known: Dict[int, int], open_ones: Set[int]) -> int:
         total = 1
         for child in node.value if not isinstance(node.value, str) else ():
             for one in child if isinstance(child, tuple) else (child,):
-                total += _count(one, known, open_ones)
+                total += _count(one, known, open_ones, depth + 1)
                 if total > VALUES_LIMIT:
                     raise TooLarge(f"stands for more than {VALUES_LIMIT} values")
         open_ones.discard(id(node))

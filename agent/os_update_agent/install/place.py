@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import Iterator, Optional
 
+from os_update_agent.config.bounded_files import FILE_LIMIT
 from os_update_agent.install.layout import Directory, File, Item, Link, Tree, is_edited
 from os_update_agent.model.errors import AgentError
 
@@ -31,15 +32,25 @@ def standing(root: Path, item: Item) -> str:
             is_right = False
         elif item.others_win:
             is_right = True
-        elif item.is_config and is_edited(path.read_bytes()):
+        elif item.is_config and is_edited(_start(path)):
             return EDITED
         else:
-            is_right = stat.S_IMODE(found.st_mode) == item.mode and path.read_bytes() == item.text.encode()
+            is_right = stat.S_IMODE(found.st_mode) == item.mode and _is_text(path, item.text.encode())
     except FileNotFoundError:
         return MISSING
     except OSError as error:
         raise AgentError(f"{path} cannot be read: {error.strerror}") from error
     return RIGHT if is_right else OTHER
+
+
+def _start(path: Path) -> bytes:
+    """Return the beginning of a file; its length is not known."""
+    with path.open("rb") as file:
+        return file.read(FILE_LIMIT)
+
+
+def _is_text(path: Path, text: bytes) -> bool:
+    return path.stat().st_size == len(text) and path.read_bytes() == text
 
 
 def is_foreign(root: Path, item: Item) -> bool:
@@ -114,7 +125,7 @@ def _holds(path: Path, tree: Tree) -> bool:
     if set(files_below(path)) != set(tree.files):
         return False
     return all(
-        (path / name).read_bytes() == content
+        _is_text(path / name, content)
         and stat.S_IMODE((path / name).stat().st_mode) == tree.mode(name)
         and not (path / name).is_symlink()
         for name, content in tree.files.items()

@@ -9,6 +9,11 @@ import sys
 from pathlib import Path
 from typing import Any, Mapping
 
+from os_update_agent.config.bounded_files import read_text
+from os_update_agent.model.bounded_json import TooLarge, read_json
+
+# All that Heat has for the server, its deployments included.
+METADATA_LIMIT = 32 << 20
 KEY = "os-update-agent"
 COMPLAINT = "agent.conf is not rendered: the metadata on standard input"
 MARK = f"# Written by os-apply-config from the metadata key {KEY}: what is changed here is lost.\n"
@@ -44,22 +49,35 @@ def _line(value: Any) -> str:
 
 def main() -> int:
     file = Path(sys.argv[1])
-    present = file.read_text(encoding="utf-8", errors="replace") if file.exists() else ""
+    present = _present(file)
     # JSON can hold half a surrogate pair, UTF-8 cannot: write its escape.
-    sys.stdout.buffer.write(agent_conf(_metadata(sys.stdin.buffer.read()), present).encode(errors="backslashreplace"))
+    given = sys.stdin.buffer.read(METADATA_LIMIT + 1)
+    sys.stdout.buffer.write(agent_conf(_metadata(given), present).encode(errors="backslashreplace"))
     return 0
+
+
+def _present(file: Path) -> str:
+    """Return the text of the present file, "" if there is none. Exits with a message if it cannot be read."""
+    try:
+        return read_text(file, errors="replace")
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        sys.exit(f"os-update-agent: {file} cannot be read: {error.strerror}")
 
 
 def _metadata(given: bytes) -> Mapping[str, Any]:
     """Return the metadata. Exits with a message if they cannot be read."""
     try:
-        metadata = json.loads(given.decode())
+        metadata = read_json(given.decode(), METADATA_LIMIT)
     except UnicodeDecodeError as error:
         sys.exit(
             f"{COMPLAINT} are not UTF-8: the byte 0x{given[error.start]:02x} at offset {error.start} must be part of a"
             " character"
         )
-    except json.JSONDecodeError as error:
+    except TooLarge as error:
+        sys.exit(f"{COMPLAINT} cannot be used: the text {error}")
+    except ValueError as error:
         sys.exit(f"{COMPLAINT} are no JSON: {error}")
     if not isinstance(metadata, dict):
         sys.exit(f"{COMPLAINT} are a JSON {type(metadata).__name__}; they must be a map")

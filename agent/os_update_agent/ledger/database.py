@@ -4,7 +4,8 @@ import errno
 import logging
 import os
 import sqlite3
-from contextlib import contextmanager
+import stat
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple, TypeVar, Union
 
@@ -137,10 +138,16 @@ class Database:
     def _complaints(self) -> Iterator[None]:
         try:
             yield
+        except Unreadable as error:
+            raise LedgerError(f"the ledger {self.path} takes no record that {error}") from error
         except (sqlite3.Error, OSError, OverflowError, UnicodeError) as error:
             hint = "; the command is for root" if isinstance(error, PermissionError) and os.geteuid() else ""
-            if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
+            # UnicodeDecodeError: SQLite names what is damaged in bytes that are no UTF-8.
+            is_damage = isinstance(error, (sqlite3.DatabaseError, UnicodeDecodeError))
+            if is_damage and not isinstance(error, sqlite3.OperationalError):
                 hint = f"; it is damaged: {self._afresh}"
+            if "locked" in str(error):
+                hint = f" by {_holders(self.path)}; waited {BUSY_SECONDS:g} s"
             raise LedgerError(f"the ledger {self.path} cannot be used: {error}{hint}") from error
 
     @contextmanager
@@ -202,6 +209,13 @@ class Database:
                 continue
 
 
+def next_number(table: str, column: str) -> str:
+    """Return the SQL for the number of a new row. SQLite takes no row behind one whose damaged number is the largest
+    that there is.
+    """
+    return f"(SELECT coalesce(max({column}), 0) + 1 FROM {table} WHERE {column} < 1e15)"
+
+
 def _text_or_bytes(text: bytes) -> Union[str, bytes]:
     """Return the text, or its bytes if it is no UTF-8: the check of the row refuses these.
 
@@ -217,6 +231,9 @@ def _is_writable(path: Path, reading: bool) -> bool:
     """Can the file, which is there from now on, be written? Raises OSError where not, unless it is only for
     ``reading``.
     """
+    _check_kind(path)
+    # SQLite waits for ever for the writer of a FIFO.
+    _check_kind(path.with_name(f"{path.name}-journal"))
     try:
         # Made before SQLite opens it, so that the file never had a wider mode.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600))
@@ -225,6 +242,29 @@ def _is_writable(path: Path, reading: bool) -> bool:
             raise
         return False
     return True
+
+
+def _holders(path: Path) -> str:
+    """Return the processes that hold locks on a file, in words. The file is not opened for that: a process loses its
+    own record locks on a file as soon as it closes it anywhere.
+    """
+    pids = set()
+    with suppress(OSError, ValueError, IndexError):
+        inode = str(os.stat(path).st_ino)
+        with open("/proc/locks", encoding="ascii") as lines:
+            # 3: POSIX  ADVISORY  WRITE 4711 fe:00:394871 1073741826 1073742335 (proc_locks(5))
+            for line in lines:
+                fields = line.split()
+                if fields[1] == "POSIX" and fields[5].rpartition(":")[2] == inode:
+                    pids.add(int(fields[4]))
+    return " and ".join(f"process {pid}" for pid in sorted(pids - {os.getpid()})) or "another process"
+
+
+def _check_kind(path: Path) -> None:
+    """Raise OSError if something else than a regular file is at the path."""
+    with suppress(FileNotFoundError):
+        if not stat.S_ISREG(path.lstat().st_mode):
+            raise OSError(errno.EINVAL, "is not a regular file", str(path))
 
 
 _PEEK = {
@@ -238,17 +278,17 @@ _PEEK = {
 def peek(path: Path, *columns: str) -> Tuple[str, ...]:
     """Return what a ledger knows, without making, changing or waiting for anything: values ("value"), the latest first,
     the names of states before the first update ("before"), keys ("key"), or names of the last runs ("run").
-
-    Returns nothing if there is no ledger, or none that can be read.
+    Nothing if there is no ledger, or none that can be read.
     """
     try:
+        _check_kind(path)
         database = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=0.0)
         try:
             rows = [row[0] for column in columns for row in _peeked(database, _PEEK[column])]
             return tuple(dict.fromkeys(text for text in rows if isinstance(text, str)))
         finally:
             database.close()
-    except sqlite3.Error:
+    except (sqlite3.Error, OSError, UnicodeError):
         return ()
 
 

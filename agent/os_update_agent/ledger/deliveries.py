@@ -5,7 +5,7 @@ import sqlite3
 from typing import Any, Dict, NamedTuple, Optional, Sequence, Tuple
 
 from os_update_agent.decision.shared_keys import Claim, choice_of
-from os_update_agent.ledger.database import Database
+from os_update_agent.ledger.database import Database, next_number
 from os_update_agent.ledger.kinds import REQUEST, TARGET
 from os_update_agent.model.deliveries import ACTIVE_ACTIONS, Delivery, Request, SignalTarget
 from os_update_agent.model.documents import parsed
@@ -67,8 +67,8 @@ class Deliveries(Database):
         request = None if delivery.request is None else REQUEST.encode(delivery.request)
         address = None if delivery.request is None else address_of(delivery.request.signal)
         is_new = db.execute(
-            "INSERT OR IGNORE INTO deliveries (config_id, key, value, action, received, policy, restore, address,"
-            " request) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT OR IGNORE INTO deliveries (turn, config_id, key, value, action, received, policy, restore, address,"
+            f" request) VALUES ({next_number('deliveries', 'turn')}, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 *(delivery.config_id, delivery.key, delivery.value, delivery.action, delivery.received),
                 *(json.dumps(delivery.policy), delivery.restore, address, request),

@@ -8,6 +8,8 @@ from os_update_agent.model.documents import parsed
 from os_update_agent.model.errors import Busy
 from os_update_agent.model.field_types import Unreadable
 
+# Seconds since the epoch: 2026-01-01. A node whose battery is empty boots in 1970, or in the year of its firmware.
+_FIRST_VERSION = 1767225600.0
 # The key of runs and deliveries whose own one was forgotten.
 NO_KEY = ""
 
@@ -33,12 +35,18 @@ class Forgetting(Database):
     """The end of a key. The runs stay without it: what they have changed on the node counts for other keys."""
 
     def last_received(self, key: str, *, besides: str = "") -> Optional[float]:
-        """Return when the key received its last delivery, the one with the id ``besides`` left out; None for never."""
+        """Return when the key received its last delivery, the one with the id ``besides`` left out; None for never, and
+        if it is not known.
+
+        A time before the first version of the agent is that of a wrong clock, and so is not known.
+        """
         row = self._row(
-            "SELECT max(received) FROM deliveries WHERE key = ? AND config_id != ? AND typeof(received) != 'text'",
+            "SELECT max(received) FROM deliveries WHERE key = ? AND config_id != ? AND typeof(received) = 'real'"
+            " AND abs(received) < 1e12",
             *(key, besides),
         )
-        return float(row[0]) if row and isinstance(row[0], (int, float)) else None
+        received = float(row[0]) if row and row[0] is not None else None
+        return received if received is not None and received >= _FIRST_VERSION else None
 
     def holdings(self, key: str) -> Holdings:
         """Return what the ledger has under the key."""

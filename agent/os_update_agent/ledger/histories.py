@@ -21,6 +21,8 @@ class Histories(Database):
     def all_keys(self) -> Tuple[str, ...]:
         """Return every key that can be read, in order."""
         rows = self._rows("SELECT rowid, key FROM histories ORDER BY key")
+        for (key,) in self._rows("SELECT DISTINCT key FROM records WHERE key NOT IN (SELECT key FROM histories)"):
+            self._damaged(f"key {key!r:.80}", "has values, and no record of its own")
         return tuple(
             self._readable(rows, lambda row: self._read(f"key {row[0]}", lambda: str(checked(str, row[1], "its name"))))
         )

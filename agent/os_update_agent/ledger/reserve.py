@@ -24,7 +24,7 @@ def keep(directory: Path) -> None:
             RESERVE_BYTES + NEEDED_BYTES
         ):
             return
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
         try:
             os.posix_fallocate(descriptor, 0, RESERVE_BYTES)
         finally:

@@ -4,13 +4,15 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any, Callable, Iterator, Optional, Sequence, Tuple, Union
 
-from os_update_agent.ledger.database import Database
+from os_update_agent.ledger.database import Database, next_number
 from os_update_agent.ledger.kinds import CHANGES, RUN, PlannedChanges
 from os_update_agent.model.errors import Damaged
 from os_update_agent.model.field_types import checked
 from os_update_agent.model.packages import Change, Package
 from os_update_agent.model.policy import POLICY
 from os_update_agent.model.runs import Run
+
+_MISSING = "SELECT DISTINCT run FROM deliveries WHERE run IS NOT NULL AND run NOT IN (SELECT id FROM runs)"
 
 
 class Runs(Database):
@@ -25,7 +27,8 @@ class Runs(Database):
         """
         with self._transaction() as db:
             cursor = db.execute(
-                "INSERT INTO runs (key, config_id, document) VALUES (?, ?, '{}')", (run.key, run.config_id)
+                f"INSERT INTO runs (id, key, config_id, document) VALUES ({next_number('runs', 'id')}, ?, ?, '{{}}')",
+                (run.key, run.config_id),
             )
             assert cursor.lastrowid is not None
             run = replace(run, id=cursor.lastrowid)
@@ -117,6 +120,8 @@ class Runs(Database):
         that was met since the ledger was opened.
         """
         runs = tuple(self._damages(self._run_rows(None), self._run_of))
+        for (number,) in self._rows(_MISSING):
+            self._damaged(f"run {number!r:.80}", "is missing, and a delivery has it")
         names = {damage.record for damage in runs}
         return (*runs, *(damage for record, damage in self._noted.items() if record not in names))
 

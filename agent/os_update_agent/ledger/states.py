@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import Collection, FrozenSet, Iterable, List, NamedTuple, Optional, Set, Tuple
 
 from os_update_agent.ledger.database import Database
-from os_update_agent.model.errors import Damaged
+from os_update_agent.model.bounded_json import longer_than, size
+from os_update_agent.model.errors import Damaged, LedgerError
 from os_update_agent.model.field_types import Unreadable, row_of
 from os_update_agent.model.packages import PackageState
 
 FULL_EVERY = 32
+# The unpacked text of a state with its deltas: 8,000 packages have 1 MiB, and 300,000 files below /etc have 60.
+STATE_LIMIT = 64 << 20
 # In the column of the backend: the row is no package state, but lists the files below /etc.
 _FILES = "files"
 _GONE, _COME = "-", "+"
@@ -93,7 +96,10 @@ class States(Database):
             content = self._delta_from(latest[0], lines)
         if base is None or not content or len(content) >= len(lines):
             base, depth, content = None, 0, _delta(frozenset(), lines)
-        body = zlib.compress("\n".join(content).encode(), 6)
+        text = "\n".join(content).encode()
+        if len(text) > STATE_LIMIT:
+            raise LedgerError(f"a state for the ledger {self.path} {longer_than(STATE_LIMIT, len(text))}")
+        body = zlib.compress(text, 6)
         cursor = self._db.execute(
             "INSERT INTO states (digest, backend, native, install_only, base, depth, body) VALUES (?, ?, ?, ?, ?,"
             " ?, ?)",
@@ -126,15 +132,17 @@ class States(Database):
             return frozenset(self._last[1].lines)
         chain: List[str] = []
         base: Optional[int] = number
+        room = STATE_LIMIT
         while base is not None:
             row = self._state_row(base)
-            if row.base is not None and row.base >= base:
+            if row.base is not None and (row.base >= base or len(chain) >= FULL_EVERY):
                 # A delta starts from an older state. Anything else could go round for ever.
-                raise self._damaged(f"state {number}", f"has state {base} with a base that is not older")
+                raise self._damaged(f"state {number}", f"has state {base}, whose base is not older or too far away")
             try:
-                chain.append(zlib.decompress(row.body).decode())
+                chain.append(_unpacked(row.body, room))
             except (zlib.error, ValueError) as error:
                 raise self._damaged(f"state {number}", f"cannot be unpacked: {error}") from error
+            room -= len(chain[-1])
             base = row.base
         lines: Set[str] = set()
         for content in reversed(chain):
@@ -163,6 +171,17 @@ def _state_of(row: _Row, lines: FrozenSet[str]) -> PackageState:
     if state.digest != row.digest:
         raise Unreadable("does not match its digest")
     return state
+
+
+def _unpacked(body: bytes, room: int) -> str:
+    """Return the text of a body. Raises ValueError, zlib.error; a body of a kilobyte may unpack to a megabyte."""
+    unpacker = zlib.decompressobj()
+    content = unpacker.decompress(body, room + 1)
+    if len(content) > room:
+        raise ValueError(f"its text and those that it is based on are longer than {size(STATE_LIMIT)}")
+    if not unpacker.eof:
+        raise ValueError("its text is incomplete")
+    return content.decode()
 
 
 def _delta(base: FrozenSet[str], lines: FrozenSet[str]) -> List[str]:

@@ -10,6 +10,7 @@ from typing import Any, Literal, Mapping, NamedTuple, Optional, Tuple
 Standing = Literal["owed", "delivered", "refused", "superseded"]
 # The actions of Heat for which packages may be touched.
 ACTIVE_ACTIONS = ("CREATE", "UPDATE")
+INACTIVE_ACTIONS = ("DELETE", "SUSPEND", "RESUME")
 
 
 @dataclass(frozen=True)

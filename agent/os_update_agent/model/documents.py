@@ -33,10 +33,13 @@ import dataclasses
 import json
 from typing import Any, Callable, Dict, FrozenSet, Generic, Mapping, Type, TypeVar
 
+from os_update_agent.model.bounded_json import TooLarge, longer_than, read_json
 from os_update_agent.model.field_types import Unreadable, called, fields_of, read_fields, stored
 
 T = TypeVar("T")
 VERSION = "version"
+# A plan of 50,000 changes has 15 MiB.
+DOCUMENT_LIMIT = 32 << 20
 
 Upgrade = Callable[[Dict[str, Any]], Dict[str, Any]]
 
@@ -71,8 +74,11 @@ class Kind(Generic[T]):
         return {VERSION: self.version, **{field.name: stored(getattr(value, field.name)) for field in fields}}
 
     def encode(self, value: T) -> str:
-        """Return the document of the value as text."""
-        return json.dumps(self.to_json(value), separators=(",", ":"))
+        """Return the document of the value as text. Raises Unreadable for a text that decode() would refuse."""
+        text = json.dumps(self.to_json(value), separators=(",", ":"))
+        if len(text) > DOCUMENT_LIMIT:
+            raise Unreadable(longer_than(DOCUMENT_LIMIT, len(text)))
+        return text
 
     def from_json(self, data: Any, **given: Any) -> T:
         """Return the value of a JSON object. ``given`` are the fields that are left out of the document.
@@ -112,11 +118,13 @@ class Kind(Generic[T]):
 
 
 def parsed(text: Any) -> Any:
-    """Return what a JSON text holds. Raises Unreadable for anything else."""
+    """Return what a JSON text holds. Raises Unreadable for anything else, and for what is beyond a limit."""
     if not isinstance(text, str):
         raise Unreadable(f"is {called(text)} and must be JSON text")
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
+        return read_json(text, DOCUMENT_LIMIT)
+    except TooLarge as error:
+        raise Unreadable(str(error)) from error
+    except ValueError as error:
         # The message of JSONDecodeError holds a place and no part of the text.
         raise Unreadable(f"is not JSON: {error}") from error

@@ -9,6 +9,13 @@ if TYPE_CHECKING:
 
 # A disk that is full, over its quota, or mounted read-only.
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+# A limit of this process, or the machine, is reached: memory, descriptors, processes, the length of a file.
+_SCARCE = (errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOBUFS, errno.EFBIG, errno.EIO)
+# How the loader of libraries and the start of a thread word it; these errors have no number.
+_SCARCE_WORDS = (
+    *("Too many open files", "Cannot allocate memory", "failed to map segment", "can't start new thread"),
+    *("cannot allocate memory in static TLS block", "Resource temporarily unavailable"),
+)
 # EX_SOFTWARE: a bug of ours.
 BUG_STATUS = 70
 
@@ -152,9 +159,28 @@ def bug(error: BaseException) -> str:
 
 
 def known(error: Exception) -> AgentError:
-    """Return the error itself if an operator may read it, one that names the disk if that takes no writes, else a Bug
-    that names its class and place.
+    """Return the error itself if an operator may read it, an AgentError that names what is scarce if that is why, else
+    a Bug that names its class and place.
     """
+    if isinstance(error, AgentError):
+        return error
     if isinstance(error, OSError) and error.errno in _DISK:
         return AgentError(f"{error.filename or 'a file'} cannot be written: {error.strerror}")
-    return error if isinstance(error, AgentError) else Bug(bug(error))
+    why = _scarce(error)
+    if why:
+        return AgentError(f"a limit of this process, or the machine, is too small: {why}")
+    if isinstance(error, OSError) and error.filename:
+        # Such as PermissionError: something on the node is not as the agent needs it.
+        return AgentError(f"{error.filename!r} cannot be used: {error.strerror}")
+    return Bug(bug(error))
+
+
+def _scarce(error: Exception) -> str:
+    """Return what was scarce, "" for an error that has another reason."""
+    if isinstance(error, MemoryError):
+        return "there is no more memory"
+    if isinstance(error, OSError) and error.errno in _SCARCE:
+        return str(error.strerror)
+    if isinstance(error, (ImportError, RuntimeError)):
+        return next((words for words in _SCARCE_WORDS if words in str(error)), "")
+    return ""

@@ -18,15 +18,15 @@ class Drift(NamedTuple):
 
 
 class NodeFacts(NamedTuple):
-    """What is true of a node, whether or not a delivery has changed anything. None: it could not be found out.
+    """The facts about a node, whether or not a delivery has changed anything. None stands for an unknown fact.
 
     Attributes:
         digest: The digest of the installed packages.
         reboot: The reasons for a reboot, a sentence each.
         services: The services that run replaced code.
-        held_back: The packages that the last update has held back and that nobody has changed since.
+        held_back: The packages that the last update has held back, without those that were changed since.
         restorable: Whether the last update can be undone.
-        drift: What somebody else has changed since the state of the current value was recorded.
+        drift: The changes by others since the state of the current value was recorded.
     """
 
     digest: Optional[str] = None

@@ -74,15 +74,21 @@ def settings_in(lines: Iterable[str]) -> Settings:
     return tuple(sorted(Setting(row[0], row[1], tuple(row[2:])) for row in rows if row)) if rows else None
 
 
+# The parts that a value has at least.
+_LEAST_PARTS = {DIVERSION: 2, OVERRIDE: 3, MODULE: 2}
+
+
 def _row(line: str) -> List[Any]:
     try:
         row = json.loads(line[len(MARK) :])
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise TypeError(f"{line!r} is no setting") from error
     if row == [MODULE]:
         return list(MODULES_ARE_KNOWN[:2])
     if not isinstance(row, list) or not all(isinstance(one, str) for one in row) or len(row) == 1:
         raise TypeError(f"{line!r} is no setting")
+    if row and len(row) - 2 < _LEAST_PARTS.get(row[0], 0):
+        raise TypeError(f"{line!r} lacks parts of its value")
     return row
 
 

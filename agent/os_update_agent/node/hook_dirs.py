@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 
 VALUE_LENGTH = 4096
 _LAST_LINE_LENGTH = 300
+# It goes to the log of the run, and so to the disk that the ledger may be on.
+OUTPUT_LIMIT = 64 << 20
 
 # 10-drain~   10-drain.dpkg-old   10-drain.rpmnew   10-drain.rpmsave   10-drain.bak
 _LEFT_OVER = re.compile(r"(~|\.dpkg-[^.]*|\.rpmnew|\.rpmsave|\.bak)$")
@@ -37,8 +39,9 @@ def run_steps(
     """Run the steps of a directory in the order of their names; a directory that does not exist has none.
 
     Each step writes to ``output``, a regular file, below a line with its name, in a process group of its own that is
-    killed after ``timeout`` seconds. All steps are checked before the first one runs: nobody but root, or the agent's
-    own user, may be able to write or replace one. ``is_trial``: the agent works in a private root.
+    killed after ``timeout`` seconds or OUTPUT_LIMIT bytes of output. All steps are checked before the first one runs:
+    nobody but root, or the agent's own user, may be able to write or replace one. ``is_trial``: the agent works in a
+    private root.
 
     Raises StepFailed.
     """
@@ -52,7 +55,9 @@ def run_steps(
         log.info(logged(step=step))
         start = os.fstat(output.fileno()).st_size
         try:
-            returncode = process.run_to_file([str(step)], output, ok=None, env=environment, timeout=timeout).returncode
+            returncode = process.run_to_file(
+                [str(step)], output, ok=None, env=environment, timeout=timeout, longest=OUTPUT_LIMIT
+            ).returncode
         except CommandFailed as error:
             raise StepFailed(f"step {label}: {error}{_last_words(output, start)}") from error
         if returncode:
@@ -125,7 +130,8 @@ def _last_words(output: IO[bytes], start: int) -> str:
         with open(f"/proc/self/fd/{output.fileno()}", "rb") as file:
             size = os.fstat(file.fileno()).st_size
             file.seek(max(start, size - 4 * _LAST_LINE_LENGTH))
-            lines = file.read().decode("utf-8", "replace").split("\n")
+            # A process that the step has left may be writing on.
+            lines = file.read(4 * _LAST_LINE_LENGTH).decode("utf-8", "replace").split("\n")
     except OSError:
         return ""
     said = [line.strip() for line in lines if line.strip()]

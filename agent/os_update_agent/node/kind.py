@@ -12,6 +12,8 @@ import shlex
 from pathlib import Path
 from typing import Iterator, List, Mapping, NamedTuple
 
+from os_update_agent.config.bounded_files import RECORD_LIMIT, read_text
+
 HOST = Path("/")
 
 _IMAGE = "this node is an image-based system ({name}): its packages are changed with {way}, not by os-update-agent"
@@ -197,6 +199,6 @@ def _plain(text: str) -> str:
 def _read(path: Path) -> str:
     """Return the text of a file; "" where it cannot be read."""
     try:
-        return path.read_text(encoding="utf-8", errors="replace")
+        return read_text(path, RECORD_LIMIT, errors="replace")
     except OSError:
         return ""

@@ -2,14 +2,20 @@
 
 import fcntl
 import json
+import logging
 import os
 import struct
 import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Callable, Iterable, Iterator, Optional, Tuple
+from typing import Callable, Iterable, Iterator, NamedTuple, Optional, Tuple
 
+from os_update_agent.config.bounded_files import FILE_LIMIT, read_bytes, read_text
+from os_update_agent.model.bounded_json import read_json
 from os_update_agent.model.errors import AgentError, Busy
+from os_update_agent.text.log_lines import logged
+
+log = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.1
 
@@ -20,6 +26,18 @@ Held = Tuple[Path, int]
 # last descriptor. Each byte of a file is a lock of its own, whether or not the file is so long.
 _FLOCK = "hhqqi4x"
 _WHOLE_FILE = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+
+# A claim's record in its file: the holder's process id, and the time (CLOCK_MONOTONIC) at which it was made.
+_RECORD = struct.Struct("qd")
+# The first claim and those that others may make when it is too old.
+_CLAIMS = 4
+
+
+class Claim(NamedTuple):
+    """The claim of another process: its process id (0 if it is in another PID namespace) and the seconds since then."""
+
+    pid: int
+    age: float
 
 
 @contextmanager
@@ -47,31 +65,64 @@ def try_lock(path: Path, byte: Optional[int] = None, *, note: str = "") -> Itera
 
     The holder leaves ``note`` in the file, and the note stays when the lock is gone.
     """
-    descriptor = _open(path)
+    descriptor = take(path, byte, note=note)
     try:
-        mine = _take(descriptor, _one(byte, fcntl.F_WRLCK))
-        if mine and note:
-            with suppress(OSError):
-                os.ftruncate(descriptor, 0)
-                os.pwrite(descriptor, note.encode(), 0)
-        yield mine
+        yield descriptor is not None
     finally:
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+def take(path: Path, byte: Optional[int] = None, *, note: str = "") -> Optional[int]:
+    """Do the same without an end: return the descriptor that holds the lock until it is closed, None at once if another
+    one holds it. Raises AgentError.
+    """
+    descriptor = _open(path)
+    if not _take(descriptor, _one(byte, fcntl.F_WRLCK)):
         os.close(descriptor)
+        return None
+    if note:
+        with suppress(OSError):
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, note.encode(), 0)
+    return descriptor
 
 
 @contextmanager
-def bounded_lock(path: Path, byte: int, *, timeout: float, what: str) -> Iterator[None]:
-    """Hold one byte; wait at most ``timeout`` seconds for it. ``what`` names its holder.
+def claim(path: Path, number: int, *, stale: float) -> Iterator[Optional[Claim]]:
+    """Claim a number until the end of the block: yield None if it is ours. Otherwise yield the present claim, at once.
 
-    Raises AgentError, Busy.
+    A claim that is older than ``stale`` seconds does not count, because its holder may have been stopped. Then one
+    other process may claim the number as well. No other file of the process may be this one: a record lock goes with
+    the first descriptor that is closed (fcntl(2)), and it is the kind that names its holder. Raises AgentError.
     """
     descriptor = _open(path)
     try:
-        if not _wait(lambda: _take(descriptor, _one(byte, fcntl.F_WRLCK)), timeout):
-            raise Busy(f"{what} holds a lock in {path}; waited {timeout:g} s")
-        yield
+        yield _claimed(path, descriptor, number, stale)
     finally:
         os.close(descriptor)
+
+
+def _claimed(path: Path, descriptor: int, number: int, stale: float) -> Optional[Claim]:
+    found = None
+    for place in range(_CLAIMS):
+        at = (number * _CLAIMS + place) * _RECORD.size
+        lock = _one(at, fcntl.F_WRLCK)
+        if _take(descriptor, lock, fcntl.F_SETLK):
+            with suppress(OSError):
+                os.pwrite(descriptor, _RECORD.pack(os.getpid(), time.monotonic()), at)
+            return None
+        kind, holder = _asked(descriptor, fcntl.F_GETLK, lock)
+        # A holder that was killed leaves its record. One that has just begun may not have written its own yet.
+        record = os.pread(descriptor, _RECORD.size, at)
+        pid, since = _RECORD.unpack(record) if len(record) == _RECORD.size else (0, 0.0)
+        is_known = kind != fcntl.F_UNLCK and pid == holder
+        found = Claim(0 if kind == fcntl.F_UNLCK else holder, max(0.0, time.monotonic() - since) if is_known else 0.0)
+        if found.age < stale:
+            return found
+        who = f"{process_name(found.pid)} (process {found.pid})"
+        log.warning(logged(claim=path, holder=who, why=f"it holds it for {found.age:.0f} s, so it does not count"))
+    return found
 
 
 @contextmanager
@@ -86,6 +137,11 @@ def shared_lock(path: Path, byte: int) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def check_lock(path: Path) -> None:
+    """Raise AgentError if the lock file can neither be opened nor made."""
+    os.close(_open(path))
 
 
 def is_held(path: Path, byte: int = 0) -> bool:
@@ -103,7 +159,7 @@ def is_held(path: Path, byte: int = 0) -> bool:
 def note_in(path: Path) -> str:
     """Return the note that the last holder of a try_lock left, '' where there is none."""
     try:
-        return path.read_text(encoding="utf-8", errors="replace")
+        return read_text(path, errors="replace")
     except OSError:
         return ""
 
@@ -194,8 +250,8 @@ def node_holder(path: Path) -> Optional[str]:
 def works_for_node_holder(pid: int, path: Path) -> bool:
     """Was the process started, directly or not, by the one that holds the node's lock?"""
     try:
-        boss = int(json.loads(path.read_text(encoding="utf-8"))["pid"])
-    except (OSError, ValueError, LookupError, TypeError):
+        boss = int(read_json(read_bytes(path), FILE_LIMIT)["pid"])
+    except (OSError, ValueError, LookupError, TypeError, OverflowError):
         return False
     while pid > 1 and pid != boss:
         pid = _parent(pid)
@@ -212,17 +268,17 @@ def _parent(pid: int) -> int:
         return 0
 
 
-def _take(descriptor: int, lock: bytes = _WHOLE_FILE) -> bool:
+def _take(descriptor: int, lock: bytes = _WHOLE_FILE, command: int = fcntl.F_OFD_SETLK) -> bool:
     try:
-        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, lock)
-    except BlockingIOError:
+        fcntl.fcntl(descriptor, command, lock)
+    except (BlockingIOError, PermissionError):
         return False
     return True
 
 
 def _told(path: Path) -> str:
     try:
-        note = json.loads(path.read_text(encoding="utf-8"))
+        note = read_json(read_bytes(path), FILE_LIMIT)
         return f"{note['doing']} (process {note['pid']})"
     except (OSError, ValueError, LookupError, TypeError):
         return "a process that has not said what it does"

@@ -10,6 +10,8 @@ import re
 from pathlib import Path
 from typing import Callable, NamedTuple, Tuple
 
+from os_update_agent.config.bounded_files import read_text
+
 _LINKS = ("system-update", "etc/system-update")
 # It updates firmware, and no packages.
 _NO_PACKAGES = "fwupd"
@@ -90,6 +92,6 @@ _OWNERS = (
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8", errors="replace")
+        return read_text(path, errors="replace")
     except OSError:
         return ""

@@ -65,12 +65,17 @@ def make_private(directory: Path) -> None:
     """
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if os.lstat(directory).st_mode & 0o077:
-            if OUR_NAME not in directory.parts:
-                raise AgentError(
-                    f"the directory {directory} is open to others: give os-update-agent one of its own, with mode 0700"
-                )
-            directory.chmod(0o700)
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            if os.fstat(descriptor).st_mode & 0o077:
+                if OUR_NAME not in directory.parts:
+                    raise AgentError(
+                        f"the directory {directory} is open to others: give os-update-agent one of its own, with mode"
+                        " 0700"
+                    )
+                os.fchmod(descriptor, 0o700)
+        finally:
+            os.close(descriptor)
     except OSError as error:
         raise AgentError(f"the directory {directory} cannot be made or kept private: {error.strerror}") from error
 

@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 from typing import FrozenSet, Iterable, List, Optional, Tuple
 
+from os_update_agent.config.bounded_files import RECORD_LIMIT, read_text
 from os_update_agent.model.errors import CommandFailed
 from os_update_agent.node import process
 from os_update_agent.text.log_lines import logged
@@ -50,16 +51,17 @@ def ask_for_reboot(systemctl: str, proc: Path = Path("/proc")) -> str:
     if os.sep not in systemctl and not _has_own_systemd(proc):
         return "PID 1 is no systemd of this root; a container's host is not rebooted"
     argv = [systemctl, "reboot"]
-    done = process.run([*argv, "--check-inhibitors=yes"], ok=None)
+    done = process.run([*argv, "--check-inhibitors=yes"], ok=None, timeout=process.QUESTION_SECONDS)
     if done.returncode and "unrecognized option" in done.stderr:
         # Before systemd 248.
-        done = process.run(argv, ok=None)
+        done = process.run(argv, ok=None, timeout=process.QUESTION_SECONDS)
     return f"{' '.join(argv)} ended with exit status {done.returncode}: {done.tail}" if done.returncode else ""
 
 
 def is_booting(systemctl: str) -> bool:
     """Is not everything started yet that is started at boot? Raises CommandFailed when there is no such program."""
-    return process.run([systemctl, "is-system-running"], ok=None).stdout.strip() in ("initializing", "starting")
+    done = process.run([systemctl, "is-system-running"], ok=None, timeout=process.QUESTION_SECONDS)
+    return done.stdout.strip() in ("initializing", "starting")
 
 
 def boot_time(proc: Path = Path("/proc")) -> float:
@@ -113,7 +115,8 @@ def stale_services(root: Path) -> Tuple[str, ...]:
 def _all_stale_services() -> Tuple[str, ...]:
     if shutil.which("needrestart"):
         try:
-            return parse_needrestart(process.run(["needrestart", "-b", "-r", "l"]).stdout)
+            asked = process.run(["needrestart", "-b", "-r", "l"], timeout=process.QUESTION_SECONDS)
+            return parse_needrestart(asked.stdout)
         except CommandFailed as error:
             log.warning(logged(needrestart="not used", why=error, instead="/proc"))
     return replaced_in(Path("/proc"))
@@ -196,6 +199,6 @@ def _version_key(release: str) -> List[Tuple[int, str]]:
 def _read(path: Path) -> str:
     """The text of a file; '' when it is not there, no longer there, or not for us."""
     try:
-        return path.read_text(encoding="utf-8", errors="replace")
+        return read_text(path, RECORD_LIMIT, errors="replace")
     except OSError:
         return ""

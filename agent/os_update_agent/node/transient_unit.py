@@ -3,14 +3,18 @@ caller belongs to.
 """
 
 import contextlib
+import logging
 import os
 import time
 from pathlib import Path
 from typing import Mapping, Optional, Sequence
 
 from os_update_agent.model.errors import CommandFailed
-from os_update_agent.node.process import run, run_to_file
+from os_update_agent.node.process import QUESTION_SECONDS, run, run_to_file
+from os_update_agent.node.service_environment import environment_text, usable
 from os_update_agent.text.log_lines import logged
+
+log = logging.getLogger(__name__)
 
 SYSTEMD = Path("/run/systemd/system")
 # Tells what is started here which service its caller belongs to.
@@ -20,22 +24,6 @@ REFRESH_LOCK = "/run/os-refresh-config.lock"
 REFRESH_SECONDS = 3600
 # A service reads its environment when it is started, at the end of a boot at the latest.
 UNREAD_SECONDS = 600
-
-# What systemd tells one service about itself (systemd.exec(5)).
-_OF_THE_CALLER = frozenset(
-    {
-        "NOTIFY_SOCKET",
-        "WATCHDOG_PID",
-        "WATCHDOG_USEC",
-        "LISTEN_PID",
-        "LISTEN_FDS",
-        "LISTEN_FDNAMES",
-        "INVOCATION_ID",
-        "JOURNAL_STREAM",
-        "SYSTEMD_EXEC_PID",
-        "MAINPID",
-    }
-)
 
 
 def start(argv: Sequence[str], *, unit: str, output: Path, environment: Mapping[str, str], work: Path) -> None:
@@ -51,7 +39,9 @@ def start(argv: Sequence[str], *, unit: str, output: Path, environment: Mapping[
     Raises CommandFailed.
     """
     try:
-        descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        # O_NONBLOCK: a FIFO without a reader is an error then, and nothing to wait for.
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+        descriptor = os.open(output, flags, 0o600)
     except OSError as error:
         raise CommandFailed(f"the log {output} cannot be written: {error.strerror}") from error
     with os.fdopen(descriptor, "ab") as file:
@@ -59,7 +49,7 @@ def start(argv: Sequence[str], *, unit: str, output: Path, environment: Mapping[
             # No session in its place where this cannot be written: a session dies with the service of its caller.
             file_of_it = _environment_file(work / f"{unit}.env", environment) if environment else None
             try:
-                run(_service(argv, unit, output, file_of_it))
+                run(_service(argv, unit, output, file_of_it), timeout=QUESTION_SECONDS)
                 return
             except CommandFailed as error:
                 file.write(f"{logged(service=unit, started='as a session', why=error)}\n".encode())
@@ -71,7 +61,8 @@ def forget_environments(work: Path) -> None:
     """Remove what programs have left there that ended before they could: killed, or never started by systemd."""
     for path in work.glob("*.env"):
         with contextlib.suppress(OSError):
-            if time.time() - path.stat().st_mtime > UNREAD_SECONDS:
+            # A clock that was ahead must not keep it for years: it may hold a password.
+            if abs(time.time() - path.stat().st_mtime) > UNREAD_SECONDS:
                 path.unlink()
 
 
@@ -85,25 +76,25 @@ def restart_when_idle(systemctl: str, units: Sequence[str], *, unit: str, output
 
 def is_going_down() -> bool:
     """Is this machine on its way into a reboot or a power-off? False where no systemd could tell."""
-    return SYSTEMD.is_dir() and run(["systemctl", "is-system-running"], ok=None).stdout.strip() == "stopping"
-
-
-def environment_text(environment: Mapping[str, str]) -> str:
-    """The environment as systemd reads it from a file (systemd.exec(5), EnvironmentFile=), without what is the caller's
-    own. Pure.
-    """
-    lines = []
-    for name, value in sorted(environment.items()):
-        if name.isidentifier() and "\n" not in value and name not in _OF_THE_CALLER:
-            escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("$", "\\$").replace("`", "\\`")
-            lines.append(f'{name}="{escaped}"\n')
-    return "".join(lines)
+    if not SYSTEMD.is_dir():
+        return False
+    try:
+        done = run(["systemctl", "is-system-running"], ok=None, timeout=QUESTION_SECONDS)
+    except CommandFailed as error:
+        log.warning(logged(shutdown="unknown", why=error))
+        return False
+    return done.stdout.strip() == "stopping"
 
 
 def _environment_file(path: Path, environment: Mapping[str, str]) -> Path:
+    left_out = usable(environment)[1]
+    if left_out:
+        # The names alone: a value may be a secret.
+        why = "a service cannot get them: no UTF-8, a control character, an odd name, or too long"
+        log.warning(logged(left_out=", ".join(left_out), why=why))
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape") as file:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(environment_text(environment))
     except OSError as error:
         raise CommandFailed(f"the environment {path} cannot be written: {error.strerror}") from error

@@ -35,11 +35,26 @@ def check_paths(settings: Settings) -> None:
     A step of the operator is checked before it runs.
     """
     is_trial = settings.is_trial
+    if is_trial and _is_root(settings.root):
+        raise Untrusted(f"root in [node] is {printable(settings.root)}, which is / by another name: write root = /")
     for path in (settings.source, settings.systemctl):
         if path is not None:
             check_trusted(path, is_trial=is_trial, link=True)
     for path in (settings.state, settings.archive, settings.etc, settings.log, settings.run, settings.work):
         check_trusted(path, is_trial=is_trial)
+
+
+def _is_root(path: Path) -> bool:
+    """Say whether a path is that of this machine's root, such as /proc/1/root. A trial in it would not be one.
+
+    Raises Untrusted if that cannot be found out.
+    """
+    try:
+        return os.path.samefile(path, "/")
+    except FileNotFoundError:
+        return False
+    except (OSError, ValueError) as error:
+        raise Untrusted(f"root in [node], {printable(path)}, cannot be checked: {error}") from error
 
 
 def check_trusted(path: Path, *, is_trial: bool = False, link: bool = False) -> None:
@@ -57,43 +72,55 @@ class _Rule(NamedTuple):
     Attributes:
         is_trial: A parent may be a sticky directory.
         link: The path itself may be a link.
-        is_parent: The path is the target of a link that stands for a parent.
-        is_log: It stands for /var/log.
-        links: The number of links that may still follow.
     """
 
     is_trial: bool
     link: bool
-    is_parent: bool = False
-    is_log: bool = False
-    links: int = _LINKS_AT_MOST
 
 
 def _check(path: Path, rule: _Rule) -> None:
-    base = Path(path.anchor)
-    for number, part in enumerate(("", *path.parts[1:])):
-        place = base / part
-        is_end = number == len(path.parts) - 1
-        is_last = is_end and not rule.is_parent
-        found = _look(place)
-        if found is None:
+    """Walk the path as the kernel does: ".." in a link leads to the parent of where the link has led so far."""
+    place, left, links = Path(path.anchor), [*path.parts[1:]], 0
+    # The number of parts that are left where the target of the link /var/log ends; -1: there is no such link.
+    end_of_log = -1
+    _check_part(place, rule, is_last=not left)
+    while left:
+        part = left.pop(0)
+        if part == "..":
+            place = place.parent
+            continue
+        place, parent = place / part, place
+        if place == _OF_A_DAEMON:
+            end_of_log = len(left)
+        target = _check_part(place, rule, is_last=not left, is_log=len(left) == end_of_log)
+        if target is None:
             return
-        _check_owner(place, found)
-        if stat.S_ISLNK(found.st_mode):
-            if is_last and not rule.link:
-                raise Untrusted(
-                    f"{printable(place)} is a link, and the agent follows none there: name the real directory in"
-                    " [paths], or mount it there"
-                )
-            if not rule.links:
+        if target:
+            links += 1
+            if links > _LINKS_AT_MOST:
                 raise Untrusted(f"{printable(place)} leads from link to link without an end")
-            target = Path(os.path.normpath(base / os.readlink(place)))
-            is_log = rule.is_log or place == _OF_A_DAEMON
-            _check(target, _Rule(rule.is_trial, True, not is_last, is_log, rule.links - 1))
-            base = target
-        else:
-            _check_mode(place, found, rule, is_last=is_last, is_log=place == _OF_A_DAEMON or (is_end and rule.is_log))
-            base = place
+            place = Path("/") if target.startswith("/") else parent
+            left[:0] = [name for name in target.split("/") if name not in ("", ".")]
+
+
+def _check_part(place: Path, rule: _Rule, *, is_last: bool, is_log: bool = False) -> Optional[str]:
+    """Check one part of a path. Returns the target of a link, "" for anything else, None if there is nothing.
+
+    Raises Untrusted.
+    """
+    found = _look(place)
+    if found is None:
+        return None
+    _check_owner(place, found)
+    if not stat.S_ISLNK(found.st_mode):
+        _check_mode(place, found, rule, is_last=is_last, is_log=is_log)
+        return ""
+    if is_last and not rule.link:
+        raise Untrusted(
+            f"{printable(place)} is a link, and the agent follows none there: name the real directory in [paths], or"
+            " mount it there"
+        )
+    return os.readlink(place)
 
 
 def _look(path: Path) -> Optional[os.stat_result]:

@@ -19,7 +19,16 @@ from os_update_agent.model.package_files import ArchiveEntry, Build, Offer
 from os_update_agent.model.packages import Identity, Package
 from os_update_agent.packages.backend import Backend
 from os_update_agent.packages.disk_space import existing, free_bytes
-from os_update_agent.packages.files import adopted, checksum, drop_unfinished, mark_of, onto_the_disk, unreadable
+from os_update_agent.packages.files import (
+    adopted,
+    checksum,
+    drop,
+    drop_unfinished,
+    mark_of,
+    onto_the_disk,
+    regular_size,
+    unreadable,
+)
 from os_update_agent.packages.kept_files import KeptFiles, unneeded
 from os_update_agent.text.log_lines import logged
 from os_update_agent.text.phrases import amount
@@ -47,10 +56,7 @@ def _missing(directory: Path, kept: KeptFiles, packages: Sequence[Package]) -> T
 
 
 def _is_there(directory: Path, entry: ArchiveEntry) -> bool:
-    try:
-        return (directory / entry.file).stat().st_size == entry.size
-    except OSError:
-        return False
+    return regular_size(directory / entry.file) == entry.size
 
 
 class Archive:
@@ -127,6 +133,9 @@ class Archive:
         kept = self._kept()
         for package in packages:
             for entry in kept.in_place_of(package, self._backend.file_name(package)):
+                if not _is_there(self.directory, entry):
+                    self._drop(entry)
+                    continue
                 stem, suffix = os.path.splitext(entry.file)
                 other = entry._replace(file=f"{stem}.{entry.digest}{suffix}")
                 self.flush()
@@ -154,7 +163,7 @@ class Archive:
         """
         path = self.directory / entry.file
         try:
-            found = path.stat()
+            found = os.lstat(path)
         except OSError as error:
             raise unreadable(path, error) from error
         mark = mark_of(found)
@@ -167,7 +176,7 @@ class Archive:
     def _drop(self, entry: ArchiveEntry) -> None:
         self._on_the_way.pop(entry.build, None)
         self._ledger.drop_archive_entries([entry])
-        (self.directory / entry.file).unlink(missing_ok=True)
+        drop(self.directory / entry.file)
 
     def repack(self, packages: Sequence[Package]) -> Mapping[Package, str]:
         """Rebuild the files of installed packages. Returns those that cannot be rebuilt, with the reason."""
@@ -239,7 +248,7 @@ class Archive:
         for package in packages:
             entry = kept.of(package)
             path = self.directory / entry.file if entry else self.directory
-            if entry is None or not path.is_file() or not (only_look or self._is_sound(entry)):
+            if entry is None or not _is_there(self.directory, entry) or not (only_look or self._is_sound(entry)):
                 if entry is not None and not only_look:
                     self._drop(entry)
                 lost.append(package.label)

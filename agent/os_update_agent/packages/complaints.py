@@ -21,6 +21,15 @@ LEAVING = "of a leaving package: "
 # Before each configuration file that came with a rebuilt package, and whose packaged text nobody knows.
 UNKNOWN_TEXT = "packaged text not known: "
 
+# How the lines of a log begin that the functions below read.
+TELLING = (
+    _MARK.encode(),
+    UNKNOWN_TEXT.encode(),
+    b"Unpacking ",
+    b"Replaced by files in installed package ",
+    b"(Noting disappearance of ",
+)
+
 
 def unknown_texts_in(log: str) -> Tuple[str, ...]:
     """Return the configuration files whose packaged text is not known, as the log names them."""

@@ -3,7 +3,7 @@
 import os
 import stat
 from pathlib import Path
-from typing import Dict, Iterable, Iterator, Optional, Tuple
+from typing import Collection, Dict, Iterable, Iterator, Optional, Tuple
 
 from os_update_agent.packages.file_faults import FileFault, Kind, Listed
 
@@ -11,6 +11,20 @@ _BLOCK = 1 << 18
 _MOST_LINKS = 40
 # A service that ends takes its directory along.
 _VOLATILE = ("/run/", "/var/run/", "/tmp/", "/var/tmp/", "/dev/", "/proc/", "/sys/")
+# File systems whose files the kernel makes up: one may be endless, or wait for ever.
+_PSEUDO = (
+    "proc",
+    "sysfs",
+    "cgroup",
+    "debugfs",
+    "tracefs",
+    "securityfs",
+    "configfs",
+    "bpf",
+    "devpts",
+    "mqueue",
+    "efivarfs",
+)
 _NETWORK = ("nfs", "cifs", "smb", "ceph", "fuse", "afs", "9p", "glusterfs", "autofs")
 # A link to a directory will do for a directory: packages of a system with a merged /usr still list /bin.
 _FORMATS = {"file": (stat.S_IFREG,), "link": (stat.S_IFLNK,), "directory": (stat.S_IFDIR, stat.S_IFLNK)}
@@ -48,8 +62,8 @@ def _content(path: str, mode: int, algorithm: str) -> str:
         if stat.S_ISLNK(mode):
             return os.readlink(path)
         digest = hashlib.new(algorithm, usedforsecurity=False)
-        # Without Python's buffers: most files are small.
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        # Without Python's buffers: most files are small. The owner of the directory may just have put a pipe there.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
             while block := os.read(descriptor, _BLOCK):
                 digest.update(block)
@@ -64,13 +78,22 @@ def network_mounts() -> Tuple[str, ...]:
     """Return the mount points of network file systems, each with a slash at its end. A server that is down would let
     the first look wait for ever.
     """
+    return _mounts_of(_NETWORK)
+
+
+def pseudo_mounts() -> Tuple[str, ...]:
+    """Return the mount points of file systems that the kernel makes up, each with a slash at its end."""
+    return _mounts_of(_PSEUDO)
+
+
+def _mounts_of(wanted: Tuple[str, ...]) -> Tuple[str, ...]:
     try:
         # 36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw (proc(5))
         lines = [line.split() for line in Path("/proc/self/mountinfo").read_text(encoding="utf-8").split("\n")]
         kinds = {fields[4]: fields[fields.index("-") + 1] for fields in lines if "-" in fields}
     except (OSError, ValueError, LookupError):
         return ()
-    return tuple(f"{place}/" for place, kind in kinds.items() if kind.startswith(_NETWORK) and place != "/")
+    return tuple(f"{place}/" for place, kind in kinds.items() if kind.startswith(wanted) and place != "/")
 
 
 class _Finder:
@@ -94,13 +117,13 @@ class _Finder:
         return f"{self._directories[directory]}/{name}"
 
 
-def on_disk(root: Path, path: str, *, follow: bool) -> Path:
+def on_disk(root: Path, path: str, *, follow: bool, owners: Collection[int] = ()) -> Path:
     """Return where a path of a package is below the root, whose absolute links mean the root itself. The last part is
-    not followed unless asked.
+    not followed unless asked. ``owners`` are the users whose links are followed; without them those of everybody.
 
-    Raises OSError for links in a circle.
+    Raises OSError for links in a circle, and for one of another user.
     """
-    if root == Path("/") and not follow:
+    if root == Path("/") and not follow and not owners:
         return Path(path)
     done, parts, links = Path("/"), path.strip("/").split("/"), 0
     while parts:
@@ -112,6 +135,9 @@ def on_disk(root: Path, path: str, *, follow: bool) -> Path:
             links += 1
             if links > _MOST_LINKS:
                 raise OSError(f"too many links in {path}")
+            owner = os.lstat(here).st_uid
+            if owners and owner not in owners:
+                raise OSError(f"{here} is a link of user {owner}, which is not followed")
             to = os.readlink(here)
             done = Path("/") if to.startswith("/") else done
             parts = [item for item in to.split("/") if item not in ("", ".")] + parts

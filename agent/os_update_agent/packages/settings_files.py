@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 from typing import Iterator, List, Sequence
 
+from os_update_agent.config.bounded_files import read_bytes
 from os_update_agent.model.settings import Setting
 from os_update_agent.packages.installed_files import on_disk
 from os_update_agent.packages.settings import read_alternative
@@ -14,9 +15,11 @@ _UNFINISHED = (".new", ".dpkg-new", ".dpkg-tmp")
 
 def text_of(path: Path) -> str:
     """Return what a file holds, "" if there is no file. Raises OSError."""
+    if path.is_dir():
+        return ""
     try:
-        return os.fsdecode(path.read_bytes())
-    except (FileNotFoundError, IsADirectoryError):
+        return os.fsdecode(read_bytes(path))
+    except FileNotFoundError:
         return ""
 
 

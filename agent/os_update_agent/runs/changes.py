@@ -28,7 +28,7 @@ def number_changed_by(site: Site, run: Run) -> Optional[int]:
 
 def facts_of(site: Site, run: Run) -> str:
     """A run in one line for the log. Raises LedgerError."""
-    end = {} if run.finished is None else {"seconds": f"{run.finished - run.started:.1f}"}
+    end = {} if run.finished is None else {"seconds": f"{max(0.0, run.finished - run.started):.1f}"}
     changed = number_changed_by(site, run)
     counts = {"changed": "unknown" if changed is None else changed, "held_back": len(run.plan.held_back)}
     why = {"why": run.failure} if run.failure else {}

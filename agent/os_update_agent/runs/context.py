@@ -3,7 +3,6 @@
 import os
 import time
 from dataclasses import replace
-from pathlib import Path
 from typing import IO, Any, Callable, Dict, Optional, Tuple
 
 from os_update_agent.config.policy import Policy
@@ -14,6 +13,7 @@ from os_update_agent.model.runs import Run
 from os_update_agent.node.hook_dirs import check_steps, run_steps, step_environment
 from os_update_agent.node.reboot import is_booting
 from os_update_agent.packages.interruption import Settled
+from os_update_agent.packages.printed import telling_lines
 from os_update_agent.packages.transition import Transition
 from os_update_agent.runs.transitions import Event
 from os_update_agent.runtime.context import Site
@@ -37,6 +37,7 @@ class Work:
         self.site = site
         self.run = run
         self.output = output
+        self._begun, self._begun_monotonic = site.clock(), time.monotonic()
         self.policy = Policy.from_json(run.policy)
         self.backend = site.backend(self.policy)
         self.archive = site.archive(self.backend)
@@ -63,14 +64,10 @@ class Work:
         self.say(f"{when(self.site.clock())} {ENTERED}{phase}")
 
     def said_in(self, phase: Phase) -> str:
-        """What the run's log holds since the run came to the phase for the first time; nothing where it cannot be
-        read.
+        """Return the lines of the run's log that mean something, since the run came to the phase for the first time;
+        nothing where it cannot be read.
         """
-        try:
-            text = Path(self.run.log).read_text(encoding="utf-8", errors="replace")
-        except OSError:
-            return ""
-        return text.partition(f"{ENTERED}{phase}\n")[2]
+        return telling_lines(self.run.log, f"{ENTERED}{phase}")
 
     def state(self, number: Optional[int]) -> PackageState:
         if number is None:
@@ -84,7 +81,9 @@ class Work:
         Raises AgentError.
         """
         delivery, deadline = self.site.ledger.delivery(self.run.config_id), self.policy.deadline
-        late = self.site.clock() - (delivery.received if delivery is not None else self.run.started)
+        received = delivery.received if delivery is not None else self.run.started
+        # The clock may have been set back since.
+        late = max(self.site.clock() - received, self._begun - received + time.monotonic() - self._begun_monotonic)
         if deadline is not None and late > deadline:
             raise AgentError(
                 f"too late: {late:.0f} s have passed and deadline is {deadline:g} s; the transaction was not started"

@@ -53,6 +53,7 @@ from os_update_agent.text.outcomes import when
 log = logging.getLogger(__name__)
 
 CUT_OFF_AT_MOST = 2
+WHY_LENGTH = 16 * 1024
 STILL_OUTSIDE = "the node may still be outside; the next run ends with post-update.d again"
 _PHASES: Mapping[Phase, Step] = {**prepare.PHASES, **apply.PHASES, **restart.PHASES, **finish.PHASES}
 
@@ -204,6 +205,8 @@ def _step(work: Work) -> None:
 def _failed(work: Work, why: str, status: int) -> Tuple[Run, Event]:
     """Return the run after its phase has failed, and the kind of failure."""
     phase = work.run.phase
+    # The words of a program may be of any length, and the record of the run must stay readable.
+    why = why if len(why) <= WHY_LENGTH else f"{why[:WHY_LENGTH]}..."
     log.error(logged(run=work.run.id, phase=phase, failed=why, log=work.run.log))
     work.say(f"failed: {why}")
     with contextlib.suppress(AgentError, OSError):
@@ -228,7 +231,7 @@ def _log_file(site: Site, run: Run) -> Iterator[IO[bytes]]:
     try:
         make_private(site.settings.log)
         output = open(run.log, "ab", buffering=0, opener=_private)  # noqa: SIM115
-    except (AgentError, OSError) as error:
+    except (AgentError, OSError, ValueError) as error:  # ValueError: a NUL in the path that a damaged record names
         log.error(logged(run=run.id, log="none", why=error))
         output = open(os.devnull, "ab", buffering=0)  # noqa: SIM115
     with output:
@@ -236,4 +239,5 @@ def _log_file(site: Site, run: Run) -> Iterator[IO[bytes]]:
 
 
 def _private(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NOFOLLOW, 0o600)
+    # O_NONBLOCK: a FIFO without a reader is an error then, and nothing to wait for.
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)

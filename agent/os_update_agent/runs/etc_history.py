@@ -64,7 +64,7 @@ def listing_in(ledger: Ledger, number: Optional[int]) -> Optional[Listing]:
         return None
     try:
         return listing_of(ledger.listing(number))
-    except (Damaged, ValueError, TypeError):
+    except (Damaged, ValueError, TypeError, RecursionError):
         return None
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Callable, NamedTuple, Optional, Tuple
@@ -13,7 +14,7 @@ from os_update_agent.model.errors import AgentError
 from os_update_agent.node.boot import boot_id
 from os_update_agent.node.locks import process_name, works_for_node_holder
 from os_update_agent.node.permissions import OUR_NAME, close_directory, close_files, make_private
-from os_update_agent.node.trusted_paths import check_paths
+from os_update_agent.node.trusted_paths import Untrusted, check_paths, check_trusted
 
 if TYPE_CHECKING:
     from os_update_agent.packages.archive import Archive
@@ -91,8 +92,21 @@ class Site(NamedTuple):
 def note_told(settings: Settings, config_id: str) -> None:
     """Heat has taken an answer that could not be stored. Noted outside of the state, whose disk may be what is full."""
     with contextlib.suppress(AgentError, OSError):
+        # Not below a directory for which the delivery was refused.
+        check_trusted(settings.run, is_trial=settings.is_trial)
         make_private(settings.run)
-        _told(settings, config_id).touch(mode=0o600)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        os.close(os.open(_told(settings, config_id), flags, 0o600))
+
+
+def trusted_certificate(settings: Settings) -> Optional[str]:
+    """Return the option ca_certificate, None if another user may have written it."""
+    try:
+        if settings.source is not None:
+            check_trusted(settings.source, is_trial=settings.is_trial, link=True)
+    except Untrusted:
+        return None
+    return settings.ca_certificate
 
 
 def was_told(settings: Settings, config_id: str) -> bool:

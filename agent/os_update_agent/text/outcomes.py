@@ -13,7 +13,7 @@ from os_update_agent.model.phases import BACK, CHANGED, FORTH, NOT_UNDONE, UNDON
 from os_update_agent.model.runs import Run
 from os_update_agent.text.outputs import outputs_of
 from os_update_agent.text.phrases import listed, named
-from os_update_agent.text.printable import joined, printable, printable_lines
+from os_update_agent.text.printable import indented, joined, printable, printable_lines
 
 SHOWN_VALUE = 80
 SHOWN_CHANGES = 200
@@ -58,8 +58,8 @@ def outcome_of_switch(run: Run, log_tail: str) -> Outcome:
         why = ", because an old value is back" if run.kind != run.policy["operation"] else ""
         before = [unit for unit in units if (unit in run.were_active) == (run.kind == "start")]
         already = f"; so before: {named(before)}" if before else ""
-        text = f"{_SWITCHED[run.kind]} for {shown(run.value)}{why}: {named(units)}{already}\n"
-        return Outcome(0, f"{text}log on the node: {run.log}\n", _notes(run))
+        text = f"{_SWITCHED[run.kind]} for {shown(run.value)}{why}: {named(units)}{already}"
+        return Outcome(0, joined([text, f"log on the node: {run.log}"]) + "\n", _notes(run))
     if not run.progress.change_began:
         aftermath = NOTHING_CHANGED
     elif run.progress.impact == UNDONE:
@@ -74,7 +74,8 @@ def outcome_of_switch(run: Run, log_tail: str) -> Outcome:
 
 def outcome_of_nothing(reason: str, value: str) -> Outcome:
     """A delivery that changed no package, and why that is right."""
-    return Outcome(0, f"nothing to do for {shown(value)}: {reason}\n" if value else f"{reason}\n")
+    text = f"nothing to do for {shown(value)}: {reason}" if value else reason
+    return Outcome(0, f"{printable(text)}\n")
 
 
 def outcome_of_baseline(value: str, count: int) -> Outcome:
@@ -218,8 +219,12 @@ def _complaint(texts: Sequence[str], log_tail: str = "") -> str:
     """What went wrong, without an empty line: behind the first one comes the end of the log, which not everybody is
     shown.
     """
-    text = "".join(f"{printable(line)}\n" for text in texts for line in text.splitlines() if line.strip())
+    text = "".join(f"{_without_empty_lines(text)}\n" for text in texts if text.strip())
     return f"{text}\n{printable_lines(log_tail)}\n" if log_tail else text
+
+
+def _without_empty_lines(text: str) -> str:
+    return indented("\n".join(line for line in printable_lines(text).split("\n") if line.strip()))
 
 
 def _aftermath(run: Run, facts: Facts) -> str:

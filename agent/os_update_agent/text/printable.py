@@ -28,6 +28,11 @@ def printable_lines(text: str) -> str:
     return "\n".join(printable(line) for line in text.expandtabs().replace("\r\n", "\n").split("\n"))
 
 
+def indented(text: str) -> str:
+    """Return a text of another program with all lines but the first indented, so that none passes for one of ours."""
+    return "\n  ".join(printable_lines(text).split("\n"))
+
+
 def printable_json(text: str) -> str:
     """Return a JSON text with each character that is not printable as its escape in JSON. Line ends stay: inside of
     strings JSON has no bare ones.

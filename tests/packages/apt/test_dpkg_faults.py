@@ -79,6 +79,14 @@ def test_an_update_that_fails_after_a_repair_goes_back_to_the_repaired_state(bas
     assert based.versions() == {**VERSIONS_ONE, "tool": "2.0-1"}
 
 
+def test_a_pipe_in_place_of_a_record_of_apt_is_not_waited_for(based: Node) -> None:
+    marks = based.root / "var/lib/apt/extended_states"
+    marks.unlink(missing_ok=True)
+    os.mkfifo(marks)
+    failed = based.fail("UPDATE", "v2")
+    assert "extended_states cannot be read: is a FIFO" in failed.complaint
+
+
 # dpkg is killed by the package's own script, the first time.
 KILLER = 'if [ ! -e "$DPKG_ROOT/killed" ]; then touch "$DPKG_ROOT/killed"; kill -9 $PPID; sleep 1; fi'
 

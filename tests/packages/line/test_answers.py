@@ -229,7 +229,7 @@ def test_a_caller_that_fails_leaves_the_result_to_its_worker(based: Node, fault:
 
 @pytest.mark.parametrize("fault", [_BUG, "raise OSError(28, 'No space left on device')", "import no_such_module"])
 @pytest.mark.parametrize(
-    "place", ["delivery.outbox:send", "delivery.outbox:sending_lock", "delivery.answer:deliver_signal"]
+    "place", ["delivery.outbox:send", "delivery.outbox:sending_claim", "delivery.answer:deliver_signal"]
 )
 def test_a_bug_in_the_sending_leaves_the_stored_result_owed(based: Node, place: str, fault: str) -> None:
     breaking(based, place, fault=fault)

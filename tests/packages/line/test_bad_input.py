@@ -5,7 +5,7 @@ words.
 import json
 import os
 import stat
-from typing import Any
+from typing import Any, Dict
 
 import pytest
 
@@ -192,6 +192,37 @@ def test_an_open_directory_of_somebody_else_is_refused_and_left_as_it_is(based: 
     assert based.history().current == "v1"
     with based.ledger() as ledger:
         assert ledger.open_runs() == ()
+
+
+NOT_USABLE: Dict[str, Dict[str, Any]] = {
+    "an input twice": {},
+    "no YAML": {"config": "keep: [1"},
+    "a wrong option in agent.conf as well": {"exlude": "x"},
+    "a wrong agent.conf": {},
+    "a ledger that is none": {},
+}
+
+
+@pytest.mark.parametrize("fault", NOT_USABLE)
+@pytest.mark.parametrize("action", ["DELETE", "SUSPEND", "RESUME"])
+def test_a_stack_can_go_whatever_is_wrong_and_agent_conf_says_how_long_heat_is_tried(
+    based: Node, action: str, fault: str
+) -> None:
+    deployment = based.deployment(action, "v2", **NOT_USABLE[fault])
+    if fault == "an input twice":
+        deployment["inputs"] += [{"name": "exclude", "value": "x"}] * 2
+    elif fault == "a wrong option in agent.conf as well":
+        based.configure(signal_timeout=1, keep="lots")
+    elif fault == "a wrong agent.conf":
+        based.conf.write_text("[nodes]\n", encoding="utf-8")
+    elif fault == "a ledger that is none":
+        (based.state / "ledger.sqlite").write_bytes(b"no ledger" * 1000)
+    based.receiver.answer(503)
+    # The built-in signal_timeout is 600 s.
+    done = based.start_with(deployment).wait(15)
+    assert done.status == 0, done.complaint
+    assert {request.body.decode() for request in done.received} == {done.stdout}
+    assert based.versions() == VERSIONS_ONE
 
 
 @pytest.mark.parametrize("action", ["DELETE", "SUSPEND", "RESUME"])

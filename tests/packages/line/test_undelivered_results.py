@@ -14,9 +14,9 @@ from typing import Any, Dict, Iterator, List, Sequence
 import pytest
 
 from delivery.server import PASSWORD, PROJECT, USER, SignalServer
-from os_update_agent.delivery.execute import CALLER_SECONDS, resume
+from os_update_agent.delivery.execute import resume
 from os_update_agent.delivery.locks import is_waited_for, waiting
-from os_update_agent.delivery.outbox import Patience, deliver_signal
+from os_update_agent.delivery.outbox import CALLER_SECONDS, Patience, deliver_signal
 from os_update_agent.ledger import SCHEMA
 from os_update_agent.testing.receiver import Request
 from os_update_agent.testing.repository import Deb

@@ -5,7 +5,7 @@ import pytest
 
 from os_update_agent.config import policy
 from os_update_agent.config.options import READERS
-from os_update_agent.config.policy import Policy
+from os_update_agent.config.policy import Policy, signal_patience
 from os_update_agent.model.deliveries import Deployment
 from os_update_agent.model.errors import BadOption
 
@@ -402,3 +402,12 @@ def test_a_delivery_with_wrong_options_takes_those_of_agent_conf() -> None:
     """Heat waits for the result of a DELETE, too, as long as agent.conf says and not as long as is built in."""
     assert policy.of_defaults("key", {"signal_timeout": "3"}) == Policy(key="key", signal_timeout=3.0)
     assert policy.of_defaults("key", {"signal_timeout": "soon"}) == Policy(key="key")
+    # One wrong option takes nothing from the others.
+    for wrong in ({"keep": "lots"}, {"colour": "red"}, {"operation": "stop"}):
+        assert policy.of_defaults("key", {"signal_timeout": "3", **wrong}) == Policy(key="key", signal_timeout=3.0)
+
+
+@pytest.mark.parametrize("other", [{}, {"keep": "none"}, {"colour": "red"}])
+def test_the_time_to_try_a_signal_counts_also_beside_a_wrong_option(other: "dict[str, str]") -> None:
+    assert signal_patience({"signal_timeout": "7", **other}) == 7.0
+    assert signal_patience({"signal_timeout": "soon", **other}) == 600.0

@@ -108,3 +108,9 @@ def test_a_directory_or_bytes_that_are_no_text_cannot_be_read(tmp_path: Path) ->
     for path in (tmp_path, tmp_path / "latin.conf"):
         with pytest.raises(BadOption, match="cannot be read"):
             load(str(path))
+
+
+@pytest.mark.parametrize("root", ["/", "//", "///", "//.", "/..", "//../."])
+def test_every_spelling_of_the_root_is_this_machines(root: str) -> None:
+    """POSIX keeps two slashes at the beginning of a path."""
+    assert not parse(f"[node]\nroot = {root}\n", "agent.conf").is_trial

@@ -1,16 +1,22 @@
 """A result is sent until it is taken, refused or superseded; the clock and the network are made up."""
 
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Callable, Iterator, List, Optional
 
 import pytest
 
 from os_update_agent.config.settings import Settings
-from os_update_agent.delivery import outbox
-from os_update_agent.delivery.outbox import LONGEST_PAUSE, Patience, deliver_signal, send_owed
+from os_update_agent.delivery import execute, outbox
+from os_update_agent.delivery.locks import SENDING_SECONDS, Wakes, only_sender, wake
+from os_update_agent.delivery.outbox import TRY_SECONDS, Patience, deliver_signal, send_owed
+from os_update_agent.delivery.rounds import LONGEST_PAUSE
+from os_update_agent.heat.metadata import COLLECT_SECONDS
+from os_update_agent.heat.signal import CONNECT_SECONDS, GRACE, READ_SECONDS
 from os_update_agent.heat.signal_answers import AGAIN, DELIVERED, NEVER, Answer
 from os_update_agent.ledger import Ledger
 from os_update_agent.model.deliveries import Delivery, Request, SignalTarget
+from os_update_agent.node.locks import Claim
 from os_update_agent.runtime.context import Site
 
 ONE_TRY = Patience(0.0)
@@ -196,3 +202,127 @@ def test_the_log_of_the_outbox_holds_no_url(
         deliver_signal(site, "b", ONE_TRY)
     assert "deployment=a signal=refused transport=CFN_SIGNAL" in caplog.text
     assert "secret" not in caplog.text
+
+
+# --- several results
+
+
+def test_a_silent_server_delays_another_one_by_one_try(site: Site, network: Callable[..., Network]) -> None:
+    net = network(BUSY)
+    for number in range(6):
+        owe(site, f"silent-{number}", target(f"silent-{number}", "https://silent.example:8000/secret"))
+    owe(site, "well", target("well", "https://well.example:8000/secret"))
+    send, hosts = net.send, []
+
+    def send_to(where: SignalTarget, body: str, **options: Optional[str]) -> Answer:
+        hosts.append(where.secret["url"])
+        is_well = "well" in where.resource_name
+        net.slow, net.answers = (0.0, [TAKEN]) if is_well else (50.0, [BUSY])
+        return send(where, body, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(outbox, "send", send_to)
+        begun = net.now
+        assert len(send_owed(site, net.patience(600))) == 6
+    assert hosts.index("https://well.example:8000/secret") == 1
+    # Each has its turn before one has its second.
+    silent = [where for where in net.sent if "silent" in where.resource_name]
+    assert len({where.resource_name for where in silent[:6]}) == 6
+    assert net.now - begun < 600 + 6 * 50 + LONGEST_PAUSE
+
+
+def test_a_try_of_another_process_counts(site: Site, network: Callable[..., Network]) -> None:
+    """It is claimed, and the ledger has its answer afterwards."""
+    net = network(TAKEN)
+    owe(site, "a")
+    claims: List[Optional[Claim]] = [Claim(4711, 1.0), Claim(4711, 1.2)]
+
+    @contextmanager
+    def claimed(*_: object) -> Iterator[Optional[Claim]]:
+        yield claims.pop(0) if claims else None
+        if not claims:
+            site.ledger.settle("a", "owed", "503 to the other", 5.0)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(outbox, "sending_claim", claimed)
+        again: List[str] = []
+        assert deliver_signal(site, "a", net.patience(600), again.append)
+    assert again == ["", "503 to the other"]
+    assert len(net.sent) == 1
+
+
+def test_a_claim_is_waited_for_no_longer_than_one_try_takes() -> None:
+    assert TRY_SECONDS == COLLECT_SECONDS + CONNECT_SECONDS + READ_SECONDS + GRACE
+    assert TRY_SECONDS < SENDING_SECONDS <= TRY_SECONDS + 10
+
+
+def test_without_time_no_alternative_target_is_tried_and_the_result_stays_owed(
+    site: Site, network: Callable[..., Network], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net = network(REFUSED)
+    owe(site, "a")
+    monkeypatch.setattr(outbox, "other_targets", lambda *_: (target("b"),))
+    monkeypatch.setattr(outbox, "TRY_SECONDS", outbox.SHORTEST_SECONDS)
+    assert not deliver_signal(site, "a", net.patience(0))
+    assert standing(site, "a") == ("owed", 1, True)
+
+
+# --- the worker that only sends
+
+
+def test_a_result_that_comes_while_the_sender_is_ending_is_sent(site: Site, network: Callable[..., Network]) -> None:
+    """The worker that stored it finds the sender's lock held, and ends at once."""
+    net = network(TAKEN)
+    owe(site, "a")
+
+    def last_look(site: Site, *arguments: object) -> object:
+        found = send_owed(site, *arguments)  # type: ignore[arg-type]
+        if not site.ledger.signals("b"):
+            owe(site, "b", target("another"))
+            wake(site.settings)
+            with only_sender(site.settings) as mine:
+                assert not mine
+        return found
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(execute, "send_owed", last_look)
+        assert execute.resume(site) == ()
+    assert [where.resource_name for where in net.sent] == ["node", "another"]
+
+
+def test_a_result_that_comes_while_others_are_sent_has_its_turn(site: Site, network: Callable[..., Network]) -> None:
+    net = network(BUSY)
+    owe(site, "a")
+    net.before_try = lambda: None if site.ledger.signals("b") else owe(site, "b", target("another"))
+    (site.settings.run).mkdir()
+    site.settings.worker_lock.touch()
+    assert len(send_owed(site, net.patience(30), None, Wakes(site.settings))) == 2
+    assert [where.resource_name for where in net.sent][:2] == ["node", "another"]
+
+
+def test_somebody_s_wish_gives_a_result_new_patience(site: Site, network: Callable[..., Network]) -> None:
+    net = network(BUSY)
+    owe(site, "a")
+    site.settings.run.mkdir()
+    site.settings.worker_lock.touch()
+    begun = net.now
+
+    def wish() -> None:
+        if net.now - begun > 5 and not wished:
+            wished.append(len(net.sent))
+            wake(site.settings)
+
+    wished: List[int] = []
+    net.before_try = wish
+    owe(site, "b", target("another"))
+    send_owed(site, net.patience(10), None, Wakes(site.settings))
+    assert wished and net.now - begun > 10
+
+
+def test_a_worker_that_finds_a_sender_ends_at_once(site: Site, network: Callable[..., Network]) -> None:
+    net = network(TAKEN)
+    owe(site, "a")
+    with only_sender(site.settings) as mine:
+        assert mine
+        assert [signal.config_id for signal in execute.resume(site)] == ["a"]
+    assert net.sent == []

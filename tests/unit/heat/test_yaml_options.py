@@ -44,9 +44,11 @@ def delivery(**fields: Any) -> str:
         ("packages: &a [*a]", "an alias of a value inside of that value"),
         ("packages: &a {<<: *a}", "an alias of a value inside of that value"),
         (f"packages: {'x' * YAML_LIMIT}", "is longer than 256 KiB"),
-        ("[" * 100_000, "cannot be read as YAML"),
+        ("[" * 100_000, "is nested deeper than 100 levels"),
+        (f"{'[' * 150}a{']' * 150}", "is nested deeper than 100 levels"),
+        (f"keep: {'59:' * 80_000}59", "a number of 240002 characters, more than 400"),
     ],
-    ids=["lists", "merged maps", "keys", "circle", "circle of merges", "long", "deep"],
+    ids=["lists", "merged maps", "keys", "circle", "circle of merges", "long", "deep", "nested", "number"],
 )
 def test_what_means_more_than_it_says_is_refused_by_name(field: str, text: str, said: str) -> None:
     begun = time.process_time()
@@ -66,6 +68,11 @@ def test_an_alias_and_a_merge_in_proportion_are_read() -> None:
 def test_a_deployment_of_any_length_is_refused_by_its_length() -> None:
     with pytest.raises(BadDeployment, match="longer than 8 MiB"):
         parse(" " * (TEXT_LIMIT + 1))
+
+
+def test_any_number_of_outputs_is_refused_by_the_limit() -> None:
+    with pytest.raises(BadDeployment, match="outputs has 10001 entries; at most 10000 are read"):
+        parse(delivery(outputs=[{"name": "a"}] * 10_001))
 
 
 @pytest.mark.parametrize("is_error", [False, True])

@@ -11,7 +11,8 @@ import pytest
 
 from os_update_agent.model.errors import CommandFailed
 from os_update_agent.node import transient_unit
-from os_update_agent.node.transient_unit import UNREAD_SECONDS, environment_text, forget_environments, start
+from os_update_agent.node.service_environment import environment_text
+from os_update_agent.node.transient_unit import UNREAD_SECONDS, forget_environments, start
 
 # NAME="...", with a backslash before a quote, a backslash, a dollar and a backtick.
 LINE = re.compile(r'([A-Za-z_][A-Za-z0-9_]*)="((?:[^"\\$`]|\\["\\$`])*)"')

@@ -92,6 +92,25 @@ def test_a_link_of_another_user_is_not_followed(place: Path, tmp_path: Path) -> 
         check_trusted(link / "file", is_trial=True)
 
 
+def test_dots_behind_a_link_lead_to_the_parent_of_its_target(place: Path, tmp_path: Path) -> None:
+    """normpath() would take "way/.." for the directory of the link."""
+    (tmp_path / "foreign/inner").mkdir(parents=True)
+    _give_away(tmp_path / "foreign")
+    (tmp_path / "way").symlink_to("foreign/inner")
+    (tmp_path / "link").symlink_to("way/../missing")
+    with pytest.raises(Untrusted, match=rf"^{tmp_path}/foreign belongs to user"):
+        check_trusted(tmp_path / "link", is_trial=True, link=True)
+    (tmp_path / "safe").symlink_to("upper/lower/../lower/file")
+    check_trusted(tmp_path / "safe", is_trial=True, link=True)
+
+
+@pytest.mark.parametrize("name", ["/proc/self/root", "link"])
+def test_a_private_root_is_not_this_machines_by_another_name(tmp_path: Path, name: str) -> None:
+    (tmp_path / "link").symlink_to("/")
+    with pytest.raises(Untrusted, match=r"/ by another name|cannot be checked"):
+        check_paths(Settings(root=tmp_path / name, state=tmp_path, log=tmp_path, run=tmp_path))
+
+
 def test_links_in_a_circle_end(tmp_path: Path) -> None:
     (tmp_path / "one").symlink_to("two")
     (tmp_path / "two").symlink_to("one")

@@ -125,12 +125,21 @@ def test_a_download_of_a_forgotten_key_is_not_waited_for(ledger: Ledger) -> None
     assert downloads_ahead(ledger) == ()
 
 
+NOW = 1.8e9
+
+
+def test_a_key_that_was_delivered_under_a_wrong_clock_is_not_old(ledger: Ledger) -> None:
+    """The battery of the clock was empty: the delivery came in 1970."""
+    ledger.receive(Delivery("c", "key", "v", "UPDATE", 60.0, Policy(value="v", key="key", forget_after=10.0).as_json()))
+    assert old_since(ledger, "key", IdleLimit(NOW)) is None
+
+
 def test_a_key_is_old_by_its_own_age_or_that_of_the_node(ledger: Ledger) -> None:
     for key, own in (("asks", 10.0), ("does-not", None)):
         policy = Policy(value="v", key=key, forget_after=own).as_json()
-        ledger.receive(Delivery(f"of-{key}", key, "v", "UPDATE", 0.0, policy))
+        ledger.receive(Delivery(f"of-{key}", key, "v", "UPDATE", NOW, policy))
     old = {
-        (key, days, limit): old_since(ledger, key, IdleLimit(days * DAY, limit)) is not None
+        (key, days, limit): old_since(ledger, key, IdleLimit(NOW + days * DAY, limit)) is not None
         for key in ("asks", "does-not", "nobody")
         for days in (5, 11, 31)
         for limit in (None, 30.0)
@@ -139,4 +148,4 @@ def test_a_key_is_old_by_its_own_age_or_that_of_the_node(ledger: Ledger) -> None
         *(("asks", days, limit) for days in (11, 31) for limit in (None, 30.0)),
         ("does-not", 31, 30.0),
     }
-    assert old_since(ledger, "asks", IdleLimit(31 * DAY), besides="of-asks") is None
+    assert old_since(ledger, "asks", IdleLimit(NOW + 31 * DAY), besides="of-asks") is None

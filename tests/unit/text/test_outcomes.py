@@ -72,6 +72,7 @@ def test_an_update_tells_every_change() -> None:
         "restorable": True,
         "reboot_required": False,
         "services_to_restart": [],
+        "drift": {"count": 0, "changes": [], "others": []},
     }  # fmt: skip
 
 
@@ -205,7 +206,7 @@ def test_every_failure_ends_with_the_next_step_and_the_log(changed: Mapping[str,
 def test_what_a_tool_says_with_an_empty_line_in_it_does_not_end_the_complaint() -> None:
     failed = replace(FAILED, failure="apt-get ended with exit status 100: E: one\n\n \nE: two")
     said = run_outcome(failed, FACTS._replace(log_tail="dpkg: error"), progress=Progress(UNDONE)).stderr
-    assert complaint(said).splitlines()[1] == "E: two" and complaint(said).endswith(
+    assert complaint(said).splitlines()[1] == "  E: two" and complaint(said).endswith(
         "full log on the node: /var/log/agent/000007.log"
     )
     assert said.endswith("\n\ndpkg: error\n")

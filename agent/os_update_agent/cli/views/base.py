@@ -31,6 +31,11 @@ class KeyAge(NamedTuple):
         return {"received": received, "idle_days": self.idle_days, "old": self.is_old}
 
 
+def called_key(key: str) -> str:
+    """Return a key as the beginning of a line. One with blanks is quoted: it could read like a line of ours."""
+    return repr(key) if any(one.isspace() for one in key) else key
+
+
 def old_line(key: Document) -> str:
     """Return what to read about an old key, of its document."""
     return (
@@ -103,7 +108,7 @@ def run_document(run: Run, changed: Optional[int]) -> Document:
         "result": run.result,
         "started": when(run.started),
         "finished": when(run.finished) if run.finished else None,
-        "seconds": round(run.finished - run.started, 1) if run.finished else None,
+        "seconds": max(0.0, round(run.finished - run.started, 1)) if run.finished else None,
         "changed": changed,
         "failure": run.failure,
         "notes": list(run.notes),

@@ -5,6 +5,7 @@ from typing import Collection, List, Mapping, Optional, Sequence, Tuple
 from os_update_agent.cli.views.base import (
     Document,
     KeyAge,
+    called_key,
     damaged_documents,
     damaged_lines,
     fitted,
@@ -89,7 +90,7 @@ def history_text(document: Document, width: Optional[int] = None) -> str:
     lines: List[str] = []
     left_out: Tuple[str, ...] = ()
     for key in document["keys"]:
-        lines += [f"{key['key']}", *([f"  {old_line(key)}"] if key["old"] else [])]
+        lines += [called_key(key["key"]), *([f"  {old_line(key)}"] if key["old"] else [])]
         rows = [("", "VALUE", "REACHED", "TRIED", "FILES", "RUN")]
         for value in key["values"]:
             mark = "*" if value["current"] else ""

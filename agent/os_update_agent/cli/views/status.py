@@ -7,6 +7,7 @@ from typing import List, Mapping, Optional, Sequence
 from os_update_agent.cli.views.base import (
     Document,
     KeyAge,
+    called_key,
     damaged_documents,
     damaged_lines,
     old_line,
@@ -141,7 +142,8 @@ def status_text(document: Document) -> str:
     lines: List[str] = []
     for key in document["keys"]:
         lines.append(
-            f"{key['key']}: at {shown(key['current']) if key['current'] is not None else _at_none(key, document)}"
+            f"{called_key(key['key'])}: at"
+            f" {shown(key['current']) if key['current'] is not None else _at_none(key, document)}"
         )
         lines += [f"  {_ahead(one)}" for one in key["if_it_came"]]
         lines += [f"  {line}" for line in _idle(key, len(document["keys"]))]

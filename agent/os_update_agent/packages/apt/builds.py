@@ -36,6 +36,7 @@ from typing import (
 from os_update_agent.model.errors import CommandFailed, PackageError
 from os_update_agent.model.packages import Identity
 from os_update_agent.node import process
+from os_update_agent.packages.files import open_regular
 
 # The fields that a rebuild changes. dpkg normalizes some others ("Essential: no" goes), and lets an override win over
 # the section and the priority.
@@ -48,6 +49,8 @@ _SEPARATOR, _END = "\x1f", "\x1e"
 FORMAT = _SEPARATOR.join(("${Package}", "${Architecture}", "${Version}", *(f"${{{name}}}" for name in FIELDS))) + _END
 
 _DIGITS = 32
+# Bytes of a file that is read as a whole: a control file, or the text of a configuration file.
+_LARGEST, _BLOCK = 64 << 20, 1 << 18
 _MAGIC = b"!<arch>\n"
 _HEADER = 60
 _NAME = re.compile(r"^Package:\s*(\S+)", re.M)
@@ -220,8 +223,6 @@ def packed_content(path: Path, wanted: str) -> Optional[bytes]:
 
 def _own_sums(path: Path, is_left_out: Optional[Callable[[str], bool]]) -> bytes:
     """Return the md5sums that dpkg makes when it unpacks a package file that brings none."""
-    import hashlib
-
     sums: Dict[str, str] = {}
     with opened_member(path, "data") as members:
         for member in members:
@@ -232,12 +233,23 @@ def _own_sums(path: Path, is_left_out: Optional[Callable[[str], bool]]) -> bytes
                 # A hard link has the content of the member that came before it.
                 sums[name] = sums.get(member.linkname.removeprefix("./"), "")
             elif member.isreg():
-                sums[name] = hashlib.md5(_content(members, member), usedforsecurity=False).hexdigest()
+                sums[name] = _md5(members, member)
     lines = "".join(f"{known}  {name}\n" for name, known in sums.items() if known)
     return lines.encode("utf-8", "surrogateescape")
 
 
+def _md5(members: tarfile.TarFile, member: tarfile.TarInfo) -> str:
+    import hashlib
+
+    digest, file = hashlib.md5(usedforsecurity=False), members.extractfile(member)
+    while file is not None and (block := file.read(_BLOCK)):
+        digest.update(block)
+    return digest.hexdigest()
+
+
 def _content(members: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    if member.size > _LARGEST:
+        raise ValueError(f"{member.name} has more than {_LARGEST} bytes")
     file = members.extractfile(member)
     assert file is not None
     return file.read()
@@ -248,7 +260,7 @@ def opened_member(path: Path, kind: Literal["control", "data"]) -> Iterator[tarf
     """Open the tar archive in a package file (deb(5)) that holds its control files or its data, to be read from its
     beginning to its end.
     """
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         if file.read(len(_MAGIC)) != _MAGIC:
             raise ValueError("no package file")
         while len(header := file.read(_HEADER)) == _HEADER:

@@ -14,10 +14,11 @@ from os_update_agent.model.errors import Busy, CommandFailed, PackageError
 from os_update_agent.model.options import ConfigFiles
 from os_update_agent.model.packages import Package, Transaction
 from os_update_agent.node.locks import wait_until_free
-from os_update_agent.node.process import Completed, run, run_to_file
+from os_update_agent.node.process import DIRECTORY, Completed, run, run_to_file
 from os_update_agent.packages.apt import parse
 from os_update_agent.packages.apt.builds import InstalledBuilds
 from os_update_agent.packages.apt.dpkg_settings import INSTALL_MISSING
+from os_update_agent.packages.printed import printed_since
 from os_update_agent.packages.progress import REFRESH_FILE, STATUS_FILE
 from os_update_agent.packages.state_cache import LastState
 
@@ -161,7 +162,7 @@ class AptCalls:
         (directory / "lock").touch(mode=0o600)
         return directory
 
-    def _downloading(self, *arguments: str, name: str = STATUS_FILE, cwd: Optional[Path] = None) -> Completed:
+    def _downloading(self, *arguments: str, name: str = STATUS_FILE, cwd: Path = DIRECTORY) -> Completed:
         """Run apt-get, with what it prints going where its status goes, which only counts the files and does not name
         them.
         """
@@ -210,7 +211,7 @@ class AptCalls:
         lines = () if done.returncode else (line.partition(" ") for line in done.stdout.splitlines())
         return tuple((tag, value) for tag, _, value in lines)
 
-    def _run(self, argv: Sequence[str], *, ok: Optional[Sequence[int]] = (0,), cwd: Optional[Path] = None) -> Completed:
+    def _run(self, argv: Sequence[str], *, ok: Optional[Sequence[int]] = (0,), cwd: Path = DIRECTORY) -> Completed:
         return run(argv, ok=ok, env=self._environment(), cwd=cwd)
 
     def _query(self, *arguments: str) -> Completed:
@@ -292,6 +293,4 @@ def _all_of(file: IO[bytes]) -> str:
 
 
 def read_from(output: IO[bytes], start: int) -> str:
-    with open(output.name, "rb") as file:
-        file.seek(start)
-        return file.read().decode("utf-8", "replace")
+    return printed_since(output.name, start)

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Collection, Dict, FrozenSet, Mapping, NamedTuple, Optional, Sequence, Tuple
 
+from os_update_agent.config.bounded_files import RECORD_LIMIT, read_text
 from os_update_agent.model.errors import PackageError
 from os_update_agent.model.etc_files import PackagedText
 from os_update_agent.model.package_files import NewKernels
@@ -77,7 +78,7 @@ class DpkgDatabase(AptSettings):
         self._texts = _Texts(*("".join(parts[number :: len(_FORMATS)]) for number in range(len(_FORMATS))))
         marks = self._in_root("var/lib/apt/extended_states")
         try:
-            auto = parse.parse_extended_states(marks.read_text(encoding="utf-8", errors="surrogateescape"))
+            auto = parse.parse_extended_states(read_text(marks, RECORD_LIMIT, errors="surrogateescape"))
         except FileNotFoundError:
             auto = frozenset()
         except OSError as error:

@@ -25,6 +25,7 @@ from typing import (
     Tuple,
 )
 
+from os_update_agent.config.bounded_files import RECORD_LIMIT, read_bytes, read_text
 from os_update_agent.model.errors import PackageError
 from os_update_agent.model.etc_files import PackagedText
 from os_update_agent.model.packages import Identity, Package
@@ -137,7 +138,7 @@ def _unescaped(match: "re.Match[bytes]") -> bytes:
 
 def _sums(admin: Path, package: Package) -> Dict[str, str]:
     try:
-        text = os.fsdecode(_information(admin, package, "md5sums").read_bytes())
+        text = os.fsdecode(read_bytes(_information(admin, package, "md5sums"), RECORD_LIMIT))
     except OSError:
         return {}
     lines = (line.partition("  ") for line in text.split("\n"))
@@ -146,7 +147,7 @@ def _sums(admin: Path, package: Package) -> Dict[str, str]:
 
 def listed_paths(admin: Path, package: Package) -> Tuple[str, ...]:
     """Return the paths that an installed package lists. Raises OSError."""
-    text = os.fsdecode(_information(admin, package, "list").read_bytes())
+    text = os.fsdecode(read_bytes(_information(admin, package, "list"), RECORD_LIMIT))
     return tuple(path for path in text.split("\n") if path not in ("", "/", "/."))
 
 
@@ -166,7 +167,7 @@ def _information(admin: Path, package: Package, kind: str) -> Path:
 
 def diversions(admin: Path, name: str) -> Dict[str, str]:
     try:
-        return parse_diversions(os.fsdecode((admin / "diversions").read_bytes()), name)
+        return parse_diversions(os.fsdecode(read_bytes(admin / "diversions", RECORD_LIMIT)), name)
     except FileNotFoundError:
         return {}
 
@@ -174,7 +175,7 @@ def diversions(admin: Path, name: str) -> Dict[str, str]:
 def _all_diversions(admin: Path) -> Dict[str, Tuple[str, str]]:
     """Return where each diverted path is, and who diverts it (":" is nobody)."""
     try:
-        lines = os.fsdecode((admin / "diversions").read_bytes()).split("\n")
+        lines = os.fsdecode(read_bytes(admin / "diversions", RECORD_LIMIT)).split("\n")
     except FileNotFoundError:
         return {}
     return {source: (target, by) for source, target, by in zip(lines[0::3], lines[1::3], lines[2::3])}
@@ -206,8 +207,8 @@ def packaged_texts(text: str, package: str = "") -> Dict[str, PackagedText]:
 def registered_texts(database: Path) -> Dict[str, PackagedText]:
     """Return the same for the files that ucf has registered (ucf(1)): those that packages' scripts make."""
     try:
-        registry = os.fsdecode((database / "registry").read_bytes()).splitlines()
-        hashes = os.fsdecode((database / "hashfile").read_bytes()).splitlines()
+        registry = os.fsdecode(read_bytes(database / "registry", RECORD_LIMIT)).splitlines()
+        hashes = os.fsdecode(read_bytes(database / "hashfile", RECORD_LIMIT)).splitlines()
     except OSError:
         return {}
     # openssh-server /etc/ssh/sshd_config          0bb5c2...  /etc/ssh/sshd_config
@@ -232,7 +233,7 @@ def filter_lines() -> List[str]:
     lines: List[str] = []
     for file in (*sorted((_SETTINGS / "dpkg.cfg.d").glob("*")), _SETTINGS / "dpkg.cfg"):
         try:
-            lines += file.read_text(encoding="utf-8", errors="replace").splitlines()
+            lines += read_text(file, errors="replace").splitlines()
         except OSError:
             continue
     return lines

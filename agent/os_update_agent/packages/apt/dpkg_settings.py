@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 from typing import Mapping, Sequence
 
+from os_update_agent.config.bounded_files import RECORD_LIMIT, read_bytes
 from os_update_agent.model.etc_files import PackagedText
 from os_update_agent.model.packages import Package
 from os_update_agent.packages.apt.dpkg_files import paths_of
@@ -58,4 +59,4 @@ def _files(root: Path) -> Sequence[Path]:
 
 def _is_listed(root: Path, path: str) -> bool:
     lists = (root / "var/lib/dpkg/info").glob("*.list")
-    return any(os.fsencode(path) in file.read_bytes().split(b"\n") for file in lists)
+    return any(os.fsencode(path) in read_bytes(file, RECORD_LIMIT).split(b"\n") for file in lists)

@@ -19,6 +19,7 @@ from os_update_agent.model.etc_files import PackagedText
 from os_update_agent.node import process
 from os_update_agent.node.etc_files import read_regular
 from os_update_agent.packages.apt.builds import packed_content
+from os_update_agent.packages.apt.pack_sources import CONTROL_LIMIT
 from os_update_agent.packages.installed_files import on_disk
 
 # Beside an edited file dpkg and ucf leave the packaged text of some version.
@@ -64,6 +65,8 @@ def with_packaged_texts(
         target = tree / path.lstrip("/")
         if target.is_symlink() or target.is_dir():
             continue
+        if target.exists() and target.stat().st_size > CONTROL_LIMIT:
+            raise OSError(f"the configuration file {path} has more than {CONTROL_LIMIT} bytes")
         content = target.read_bytes() if target.exists() else None
         if content is not None and _md5(content) == known.content:
             continue

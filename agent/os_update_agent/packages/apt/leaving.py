@@ -17,6 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Iterator, List, Sequence, Tuple
 
+from os_update_agent.config.bounded_files import read_text
 from os_update_agent.model.packages import Package
 from os_update_agent.packages.apt.dpkg_files import listed_paths
 from os_update_agent.packages.complaints import LEAVING, as_line
@@ -142,7 +143,7 @@ class PartsOfLeaving:
         found = []
         for file in files:
             with suppress(OSError):
-                found.append((file.name, file.read_text(encoding="utf-8", errors="surrogateescape")))
+                found.append((file.name, read_text(file, errors="surrogateescape")))
         return found
 
 

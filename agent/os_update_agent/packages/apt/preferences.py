@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Iterator, Sequence, Tuple
 
+from os_update_agent.config.bounded_files import read_text
 from os_update_agent.model.packages import Package, Transaction
 from os_update_agent.packages.apt.commands import plain
 
@@ -48,7 +49,7 @@ def added_preferences(text: str, *, own: Path, work: Path) -> Iterator[Tuple[str
     if not text:
         yield ()
         return
-    before = own.read_text(encoding="utf-8", errors="replace") if own.exists() else ""
+    before = read_text(own, errors="replace") if own.exists() else ""
     with tempfile.NamedTemporaryFile("w", dir=work, prefix="preferences-", encoding="utf-8") as file:
         file.write(f"{before.rstrip()}\n\n{text}\n".lstrip())
         file.flush()

@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import FrozenSet, Iterator, List, Optional, Sequence, Set, Tuple
 
+from os_update_agent.config.bounded_files import RECORD_LIMIT, read_text
 from os_update_agent.model.errors import CommandFailed, PackageError
 from os_update_agent.model.packages import Package, Slot, Transaction
 from os_update_agent.node.process import run
@@ -169,7 +170,7 @@ class Rehearsals(DpkgDatabase):
         slot = self.capture().slot
         controls = [control_of(Path(file)) for file in transaction.files]
         try:
-            status = (self._admin / "status").read_text(encoding="utf-8", errors="surrogateescape")
+            status = read_text(self._admin / "status", RECORD_LIMIT, errors="surrogateescape")
         except OSError as error:
             raise PackageError(f"{error.filename} cannot be read: {error.strerror}") from error
         return status_after(status, [slot(package) for package in transaction.remove], controls, native)

@@ -22,7 +22,8 @@ from os_update_agent.model.packages import Package
 from os_update_agent.node import process
 from os_update_agent.packages.apt.dpkg_files import diversions, listed_paths, packaged_texts, parse_conffiles
 from os_update_agent.packages.apt.edited_texts import EDITED_FIELD, Texts, with_packaged_texts
-from os_update_agent.packages.installed_files import on_disk
+from os_update_agent.packages.apt.pack_sources import PackSources, copy_control, link_or_copy
+from os_update_agent.packages.files import regular_size
 from os_update_agent.text.log_lines import logged
 
 log = logging.getLogger(__name__)
@@ -48,6 +49,7 @@ class _Database:
     sums: Mapping[str, PackagedText]
     obsolete: FrozenSet[str]
     moved: Dict[str, str]
+    installed_kb: int
 
     @property
     def current_texts(self) -> Dict[str, PackagedText]:
@@ -81,7 +83,7 @@ def repack(package: Package, root: Path, directory: Path) -> Path:
             tree, built = scratch / "tree", scratch / "built.deb"
             _make_directory(tree)
             packed = _fill(tree, root, package, database)
-            kept = sorted(directory.glob(f"{package.name}_*.deb"))
+            kept = [path for path in sorted(directory.glob(f"{package.name}_*.deb")) if regular_size(path) > 0]
             texts = with_packaged_texts(tree, root, database.current_texts, kept, packed)
             _write_control(tree / "DEBIAN", database, packed, texts)
             _build(tree, built)
@@ -123,6 +125,7 @@ def _read_database(package: Package, root: Path) -> _Database:
         packaged_texts(text),
         obsolete,
         diversions(admin, package.name),
+        int(size[1]) if (size := re.search(r"^Installed-Size: (\d{1,12})$", control, re.MULTILINE)) else 0,
     )
 
 
@@ -145,10 +148,10 @@ def _fill(tree: Path, root: Path, package: Package, database: _Database) -> Set[
     """Put the files of the package into the tree; returns the paths that are there now."""
     packed: Set[str] = set()
     copied: Dict[Tuple[int, int], Path] = {}
+    sources = PackSources(root, package.label, database.installed_kb)
     for path in sorted(set(database.paths) - database.obsolete):
-        source = on_disk(root, database.moved.get(path, path), follow=path in database.conffiles)
         try:
-            status = os.lstat(source)
+            source, status = sources.find(database.moved.get(path, path), path, follow=path in database.conffiles)
         except FileNotFoundError as error:
             # An administrator may delete configuration files, and an image leave out documentation.
             if path in database.conffiles or path.startswith(_EXCLUDED):
@@ -185,28 +188,16 @@ def _place(source: Path, status: os.stat_result, target: Path, copied: Dict[Tupl
     if stat.S_ISLNK(status.st_mode):
         os.symlink(os.readlink(source), target)
         return
-    if not stat.S_ISREG(status.st_mode):
-        raise PackageError(f"{source} is neither a file, a link nor a directory and cannot be packed")
     inode = (status.st_dev, status.st_ino)
-    try:
-        os.link(copied.get(inode, source), target)
-    except FileExistsError:
-        raise
-    except OSError:  # another filesystem, somebody else's file (protected_hardlinks), or too many links
+    if link_or_copy(source, status, target, copied.get(inode, source)):
         copied[inode] = target
-        shutil.copy2(source, target)
-        if os.geteuid() == 0:
-            os.chown(target, status.st_uid, status.st_gid)
-            target.chmod(stat.S_IMODE(status.st_mode))  # chown takes setuid away
 
 
 def _write_control(directory: Path, database: _Database, packed: Set[str], texts: Texts) -> None:
     directory.mkdir()
     directory.chmod(_DIRECTORY_MODE)
     for source in database.control_files:
-        target = directory / source.name.rsplit(".", 1)[1]
-        shutil.copyfile(source, target)
-        target.chmod(0o755 if source.stat().st_mode & stat.S_IXUSR else 0o644)
+        copy_control(source, directory / source.name.rsplit(".", 1)[1])
     (directory / "control").write_text(f"{database.control}{texts.field()}", encoding="utf-8")
     conffiles = sorted(database.conffiles & packed)
     if conffiles:

@@ -19,6 +19,7 @@ from os_update_agent.packages.dnf import answers, default_streams, protocol
 from os_update_agent.packages.dnf.answers import as_todo, dnf_word
 from os_update_agent.packages.dnf.requests import DnfCalls
 from os_update_agent.packages.interruption import Settled, settled
+from os_update_agent.packages.printed import printed_since
 from os_update_agent.packages.rpm.alternatives import arrange_alternatives
 from os_update_agent.packages.rpm.database import native_architecture
 
@@ -154,7 +155,6 @@ class DnfChanges(DnfCalls, Backend):
 
 def _written(output: IO[bytes], start: int) -> List[str]:
     """Return the lines that were written to a file since it was ``start`` bytes long; none if it cannot be read."""
-    with suppress(OSError), open(f"/proc/self/fd/{output.fileno()}", "rb") as file:
-        file.seek(start)
-        return file.read().decode("utf-8", "replace").splitlines()
+    with suppress(OSError):
+        return printed_since(f"/proc/self/fd/{output.fileno()}", start).splitlines()
     return []

@@ -18,7 +18,7 @@ from typing import IO, TYPE_CHECKING, Any, Mapping, Optional
 from os_update_agent.model.errors import PackageError
 from os_update_agent.model.options import BackendName
 from os_update_agent.node.permissions import make_private
-from os_update_agent.node.process import TAIL_LINES, start
+from os_update_agent.node.process import start, tail_of
 from os_update_agent.packages.detect import APT, Manager, manager_of
 from os_update_agent.packages.rpm.place import database_below
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 # Below this module.
 _PROGRAM = "worker/main.py"
+_TAIL_BYTES = 16 * 1024
 _COMMANDS = ("/usr/bin/dnf-3", "/usr/bin/dnf")
 _PYTHONS = ("/usr/libexec/platform-python", "/usr/bin/python3")
 
@@ -95,9 +96,9 @@ class Child:
         return self.close.alive and not self._is_left and self._process.poll() is None
 
     def _last_words(self) -> str:
-        self._said.seek(0)
-        said = self._said.read().decode("utf-8", "replace").strip() or "no output"
-        return "; ".join(said.splitlines()[-TAIL_LINES:])
+        self._said.seek(max(0, os.fstat(self._said.fileno()).st_size - _TAIL_BYTES))
+        said = tail_of(self._said.read(_TAIL_BYTES).decode("utf-8", "replace")) or "no output"
+        return "; ".join(said.splitlines())
 
 
 # The worker that start_early() has started, until child_for() takes it over.

@@ -11,6 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Iterable, Sequence, Tuple
 
+from os_update_agent.config.bounded_files import RECORD_LIMIT, read_bytes
+from os_update_agent.model.bounded_json import read_json
 from os_update_agent.model.packages import Identity
 
 _FILE = "default-streams.json"
@@ -40,7 +42,7 @@ def kept(work: Path, packages: Iterable[Identity]) -> Tuple[Tuple[str, str], ...
 def _read(work: Path) -> Sequence[Note]:
     """Return the notes; none if the file is unreadable, as after a full disk: the next plan writes it again."""
     try:
-        rows = json.loads((work / _FILE).read_bytes())
+        rows = read_json(read_bytes(work / _FILE, RECORD_LIMIT), RECORD_LIMIT)
         return [((str(row[0][0]), str(row[0][1]), str(row[0][2])), str(row[1]), str(row[2])) for row in rows]
-    except (OSError, ValueError, TypeError, LookupError, RecursionError):
+    except (OSError, ValueError, TypeError, LookupError):
         return []

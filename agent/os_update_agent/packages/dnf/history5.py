@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 from typing import Callable, Dict, FrozenSet, Sequence, Tuple
 
+from os_update_agent.config.bounded_files import RECORD_LIMIT, read_text
 from os_update_agent.model.errors import PackageError
 from os_update_agent.packages.dnf.answers import UNKNOWN
 from os_update_agent.packages.dnf.history4 import Begun, as_begun, rows
@@ -90,7 +91,7 @@ def _grouped(text: str) -> FrozenSet[str]:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return read_text(path, RECORD_LIMIT)
     except FileNotFoundError:
         return ""
     except (OSError, UnicodeDecodeError) as error:

@@ -32,7 +32,7 @@ def parse_request(line: bytes) -> protocol.Request:
     """
     try:
         document = json.loads(line.decode())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise protocol.Refused(f"the request is not JSON: {error}") from error
     action = document.get("action") if isinstance(document, dict) else None
     kind = next((kind for kind in protocol.KINDS if kind.__name__.lower() == action), None)
@@ -45,10 +45,13 @@ def parse_request(line: bytes) -> protocol.Request:
 
 def as_reply(line: bytes) -> protocol.Reply:
     """Return the answer in a line of JSON; a field of another version is ignored. Raises ValueError."""
-    document = json.loads(line.decode())
-    if not isinstance(document, dict):
-        raise ValueError("the answer is no object")
-    return protocol.Reply(**{name: _tuples(document[name]) for name in protocol.Reply._fields if name in document})
+    try:
+        document = json.loads(line.decode())
+        if not isinstance(document, dict):
+            raise ValueError("the answer is no object")
+        return protocol.Reply(**{name: _tuples(document[name]) for name in protocol.Reply._fields if name in document})
+    except RecursionError as error:
+        raise ValueError("the answer is nested too deeply") from error
 
 
 def _plain(value: Any) -> Mapping[str, Any]:

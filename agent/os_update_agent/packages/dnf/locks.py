@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import Optional, Sequence
 
+from os_update_agent.config.bounded_files import read_text
 from os_update_agent.model.errors import Busy
 from os_update_agent.node.locks import Held, holder, process_name
 
@@ -42,7 +43,7 @@ def _writer(path: Path) -> int:
     process as well.
     """
     try:
-        pid = int(path.read_text(encoding="ascii").strip() or "0")
+        pid = int(read_text(path).strip() or "0")
     except (OSError, ValueError):
         return 0
     return pid if pid and Path(f"/proc/{pid}/stat").exists() else 0

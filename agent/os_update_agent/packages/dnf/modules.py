@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
+from os_update_agent.config.bounded_files import RECORD_LIMIT, read_text
 from os_update_agent.model.errors import PackageError
 from os_update_agent.model.settings import MODULE, MODULES_ARE_KNOWN, Setting, SettingChange
 
@@ -37,7 +38,7 @@ def modules4(root: Path) -> List[Setting]:
     for path in sorted((root / DIRECTORY).glob("*.module")):
         parser = configparser.ConfigParser(interpolation=None, strict=False)
         try:
-            parser.read_string(path.read_text(encoding="utf-8"))
+            parser.read_string(read_text(path))
         except (configparser.Error, OSError, UnicodeDecodeError) as error:
             raise PackageError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
         for name in parser.sections():
@@ -57,7 +58,7 @@ def _of5(name: str, entry: Mapping[str, str]) -> List[Setting]:
         stream = json.loads(entry.get("enabled_stream", '""'))
         profiles = json.loads(entry.get("installed_profiles", "[]"))
         return _setting(name, json.loads(entry.get("state", '""')), stream, profiles)
-    except ValueError as error:
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise PackageError(f"the module {name} in {_FILE} of dnf cannot be read: {error}") from error
 
 
@@ -72,7 +73,7 @@ def _setting(name: str, state: str, stream: str, profiles: Sequence[str]) -> Lis
 def _tables(state: Path) -> Dict[str, Dict[str, str]]:
     """Return the entries of each module as they stand in the file."""
     try:
-        text = (state / _FILE).read_text(encoding="utf-8")
+        text = read_text(state / _FILE, RECORD_LIMIT)
     except FileNotFoundError:
         return {}
     except (OSError, UnicodeDecodeError) as error:

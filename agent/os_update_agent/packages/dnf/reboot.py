@@ -12,6 +12,7 @@ import re
 from pathlib import Path
 from typing import Tuple
 
+from os_update_agent.config.bounded_files import read_text
 from os_update_agent.model.errors import PackageError
 
 NEED_A_BOOT = (
@@ -29,7 +30,7 @@ def names_below(root: Path) -> Tuple[str, ...]:
     added = []
     for path in sorted((root / _ADDED).glob("*.conf")):
         try:
-            added += [line.strip() for line in path.read_text(encoding="utf-8", errors="replace").splitlines()]
+            added += [line.strip() for line in read_text(path, errors="replace").splitlines()]
         except OSError as error:
             raise PackageError(f"{path} cannot be read: {error.strerror}") from error
     return tuple(dict.fromkeys((*NEED_A_BOOT, *(name for name in added if _NAME.fullmatch(name)))))

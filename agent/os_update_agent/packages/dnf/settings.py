@@ -4,6 +4,7 @@ import configparser
 from pathlib import Path
 from typing import List, NamedTuple, Tuple
 
+from os_update_agent.config.bounded_files import read_text
 from os_update_agent.model.errors import PackageError
 
 DNF_CONF = "etc/dnf/dnf.conf"
@@ -66,8 +67,7 @@ def _read(file: Path) -> configparser.ConfigParser:
     parser = configparser.ConfigParser(interpolation=None, strict=False)
     try:
         # dnf does not mind a comment in another encoding.
-        with open(file, encoding="utf-8", errors="surrogateescape") as lines:
-            parser.read_file(lines, str(file))
+        parser.read_string(read_text(file, errors="surrogateescape"), str(file))
     except FileNotFoundError:
         pass
     except (configparser.Error, OSError) as error:

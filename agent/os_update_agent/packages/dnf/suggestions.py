@@ -9,6 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import FrozenSet, Iterable
 
+from os_update_agent.config.bounded_files import RECORD_LIMIT, read_bytes
+from os_update_agent.model.bounded_json import read_json
 from os_update_agent.model.packages import Identity
 
 _FILE = "reboot-suggested.json"
@@ -30,7 +32,7 @@ def kept(work: Path) -> FrozenSet[Identity]:
     it again.
     """
     try:
-        rows = json.loads((work / _FILE).read_bytes())
+        rows = read_json(read_bytes(work / _FILE, RECORD_LIMIT), RECORD_LIMIT)
         return frozenset((str(name), str(arch), str(version)) for name, arch, version in rows)
-    except (FileNotFoundError, ValueError, TypeError, RecursionError):
+    except (OSError, ValueError, TypeError):
         return frozenset()

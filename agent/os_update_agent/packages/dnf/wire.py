@@ -12,6 +12,8 @@ from os_update_agent.packages.dnf.lines import as_line, as_reply, reply_line
 from os_update_agent.packages.dnf.protocol import Reply, Request
 
 _BLOCK = 1 << 16
+# An answer about 50,000 packages has 20 MiB.
+LINE_LIMIT = 64 << 20
 
 
 def send_request(link: socket.socket, request: Request, output: int) -> None:
@@ -43,11 +45,15 @@ def receive_reply(link: socket.socket) -> Optional[Reply]:
 
 
 def _received_line(link: socket.socket) -> bytes:
-    """Return a line with its end; b"" if the other end is closed before that."""
-    line = b""
-    while not line.endswith(b"\n"):
+    """Return a line with its end; b"" if the other end is closed before that. Raises ValueError beyond LINE_LIMIT."""
+    blocks = []  # type: List[bytes]
+    length = 0
+    while not blocks or not blocks[-1].endswith(b"\n"):
         block = link.recv(_BLOCK)
         if not block:
             return b""
-        line += block
-    return line
+        blocks.append(block)
+        length += len(block)
+        if length > LINE_LIMIT:
+            raise ValueError(f"a line is longer than {LINE_LIMIT >> 20} MiB")
+    return b"".join(blocks)

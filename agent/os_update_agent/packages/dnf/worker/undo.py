@@ -154,7 +154,7 @@ def _remove_leftovers(directory: str) -> None:
             lock = os.open(place, os.O_RDONLY | os.O_CLOEXEC)
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if time.time() - os.fstat(lock).st_mtime > _FRESH:
+                if abs(time.time() - os.fstat(lock).st_mtime) > _FRESH:
                     shutil.rmtree(place, ignore_errors=True)
             finally:
                 os.close(lock)
