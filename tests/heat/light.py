@@ -5,11 +5,15 @@ It shows what Heat does to the members of a group; the real agent does the same 
 """
 
 import json
+import re
+import shutil
 import threading
 import time
 import uuid
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Set
+
+import yaml
 
 from heat.client import Heat, Stack
 from heat.fleet import Fleet
@@ -30,6 +34,34 @@ TRIES = 20
 RETRY_SECONDS = 0.5
 WATCH_SECONDS = 0.4
 PATIENCE = 300.0
+
+
+def with_places(count: int, directory: Path) -> Path:
+    """Copy the templates with so many places and not 20. Return the directory.
+
+    Each place costs Heat processor time, most of all in the updates that exchange members.
+    """
+    shutil.copytree(TEMPLATES, directory, dirs_exist_ok=True)
+    for name in ("package-update-places.yaml", "package-update-stamps.yaml"):
+        path = directory / name
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        path.write_text(yaml.safe_dump(_without_places(content, count), sort_keys=False), encoding="utf-8")
+    return directory
+
+
+def _without_places(content: Any, count: int) -> Any:
+    """Return the content without what is called by the number of a place above ``count``."""
+
+    def belongs(found: Any) -> bool:
+        """Of a key, and of a part of an output, which is a list or a map with one key."""
+        numbers = re.findall(r"\b(?:place|stamp|has)_(\d\d)\b", found if isinstance(found, str) else json.dumps(found))
+        return all(int(number) <= count for number in numbers)
+
+    if isinstance(content, dict):
+        return {key: _without_places(value, count) for key, value in content.items() if belongs(key)}
+    if isinstance(content, list):
+        return [_without_places(part, count) for part in content if isinstance(part, (str, int)) or belongs(part)]
+    return content
 
 
 class Light:
@@ -161,9 +193,14 @@ class LightFleet(Fleet):
 
 
 class Group:
-    """A stack of a shipped template with light members. Use as a context manager."""
+    """A stack of a shipped template with light members. Use as a context manager.
 
-    def __init__(self, lab: Lab, name: str) -> None:
+    Attributes:
+        templates: The directory of the shipped templates, or of a copy with fewer places.
+    """
+
+    def __init__(self, lab: Lab, name: str, templates: Path = TEMPLATES) -> None:
+        self.templates = templates
         self.heat = Heat(lab)
         self.name = f"{name}-{uuid.uuid4().hex[:6]}"
         self.fleet = LightFleet(lab)

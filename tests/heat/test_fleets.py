@@ -1,5 +1,5 @@
-"""The templates that users copy, unchanged, on a real Heat with several servers: who hears what, how many at once, and
-what comes back.
+"""The templates that users copy, on a real Heat with several servers: who hears what, how many at once, and what comes
+back. Only the number of their places is smaller (heat.light.with_places).
 
 Heat mostly waits, so the scenes play at the same time; each test is one of them.
 """
@@ -16,20 +16,22 @@ import pytest
 from heat.client import Heat, Stack, wait_until
 from heat.fleet import ONE, THREE, TWO, FileServer, Fleet, Heard, Release, peak
 from heat.lab import Lab
+from heat.light import ENVIRONMENTS, HERE, with_places
 
-HERE = Path(__file__).resolve().parent
-TEMPLATES = HERE.parents[1] / "hooks/templates"
-ENVIRONMENTS = [str(TEMPLATES / name) for name in ("environment.yaml", "environment-deployed-servers.yaml")]
 V1, V2, V3 = "2026-11-22T10:00:00Z", "2026-11-22T11:00:00Z", "2026-11-22T12:00:00Z"
 AT_ONCE = 4
 PATIENCE = 600.0
+# No scene needs more.
+PLACES = 6
 
 
 class Scene:
     """A fleet, and the stack that updates it."""
 
-    def __init__(self, lab: Lab, directory: Path, release: Release, name: str) -> None:
+    def __init__(self, lab: Lab, directory: Path, release: Release, name: str, templates: Path) -> None:
         self.heat = Heat(lab)
+        self.templates = templates
+        self.environments = [str(templates / one) for one in ENVIRONMENTS]
         self.release = release
         self.fleet = Fleet(lab, directory, release)
         self.name = f"{name}-{uuid.uuid4().hex[:6]}"
@@ -51,7 +53,7 @@ class Scene:
         """
         parameters = {"update_after_time": V1, **parameters}
         self.stack = self.heat.create(
-            self.name, str(TEMPLATES / template), environments=ENVIRONMENTS, wait=False, **parameters
+            self.name, str(self.templates / template), environments=self.environments, wait=False, **parameters
         )
         self.stacks.append(self.stack)
         if makes:
@@ -349,7 +351,7 @@ def update_packages(scene: Scene) -> None:
     environment = {"PAUSE": "1", "PATIENCE": "3600", "CHECK": f"test ! -e {fuse}"}
 
     def drive(value: str) -> "subprocess.Popen[str]":
-        script = f". {scene.heat.lab.directory}/openrc; exec {TEMPLATES}/update-packages.sh {scene.name} {value}"
+        script = f". {scene.heat.lab.directory}/openrc; exec {scene.templates}/update-packages.sh {scene.name} {value}"
         return subprocess.Popen(
             ["sh", "-c", script],
             env={**os.environ, **environment},
@@ -404,9 +406,9 @@ def two_stacks(scene: Scene) -> None:
     for package in ("lib", "app"):
         parameters: Dict[str, Any] = {"server": server, "options": {"packages": [package]}}
         parameters.update(name=f"90-{package}", update_after_time=V1)
-        template = str(TEMPLATES / "package-update.yaml")
+        template = str(scene.templates / "package-update.yaml")
         scene.stack = stacks[package] = scene.heat.create(
-            f"{scene.name}-{package}", template, environments=ENVIRONMENTS, **parameters
+            f"{scene.name}-{package}", template, environments=scene.environments, **parameters
         )
         scene.stacks.append(scene.stack)
     member = scene.fleet.members["server0"]
@@ -452,9 +454,11 @@ def played(
         if isinstance(item, pytest.Function) and "played" in item.fixturenames
     }
     release = Release(tmp_path_factory.mktemp("release"))
+    templates = with_places(PLACES, tmp_path_factory.mktemp("templates"))
 
     def play(scene: Callable[[Scene], None]) -> None:
-        stage = Scene(lab, tmp_path_factory.mktemp(scene.__name__), release, scene.__name__.replace("_", "-"))
+        name = scene.__name__
+        stage = Scene(lab, tmp_path_factory.mktemp(name), release, name.replace("_", "-"), templates)
         try:
             scene(stage)
         finally:

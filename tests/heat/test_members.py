@@ -4,7 +4,6 @@ the group can always be updated again, and every member that Heat lists stands w
 The members are light ones (light.py). The scenes play at the same time; each test is one of them.
 """
 
-import shutil
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Set
@@ -16,12 +15,14 @@ from heatclient import exc
 from heat.client import Stack, wait_until
 from heat.fleet import deployed_servers, peak
 from heat.lab import Lab
-from heat.light import TEMPLATES, Group, Light
+from heat.light import TEMPLATES, Group, Light, with_places
 
-GROUP = TEMPLATES / "rolling-deployment-group.yaml"
+GROUP = "rolling-deployment-group.yaml"
 V = [f"2026-11-22T10:{minute:02}:00Z" for minute in range(20)]
 ALL = 20
 AT_ONCE = 6
+# No scene but one needs more.
+PLACES = 5
 
 
 def settled(group: Group, value: str, servers: Mapping[str, str]) -> None:
@@ -42,7 +43,7 @@ class Exchange:
         self.group = group
         self.ids = group.servers(4)
         self.present = self.those(0, 1)
-        group.create(GROUP, servers=self.present, update_after_time=V[0], batch=batch)
+        group.create(group.templates / GROUP, servers=self.present, update_after_time=V[0], batch=batch)
 
     def those(self, *numbers: int) -> Dict[str, str]:
         return {f"s{number}": self.ids[f"s{number}"] for number in numbers}
@@ -122,7 +123,7 @@ def a_list(group: Group) -> None:
 
     good, back = "UPDATE_COMPLETE", "ROLLBACK_COMPLETE"
     group.create(
-        TEMPLATES / "one-by-one.yaml", servers=",".join(ids[f"s{n}"] for n in (0, 1, 2)), update_after_time=V[0]
+        group.templates / "one-by-one.yaml", servers=",".join(ids[f"s{n}"] for n in (0, 1, 2)), update_after_time=V[0]
     )
     heard = step(good, V[1], "s2", "s1", "s0")
     assert heard == [f"s2 CREATE {V[1]}", f"s1 UPDATE {V[1]}", f"s0 CREATE {V[1]}"]
@@ -184,9 +185,8 @@ class Made:
         api.resources.mark_unhealthy(stack, found.resource_name, True, "test")
 
 
-def with_policies(template: Path, directory: Path) -> Path:
-    """A copy of the templates in which this one has two scaling policies, up and down."""
-    shutil.copytree(template.parent, directory, dirs_exist_ok=True)
+def give_policies(template: Path) -> None:
+    """Add two scaling policies, up and down."""
     content = yaml.safe_load(template.read_text(encoding="utf-8"))
     for name, step in (("up", 1), ("down", -1)):
         properties = {
@@ -196,15 +196,14 @@ def with_policies(template: Path, directory: Path) -> Path:
             "cooldown": 0,
         }
         content["resources"][name] = {"type": "OS::Heat::ScalingPolicy", "properties": properties}
-    copy = directory / template.name
-    copy.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
-    return copy
+    template.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
 
 
-def scaling(group: Group, directory: Path, batch: int) -> None:
+def scaling(group: Group, batch: int) -> None:
     """An autoscaling group whose policies have added and removed members before the next value comes."""
     made = Made(group)
-    template = with_policies(TEMPLATES / "autoscaled-servers.yaml", directory)
+    template = group.templates / "autoscaled-servers.yaml"
+    give_policies(template)
     group.create(template, wait=False, desired_capacity=3, batch=batch, update_after_time=V[0])
     made.wait_for("CREATE_COMPLETE")
     made.all_stand_at(V[0], 3)
@@ -242,7 +241,8 @@ def scaling(group: Group, directory: Path, batch: int) -> None:
 
 def resource_group(group: Group, batch: int) -> None:
     made = Made(group)
-    group.create(TEMPLATES / "rolling-resource-group.yaml", wait=False, count=2, batch=batch, update_after_time=V[0])
+    template = group.templates / "rolling-resource-group.yaml"
+    group.create(template, wait=False, count=2, batch=batch, update_after_time=V[0])
     made.wait_for("CREATE_COMPLETE")
     made.update("UPDATE_COMPLETE", update_after_time=V[1], count=3)
     first, *_, last = made.all_stand_at(V[1], 3)
@@ -261,7 +261,7 @@ def resource_group(group: Group, batch: int) -> None:
 def roles(group: Group) -> None:
     """A server moves from one role to another, in an update that is rolled back and in one that is not."""
     ids = group.servers(3)
-    template = TEMPLATES / "roles-in-order.yaml"
+    template = group.templates / "roles-in-order.yaml"
     here: Dict[str, Any] = {"first": {"a": ids["s0"], "b": ids["s1"]}, "second": {"c": ids["s2"]}}
     there: Dict[str, Any] = {"first": {"b": ids["s1"]}, "second": {"a": ids["s0"], "c": ids["s2"]}}
     group.create(template, update_after_time=V[0], **here)
@@ -278,7 +278,7 @@ def roles(group: Group) -> None:
 def prefetch(group: Group) -> None:
     """Members are exchanged in both phases."""
     ids = group.servers(3)
-    template = TEMPLATES / "prefetch-then-roll.yaml"
+    template = group.templates / "prefetch-then-roll.yaml"
 
     def those(*numbers: int) -> Dict[str, str]:
         return {f"s{number}": ids[f"s{number}"] for number in numbers}
@@ -301,7 +301,7 @@ def sizes(group: Group) -> None:
     def those(count: int) -> Dict[str, str]:
         return {name: ids[name] for name in names[:count]}
 
-    group.create(GROUP, servers={}, update_after_time=V[0], batch=10)
+    group.create(TEMPLATES / GROUP, servers={}, update_after_time=V[0], batch=10)
     assert group.stack.output("stdouts") == {}
     assert group.update("UPDATE_COMPLETE", servers=those(1), update_after_time=V[1]) == [f"s0 CREATE {V[1]}"]
     settled(group, V[1], those(1))
@@ -322,7 +322,7 @@ def sizes(group: Group) -> None:
 def odd_names(group: Group) -> None:
     ids = group.servers(3)
     odd = dict(zip(["web 1/ä", "%index%", "a.b:[c],{d}'s \""], ids.values()))
-    group.create(GROUP, servers=odd, update_after_time=V[0])
+    group.create(group.templates / GROUP, servers=odd, update_after_time=V[0])
     group.update("UPDATE_COMPLETE", servers=odd, update_after_time=V[1])
     settled(group, V[1], odd)
 
@@ -330,7 +330,7 @@ def odd_names(group: Group) -> None:
 def autoscaling_group(group: Group) -> None:
     """Heat does not roll back rolling-autoscaling-group.yaml, but it can always be given another value."""
     made = Made(group)
-    template = TEMPLATES / "rolling-autoscaling-group.yaml"
+    template = group.templates / "rolling-autoscaling-group.yaml"
     group.create(template, wait=False, desired_capacity=3, update_after_time=V[0])
     made.wait_for("CREATE_COMPLETE")
     names = made.all_stand_at(V[0], 3)
@@ -340,21 +340,21 @@ def autoscaling_group(group: Group) -> None:
     made.all_stand_at(V[2], 3)
 
 
-SCENES: Mapping[str, Callable[[Group, Path], None]] = {
-    "back_one_at_a_time": lambda group, _: back(group, 1),
-    "back_all_at_once": lambda group, _: back(group, ALL),
-    "forward_one_at_a_time": lambda group, _: forward(group, 1),
-    "forward_all_at_once": lambda group, _: forward(group, ALL),
-    "scaling_one_at_a_time": lambda group, directory: scaling(group, directory, 1),
-    "scaling_all_at_once": lambda group, directory: scaling(group, directory, ALL),
-    "resource_group_one_at_a_time": lambda group, _: resource_group(group, 1),
-    "resource_group_all_at_once": lambda group, _: resource_group(group, ALL),
-    "a_list": lambda group, _: a_list(group),
-    "roles": lambda group, _: roles(group),
-    "prefetch": lambda group, _: prefetch(group),
-    "autoscaling_group": lambda group, _: autoscaling_group(group),
-    "sizes": lambda group, _: sizes(group),
-    "odd_names": lambda group, _: odd_names(group),
+SCENES: Mapping[str, Callable[[Group], None]] = {
+    "back_one_at_a_time": lambda group: back(group, 1),
+    "back_all_at_once": lambda group: back(group, ALL),
+    "forward_one_at_a_time": lambda group: forward(group, 1),
+    "forward_all_at_once": lambda group: forward(group, ALL),
+    "scaling_one_at_a_time": lambda group: scaling(group, 1),
+    "scaling_all_at_once": lambda group: scaling(group, ALL),
+    "resource_group_one_at_a_time": lambda group: resource_group(group, 1),
+    "resource_group_all_at_once": lambda group: resource_group(group, ALL),
+    "a_list": a_list,
+    "roles": roles,
+    "prefetch": prefetch,
+    "autoscaling_group": autoscaling_group,
+    "sizes": sizes,
+    "odd_names": odd_names,
 }
 
 
@@ -370,8 +370,9 @@ def played(
     }
 
     def play(name: str) -> None:
-        with Group(lab, name.replace("_", "-")) as group:
-            SCENES[name](group, tmp_path_factory.mktemp(name))
+        templates = TEMPLATES if name == "sizes" else with_places(PLACES, tmp_path_factory.mktemp(name))
+        with Group(lab, name.replace("_", "-"), templates) as group:
+            SCENES[name](group)
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
         yield {name: pool.submit(play, name) for name in SCENES if name in wanted}
