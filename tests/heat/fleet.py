@@ -313,10 +313,12 @@ class Fleet:
         return "\n".join([*lines, *self.faults, *(member.tail() for member in self.members.values())])
 
     def _poll(self, member: Any) -> None:
-        heat = Heat(self.lab)
+        heat: Optional[Heat] = None
         seen: Set[str] = set()
         while not self._stop.wait(self.poll):
             try:
+                # Two threads that import parts of the client at the same moment can fail.
+                heat = heat or Heat(self.lab)
                 deployments = list(heat.api.software_deployments.metadata(member.server))
             except Exception as error:
                 self.faults.append(f"{member.name}: {error!r}")

@@ -160,9 +160,11 @@ class LightFleet(Fleet):
         self._watcher.join()
 
     def _watch(self) -> None:
-        heat = Heat(self.lab)
+        heat: Optional[Heat] = None
         while not self._stop.wait(WATCH_SECONDS):
             try:
+                # Two threads that import parts of the client at the same moment can fail.
+                heat = heat or Heat(self.lab)
                 deployments = list(heat.api.software_deployments.list())
             except Exception as error:
                 self.faults.append(repr(error))
@@ -174,12 +176,13 @@ class LightFleet(Fleet):
             self._due = due
 
     def _poll(self, member: Any) -> None:
-        heat = Heat(self.lab)
+        heat: Optional[Heat] = None
         seen: Set[str] = set()
         while not self._stop.wait(WATCH_SECONDS / 2):
             if self._due.get(member.server, set()) <= seen:
                 continue
             try:
+                heat = heat or Heat(self.lab)
                 deployments = list(heat.api.software_deployments.metadata(member.server))
             except Exception as error:
                 self.faults.append(f"{member.name}: {error!r}")
