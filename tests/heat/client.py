@@ -15,6 +15,8 @@ from keystoneauth1.identity import v3
 
 from heat.lab import PATIENCE, Lab
 
+LOOK_SECONDS = 0.5
+
 
 class Heat:
     """Heat as the user demo of the lab sees it."""
@@ -62,10 +64,14 @@ class Stack:
         self.heat = heat
         self.api = heat.api
         self.name = name
+        # With the id, once it is known: Heat redirects whoever asks by the name alone.
+        self._address = name
 
     @property
     def status(self) -> str:
-        return str(self.api.stacks.get(self.name, resolve_outputs=False).stack_status)
+        found = self.api.stacks.get(self._address, resolve_outputs=False)
+        self._address = f"{self.name}/{found.id}"
+        return str(found.stack_status)
 
     @property
     def id(self) -> str:
@@ -199,7 +205,7 @@ def wait_until(
     end = time.monotonic() + patience
     while not is_so():
         assert time.monotonic() < end, f"waited {patience:g} s for {what}\n{story()}"
-        time.sleep(0.2)
+        time.sleep(LOOK_SECONDS)
 
 
 def _has_come_to_wait(log: str, stack: str) -> bool:

@@ -32,7 +32,7 @@ ENVIRONMENTS = ("environment.yaml", "environment-deployed-servers.yaml")
 BEFORE = "(before the first value)"
 TRIES = 20
 RETRY_SECONDS = 0.5
-WATCH_SECONDS = 0.4
+WATCH_SECONDS = 0.5
 PATIENCE = 300.0
 
 
