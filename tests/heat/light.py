@@ -32,7 +32,6 @@ ENVIRONMENTS = ("environment.yaml", "environment-deployed-servers.yaml")
 BEFORE = "(before the first value)"
 TRIES = 20
 RETRY_SECONDS = 0.5
-WATCH_SECONDS = 0.5
 PATIENCE = 300.0
 
 
@@ -146,55 +145,6 @@ class Light:
         return Outcome(0, f"{self.name}: {did}\n", "", outputs)
 
 
-class LightFleet(Fleet):
-    """Light members that ask Heat only when it waits for them: polling costs Heat more than the updates."""
-
-    def __init__(self, lab: Lab) -> None:
-        super().__init__(lab, lab.directory, None, {"package-update": Light.work})
-        self._due: Dict[str, Set[str]] = {}
-        self._watcher = threading.Thread(target=self._watch, daemon=True)
-        self._watcher.start()
-
-    def __exit__(self, *arguments: object) -> None:
-        super().__exit__(*arguments)
-        self._watcher.join()
-
-    def _watch(self) -> None:
-        heat: Optional[Heat] = None
-        while not self._stop.wait(WATCH_SECONDS):
-            try:
-                # Two threads that import parts of the client at the same moment can fail.
-                heat = heat or Heat(self.lab)
-                deployments = list(heat.api.software_deployments.list())
-            except Exception as error:
-                self.faults.append(repr(error))
-                continue
-            due: Dict[str, Set[str]] = {}
-            for one in deployments:
-                if one.status == "IN_PROGRESS":
-                    due.setdefault(one.server_id, set()).add(one.config_id)
-            self._due = due
-
-    def _poll(self, member: Any) -> None:
-        heat: Optional[Heat] = None
-        seen: Set[str] = set()
-        while not self._stop.wait(WATCH_SECONDS / 2):
-            if self._due.get(member.server, set()) <= seen:
-                continue
-            try:
-                heat = heat or Heat(self.lab)
-                deployments = list(heat.api.software_deployments.metadata(member.server))
-            except Exception as error:
-                self.faults.append(f"{member.name}: {error!r}")
-                continue
-            for deployment in deployments:
-                if deployment["id"] not in seen:
-                    seen.add(deployment["id"])
-                    self._work(1)
-                    self._deliver(member, deployment)
-                    self._work(-1)
-
-
 class Group:
     """A stack of a shipped template with light members. Use as a context manager.
 
@@ -206,7 +156,7 @@ class Group:
         self.templates = templates
         self.heat = Heat(lab)
         self.name = f"{name}-{uuid.uuid4().hex[:6]}"
-        self.fleet = LightFleet(lab)
+        self.fleet = Fleet(lab, lab.directory, None, {"package-update": Light.work})
         self.stacks: List[Stack] = []
         self.stack: Stack
 
