@@ -35,7 +35,7 @@ def collect_config(tmp_path: Path) -> Path:
 
 def ask(monkeypatch: pytest.MonkeyPatch, collect_config: Path, content: Any) -> Optional[bool]:
     monkeypatch.setattr(metadata, "_collected", lambda *_: content)
-    return is_current("ours", STACK, RESOURCE, collect_config)
+    return is_current("ours", (STACK, RESOURCE), collect_config)
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_the_collector_is_not_asked_without_its_file_nor_where_it_takes_messages
         collect_config.unlink()
     else:
         collect_config.write_text(text, encoding="utf-8")
-    assert is_current("ours", STACK, RESOURCE, collect_config) is None
+    assert is_current("ours", (STACK, RESOURCE), collect_config) is None
 
 
 def test_only_the_collectors_that_have_credentials_are_asked(
@@ -107,7 +107,7 @@ def test_only_the_collectors_that_have_credentials_are_asked(
     collect_config.write_text(
         "[DEFAULT]\ncollectors = local\n[heat]\nuser_id = u\n[local]\npath = /x\n", encoding="utf-8"
     )
-    assert is_current("ours", STACK, RESOURCE, collect_config) is None
+    assert is_current("ours", (STACK, RESOURCE), collect_config) is None
     assert asked == [("heat",)]
 
 

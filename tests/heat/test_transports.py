@@ -1,0 +1,38 @@
+"""The transports that do not go through Heat's own APIs, with a real Swift and a real Zaqar."""
+
+import pytest
+
+from heat.conftest import NewOne
+from heat.one import V1, V2
+from packages.node import VERSIONS_ONE, VERSIONS_TWO
+
+pytestmark = pytest.mark.usefixtures("stores")
+
+
+@pytest.mark.parametrize(
+    ("signal_transport", "config_transport"),
+    [
+        ("TEMP_URL_SIGNAL", "POLL_TEMP_URL"),
+        ("ZAQAR_SIGNAL", "POLL_SERVER_HEAT"),
+        ("HEAT_SIGNAL", "ZAQAR_MESSAGE"),
+    ],
+)
+def test_both_ways(new_one: NewOne, signal_transport: str, config_transport: str) -> None:
+    # The name of the stack is part of the name of the queue, which has at most 64 characters: so this test has a short one.
+    one = new_one(offered=True, signal_transport=signal_transport, config_transport=config_transport)
+    stack, server = one.stack, one.server
+    assert server.versions() == VERSIONS_ONE
+    assert "baseline" in stack.output("stdout")
+    baseline = server.apt.state(), stack.output("state_digest")
+
+    one.update(V2)
+    stack.wait_for("UPDATE_COMPLETE")
+    assert [(item["action"], item["value"]) for item in one.listed()] == [("UPDATE", V2)]
+    assert server.versions() == VERSIONS_TWO
+    assert stack.output("state_digest") != baseline[1]
+
+    one.update(V1)
+    stack.wait_for("UPDATE_COMPLETE")
+    assert (server.apt.state(), stack.output("state_digest")) == baseline
+    assert V1 in stack.output("restored_from")
+    assert {signal.standing for signal in server.signals()} == {"delivered"}
