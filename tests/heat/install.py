@@ -48,7 +48,18 @@ def program(name: str) -> str:
 
 def install(target: Path) -> None:
     subprocess.run([sys.executable, "-m", "venv", "--clear", str(target)], check=True)
-    argv = [str(target / "bin/python"), "-m", "pip", "install", "-q", "-c", str(CONSTRAINTS), *SERVICES, *STORES, *CLIENTS]
+    argv = [
+        str(target / "bin/python"),
+        "-m",
+        "pip",
+        "install",
+        "-q",
+        "-c",
+        str(CONSTRAINTS),
+        *SERVICES,
+        *STORES,
+        *CLIENTS,
+    ]
     subprocess.run(argv, env={**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1"}, check=True)
     (target / DONE).write_text(content(), encoding="utf-8")
 

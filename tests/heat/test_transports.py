@@ -18,7 +18,7 @@ pytestmark = pytest.mark.usefixtures("stores")
     ],
 )
 def test_both_ways(new_one: NewOne, signal_transport: str, config_transport: str) -> None:
-    # The name of the stack is part of the name of the queue, which has at most 64 characters: so this test has a short one.
+    # A short name: the queue is named after the stack, in at most 64 characters.
     one = new_one(offered=True, signal_transport=signal_transport, config_transport=config_transport)
     stack, server = one.stack, one.server
     assert server.versions() == VERSIONS_ONE

@@ -58,7 +58,11 @@ def main(directory: str, keystone_url: str, descriptor: int) -> None:
     conf: Dict[str, Any] = {"devices": f"{directory}/devices", "mount_check": "false", "swift_dir": directory}
     conf.update({"log_level": "WARNING", "allow_versions": "true"})
     os.makedirs(f"{directory}/devices/disk", exist_ok=True)
-    for kind, server in (("account", AccountController), ("container", ContainerController), ("object", ObjectController)):
+    for kind, server in (
+        ("account", AccountController),
+        ("container", ContainerController),
+        ("object", ObjectController),
+    ):
         listening = eventlet.listen(("127.0.0.1", 0))
         builder = RingBuilder(1, 1, 0)
         place = {"ip": "127.0.0.1", "port": listening.getsockname()[1], "device": "disk"}
