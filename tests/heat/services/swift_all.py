@@ -1,8 +1,8 @@
 """A real Swift with one replica: proxy, account, container and object server in one process.
 
-Usage: swift_all.py DIRECTORY KEYSTONE_URL DESCRIPTOR. The descriptor is that of a socket that listens already; proxy
-and keystone are the only parts that anybody else reaches. Accounts and containers are SQLite files below the directory.
-Objects are in memory (Swift's own mem_object), because not every filesystem has extended attributes.
+Usage: swift_all.py DIRECTORY KEYSTONE_URL DESCRIPTOR. The descriptor is that of a socket that listens already, for the
+proxy. The directory must be on a filesystem with extended attributes: Swift's own mem_object, which needs none, answers
+503 to every second PUT of an object.
 """
 
 import os
@@ -45,18 +45,18 @@ service_token_roles_required = true
 def main(directory: str, keystone_url: str, descriptor: int) -> None:
     from swift.common import utils
 
-    utils.eventlet_monkey_patch() if hasattr(utils, "eventlet_monkey_patch") else utils.monkey_patch()
+    utils.monkey_patch()
     import eventlet
     import eventlet.wsgi
     from swift.account.server import AccountController
     from swift.common import wsgi
     from swift.common.ring import RingBuilder
     from swift.container.server import ContainerController
-    from swift.obj.mem_server import ObjectController
+    from swift.obj.server import ObjectController
 
     utils.HASH_PATH_PREFIX, utils.HASH_PATH_SUFFIX = b"lab", b"lab"
     conf: Dict[str, Any] = {"devices": f"{directory}/devices", "mount_check": "false", "swift_dir": directory}
-    conf.update({"log_level": "WARNING", "allow_versions": "true"})
+    conf.update({"log_level": "WARNING", "disable_fallocate": "true"})
     os.makedirs(f"{directory}/devices/disk", exist_ok=True)
     for kind, server in (
         ("account", AccountController),
