@@ -11,11 +11,7 @@ pytestmark = pytest.mark.usefixtures("stores")
 
 @pytest.mark.parametrize(
     ("signal_transport", "config_transport"),
-    [
-        ("TEMP_URL_SIGNAL", "POLL_TEMP_URL"),
-        ("ZAQAR_SIGNAL", "POLL_SERVER_HEAT"),
-        ("HEAT_SIGNAL", "ZAQAR_MESSAGE"),
-    ],
+    [("TEMP_URL_SIGNAL", "POLL_TEMP_URL"), ("ZAQAR_SIGNAL", "ZAQAR_MESSAGE")],
 )
 def test_both_ways(new_one: NewOne, signal_transport: str, config_transport: str) -> None:
     # A short name: the queue is named after the stack, in at most 64 characters.
