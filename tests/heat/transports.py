@@ -2,6 +2,7 @@
 POLL_TEMP_URL, Zaqar for ZAQAR_SIGNAL.
 """
 
+import os
 from typing import Sequence
 
 from keystoneauth1 import session
@@ -43,6 +44,8 @@ def start(lab: Lab) -> None:
     conf = ZAQAR.format(directory=lab.directory, keystone_url=lab.keystone_url, service_user=user)
     (lab.directory / "etc/zaqar.conf").write_text(conf, encoding="utf-8")
     (lab.directory / "swift").mkdir()
+    # Swift keeps the metadata of objects there.
+    os.setxattr(lab.directory / "swift", "user.lab", b"1")
     urls = {name: _listen(lab, name) for name in ("swift", "zaqar")}
     _catalog(lab, "object-store", f"{urls['swift']}/v1/AUTH_%(project_id)s")
     _catalog(lab, "messaging", urls["zaqar"])

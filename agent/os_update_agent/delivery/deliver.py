@@ -52,7 +52,8 @@ def deliver(
         policy = _policy(site, deployment, known)
         to = to._replace(patience=policy.signal_timeout)
         newer = newer_than(deployment) if signals else None
-        if newer is not None:
+        # Outside of a stack one that was received before is waited for, and is seen through.
+        if newer is not None and (deployment.stack_id or known is None):
             return _overtaken(to, newer, policy.value)
         _receive(site, to, policy)
         is_received = True
