@@ -12,6 +12,7 @@ import requests
 
 from heat.client import Heat, wait_until
 from heat.conftest import NewServer, NewStack
+from heat.lab import Lab
 from heat.one import V1, V2
 from heat.outside import CONFIG, Deployments, wait_for_fraction
 from os_update_agent.config.settings import Settings
@@ -22,11 +23,16 @@ from os_update_agent.model.deliveries import Delivery, Request
 from os_update_agent.runtime.context import Site
 from packages.node import VERSIONS_ONE, VERSIONS_TWO
 
-pytestmark = pytest.mark.usefixtures("stores")
 
 NAME = "90-package-update"
 TEMPLATE = str(Path(__file__).resolve().parent / "templates/server-alone.yaml")
 RESULT = {"deploy_stdout": "", "deploy_stderr": "", "deploy_status_code": 0, "changes": "none", "state_digest": "0"}
+
+
+@pytest.fixture(scope="module")
+def heat(lab: Lab, stores: None) -> Heat:
+    """An operator who logs in when both are in the catalog: a token keeps the catalog of its time."""
+    return Heat(lab)
 
 
 def run(heat: Heat, *argv: str) -> str:

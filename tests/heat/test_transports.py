@@ -2,11 +2,17 @@
 
 import pytest
 
+from heat.client import Heat
 from heat.conftest import NewOne
+from heat.lab import Lab
 from heat.one import V1, V2
 from packages.node import VERSIONS_ONE, VERSIONS_TWO
 
-pytestmark = pytest.mark.usefixtures("stores")
+
+@pytest.fixture(scope="module")
+def heat(lab: Lab, stores: None) -> Heat:
+    """An operator who logs in when both are in the catalog: a token keeps the catalog of its time."""
+    return Heat(lab)
 
 
 @pytest.mark.parametrize(
