@@ -23,7 +23,6 @@ from os_update_agent.model.deliveries import Delivery, Request
 from os_update_agent.runtime.context import Site
 from packages.node import VERSIONS_ONE, VERSIONS_TWO
 
-
 NAME = "90-package-update"
 TEMPLATE = str(Path(__file__).resolve().parent / "templates/server-alone.yaml")
 RESULT = {"deploy_stdout": "", "deploy_stderr": "", "deploy_status_code": 0, "changes": "none", "state_digest": "0"}
