@@ -35,8 +35,8 @@ def accepted(answer: Answer, headers: Mapping[str, str], created: str) -> Answer
     stored, made = _stored(headers), utc_seconds(created)
     if stored is None or made is None or stored >= made + APART_SECONDS:
         return answer
-    behind = f"the clock of the object store is at least {made + APART_SECONDS - stored:g} s behind that of Heat"
-    return Answer(AGAIN, f"{answer.reason}, but Heat ignores the object: {behind}")
+    left = f"Heat ignores the object, and any other for {made + APART_SECONDS - stored:g} s"
+    return Answer(AGAIN, f"{answer.reason}, but {left}: the clock of the object store is behind that of Heat")
 
 
 def _stored(headers: Mapping[str, str]) -> Optional[float]:
