@@ -4,6 +4,7 @@ from typing import Any, Callable, Iterator, List, Mapping
 
 import pytest
 
+from heat import transports
 from heat.client import Heat, Stack
 from heat.lab import Lab
 from heat.one import ENVIRONMENT, TEMPLATE, V1, One
@@ -32,6 +33,12 @@ def pytest_collection_modifyitems(items: List[pytest.Item]) -> None:
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     with Lab(tmp_path_factory.mktemp("lab"), pacing="0.1") as lab:
         yield lab
+
+
+@pytest.fixture(scope="session")
+def stores(lab: Lab) -> None:
+    """Swift and Zaqar beside the lab's Heat."""
+    transports.start(lab)
 
 
 @pytest.fixture(scope="session")

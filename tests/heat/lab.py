@@ -34,7 +34,7 @@ class Lab:
         self.venv = install.directory()
         assert install.is_installed(self.venv), f"Heat is not installed in {self.venv}; run: {install.COMMAND}"
         self.pacing = pacing
-        self.sockets = {name: _listening() for name in ("keystone", "heat", "cfn")}
+        self.sockets = {name: listening() for name in ("keystone", "heat", "cfn")}
         self.processes: Dict[str, subprocess.Popen[bytes]] = {}
         self.keystone_root, self.heat_url, self.cfn_url = (f"http://{HOST}:{self.port(name)}" for name in self.sockets)
         self.keystone_url = f"{self.keystone_root}/v3"
@@ -54,10 +54,10 @@ class Lab:
         self.stop()
 
     def stop(self) -> None:
-        for name in ("heat", "keystone", "mariadb"):
+        for name in [*self.processes][::-1]:
             self._end(name)
-        for listening in self.sockets.values():
-            listening.close()
+        for one in self.sockets.values():
+            one.close()
 
     def restart_keystone(self, auth_ttl: int = LONG_TTL) -> None:
         """With another lifetime of signed URLs, in minutes: 0 is none. What connects meanwhile waits: the socket
@@ -77,9 +77,9 @@ class Lab:
 
     def start_heat(self) -> None:
         argv = [self._bin("python"), str(SERVICES / "heat_all.py"), self._etc("heat/heat.conf")]
-        self._serve("heat", [*argv, *(str(self.sockets[name].fileno()) for name in ("heat", "cfn"))], ("heat", "cfn"))
-        self._wait_for("heat", f"{self.heat_url}/healthcheck")
-        self._wait_for("heat", f"{self.cfn_url}/healthcheck")
+        self.serve("heat", [*argv, *(str(self.sockets[name].fileno()) for name in ("heat", "cfn"))], ("heat", "cfn"))
+        self.wait_for("heat", f"{self.heat_url}/healthcheck")
+        self.wait_for("heat", f"{self.cfn_url}/healthcheck")
 
     @property
     def engine_log(self) -> Path:
@@ -133,7 +133,7 @@ class Lab:
             "--innodb-buffer-pool-size=64M",
         ]
         argv += ["--innodb-log-file-size=32M", "--max-connections=400", "--performance-schema=OFF"]
-        self._serve("mariadb", argv, ())
+        self.serve("mariadb", argv, ())
         client = [install.program("mariadb"), "--no-defaults", "-uroot", "-S", str(self._socket), "-e"]
         self._wait(
             "mariadb", lambda: subprocess.run([*client, "select 1"], capture_output=True, check=False).returncode == 0
@@ -153,8 +153,8 @@ class Lab:
 
     def _start_keystone(self) -> None:
         argv = [self._bin("python"), str(SERVICES / "keystone_wsgi.py"), self._etc("keystone/keystone.conf")]
-        self._serve("keystone", [*argv, str(self.sockets["keystone"].fileno())], ("keystone",))
-        self._wait_for("keystone", self.keystone_url)
+        self.serve("keystone", [*argv, str(self.sockets["keystone"].fileno())], ("keystone",))
+        self.wait_for("keystone", self.keystone_url)
 
     def _write_keystone(self, auth_ttl: int) -> None:
         self._write(
@@ -212,7 +212,7 @@ class Lab:
     def _run(self, name: str, argv: Sequence[str]) -> None:
         assert self._popen(name, argv).wait(PATIENCE) == 0, self._said(name)
 
-    def _serve(self, name: str, argv: List[str], sockets: Sequence[str]) -> None:
+    def serve(self, name: str, argv: List[str], sockets: Sequence[str]) -> None:
         self.processes[name] = self._popen(name, argv, sockets)
 
     def _end(self, name: str) -> None:
@@ -226,7 +226,7 @@ class Lab:
             process.kill()
             process.wait()
 
-    def _wait_for(self, name: str, url: str) -> None:
+    def wait_for(self, name: str, url: str) -> None:
         self._wait(name, lambda: _answers(url))
 
     def _wait(self, name: str, is_so: Callable[[], bool]) -> None:
@@ -237,7 +237,7 @@ class Lab:
             time.sleep(0.1)
 
 
-def _listening() -> socket.socket:
+def listening() -> socket.socket:
     """A socket on a free port. It listens before its server runs, so no port is lost to somebody else and no caller is
     refused.
     """

@@ -52,7 +52,8 @@ def deliver(
         policy = _policy(site, deployment, known)
         to = to._replace(patience=policy.signal_timeout)
         newer = newer_than(deployment) if signals else None
-        if newer is not None:
+        # Outside of a stack one that was received before is waited for, and is seen through.
+        if newer is not None and (deployment.stack_id or known is None):
             return _overtaken(to, newer, policy.value)
         _receive(site, to, policy)
         is_received = True
@@ -122,9 +123,13 @@ def _get_ready(deployment: Deployment, *, signals: bool) -> None:
 
 
 def _overtaken(to: Addressee, newer: str, value: str) -> str:
-    """A delivery that is superseded when it arrives is not run, and nobody waits for its result."""
+    """A delivery that is superseded when it arrives is not run. Nobody waits for its result, except outside of a stack:
+    there each deployment waits for its own.
+    """
     why = f"the newer deployment {newer} of the same resource has come"
     log.warning(logged(deployment=to.deployment.id, run="none", why=why))
+    if not to.deployment.stack_id:
+        return answer(to, outcome_of_nothing("a newer deployment of the same name has come", value))
     forget_copy(to.deployment.id)
     return plain(outcome_of_nothing("a newer deployment of the same resource has come", value), to.request)
 
