@@ -57,6 +57,15 @@ class Stage:
     def wait_for_work(self, member: Light, execution: Execution) -> None:
         wait_until(lambda: member.at_work, f"{member.name} to be at work", execution.story)
 
+    @contextmanager
+    def cancels(self, execution: Execution) -> Iterator[None]:
+        """Wait at the end of this block until the workflow's cancel has reached the server that is at work, which comes
+        to its end first.
+        """
+        with self.group.stack.comes_to_wait(self.group.stack.underway()):
+            yield
+            wait_until(lambda: "cancel SUCCESS" in execution.tasks(), "the cancel", execution.story)
+
     def check(self, execution: Execution, state: str, value: str, *words: str) -> None:
         """Fail unless the workflow ended so, all members have the value, and the reason has the words."""
         ended = execution.wait()
@@ -72,10 +81,17 @@ class Stage:
 
 
 def success(stage: Stage) -> None:
-    """All servers reach the new value."""
-    execution = stage.begin("success")
+    """All servers reach the new value, by the commands of hooks/templates/README.rst."""
+    stage.group.fleet.forget()
+    openstack = stage.mistral.openstack
+    given = json.dumps({"stack": stage.group.stack.name, "value": "success", "pause": PAUSE})
+    made = openstack("workflow", "execution", "create", "-f", "json", "update_packages", given)
+    execution = Execution(stage.mistral, str(json.loads(made)["ID"]))
     stage.check(execution, "SUCCESS", "success", "completed successfully")
     assert stage.group.heard() == [f"s{number} UPDATE success" for number in range(MEMBERS)]
+    assert "SUCCESS" in openstack("workflow", "execution", "show", execution.id)
+    assert "UPDATE_COMPLETE" in openstack("workflow", "execution", "output", "show", execution.id)
+    assert "look" in openstack("task", "execution", "list", execution.id)
 
 
 def failing_server(stage: Stage) -> None:
@@ -98,9 +114,8 @@ def dying_check(stage: Stage) -> None:
         stage.wait_for_work(member, execution)
         seen = url.seen
         wait_until(lambda: url.seen > seen, "another look at the URL", execution.story)
-        url.die()
-        # A server that is at work comes to its end first.
-        wait_until(lambda: "cancel SUCCESS" in execution.tasks(), "the cancel", execution.story)
+        with stage.cancels(execution):
+            url.die()
     stage.check(execution, "ERROR", stage.value, "Cancelled: check_url failed (no answer)")
     assert "s2 UPDATE check" not in stage.group.heard()
 
@@ -115,8 +130,8 @@ def failing_check(stage: Stage) -> None:
         seen = url.seen
         wait_until(lambda: url.seen > seen + 1, "two more looks at the URL", execution.story)
         assert not any(task.startswith("cancel") for task in execution.tasks()), execution.story()
-        url.errors = 1000
-        wait_until(lambda: "cancel SUCCESS" in execution.tasks(), "the cancel", execution.story)
+        with stage.cancels(execution):
+            url.errors = 1000
     stage.check(execution, "ERROR", stage.value, "Cancelled: check_url failed (HTTP status 503)")
 
 
@@ -125,7 +140,8 @@ def too_long(stage: Stage) -> None:
     with stage.held("s1") as member:
         execution = stage.begin("late", patience=12)
         stage.wait_for_work(member, execution)
-        wait_until(lambda: "cancel SUCCESS" in execution.tasks(), "the cancel", execution.story)
+        with stage.cancels(execution):
+            pass
     stage.check(execution, "ERROR", stage.value, "Cancelled: the update has taken more than 12 s")
 
 
@@ -139,10 +155,13 @@ def killed_engine(stage: Stage) -> None:
             _kill(stage.mistral)
             seen = url.seen
             wait_until(lambda: url.seen > seen, "the workflow to go on", execution.story)
+            # The task's timeout ends what was killed with its action.
             url.hangs = True
             wait_until(lambda: url.hanging, "the workflow to look at the URL", execution.story)
             _kill(stage.mistral)
             url.hangs = False
+            seen = url.seen
+            wait_until(lambda: url.seen > seen, "the workflow to look again", execution.story)
         stage.check(execution, "SUCCESS", "killed")
     assert stage.group.heard() == [f"s{number} UPDATE killed" for number in range(MEMBERS)]
 
@@ -157,7 +176,7 @@ def killed_in_a_rollback(stage: Stage) -> None:
         wait_until(lambda: "s0 UPDATE ill-again" in stage.group.heard(), "the first server's result", execution.story)
         # So that the rollback waits for it.
         first.go.clear()
-        wait_until(lambda: "roll_back DELAYED" in execution.tasks(), "the rollback", execution.story)
+        wait_until(lambda: "watch DELAYED" in execution.tasks(), "the rollback", execution.story)
         _kill(stage.mistral)
     stage.check(execution, "ERROR", stage.value, "s1 is ill: the update was undone")
     stage.group.be_ill("ill-again")
