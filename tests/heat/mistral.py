@@ -107,6 +107,18 @@ def failing_server(stage: Stage) -> None:
     assert "s1 is ill" in execution.state_info
 
 
+def failed_rollback(stage: Stage) -> None:
+    """A server reaches neither the new value nor the old one; then the old one is given once more."""
+    stage.group.members["s1"].ill = {"worse", stage.value}
+    execution = stage.begin("worse")
+    told = f"{execution.wait()} {execution.output}"
+    assert execution.state == "ERROR" and execution.output["status"] == "ROLLBACK_FAILED", told
+    # Of the update, and of the rollback.
+    assert execution.output["reason"].count("s1 is ill: the update was undone") == 2, told
+    stage.group.be_ill("worse")
+    assert stage.group.update("UPDATE_COMPLETE", update_after_time=stage.value) == [f"s1 CREATE {stage.value}"]
+
+
 def dying_check(stage: Stage) -> None:
     """The checked URL dies while the second server is at work: the workflow cancels, and Heat rolls back."""
     with Url() as url, stage.held("s1") as member:
@@ -207,6 +219,7 @@ def refused(stage: Stage) -> None:
 SCENARIOS: Tuple[Callable[[Stage], None], ...] = (
     success,
     failing_server,
+    failed_rollback,
     dying_check,
     failing_check,
     too_long,
