@@ -128,7 +128,7 @@ def dying_check(stage: Stage) -> None:
         wait_until(lambda: url.seen > seen, "another look at the URL", execution.story)
         with stage.cancels(execution):
             url.die()
-    stage.check(execution, "ERROR", stage.value, "Cancelled: check_url failed (no answer)")
+    stage.check(execution, "ERROR", stage.value, "Canceled: check_url failed (no answer)")
     assert "s2 UPDATE check" not in stage.group.heard()
 
 
@@ -144,7 +144,7 @@ def failing_check(stage: Stage) -> None:
         assert not any(task.startswith("cancel") for task in execution.tasks()), execution.story()
         with stage.cancels(execution):
             url.errors = 1000
-    stage.check(execution, "ERROR", stage.value, "Cancelled: check_url failed (HTTP status 503)")
+    stage.check(execution, "ERROR", stage.value, "Canceled: check_url failed (HTTP status 503)")
 
 
 def too_long(stage: Stage) -> None:
@@ -154,7 +154,7 @@ def too_long(stage: Stage) -> None:
         stage.wait_for_work(member, execution)
         with stage.cancels(execution):
             pass
-    stage.check(execution, "ERROR", stage.value, "Cancelled: the update has taken more than 12 s")
+    stage.check(execution, "ERROR", stage.value, "Canceled: the update has taken more than 12 s")
 
 
 def killed_engine(stage: Stage) -> None:
