@@ -178,6 +178,18 @@ def killed_engine(stage: Stage) -> None:
     assert stage.group.heard() == [f"s{number} UPDATE killed" for number in range(MEMBERS)]
 
 
+def killed_in_the_update(stage: Stage) -> None:
+    """Mistral is killed while it gives Heat the value: after the task's timeout it looks what has become of it."""
+    execution = stage.begin("request")
+    wait_until(lambda: "update RUNNING" in execution.tasks(), "the request", execution.story)
+    _kill(stage.mistral)
+    told = f"{execution.wait()} {execution.output}"
+    if stage.group.heard():
+        stage.check(execution, "SUCCESS", "request")
+    else:
+        assert execution.state == "ERROR" and "has not taken the value" in execution.output["reason"], told
+
+
 def killed_in_a_rollback(stage: Stage) -> None:
     """Mistral is killed while Heat rolls back, and started again: the workflow still knows the reason."""
     stage.group.be_ill("ill-again", "s1")
@@ -227,6 +239,7 @@ SCENARIOS: Tuple[Callable[[Stage], None], ...] = (
     killed_in_a_rollback,
     cancelled_by_hand,
     refused,
+    killed_in_the_update,
 )
 
 

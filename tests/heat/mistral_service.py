@@ -151,7 +151,7 @@ class Execution:
 
     def wait(self) -> str:
         """Return the state in which it ends."""
-        wait_until(lambda: self.state in ENDED, f"the workflow {self.id} to end", self.story, 300)
+        wait_until(lambda: self.state in ENDED, f"the workflow {self.id} to end", self.story, 400)
         return self.state
 
     def story(self) -> str:
