@@ -71,9 +71,15 @@ class Lab:
         """End the engine and both APIs at once, as a crash does. Whoever calls them waits for ``start_heat``: the
         sockets stay.
         """
-        process = self.processes.pop("heat")
+        self.kill("heat")
+
+    def kill(self, name: str) -> None:
+        process = self.processes.pop(name)
         process.kill()
         process.wait()
+
+    def create_database(self, name: str) -> None:
+        self.run("databases", [*self._client(), f"create database {name} character set utf8mb3"])
 
     def start_heat(self) -> None:
         argv = [self._bin("python"), str(SERVICES / "heat_all.py"), self._etc("heat/heat.conf")]
@@ -93,7 +99,7 @@ class Lab:
         self._start_mariadb()
         self._write_keystone(LONG_TTL)
         etc = str(self.venv / "etc/heat")
-        heat = configuration.heat(str(self.directory), self._database("heat"), etc, self.keystone_root, self.cfn_url)
+        heat = configuration.heat(str(self.directory), self.database("heat"), etc, self.keystone_root, self.cfn_url)
         self._write("etc/heat/heat.conf", heat)
         self._write("openrc", configuration.openrc(self.keystone_url, str(self.venv / "bin")))
         # The slow part is to make the tables: both at the same time.
@@ -102,7 +108,7 @@ class Lab:
         )
         self._make_keystone()
         self._start_keystone()
-        self._run(
+        self.run(
             "identities",
             [self._bin("python"), str(SERVICES / "identities.py"), self.keystone_url, self.heat_url, self.cfn_url],
         )
@@ -118,7 +124,7 @@ class Lab:
             "--auth-root-authentication-method=normal",
             "--skip-test-db",
         ]
-        self._run("mariadb-install-db", [*make, where, user])
+        self.run("mariadb-install-db", [*make, where, user])
         argv = [
             install.program("mariadbd"),
             "--no-defaults",
@@ -134,12 +140,12 @@ class Lab:
         ]
         argv += ["--innodb-log-file-size=32M", "--max-connections=400", "--performance-schema=OFF"]
         self.serve("mariadb", argv, ())
-        client = [install.program("mariadb"), "--no-defaults", "-uroot", "-S", str(self._socket), "-e"]
+        client = self._client()
         self._wait(
             "mariadb", lambda: subprocess.run([*client, "select 1"], capture_output=True, check=False).returncode == 0
         )
         for name in ("keystone", "heat"):
-            self._run("databases", [*client, f"create database {name} character set utf8mb3"])
+            self.create_database(name)
 
     def _make_keystone(self) -> None:
         manage = [self._bin("keystone-manage"), "--config-file", self._etc("keystone/keystone.conf")]
@@ -149,7 +155,7 @@ class Lab:
         ]
         bootstrap = ["bootstrap", "--bootstrap-password", "secret", "--bootstrap-region-id", "RegionOne", *urls]
         for arguments in (["db_sync"], ["fernet_setup", *owner], ["credential_setup", *owner], bootstrap):
-            self._run("keystone-manage", [*manage, *arguments])
+            self.run("keystone-manage", [*manage, *arguments])
 
     def _start_keystone(self) -> None:
         argv = [self._bin("python"), str(SERVICES / "keystone_wsgi.py"), self._etc("keystone/keystone.conf")]
@@ -159,7 +165,7 @@ class Lab:
     def _write_keystone(self, auth_ttl: int) -> None:
         self._write(
             "etc/keystone/keystone.conf",
-            configuration.keystone(str(self.directory), self._database("keystone"), auth_ttl),
+            configuration.keystone(str(self.directory), self.database("keystone"), auth_ttl),
         )
 
     # --- how
@@ -168,7 +174,10 @@ class Lab:
     def _socket(self) -> Path:
         return self.directory / "run/mariadb.sock"
 
-    def _database(self, name: str) -> str:
+    def _client(self) -> List[str]:
+        return [install.program("mariadb"), "--no-defaults", "-uroot", "-S", str(self._socket), "-e"]
+
+    def database(self, name: str) -> str:
         return f"mysql+pymysql://root@localhost/{name}?unix_socket={self._socket}&charset=utf8"
 
     def _bin(self, name: str) -> str:
@@ -209,7 +218,7 @@ class Lab:
                 start_new_session=True,
             )
 
-    def _run(self, name: str, argv: Sequence[str]) -> None:
+    def run(self, name: str, argv: Sequence[str]) -> None:
         assert self._popen(name, argv).wait(PATIENCE) == 0, self._said(name)
 
     def serve(self, name: str, argv: List[str], sockets: Sequence[str]) -> None:
