@@ -3,7 +3,8 @@ update, a killed engine. One light member hears of it or not; the README of the 
 """
 
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Callable, Dict, Iterator, Set
+from contextlib import suppress
+from typing import Callable, Dict, Iterator, List, Set
 
 import pytest
 from heatclient import exc
@@ -19,12 +20,25 @@ V1, V2, V3 = "2026-11-22T10:00:00Z", "2026-11-22T11:00:00Z", "2026-11-22T12:00:0
 def one_server(group: Group) -> Light:
     """A stack with a server and its update, which is at V1."""
     group.create(ONE, environment_of=TEMPLATES, wait=False, update_after_time=V1)
-    member = Light("s0", group.stack.wait_for_output("server"))
+    member = Light("s0", made_server(group))
     group.fleet.add(member)
     group.wait_for("CREATE_COMPLETE")
     assert group.heard() == [f"s0 CREATE {V1}"] and member.stands_at(V1)
     group.fleet.forget()
     return member
+
+
+def made_server(group: Group) -> str:
+    """Wait for the server and return its id: until then the output has the name of the resource."""
+    found: List[str] = []
+
+    def is_made() -> bool:
+        with suppress(exc.HTTPNotFound):
+            found.append(group.stack.resource("server").physical_resource_id)
+        return bool(found and found[-1])
+
+    wait_until(is_made, "the server of the stack", group.stack.story)
+    return found[-1]
 
 
 def suspend_and_resume(group: Group) -> None:
