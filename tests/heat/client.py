@@ -70,7 +70,7 @@ class Stack:
     @property
     def status(self) -> str:
         found = self.api.stacks.get(self._address, resolve_outputs=False)
-        self._address = f"{self.name}/{found.id}"
+        self._address = f"{found.stack_name}/{found.id}"
         return str(found.stack_status)
 
     @property
