@@ -326,6 +326,10 @@ def odd_names(group: Group) -> None:
     group.create(group.templates / GROUP, servers=odd, update_after_time=V[0])
     group.update("UPDATE_COMPLETE", servers=odd, update_after_time=V[1])
     settled(group, V[1], odd)
+    # A stack that is deleted and made again begins with a baseline, also with a value that its namesake had.
+    group.stack.delete()
+    group.create(group.templates / GROUP, servers=odd, update_after_time=V[0])
+    assert all(member.packages == V[1] for member in group.members.values()), group.story()
 
 
 def autoscaling_group(group: Group) -> None:
@@ -339,6 +343,12 @@ def autoscaling_group(group: Group) -> None:
     made.update("UPDATE_FAILED", update_after_time=V[1])
     made.update("UPDATE_COMPLETE", update_after_time=V[2])
     made.all_stand_at(V[2], 3)
+    # Fewer members together with one that fails, and more again.
+    group.be_ill(V[3], made.all_stand_at(V[2], 3)[-1])
+    made.update("UPDATE_FAILED", update_after_time=V[3])
+    made.update("UPDATE_COMPLETE", update_after_time=V[4], desired_capacity=2)
+    made.update("UPDATE_COMPLETE", update_after_time=V[5], desired_capacity=3)
+    made.all_stand_at(V[5], 3)
 
 
 SCENES: Mapping[str, Callable[[Group], None]] = {
@@ -365,6 +375,7 @@ IN_CI = (
     "resource_group_all_at_once",
     "a_list",
     "roles",
+    "sizes",
     "odd_names",
 )
 PLAYED = list(SCENES) if os.environ.get("OS_UPDATE_AGENT_TEST_MEMBERS") == "all" else IN_CI

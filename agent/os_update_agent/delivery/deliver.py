@@ -20,7 +20,7 @@ from os_update_agent.node.trusted_paths import Untrusted
 from os_update_agent.runtime import imports
 from os_update_agent.runtime.context import Site, open_site
 from os_update_agent.text.log_lines import logged
-from os_update_agent.text.outcomes import outcome_of_nothing
+from os_update_agent.text.outcomes import outcome_of_nothing, outcome_of_overtaken
 
 if TYPE_CHECKING:
     from os_update_agent.delivery.supervise import Watch
@@ -124,12 +124,12 @@ def _get_ready(deployment: Deployment, *, signals: bool) -> None:
 
 def _overtaken(to: Addressee, newer: str, value: str) -> str:
     """A delivery that is superseded when it arrives is not run. Nobody waits for its result, except outside of a stack:
-    there each deployment waits for its own.
+    there each deployment waits for its own, and one that was not run is no success.
     """
     why = f"the newer deployment {newer} of the same resource has come"
     log.warning(logged(deployment=to.deployment.id, run="none", why=why))
     if not to.deployment.stack_id:
-        return answer(to, outcome_of_nothing("a newer deployment of the same name has come", value))
+        return answer(to, outcome_of_overtaken(value))
     forget_copy(to.deployment.id)
     return plain(outcome_of_nothing("a newer deployment of the same resource has come", value), to.request)
 
