@@ -36,9 +36,10 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 
 
 @pytest.fixture(scope="session")
-def stores(lab: Lab) -> None:
-    """Swift and Zaqar beside the lab's Heat."""
+def stores(lab: Lab) -> Lab:
+    """The lab with Swift and Zaqar beside its Heat."""
     transports.start(lab)
+    return lab
 
 
 @pytest.fixture(scope="session")

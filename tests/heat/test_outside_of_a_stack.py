@@ -29,9 +29,9 @@ RESULT = {"deploy_stdout": "", "deploy_stderr": "", "deploy_status_code": 0, "ch
 
 
 @pytest.fixture(scope="module")
-def heat(lab: Lab, stores: None) -> Heat:
+def heat(stores: Lab) -> Heat:
     """An operator who logs in when both are in the catalog: a token keeps the catalog of its time."""
-    return Heat(lab)
+    return Heat(stores)
 
 
 def run(heat: Heat, *argv: str) -> str:

@@ -10,9 +10,9 @@ from packages.node import VERSIONS_ONE, VERSIONS_TWO
 
 
 @pytest.fixture(scope="module")
-def heat(lab: Lab, stores: None) -> Heat:
+def heat(stores: Lab) -> Heat:
     """An operator who logs in when both are in the catalog: a token keeps the catalog of its time."""
-    return Heat(lab)
+    return Heat(stores)
 
 
 @pytest.mark.parametrize(
