@@ -177,10 +177,12 @@ class Stack:
         wait_until(self._is_gone, f"stack {self.name} to go", self.story)
 
     def _is_gone(self) -> bool:
+        """By its name: until Heat does not know that, no other stack can have it."""
         try:
-            return self.status == "DELETE_COMPLETE"
+            self.api.stacks.get(self.name, resolve_outputs=False)
         except exc.HTTPNotFound:
             return True
+        return False
 
     def story(self) -> str:
         """What has happened, for the message of a failed test."""
