@@ -451,7 +451,7 @@ def played(
     wanted = {
         scene_of(item)
         for item in request.session.items
-        if isinstance(item, pytest.Function) and "played" in item.fixturenames
+        if isinstance(item, pytest.Function) and item.path == Path(__file__) and "played" in item.fixturenames
     }
     release = Release(tmp_path_factory.mktemp("release"))
     templates = with_places(PLACES, tmp_path_factory.mktemp("templates"))
