@@ -145,6 +145,13 @@ def deployment_group(scene: Scene) -> None:
     assert scene.versions() == [*[TWO] * 4, ONE, ONE]
     assert "baseline" in scene.stack.output("stdouts")["server5"]
 
+    # A value from before its time changes nothing there, and goes on with the others.
+    for member in members.values():
+        member.offer(3)
+    heard = scene.update(V1, "UPDATE_COMPLETE", batch=20)
+    assert told(heard, V1) == dict.fromkeys(ids, "UPDATE"), scene.story()
+    assert scene.versions() == [ONE] * 6
+
 
 def autoscaling_group(scene: Scene) -> None:
     """Heat says ROLLBACK_COMPLETE and has put back nothing: the template's header says so."""
@@ -226,7 +233,8 @@ def phases(scene: Scene) -> None:
     fuse = directory / "fuse"
     scene.create(
         "phases.yaml",
-        clients={"server0": ids["server0"]},
+        # The server is a client, too.
+        clients=ids,
         servers={"server1": ids["server1"]},
         database_server=ids["server1"],
         units="web.service",
@@ -246,8 +254,8 @@ def phases(scene: Scene) -> None:
 
     fuse.touch()
     heard = scene.update(V2, "ROLLBACK_COMPLETE", rollback=True)
-    assert names_by_phase(heard, V2) == [{"server0"}, *[{"server1"}] * 3], scene.story()
-    assert names_by_phase(heard, V1) == [{"server0"}, *[{"server1"}] * 3], scene.story()
+    assert names_by_phase(heard, V2) == [set(ids), *[{"server1"}] * 3], scene.story()
+    assert names_by_phase(heard, V1) == [set(ids), *[{"server1"}] * 3], scene.story()
     assert services.calls() == ["stop -- web.service", "start -- web.service"]
     assert services.state("web.service") == "active"
     assert calls.read_text(encoding="utf-8") == "upgrade\n"
@@ -255,7 +263,7 @@ def phases(scene: Scene) -> None:
 
     fuse.unlink()
     heard = scene.update(V2, "UPDATE_COMPLETE")
-    five = [{"server0"}, *[{"server1"}] * 4]
+    five = [set(ids), *[{"server1"}] * 4]
     assert names_by_phase(heard, V2) == five, scene.story()
     assert services.calls() == ["stop -- web.service", "start -- web.service"]
     assert scene.versions() == [TWO] * 2
