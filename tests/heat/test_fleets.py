@@ -146,8 +146,6 @@ def deployment_group(scene: Scene) -> None:
     assert "baseline" in scene.stack.output("stdouts")["server5"]
 
     # A value from before its time changes nothing there, and goes on with the others.
-    for member in members.values():
-        member.offer(3)
     heard = scene.update(V1, "UPDATE_COMPLETE", batch=20)
     assert told(heard, V1) == dict.fromkeys(ids, "UPDATE"), scene.story()
     assert scene.versions() == [ONE] * 6
