@@ -151,7 +151,7 @@ def test_outside_of_a_stack_the_newest_of_a_name_is_run_and_each_is_answered(wor
     assert "baseline" in server.taken[0]["deploy_stdout"]
     said = sorted(f"{result['deploy_status_code']} {result['deploy_stderr']}" for result in server.taken[1:])
     assert len(said) == 2 and said[0] == "0 "
-    # What was not run is no success: its value may be a way back some day.
+    # A success would promise that the value can be restored.
     assert said[1].startswith(f"1 '{V2}': not run, a newer deployment of the same name has come")
     assert world.apt.state() == before
     assert_no_secret_is_left(world)

@@ -1,5 +1,5 @@
-"""Which deployments Heat waits for. One thread asks for all members of a lab: if each asked, the questions would cost
-Heat more than the updates.
+"""The deployments that Heat waits for. One thread asks for all members of a lab, because the questions of each member
+would cost Heat more than the updates.
 """
 
 import threading

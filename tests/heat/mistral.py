@@ -25,7 +25,7 @@ TEMPLATE = TEMPLATES / "rolling-deployment-group.yaml"
 MEMBERS = 3
 # Seconds between two looks of the workflow.
 PAUSE = 1
-# What nobody else may read, in the URL that is checked.
+# A secret in check_url. No output may show it.
 SECRET = "hush"
 FIRST = "v1"
 

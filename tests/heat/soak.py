@@ -30,7 +30,7 @@ CANCEL, FAIL, PLAIN = "cancel", "fail", "plain"
 
 @dataclass
 class Wanted:
-    """What the stack is given: the servers by name, in their order, and the value."""
+    """The parameters of the stack: the servers by name, in their order, and the value."""
 
     servers: Dict[str, str]
     value: str

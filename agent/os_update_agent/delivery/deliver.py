@@ -52,7 +52,7 @@ def deliver(
         policy = _policy(site, deployment, known)
         to = to._replace(patience=policy.signal_timeout)
         newer = newer_than(deployment) if signals else None
-        # Outside of a stack one that was received before is waited for, and is seen through.
+        # Outside of a stack a deployment that the ledger knows is taken to its end: Heat waits for its own result.
         if newer is not None and (deployment.stack_id or known is None):
             return _overtaken(to, newer, policy.value)
         _receive(site, to, policy)
@@ -126,7 +126,8 @@ def _overtaken(to: Addressee, newer: str, value: str) -> str:
     """A delivery that is superseded when it arrives is not run. Nobody waits for its result, except outside of a stack:
     there each deployment waits for its own, and one that was not run is no success.
     """
-    why = f"the newer deployment {newer} of the same resource has come"
+    same = "resource" if to.deployment.stack_id else "name"
+    why = f"the newer deployment {newer} of the same {same} has come"
     log.warning(logged(deployment=to.deployment.id, run="none", why=why))
     if not to.deployment.stack_id:
         return answer(to, outcome_of_overtaken(value))

@@ -26,13 +26,7 @@ from os_update_agent.model.runs import Progress, Run
 from os_update_agent.node.locks import node_lock
 from os_update_agent.runtime.context import Site
 from os_update_agent.text.log_lines import logged
-from os_update_agent.text.outcomes import (
-    outcome_of_baseline,
-    outcome_of_error,
-    outcome_of_nothing,
-    outcome_of_overtaken,
-    with_node,
-)
+from os_update_agent.text.outcomes import outcome_of_baseline, outcome_of_error, outcome_of_nothing, with_node
 from os_update_agent.text.outputs import drift_output
 
 log = logging.getLogger(__name__)
@@ -237,8 +231,6 @@ def _outcome(site: Site, delivery: Delivery) -> Outcome:
         # A run that was begun is finished, also for a delivery that was overtaken: the node must not be left half-done.
         return outcome_of(site, run if run.finished else _to_its_end(site, run))
     if ledger.is_overtaken(delivery.config_id):
-        if delivery.request is not None and not delivery.request.signal.stack_id:
-            return outcome_of_overtaken(delivery.value)
         return outcome_of_nothing("a newer deployment of the same resource has come", delivery.value)
     policy = Policy.from_json(delivery.policy)
     what = what_would_happen(ledger, policy, delivery.action, delivery.restore)

@@ -6,8 +6,9 @@ import logging
 import os
 import re
 import sys
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Callable, FrozenSet, Iterator, NamedTuple, Optional, Tuple
+from typing import Any, Callable, FrozenSet, Iterator, Optional, Tuple
 
 from os_update_agent.config.bounded_files import read_bytes, read_text, words_of
 from os_update_agent.heat.fields import is_unset
@@ -30,7 +31,8 @@ _SECTION = re.compile(r"^\[(\w+)\]", re.MULTILINE)
 HEAT_CONFIG = ("HEAT_SHELL_CONFIG", "/var/run/heat-config/heat-config")
 
 
-class Listed(NamedTuple):
+@dataclass(frozen=True)
+class Listed:
     """One entry of the server metadata's list of deployments: what is needed to tell a current one from an overtaken
     one. Outside of a stack the name of the deployment stands for the resource, and ``stack_id`` is "".
     """
@@ -39,16 +41,17 @@ class Listed(NamedTuple):
     stack_id: str
     resource_name: str
     created: str
-    url: str = ""
+    # A signed URL is a secret.
+    url: str = field(default="", repr=False)
 
     @property
     def place(self) -> Tuple[str, str]:
-        """The resource: of its deployments the newest one is run."""
+        """The resource. Only the newest deployment of a resource is run."""
         return self.stack_id, self.resource_name
 
     @property
     def address(self) -> Tuple[str, str]:
-        """Where the signal goes: Heat takes it for the newest deployment with this address."""
+        """The address of the signal. Heat takes a signal for the newest deployment with its address."""
         return (self.stack_id, self.resource_name) if self.stack_id else ("", self.url)
 
 
@@ -123,7 +126,8 @@ def is_current(config_id: str, address: Tuple[str, str], collect_config: Path) -
     if any(isinstance(item, dict) and item.get("id") == config_id for deployments in lists for item in deployments):
         return not any(_newer(parse_list(deployments), config_id, lambda entry: entry.address) for deployments in lists)
     others = [entry for deployments in lists for entry in parse_list(deployments)]
-    # Where nothing at all is listed for the address nobody waits, and nobody can be misled.
+    # Without an entry for the address the signal ends no other deployment of this server. Heat's list does not have
+    # the deployment of another server that has taken the same place in a group.
     return False if any(entry.address == address for entry in others) else None
 
 

@@ -29,7 +29,7 @@ def is_outside_of_a_stack(inputs: _Inputs) -> bool:
 
 
 def signal_target(inputs: _Inputs, created: str = "") -> SignalTarget:
-    """Where the result goes; an unknown transport keeps its name and has no secret.
+    """Return the target of the result. An unknown transport keeps its name and has no secret.
 
     ``created`` is the delivery's ``creation_time``.
     """

@@ -15,7 +15,7 @@ INACTIVE_ACTIONS = ("DELETE", "SUSPEND", "RESUME")
 
 @dataclass(frozen=True)
 class SignalTarget:
-    """Where the result of one delivery goes. Everything in ``secret`` stays out of logs and is wiped once delivered.
+    """The target of one delivery's result. Everything in ``secret`` stays out of logs and is wiped after the delivery.
 
     ``created`` is when Heat made the delivery, by its own clock: the text of its ``creation_time``.
     """
