@@ -35,7 +35,7 @@ def accepted(answer: Answer, headers: Mapping[str, str], created: str) -> Answer
     stored, made = _stored(headers), utc_seconds(created)
     if stored is None or made is None or stored >= made + APART_SECONDS:
         return answer
-    left = f"Heat ignores the object, and any other for {made + APART_SECONDS - stored:g} s"
+    left = f"Heat ignores the object, and any other for {made + APART_SECONDS - stored:.0f} s"
     return Answer(AGAIN, f"{answer.reason}, but {left}: the clock of the object store is behind that of Heat")
 
 

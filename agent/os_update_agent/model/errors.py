@@ -65,7 +65,7 @@ class RivalDeployment(BadDeployment):
 class Overtaken(AgentError):
     """A deployment outside of a stack was not run, because a newer one of its name has come. Heat waits for both."""
 
-    advice = "create a deployment again, and the next one of its name when it is complete"
+    advice = "if it is still wanted, create it again when the newer one is complete"
 
 
 class BadOption(BadDeployment):
