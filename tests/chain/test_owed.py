@@ -129,6 +129,41 @@ def test_a_delivery_that_is_superseded_when_it_arrives_is_not_run(world: World) 
     assert json.loads(agent(world, "history", "--json"))["runs"] == []
 
 
+def outside(deployment: DeploymentJson) -> DeploymentJson:
+    """The same outside of a stack, with a URL of its own."""
+    own = ("deploy_stack_id", "deploy_resource_name")
+    inputs = [dict(entry) for entry in deployment["inputs"] if entry["name"] not in own]
+    for entry in inputs:
+        if entry["name"] == "deploy_signal_id":
+            entry["value"] += f"&of={deployment['id']}"
+    return {**deployment, "inputs": inputs}
+
+
+def test_outside_of_a_stack_the_newest_of_a_name_is_run_and_each_is_answered(world: World) -> None:
+    """Each waits for a result of its own, so one that is not run must say so."""
+    server = Server(world)
+    world.node.deliver(outside(world.heat.deployment(V1, "CREATE")))
+    world.node.poll()
+    late, newest = older(outside(world.heat.deployment(V2, "UPDATE"))), outside(world.heat.deployment(V1, "UPDATE"))
+    before = world.apt.state()
+    world.node.deliver(late, newest)
+    world.node.poll()
+    assert "baseline" in server.taken[0]["deploy_stdout"]
+    said = sorted(f"{result['deploy_status_code']} {result['deploy_stderr']}" for result in server.taken[1:])
+    assert len(said) == 2 and said[0] == "0 "
+    # A success would promise that the value can be restored.
+    assert said[1].startswith(f"1 '{V2}': not run, a newer deployment of the same name has come")
+    assert world.apt.state() == before
+    assert_no_secret_is_left(world)
+    # heat-config, which has lost its notes, hands over all of them again: each has the result that it had.
+    for deployment in (late, newest):
+        world.node.forget(deployment)
+    world.node.poll(force=True)
+    assert len(server.taken) == 3
+    keys = [one["key"] for one in json.loads(agent(world, "status", "--json"))["keys"]]
+    assert [key.partition("@")[0] for key in keys] == ["update"]
+
+
 # --- notify, for the other hooks of the node
 
 

@@ -40,6 +40,9 @@ class SignalServer:
     regions: Tuple[str, ...] = ("RegionOne",)
     requests: List[Request] = field(default_factory=list)
     closing: threading.Event = field(default_factory=threading.Event)
+    # The header Last-Modified, and the header Date in place of the present time: "" is none.
+    last_modified: str = ""
+    date: Optional[str] = None
 
     def __enter__(self) -> "SignalServer":
         self._server = _Server(("127.0.0.1", 0), _Handler)
@@ -145,7 +148,13 @@ class _Handler(BaseHTTPRequestHandler):
             getattr(self, f"_{status}")()
             return
         text = json.dumps(content).encode()
-        self.send_response(status)
+        date = self.server.owner.date
+        self.send_response_only(status)
+        dates = {
+            "date": self.date_time_string() if date is None else date,
+            "last-modified": self.server.owner.last_modified,
+        }
+        more = {**more, **{name: value for name, value in dates.items() if value}}
         for name, value in {**more, "content-type": "application/json", "content-length": str(len(text))}.items():
             self.send_header(name, value)
         self.end_headers()

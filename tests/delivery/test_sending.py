@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Callable, Iterator, Tuple
 
@@ -125,6 +126,53 @@ def test_the_endpoint_of_the_named_region_is_taken(server: SignalServer) -> None
 
 def test_an_auth_url_without_a_version_works_too(server: SignalServer) -> None:
     assert send(heat(server.url, auth_url=server.url), BODY).verdict == DELIVERED
+
+
+# Objects that Heat ignores
+
+CREATED, EARLIER, SAME, LATER = "2026-11-30T10:00:05Z", *(f"Mon, 30 Nov 2026 10:00:{s} GMT" for s in ("04", "05", "07"))
+
+
+@pytest.mark.parametrize(
+    ("last_modified", "date", "verdict"),
+    [
+        (EARLIER, LATER, AGAIN),
+        (SAME, LATER, AGAIN),
+        (LATER, EARLIER, DELIVERED),
+        ("", EARLIER, AGAIN),
+        ("", LATER, DELIVERED),
+        ("", "", DELIVERED),
+        ("yesterday", "soon", DELIVERED),
+        ("yesterday", EARLIER, AGAIN),
+        ("x" * 60_000, LATER, DELIVERED),
+        ("Mon, 99 Nov 999999999999999999999 10:00:00 GMT", "", DELIVERED),
+    ],
+)
+def test_an_object_counts_if_it_is_later_than_its_deployment(
+    server: SignalServer, last_modified: str, date: str, verdict: str
+) -> None:
+    server.behaviour, server.last_modified, server.date = 201, last_modified, date
+    target = replace(temp_url(server.url), created=CREATED)
+    answer = send(target, BODY)
+    assert answer.verdict == verdict
+    assert not holds_a_secret(answer.reason)
+    assert ("the clock of the object store is behind that of Heat" in answer.reason) == (verdict == AGAIN)
+
+
+@pytest.mark.parametrize("created", ["", "soon", "9" * 40])
+def test_without_the_time_of_the_deployment_the_status_decides(server: SignalServer, created: str) -> None:
+    server.behaviour, server.last_modified = 201, EARLIER
+    assert send(replace(temp_url(server.url), created=created), BODY) == Answer(DELIVERED, "the server answered 201")
+
+
+def test_an_object_that_was_refused_is_refused_whatever_its_time(server: SignalServer) -> None:
+    server.behaviour, server.last_modified = 404, EARLIER
+    assert send(replace(temp_url(server.url), created=CREATED), BODY).verdict == NEVER
+
+
+def test_other_transports_have_no_objects(server: SignalServer) -> None:
+    server.last_modified = EARLIER
+    assert send(replace(cfn(server.url), created=CREATED), BODY).verdict == DELIVERED
 
 
 # What an answer means

@@ -15,6 +15,8 @@ from keystoneauth1.identity import v3
 
 from heat.lab import PATIENCE, Lab
 
+LOOK_SECONDS = 0.5
+
 
 class Heat:
     """Heat as the user demo of the lab sees it."""
@@ -29,6 +31,7 @@ class Heat:
         self,
         name: str,
         template: str,
+        /,
         *,
         environments: Sequence[str] = (),
         rollback: bool = False,
@@ -61,10 +64,14 @@ class Stack:
         self.heat = heat
         self.api = heat.api
         self.name = name
+        # With the id, once it is known: Heat redirects whoever asks by the name alone.
+        self._address = name
 
     @property
     def status(self) -> str:
-        return str(self.api.stacks.get(self.name, resolve_outputs=False).stack_status)
+        found = self.api.stacks.get(self._address, resolve_outputs=False)
+        self._address = f"{found.stack_name}/{found.id}"
+        return str(found.stack_status)
 
     @property
     def id(self) -> str:
@@ -170,10 +177,12 @@ class Stack:
         wait_until(self._is_gone, f"stack {self.name} to go", self.story)
 
     def _is_gone(self) -> bool:
+        """By its name: until Heat does not know that, no other stack can have it."""
         try:
-            return self.status == "DELETE_COMPLETE"
+            self.api.stacks.get(self.name, resolve_outputs=False)
         except exc.HTTPNotFound:
             return True
+        return False
 
     def story(self) -> str:
         """What has happened, for the message of a failed test."""
@@ -198,7 +207,7 @@ def wait_until(
     end = time.monotonic() + patience
     while not is_so():
         assert time.monotonic() < end, f"waited {patience:g} s for {what}\n{story()}"
-        time.sleep(0.2)
+        time.sleep(LOOK_SECONDS)
 
 
 def _has_come_to_wait(log: str, stack: str) -> bool:

@@ -53,6 +53,8 @@ periodic_interval = 300
 api_paste_config = {etc}/api-paste.ini
 [database]
 connection = {database}
+# MySQL rounds times to whole seconds, up or down; MariaDB would cut them off.
+mysql_sql_mode = TRADITIONAL,TIME_ROUND_FRACTIONAL
 [oslo_concurrency]
 lock_path = {directory}/run
 [keystone_authtoken]

@@ -4,6 +4,7 @@ from typing import Any, Callable, Iterator, List, Mapping
 
 import pytest
 
+from heat import transports
 from heat.client import Heat, Stack
 from heat.lab import Lab
 from heat.one import ENVIRONMENT, TEMPLATE, V1, One
@@ -11,6 +12,7 @@ from heat.server import Server
 from packages.node import Template
 
 HERE = Path(__file__).resolve().parent
+FLEETS = ("test_fleets", "test_members")
 NewServer = Callable[..., Server]
 NewStack = Callable[..., Stack]
 NewOne = Callable[..., One]
@@ -24,13 +26,20 @@ def pytest_collection_modifyitems(items: List[pytest.Item]) -> None:
     """
     for item in items:
         if HERE in item.path.parents:
-            item.add_marker(pytest.mark.xdist_group("heat-fleets" if item.path.stem == "test_fleets" else "heat"))
+            item.add_marker(pytest.mark.xdist_group("heat-fleets" if item.path.stem in FLEETS else "heat"))
 
 
 @pytest.fixture(scope="session")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     with Lab(tmp_path_factory.mktemp("lab"), pacing="0.1") as lab:
         yield lab
+
+
+@pytest.fixture(scope="session")
+def stores(lab: Lab) -> Lab:
+    """The lab with Swift and Zaqar beside its Heat."""
+    transports.start(lab)
+    return lab
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,8 @@ from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Opt
 
 from chain import install
 from chain.guest import installed_tools, write
-from heat.client import Heat, Stack, inputs, wait_until
+from heat.client import LOOK_SECONDS, Heat, Stack, inputs, wait_until
+from heat.due import Due
 from heat.lab import Lab
 from os_update_agent.ledger import Ledger
 from os_update_agent.testing.receiver import Receiver, Reply, Request
@@ -29,7 +30,6 @@ from packages.services import Services
 ONE = {"app": "1.0-1", "lib": "1.0-1"}
 TWO = {"app": "2.0-1", "lib": "2.0-1"}
 THREE = {"app": "3.0-1", "lib": "3.0-1"}
-POLL_SECONDS = 1.0
 
 AGENT_CONF = """\
 [node]
@@ -159,6 +159,9 @@ class Member:
         """A step of the operator, "pre-update.d/10-drain"."""
         write(self.directory / "steps" / place, f"#!/bin/sh\n{body}\n", 0o755)
 
+    def want_reboot(self) -> None:
+        write(self.root / "run/reboot-required", "*** System restart required ***\n")
+
     def be_ill(self, *, once: bool = False) -> None:
         """Every update, or the next one, fails its health check from now on, and is undone."""
         self.step("health.d/10-health", f"echo this server is not well >&2; {'rm $0;' if once else ''} exit 1")
@@ -222,8 +225,8 @@ class Member:
 
 
 class Fleet:
-    """Use as a context manager: its members poll until its end. ``heard`` is what they have heard, in the order of the
-    beginnings.
+    """Use as a context manager: its members are there until its end. Each asks Heat for its deployments every ``poll``
+    seconds, or else when Heat waits for it. ``heard`` is what they have heard, in the order of the beginnings.
     """
 
     def __init__(
@@ -233,7 +236,7 @@ class Fleet:
         release: Optional[Release],
         hooks: Optional[Mapping[str, Run]] = None,
         *,
-        poll: float = POLL_SECONDS,
+        poll: Optional[float] = None,
     ) -> None:
         self.lab = lab
         self.directory = directory
@@ -247,6 +250,7 @@ class Fleet:
         self._threads: List[threading.Thread] = []
         self.faults: List[str] = []
         self._at_work = 0
+        self._due = Due.join(lab)
 
     def __enter__(self) -> "Fleet":
         return self
@@ -255,6 +259,7 @@ class Fleet:
         self._stop.set()
         for thread in self._threads:
             thread.join()
+        self._due.leave()
 
     def join(self, name: str, server: str) -> Member:
         """The server is switched on: it polls from now on."""
@@ -310,10 +315,14 @@ class Fleet:
         return "\n".join([*lines, *self.faults, *(member.tail() for member in self.members.values())])
 
     def _poll(self, member: Any) -> None:
-        heat = Heat(self.lab)
+        heat: Optional[Heat] = None
         seen: Set[str] = set()
-        while not self._stop.wait(self.poll):
+        while not self._stop.wait(self.poll or LOOK_SECONDS):
+            if not self.poll and self._due.of(member.server) <= seen:
+                continue
             try:
+                # Two threads that import parts of the client at the same moment can fail.
+                heat = heat or Heat(self.lab)
                 deployments = list(heat.api.software_deployments.metadata(member.server))
             except Exception as error:
                 self.faults.append(f"{member.name}: {error!r}")

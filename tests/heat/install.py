@@ -16,6 +16,8 @@ HERE = Path(__file__).resolve().parent
 CHECKOUT = HERE.parents[1]
 COMMAND = "python3 tests/heat/install.py"
 SERVICES = ("openstack-heat==27.0.1", "keystone==30.0.0", "waitress==3.0.2", "PyMySQL==1.2.4")
+# For the transports that do not go through Heat itself.
+STORES = ("swift==2.38.3", "zaqar==23.0.1")
 CLIENTS = ("python-openstackclient==10.5.0", "python-heatclient==5.3.0")
 CONSTRAINTS = HERE / "constraints.txt"
 # Of the packages mariadb-server-core and mariadb-client-core, which start no service.
@@ -29,7 +31,7 @@ def directory() -> Path:
 
 def content() -> str:
     """What an installed directory says of itself."""
-    return "\n".join((*SERVICES, *CLIENTS, CONSTRAINTS.read_text(encoding="utf-8")))
+    return "\n".join((*SERVICES, *STORES, *CLIENTS, CONSTRAINTS.read_text(encoding="utf-8")))
 
 
 def is_installed(target: Path) -> bool:
@@ -46,7 +48,18 @@ def program(name: str) -> str:
 
 def install(target: Path) -> None:
     subprocess.run([sys.executable, "-m", "venv", "--clear", str(target)], check=True)
-    argv = [str(target / "bin/python"), "-m", "pip", "install", "-q", "-c", str(CONSTRAINTS), *SERVICES, *CLIENTS]
+    argv = [
+        str(target / "bin/python"),
+        "-m",
+        "pip",
+        "install",
+        "-q",
+        "-c",
+        str(CONSTRAINTS),
+        *SERVICES,
+        *STORES,
+        *CLIENTS,
+    ]
     subprocess.run(argv, env={**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1"}, check=True)
     (target / DONE).write_text(content(), encoding="utf-8")
 

@@ -34,7 +34,7 @@ class Lab:
         self.venv = install.directory()
         assert install.is_installed(self.venv), f"Heat is not installed in {self.venv}; run: {install.COMMAND}"
         self.pacing = pacing
-        self.sockets = {name: _listening() for name in ("keystone", "heat", "cfn")}
+        self.sockets = {name: listening() for name in ("keystone", "heat", "cfn")}
         self.processes: Dict[str, subprocess.Popen[bytes]] = {}
         self.keystone_root, self.heat_url, self.cfn_url = (f"http://{HOST}:{self.port(name)}" for name in self.sockets)
         self.keystone_url = f"{self.keystone_root}/v3"
@@ -54,10 +54,10 @@ class Lab:
         self.stop()
 
     def stop(self) -> None:
-        for name in ("heat", "keystone", "mariadb"):
+        for name in [*self.processes][::-1]:
             self._end(name)
-        for listening in self.sockets.values():
-            listening.close()
+        for one in self.sockets.values():
+            one.close()
 
     def restart_keystone(self, auth_ttl: int = LONG_TTL) -> None:
         """With another lifetime of signed URLs, in minutes: 0 is none. What connects meanwhile waits: the socket
@@ -66,6 +66,26 @@ class Lab:
         self._end("keystone")
         self._write_keystone(auth_ttl)
         self._start_keystone()
+
+    def kill_heat(self) -> None:
+        """End the engine and both APIs at once, as a crash does. Whoever calls them waits for ``start_heat``: the
+        sockets stay.
+        """
+        self.kill("heat")
+
+    def kill(self, name: str) -> None:
+        process = self.processes.pop(name)
+        process.kill()
+        process.wait()
+
+    def create_database(self, name: str) -> None:
+        self.run("databases", [*self._client(), f"create database {name} character set utf8mb3"])
+
+    def start_heat(self) -> None:
+        argv = [self._bin("python"), str(SERVICES / "heat_all.py"), self._etc("heat/heat.conf")]
+        self.serve("heat", [*argv, *(str(self.sockets[name].fileno()) for name in ("heat", "cfn"))], ("heat", "cfn"))
+        self.wait_for("heat", f"{self.heat_url}/healthcheck")
+        self.wait_for("heat", f"{self.cfn_url}/healthcheck")
 
     @property
     def engine_log(self) -> Path:
@@ -79,7 +99,7 @@ class Lab:
         self._start_mariadb()
         self._write_keystone(LONG_TTL)
         etc = str(self.venv / "etc/heat")
-        heat = configuration.heat(str(self.directory), self._database("heat"), etc, self.keystone_root, self.cfn_url)
+        heat = configuration.heat(str(self.directory), self.database("heat"), etc, self.keystone_root, self.cfn_url)
         self._write("etc/heat/heat.conf", heat)
         self._write("openrc", configuration.openrc(self.keystone_url, str(self.venv / "bin")))
         # The slow part is to make the tables: both at the same time.
@@ -88,15 +108,12 @@ class Lab:
         )
         self._make_keystone()
         self._start_keystone()
-        self._run(
+        self.run(
             "identities",
             [self._bin("python"), str(SERVICES / "identities.py"), self.keystone_url, self.heat_url, self.cfn_url],
         )
         assert tables.wait(PATIENCE) == 0, self._said("heat-tables")
-        argv = [self._bin("python"), str(SERVICES / "heat_all.py"), self._etc("heat/heat.conf")]
-        self._serve("heat", [*argv, *(str(self.sockets[name].fileno()) for name in ("heat", "cfn"))], ("heat", "cfn"))
-        self._wait_for("heat", f"{self.heat_url}/healthcheck")
-        self._wait_for("heat", f"{self.cfn_url}/healthcheck")
+        self.start_heat()
 
     def _start_mariadb(self) -> None:
         """Not SQLite: Heat works on several resources at a time, and fails with "database is locked"."""
@@ -107,7 +124,7 @@ class Lab:
             "--auth-root-authentication-method=normal",
             "--skip-test-db",
         ]
-        self._run("mariadb-install-db", [*make, where, user])
+        self.run("mariadb-install-db", [*make, where, user])
         argv = [
             install.program("mariadbd"),
             "--no-defaults",
@@ -122,13 +139,13 @@ class Lab:
             "--innodb-buffer-pool-size=64M",
         ]
         argv += ["--innodb-log-file-size=32M", "--max-connections=400", "--performance-schema=OFF"]
-        self._serve("mariadb", argv, ())
-        client = [install.program("mariadb"), "--no-defaults", "-uroot", "-S", str(self._socket), "-e"]
+        self.serve("mariadb", argv, ())
+        client = self._client()
         self._wait(
             "mariadb", lambda: subprocess.run([*client, "select 1"], capture_output=True, check=False).returncode == 0
         )
         for name in ("keystone", "heat"):
-            self._run("databases", [*client, f"create database {name} character set utf8mb3"])
+            self.create_database(name)
 
     def _make_keystone(self) -> None:
         manage = [self._bin("keystone-manage"), "--config-file", self._etc("keystone/keystone.conf")]
@@ -138,17 +155,17 @@ class Lab:
         ]
         bootstrap = ["bootstrap", "--bootstrap-password", "secret", "--bootstrap-region-id", "RegionOne", *urls]
         for arguments in (["db_sync"], ["fernet_setup", *owner], ["credential_setup", *owner], bootstrap):
-            self._run("keystone-manage", [*manage, *arguments])
+            self.run("keystone-manage", [*manage, *arguments])
 
     def _start_keystone(self) -> None:
         argv = [self._bin("python"), str(SERVICES / "keystone_wsgi.py"), self._etc("keystone/keystone.conf")]
-        self._serve("keystone", [*argv, str(self.sockets["keystone"].fileno())], ("keystone",))
-        self._wait_for("keystone", self.keystone_url)
+        self.serve("keystone", [*argv, str(self.sockets["keystone"].fileno())], ("keystone",))
+        self.wait_for("keystone", self.keystone_url)
 
     def _write_keystone(self, auth_ttl: int) -> None:
         self._write(
             "etc/keystone/keystone.conf",
-            configuration.keystone(str(self.directory), self._database("keystone"), auth_ttl),
+            configuration.keystone(str(self.directory), self.database("keystone"), auth_ttl),
         )
 
     # --- how
@@ -157,7 +174,10 @@ class Lab:
     def _socket(self) -> Path:
         return self.directory / "run/mariadb.sock"
 
-    def _database(self, name: str) -> str:
+    def _client(self) -> List[str]:
+        return [install.program("mariadb"), "--no-defaults", "-uroot", "-S", str(self._socket), "-e"]
+
+    def database(self, name: str) -> str:
         return f"mysql+pymysql://root@localhost/{name}?unix_socket={self._socket}&charset=utf8"
 
     def _bin(self, name: str) -> str:
@@ -198,10 +218,10 @@ class Lab:
                 start_new_session=True,
             )
 
-    def _run(self, name: str, argv: Sequence[str]) -> None:
+    def run(self, name: str, argv: Sequence[str]) -> None:
         assert self._popen(name, argv).wait(PATIENCE) == 0, self._said(name)
 
-    def _serve(self, name: str, argv: List[str], sockets: Sequence[str]) -> None:
+    def serve(self, name: str, argv: List[str], sockets: Sequence[str]) -> None:
         self.processes[name] = self._popen(name, argv, sockets)
 
     def _end(self, name: str) -> None:
@@ -215,7 +235,7 @@ class Lab:
             process.kill()
             process.wait()
 
-    def _wait_for(self, name: str, url: str) -> None:
+    def wait_for(self, name: str, url: str) -> None:
         self._wait(name, lambda: _answers(url))
 
     def _wait(self, name: str, is_so: Callable[[], bool]) -> None:
@@ -226,7 +246,7 @@ class Lab:
             time.sleep(0.1)
 
 
-def _listening() -> socket.socket:
+def listening() -> socket.socket:
     """A socket on a free port. It listens before its server runs, so no port is lost to somebody else and no caller is
     refused.
     """

@@ -101,7 +101,7 @@ def serial(lab: Lab, directory: Path, template: str) -> float:
     """
     heat = Heat(lab)
     release = Release(directory / "release")
-    with Fleet(lab, directory, release) as fleet, FileServer(release, SLOW_SECONDS) as served:
+    with Fleet(lab, directory, release, poll=POLL_SECONDS) as fleet, FileServer(release, SLOW_SECONDS) as served:
         made = heat.create(f"{directory.name}-servers", str(HERE / "templates/servers.yaml"), count=4)
         servers = {f"server{number}": server for number, server in enumerate(made.output("servers"))}
         for name, server in servers.items():

@@ -37,7 +37,8 @@ class Server(Guest):
 
     def __init__(self, directory: Path, template: Template, occ: Mapping[str, Any]) -> None:
         self.occ = occ
-        super().__init__(directory, directory / "root", ("heat", "cfn"))
+        more = [name for name in ("request", "zaqar") if occ.get(name)]
+        super().__init__(directory, directory / "root", ("heat", "cfn", *more))
         shutil.copytree(template.directory, directory, dirs_exist_ok=True, symlinks=True)
         self.release_two = template.two
         self.repository = Repository(directory / "repository")
@@ -49,7 +50,7 @@ class Server(Guest):
     def credentials(self) -> str:
         """What cloud-init writes into a server that Heat has made."""
         lines: List[str] = []
-        for section in ("heat", "cfn"):
+        for section in self.collectors:
             given = self.occ.get(section) or {}
             lines += (
                 [f"[{section}]", *(f"{name} = {str(value).replace('$', '$$')}" for name, value in given.items())]

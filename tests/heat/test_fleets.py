@@ -1,5 +1,5 @@
-"""The templates that users copy, unchanged, on a real Heat with several servers: who hears what, how many at once, and
-what comes back.
+"""The templates that users copy, on a real Heat with several servers: who hears what, how many at once, and what comes
+back. Only the number of their places is smaller (heat.light.with_places).
 
 Heat mostly waits, so the scenes play at the same time; each test is one of them.
 """
@@ -16,20 +16,22 @@ import pytest
 from heat.client import Heat, Stack, wait_until
 from heat.fleet import ONE, THREE, TWO, FileServer, Fleet, Heard, Release, peak
 from heat.lab import Lab
+from heat.light import ENVIRONMENTS, HERE, with_places
 
-HERE = Path(__file__).resolve().parent
-TEMPLATES = HERE.parents[1] / "hooks/templates"
-ENVIRONMENTS = [str(TEMPLATES / name) for name in ("environment.yaml", "environment-deployed-servers.yaml")]
 V1, V2, V3 = "2026-11-22T10:00:00Z", "2026-11-22T11:00:00Z", "2026-11-22T12:00:00Z"
 AT_ONCE = 4
 PATIENCE = 600.0
+# No scene needs more.
+PLACES = 6
 
 
 class Scene:
     """A fleet, and the stack that updates it."""
 
-    def __init__(self, lab: Lab, directory: Path, release: Release, name: str) -> None:
+    def __init__(self, lab: Lab, directory: Path, release: Release, name: str, templates: Path) -> None:
         self.heat = Heat(lab)
+        self.templates = templates
+        self.environments = [str(templates / one) for one in ENVIRONMENTS]
         self.release = release
         self.fleet = Fleet(lab, directory, release)
         self.name = f"{name}-{uuid.uuid4().hex[:6]}"
@@ -51,7 +53,7 @@ class Scene:
         """
         parameters = {"update_after_time": V1, **parameters}
         self.stack = self.heat.create(
-            self.name, str(TEMPLATES / template), environments=ENVIRONMENTS, wait=False, **parameters
+            self.name, str(self.templates / template), environments=self.environments, wait=False, **parameters
         )
         self.stacks.append(self.stack)
         if makes:
@@ -92,65 +94,61 @@ def told(heard: List[Heard], value: str) -> Dict[str, str]:
     return {one.member: one.action for one in heard if one.value == value}
 
 
-def fails_in_the_middle(scene: Scene, order: List[str], batch: int = 2) -> None:
-    """Four servers, one at a time, in this order; the third is not well. What a rollback gives to each, and that a
-    second try works.
-    """
-    members = scene.fleet.members
-    assert scene.versions() == [ONE] * 4
-    members[order[2]].be_ill()
-    heard = scene.update(V2, "ROLLBACK_COMPLETE", rollback=True)
-    forward = [one for one in heard if one.value == V2]
-    assert [one.member for one in forward] == order[:3], scene.story()
-    assert peak(forward) == 1
-    assert told(heard, V1) == {order[0]: "UPDATE", order[1]: "UPDATE", order[2]: "CREATE"}, scene.story()
-    assert scene.versions() == [ONE] * 4
-
-    members[order[2]].be_well()
-    heard = scene.update(V2, "UPDATE_COMPLETE", batch=batch)
-    assert sorted(one.member for one in heard) == sorted(members), scene.story()
-    assert peak(heard) <= batch
-    assert scene.versions() == [TWO] * 4
-
-
 def deployment_group(scene: Scene) -> None:
-    scene.create("rolling-deployment-group.yaml", servers=scene.servers(4))
-    fails_in_the_middle(scene, ["server3", "server2", "server1", "server0"])
+    """Forward one at a time, a rollback in the same order; with and without a rollback; and members that join later."""
+    ids = scene.servers(6)
+    four = {name: ids[name] for name in list(ids)[:4]}
+    scene.create("rolling-deployment-group.yaml", servers=four)
+    members = scene.fleet.members
+    members["server2"].be_ill()
+    heard = scene.update(V2, "ROLLBACK_COMPLETE", rollback=True)
+    assert [str(one) for one in heard] == [
+        *(f"server{number}:UPDATE:{V2}" for number in range(3)),
+        *(f"server{number}:UPDATE:{V1}" for number in range(2)),
+        f"server2:CREATE:{V1}",
+    ], scene.story()
+    assert peak(heard) == 1
+    assert scene.versions() == [ONE] * 6
+
+    members["server2"].be_well()
+    heard = scene.update(V2, "UPDATE_COMPLETE", batch=2)
+    assert sorted(one.member for one in heard) == sorted(four), scene.story()
+    assert peak(heard) <= 2
+    assert scene.versions()[:4] == [TWO] * 4
     said = scene.stack.output("stdouts")
     # Where it was reached before the rollback, its state is restored.
-    assert [said[name].partition(" '")[0] for name in sorted(said)] == [
-        "updated to",
-        "updated to",
-        "restored",
-        "restored",
-    ]
+    assert [said[name].partition(" '")[0] for name in four] == ["restored", "restored", "updated to", "updated to"]
 
     # Without a rollback the same value again goes on where it has stopped.
-    members = scene.fleet.members
     for member in members.values():
         member.offer(3)
-    members["server1"].be_ill()
+    members["server2"].be_ill()
     heard = scene.update(V3, "UPDATE_FAILED", batch=1)
-    assert [str(one) for one in heard] == [f"server{number}:UPDATE:{V3}" for number in (3, 2, 1)], scene.story()
-    versions = scene.fleet.versions()
-    assert [versions[f"server{number}"] for number in (3, 2, 1, 0)] == [THREE, THREE, TWO, TWO]
-    members["server1"].be_well()
+    assert [str(one) for one in heard] == [f"server{number}:UPDATE:{V3}" for number in range(3)], scene.story()
+    assert scene.versions()[:4] == [THREE, THREE, TWO, TWO]
+    members["server2"].be_well()
     heard = scene.update(V3, "UPDATE_COMPLETE")
-    assert [str(one) for one in heard] == [f"server1:CREATE:{V3}", f"server0:UPDATE:{V3}"], scene.story()
-    assert scene.versions() == [THREE] * 4
+    assert [str(one) for one in heard] == [f"server2:CREATE:{V3}", f"server3:UPDATE:{V3}"], scene.story()
+    assert scene.versions()[:4] == [THREE] * 4
 
+    # An option changes, so all hear the value again: what the outputs say of a node stays. One joins, updating first.
+    members["server1"].want_reboot()
+    five = {name: ids[name] for name in list(ids)[:5]}
+    heard = scene.update(V3, "UPDATE_COMPLETE", batch=20, servers=five, options={"on_create": "update"})
+    assert told(heard, V3) == {**dict.fromkeys(four, "UPDATE"), "server4": "CREATE"}, scene.story()
+    assert scene.stack.output("reboot_required") == {name: name == "server1" for name in five}
+    assert scene.versions()[:5] == [THREE] * 5
 
-def resource_group(scene: Scene) -> None:
-    scene.create("rolling-resource-group.yaml", makes=4, count=4)
-    fails_in_the_middle(scene, sorted(scene.fleet.members, reverse=True))
+    # It goes back with the others, to what it had before; one that joins with the default stays as it is.
+    heard = scene.update(V2, "UPDATE_COMPLETE", servers=ids, options={})
+    assert told(heard, V2) == {**dict.fromkeys(five, "UPDATE"), "server5": "CREATE"}, scene.story()
+    assert scene.versions() == [*[TWO] * 4, ONE, ONE]
+    assert "baseline" in scene.stack.output("stdouts")["server5"]
 
-
-def autoscaled_servers(scene: Scene) -> None:
-    scene.create("autoscaled-servers.yaml", makes=4, desired_capacity=4)
-    by_id = {member.server: name for name, member in scene.fleet.members.items()}
-    fails_in_the_middle(
-        scene, [by_id[server] for _, server in sorted(scene.stack.output("servers").items(), reverse=True)]
-    )
+    # A value from before its time changes nothing there, and goes on with the others.
+    heard = scene.update(V1, "UPDATE_COMPLETE", batch=20)
+    assert told(heard, V1) == dict.fromkeys(ids, "UPDATE"), scene.story()
+    assert scene.versions() == [ONE] * 6
 
 
 def autoscaling_group(scene: Scene) -> None:
@@ -227,14 +225,15 @@ def roles_in_order(scene: Scene) -> None:
 
 def phases(scene: Scene) -> None:
     """Forward; and the database step fails: what every phase does then."""
-    ids = scene.servers(3)
+    ids = scene.servers(2)
     directory = scene.fleet.directory
     calls = directory / "database"
     fuse = directory / "fuse"
     scene.create(
         "phases.yaml",
-        clients={"server0": ids["server0"]},
-        servers={name: ids[name] for name in ("server1", "server2")},
+        # The server is a client, too.
+        clients=ids,
+        servers={"server1": ids["server1"]},
         database_server=ids["server1"],
         units="web.service",
         options={"packages": ["app", "lib"]},
@@ -248,35 +247,31 @@ def phases(scene: Scene) -> None:
         one["name"]: one["options"] for name in ("server0", "server1") for one in scene.stack.deployments(ids[name])
     }
     assert [told[phase]["packages"] for phase in ("10-clients", "20-servers")] == [["*"], ["app", "lib"]]
-    servers = [scene.fleet.members[name] for name in ("server1", "server2")]
-    assert [member.services.calls() for member in servers] == [[], []] and not calls.exists()
+    services = scene.fleet.members["server1"].services
+    assert services.calls() == [] and not calls.exists()
 
     fuse.touch()
     heard = scene.update(V2, "ROLLBACK_COMPLETE", rollback=True)
-    assert names_by_phase(heard, V2) == [{"server0"}, {"server1", "server2"}, {"server1", "server2"}, {"server1"}], (
-        scene.story()
-    )
-    assert names_by_phase(heard, V1) == [{"server0"}, {"server1", "server2"}, {"server1", "server2"}, {"server1"}], (
-        scene.story()
-    )
-    assert [member.services.calls() for member in servers] == [["stop -- web.service", "start -- web.service"]] * 2
-    assert [member.services.state("web.service") for member in servers] == ["active"] * 2
+    assert names_by_phase(heard, V2) == [set(ids), *[{"server1"}] * 3], scene.story()
+    assert names_by_phase(heard, V1) == [set(ids), *[{"server1"}] * 3], scene.story()
+    assert services.calls() == ["stop -- web.service", "start -- web.service"]
+    assert services.state("web.service") == "active"
     assert calls.read_text(encoding="utf-8") == "upgrade\n"
-    assert scene.versions() == [ONE] * 3
+    assert scene.versions() == [ONE] * 2
 
     fuse.unlink()
     heard = scene.update(V2, "UPDATE_COMPLETE")
-    five = [{"server0"}, {"server1", "server2"}, {"server1", "server2"}, {"server1"}, {"server1", "server2"}]
+    five = [set(ids), *[{"server1"}] * 4]
     assert names_by_phase(heard, V2) == five, scene.story()
-    assert [member.services.calls() for member in servers] == [["stop -- web.service", "start -- web.service"]] * 2
-    assert scene.versions() == [TWO] * 3
+    assert services.calls() == ["stop -- web.service", "start -- web.service"]
+    assert scene.versions() == [TWO] * 2
 
     heard = scene.update(V1, "UPDATE_COMPLETE")
     assert names_by_phase(heard, V1) == five, scene.story()
     assert calls.read_text(encoding="utf-8") == "upgrade\nupgrade\nback\n"
-    assert [member.services.state("web.service") for member in servers] == ["active"] * 2
-    assert [member.services.calls() for member in servers] == [["start -- web.service"] * 2] * 2
-    assert scene.versions() == [ONE] * 3
+    assert services.state("web.service") == "active"
+    assert services.calls() == ["start -- web.service"] * 2
+    assert scene.versions() == [ONE] * 2
 
 
 def names_by_phase(heard: List[Heard], value: str) -> List[Set[str]]:
@@ -313,17 +308,17 @@ def prefetch_then_roll(scene: Scene) -> None:
             assert [request for request in served.files() if request.moment >= serial] == []
             return [one.member for one in updates]
 
-        order = ["server3", "server2", "server1", "server0"]
-        members["server1"].be_ill()
+        order = ["server0", "server1", "server2", "server3"]
+        members["server2"].be_ill()
         heard = scene.update(V2, "ROLLBACK_COMPLETE", rollback=True)
         assert rolled(heard) == order[:3], scene.story()
         assert len([request for request in served.files() if "2.0-1" in request.path]) == 8
         assert told(of_config(heard, V1, "80-package-download"), V1) == dict.fromkeys(members, "UPDATE"), scene.story()
-        back = {"server3": "UPDATE", "server2": "UPDATE", "server1": "CREATE"}
+        back = {"server0": "UPDATE", "server1": "UPDATE", "server2": "CREATE"}
         assert told(of_config(heard, V1, "90-package-update"), V1) == back, scene.story()
         assert scene.versions() == [ONE] * 4
 
-        members["server1"].be_well()
+        members["server2"].be_well()
         assert sorted(rolled(scene.update(V2, "UPDATE_COMPLETE"))) == sorted(order), scene.story()
         assert scene.versions() == [TWO] * 4
 
@@ -362,7 +357,7 @@ def update_packages(scene: Scene) -> None:
     environment = {"PAUSE": "1", "PATIENCE": "3600", "CHECK": f"test ! -e {fuse}"}
 
     def drive(value: str) -> "subprocess.Popen[str]":
-        script = f". {scene.heat.lab.directory}/openrc; exec {TEMPLATES}/update-packages.sh {scene.name} {value}"
+        script = f". {scene.heat.lab.directory}/openrc; exec {scene.templates}/update-packages.sh {scene.name} {value}"
         return subprocess.Popen(
             ["sh", "-c", script],
             env={**os.environ, **environment},
@@ -409,17 +404,43 @@ def update_packages(scene: Scene) -> None:
     assert scene.versions() == [TWO] * 2
 
 
+def two_stacks(scene: Scene) -> None:
+    """Two stacks update one server, each some packages: forward one after the other, and back in the opposite order."""
+    # row: two stacks on one server
+    (server,) = scene.servers(1).values()
+    stacks: Dict[str, Stack] = {}
+    for package in ("lib", "app"):
+        parameters: Dict[str, Any] = {"server": server, "options": {"packages": [package]}}
+        parameters.update(name=f"90-{package}", update_after_time=V1)
+        template = str(scene.templates / "package-update.yaml")
+        scene.stack = stacks[package] = scene.heat.create(
+            f"{scene.name}-{package}", template, environments=scene.environments, **parameters
+        )
+        scene.stacks.append(scene.stack)
+    member = scene.fleet.members["server0"]
+    member.offer(2)
+    for package, value, versions in (
+        ("lib", V2, {**ONE, "lib": "2.0-1"}),
+        ("app", V2, TWO),
+        ("app", V1, {**ONE, "lib": "2.0-1"}),
+        ("lib", V1, ONE),
+    ):
+        scene.stack = stacks[package]
+        heard = scene.update(value, "UPDATE_COMPLETE")
+        assert [(str(one), one.config) for one in heard] == [(f"server0:UPDATE:{value}", f"90-{package}")]
+        assert member.versions() == versions
+
+
 SCENES: Sequence[Callable[[Scene], None]] = (
     phases,
     roles_in_order,
     deployment_group,
-    resource_group,
     one_by_one,
-    autoscaled_servers,
     autoscaling_group,
     prefetch_then_roll,
     seed,
     update_packages,
+    two_stacks,
 )
 
 
@@ -436,12 +457,14 @@ def played(
     wanted = {
         scene_of(item)
         for item in request.session.items
-        if isinstance(item, pytest.Function) and "played" in item.fixturenames
+        if isinstance(item, pytest.Function) and item.path == Path(__file__) and "played" in item.fixturenames
     }
     release = Release(tmp_path_factory.mktemp("release"))
+    templates = with_places(PLACES, tmp_path_factory.mktemp("templates"))
 
     def play(scene: Callable[[Scene], None]) -> None:
-        stage = Scene(lab, tmp_path_factory.mktemp(scene.__name__), release, scene.__name__.replace("_", "-"))
+        name = scene.__name__
+        stage = Scene(lab, tmp_path_factory.mktemp(name), release, name.replace("_", "-"), templates)
         try:
             scene(stage)
         finally:

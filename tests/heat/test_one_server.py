@@ -115,6 +115,7 @@ def test_a_cancelled_update_comes_to_its_end_and_is_rolled_back(new_one: NewOne)
 
 def test_a_rollback_that_heat_itself_cancels_is_mended_by_the_old_value(new_one: NewOne) -> None:
     """Heat may do so when the answer comes in the moment of a cancel; the README tells what to do then."""
+    # row: ROLLBACK_FAILED
     one = new_one()
     stack, server = one.stack, one.server
     before = server.apt.state()

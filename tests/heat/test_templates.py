@@ -20,7 +20,10 @@ TEMPLATES = Path(__file__).resolve().parents[2] / "hooks/templates"
 # Every one that has resources: the others are environments, and the workflow.
 NAMES = sorted(path.name for path in TEMPLATES.glob("*.yaml") if "\nresources:" in path.read_text(encoding="utf-8"))
 # What a template wants to know before its conditions can be looked at.
-PARAMETERS: Dict[str, Dict[str, Any]] = {"one-by-one.yaml": {"servers": "id-1,id-2", "update_after_time": "v1"}}
+PARAMETERS: Dict[str, Dict[str, Any]] = {
+    "one-by-one.yaml": {"servers": "id-1,id-2", "update_after_time": "v1"},
+    "package-update-places.yaml": {"names": ["a"], "servers": {"a": "id-1"}, "update_after_time": "v1"},
+}
 
 
 @pytest.fixture

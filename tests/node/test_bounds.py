@@ -117,7 +117,7 @@ def test_a_collector_that_prints_without_end_is_ended(tmp_path: Path, monkeypatc
     monkeypatch.setattr(metadata, "LIST_LIMIT", MIB)
     (tmp_path / "collect.conf").write_text("[heat]\n", encoding="utf-8")
     start = time.monotonic()
-    assert metadata.is_current("c1", "s", "r", tmp_path / "collect.conf") is None
+    assert metadata.is_current("c1", ("s", "r"), tmp_path / "collect.conf") is None
     assert time.monotonic() - start < 10
 
 

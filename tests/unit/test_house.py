@@ -96,6 +96,7 @@ PURE = (
         "heat.outcome",
         "heat.signal_target",
         "heat.signal_answers",
+        "heat.stored_objects",
         "heat.yaml_options",
     ),
     *("install.layout", "__init__", "cli.parser"),

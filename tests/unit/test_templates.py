@@ -5,7 +5,7 @@ them in tests/heat.
 import json
 import re
 from pathlib import Path
-from typing import Any, Dict
+from typing import Any, Dict, List, Set
 
 import pytest
 import yaml
@@ -27,7 +27,8 @@ def content(name: str) -> Dict[str, Any]:
 def test_the_config_declares_every_output_of_the_agent() -> None:
     config = content("package-update-config.yaml")["resources"]["config"]["properties"]
     assert [output["name"] for output in config["outputs"] if not output.get("error_output")] == list(OUTPUTS)
-    assert [entry["name"] for entry in config["inputs"]] == [policy.DEFAULT_TRIGGER]
+    # The agent leaves out all that begins with deploy_.
+    assert [entry["name"] for entry in config["inputs"]] == [policy.DEFAULT_TRIGGER, "deploy_place"]
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -71,3 +72,21 @@ def test_the_readme_names_every_file() -> None:
     text = (TEMPLATES / "README.rst").read_text(encoding="utf-8")
     inner = {"updated-server.yaml", "server-deployed.yaml", "package-update-config.yaml"}
     assert [name for name in FILES if f"``{name}``" not in text and name not in inner] == []
+
+
+def test_a_test_stands_behind_each_row_of_what_the_stack_says() -> None:
+    """The tests of tests/heat name the rows that they prove: "# row: UPDATE_COMPLETE"."""
+    readme = (TEMPLATES / "README.rst").read_text(encoding="utf-8")
+    table = readme.partition("\nWhat the stack says, what the nodes are\n")[2].partition("\nWhere to look first")[0]
+    _, _, body, _ = re.split(r"^=[= ]+$", table, flags=re.MULTILINE)
+    width = table.split()[1].count("=")
+    rows: List[str] = []
+    for line in body.strip("\n").splitlines():
+        first = line[:width].strip()
+        if first:
+            rows.append(first)
+    proved: Set[str] = set()
+    for path in (TEMPLATES.parents[1] / "tests/heat").glob("test_*.py"):
+        proved.update(re.findall(r"# row: (.+)", path.read_text(encoding="utf-8")))
+    assert len(rows) == 11
+    assert set(rows) == proved

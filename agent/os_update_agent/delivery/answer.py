@@ -19,6 +19,7 @@ from os_update_agent.delivery.result import aftermath, described, encoded, reada
 from os_update_agent.heat.metadata import overtaken_on_arrival
 from os_update_agent.heat.signal import send
 from os_update_agent.heat.signal_answers import AGAIN, DELIVERED, Answer
+from os_update_agent.heat.stored_objects import APART_SECONDS
 from os_update_agent.model.deliveries import Delivery, Deployment, Outcome, Request, SignalTarget
 from os_update_agent.model.errors import Bug, LedgerError, known
 from os_update_agent.runtime.context import Site, note_told, open_site, trusted_certificate
@@ -143,8 +144,10 @@ def send_unstored(to: Addressee, body: str) -> Answer:
     """Send a result that no ledger keeps, once and now. Raises nothing."""
     found = Answer(AGAIN, "the result was not sent")
     with only_logged("signal", to.deployment.id):
-        if newer_than(to.deployment) is not None:
+        if is_superseded(to.deployment):
             return Answer(DELIVERED, "a newer deployment of the same resource has come")
+        if to.deployment.signal.transport == "TEMP_URL_SIGNAL":
+            time.sleep(APART_SECONDS)
         found = send(to.deployment.signal, body, ca_certificate=trusted_certificate(to.settings))
         log.error(logged(deployment=to.deployment.id, kept="no", signal=found.verdict, answer=found.reason))
         if found.verdict == DELIVERED and to.deployment.id:
@@ -159,6 +162,13 @@ def newer_than(deployment: Deployment) -> Optional[str]:
     with only_logged("list", deployment.id):
         return overtaken_on_arrival(deployment.id)
     return None
+
+
+def is_superseded(deployment: Deployment) -> bool:
+    """Would Heat take the result for that of a newer deployment? Never outside of a stack, where each has its own
+    URL.
+    """
+    return bool(deployment.stack_id) and newer_than(deployment) is not None
 
 
 def stored_result(settings: Settings, config_id: str) -> Optional[str]:

@@ -20,7 +20,7 @@ from os_update_agent.node.trusted_paths import Untrusted
 from os_update_agent.runtime import imports
 from os_update_agent.runtime.context import Site, open_site
 from os_update_agent.text.log_lines import logged
-from os_update_agent.text.outcomes import outcome_of_nothing
+from os_update_agent.text.outcomes import outcome_of_nothing, outcome_of_overtaken
 
 if TYPE_CHECKING:
     from os_update_agent.delivery.supervise import Watch
@@ -52,7 +52,8 @@ def deliver(
         policy = _policy(site, deployment, known)
         to = to._replace(patience=policy.signal_timeout)
         newer = newer_than(deployment) if signals else None
-        if newer is not None:
+        # Outside of a stack a deployment that the ledger knows is taken to its end: Heat waits for its own result.
+        if newer is not None and (deployment.stack_id or known is None):
             return _overtaken(to, newer, policy.value)
         _receive(site, to, policy)
         is_received = True
@@ -122,9 +123,14 @@ def _get_ready(deployment: Deployment, *, signals: bool) -> None:
 
 
 def _overtaken(to: Addressee, newer: str, value: str) -> str:
-    """A delivery that is superseded when it arrives is not run, and nobody waits for its result."""
-    why = f"the newer deployment {newer} of the same resource has come"
+    """A delivery that is superseded when it arrives is not run. Nobody waits for its result, except outside of a stack:
+    there each deployment waits for its own, and one that was not run is no success.
+    """
+    same = "resource" if to.deployment.stack_id else "name"
+    why = f"the newer deployment {newer} of the same {same} has come"
     log.warning(logged(deployment=to.deployment.id, run="none", why=why))
+    if not to.deployment.stack_id:
+        return answer(to, outcome_of_overtaken(value))
     forget_copy(to.deployment.id)
     return plain(outcome_of_nothing("a newer deployment of the same resource has come", value), to.request)
 

@@ -12,7 +12,7 @@ from typing import Any, Optional, TextIO
 
 from os_update_agent.config.bounded_files import read_text
 from os_update_agent.config.settings import Settings, load
-from os_update_agent.delivery.answer import Addressee, answer_with, newer_than
+from os_update_agent.delivery.answer import Addressee, answer_with, is_superseded
 from os_update_agent.heat.deployed_files import COPY_LIMIT
 from os_update_agent.heat.deployment import parse
 from os_update_agent.model.bounded_json import TooLarge, read_json
@@ -37,7 +37,7 @@ def notify(config: Optional[str], path: str, stdin: TextIO, patience: float) -> 
     deployment = _deployment(path)
     if deployment.signal.transport == "NO_SIGNAL":
         return 0
-    if newer_than(deployment) is not None:
+    if is_superseded(deployment):
         why = "a newer deployment of the same resource has come"
         log.warning(logged(deployment=deployment.id, signal="superseded", why=why))
         return 0

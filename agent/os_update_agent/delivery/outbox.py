@@ -12,10 +12,11 @@ from os_update_agent.delivery.rounds import Patience as Patience  # most modules
 from os_update_agent.delivery.rounds import Tried, Turn, take_turns
 from os_update_agent.heat.alternate_targets import other_targets
 from os_update_agent.heat.deployed_files import forget_signal
-from os_update_agent.heat.metadata import COLLECT_SECONDS, is_current, listed_ids
+from os_update_agent.heat.metadata import COLLECT_SECONDS, address_of, is_current, listed_ids
 from os_update_agent.heat.signal import CONNECT_SECONDS, GRACE, READ_SECONDS, send
 from os_update_agent.heat.signal_answers import AGAIN, DELIVERED, NEVER, Answer
 from os_update_agent.heat.signal_target import server_of
+from os_update_agent.heat.stored_objects import APART_SECONDS
 from os_update_agent.model.deliveries import OwedSignal, SignalTarget
 from os_update_agent.model.errors import Damaged, LedgerError, known
 from os_update_agent.node.locks import Claim, process_name
@@ -83,18 +84,36 @@ def _turn(site: Site, signal: OwedSignal, patience: Patience, sending: Optional[
             return attempt()
         return Tried()
 
-    turn = _turn_of(signal.config_id, one, patience, sending)
+    turn = _turn_of(site, signal.config_id, one, patience, sending)
     turn.server = server_of(signal.target) if signal.target is not None else ""
     if is_waited_for(site.settings, signal.config_id):
         turn.due += CALLER_SECONDS
     return turn
 
 
-def _turn_of(config_id: str, attempt: Callable[[], Tried], patience: Patience, sending: Optional[Sending]) -> Turn:
+def _turn_of(
+    site: Site, config_id: str, attempt: Callable[[], Tried], patience: Patience, sending: Optional[Sending]
+) -> Turn:
     now = patience.clock()
     if sending is not None:
         sending("")
-    return Turn(attempt, now + patience.total, now, sending or (lambda _: None), partial(_note_owed, config_id))
+    due = now + _too_early(site, config_id)
+    return Turn(attempt, now + patience.total, due, sending or (lambda _: None), partial(_note_owed, config_id))
+
+
+def _too_early(site: Site, config_id: str) -> float:
+    """Return the seconds until the result may be sent: an object that is stored too soon after the delivery's arrival
+    is lost (heat.stored_objects). Raises LedgerError.
+    """
+    owed = _owed(site, config_id)
+    if owed is None or owed.target is None or owed.target.transport != "TEMP_URL_SIGNAL":
+        return 0.0
+    delivery = None
+    with suppress(Damaged):
+        delivery = site.ledger.delivery(config_id)
+    age = site.clock() - delivery.received if delivery is not None else 0.0
+    # A clock that was put back must not delay it for hours.
+    return min(max(APART_SECONDS - age, 0.0), APART_SECONDS)
 
 
 def _note_owed(config_id: str, reason: str) -> None:
@@ -129,7 +148,7 @@ def deliver_signal(site: Site, config_id: str, patience: Patience, sending: Opti
 
     Raises LedgerError, AgentError.
     """
-    turn = _turn_of(config_id, _Attempts(site, config_id), patience, sending)
+    turn = _turn_of(site, config_id, _Attempts(site, config_id), patience, sending)
     take_turns([turn], patience)
     return turn.last is not None and turn.last.verdict == DELIVERED
 
@@ -235,7 +254,7 @@ def _is_given_up(site: Site, config_id: str, target: SignalTarget) -> bool:
     may be as old.
     """
     with only_logged("list", config_id):
-        return is_current(config_id, target.stack_id, target.resource_name, site.settings.collect_config) is False
+        return is_current(config_id, address_of(config_id, target), site.settings.collect_config) is False
     return False
 
 

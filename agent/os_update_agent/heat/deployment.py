@@ -6,7 +6,7 @@ import json
 from typing import Any, Callable, Dict, List, Mapping, Tuple
 
 from os_update_agent.heat.fields import is_unset, kind, line, short, shown
-from os_update_agent.heat.signal_target import OWN, signal_target
+from os_update_agent.heat.signal_target import OWN, is_outside_of_a_stack, signal_target
 from os_update_agent.heat.yaml_options import read_yaml
 from os_update_agent.model.bounded_json import TooLarge, longer_than, read_json
 from os_update_agent.model.deliveries import ACTIVE_ACTIONS, INACTIVE_ACTIONS, Deployment, Output
@@ -16,6 +16,8 @@ from os_update_agent.model.errors import BadDeployment
 TEXT_LIMIT = 8 << 20
 _ACTIONS = (*ACTIVE_ACTIONS, *INACTIVE_ACTIONS)
 OUTPUTS_LIMIT = 10_000
+# Heat writes 20 characters.
+_LONGEST_TIME = 40
 _Document = Mapping[str, Any]
 _Inputs = Mapping[str, Any]
 
@@ -31,7 +33,7 @@ def parse(text: str) -> Deployment:
     faults: List[str] = []
     document = _document(text, faults)
     inputs = _inputs(document.get("inputs"), faults)
-    known = Deployment("", "", "", "", "", "", signal=signal_target(inputs))
+    known = Deployment("", "", "", "", "", "", signal=signal_target(inputs, _created(document)))
     for field, read in _FIELDS.items():
         try:
             known = known._replace(**{field: read(document, inputs)})
@@ -40,6 +42,12 @@ def parse(text: str) -> Deployment:
     if faults:
         raise BadDeployment(faults[0], deployment=known)
     return known
+
+
+def _created(document: _Document) -> str:
+    """Return when Heat made the delivery, "" where it does not say."""
+    created = document.get("creation_time")
+    return created if isinstance(created, str) and len(created) <= _LONGEST_TIME and created.isprintable() else ""
 
 
 def _document(text: str, faults: List[str]) -> _Document:
@@ -129,8 +137,14 @@ def _server_id(_: _Document, inputs: _Inputs) -> str:
     return "" if is_unset(inputs.get("deploy_server_id")) else line(inputs, "deploy_server_id")
 
 
-def _name(document: _Document, _: _Inputs) -> str:
-    return "" if is_unset(document.get("name")) else line(document, "name")
+def _name(document: _Document, inputs: _Inputs) -> str:
+    """The name of the deployment, which is its identity outside of a stack."""
+    is_needed = is_outside_of_a_stack(inputs)
+    return "" if is_unset(document.get("name")) and not is_needed else line(document, "name")
+
+
+def _of_stack(inputs: _Inputs, name: str) -> str:
+    return "" if is_outside_of_a_stack(inputs) else line(inputs, name)
 
 
 def _own_inputs(_: _Document, inputs: _Inputs) -> Dict[str, Any]:
@@ -178,8 +192,8 @@ def _yaml(name: str, text: str) -> Any:
 _FIELDS: Dict[str, Callable[[_Document, _Inputs], Any]] = {
     "id": lambda document, _: line(document, "id"),
     "outputs": _outputs,
-    "stack_id": lambda _, inputs: line(inputs, "deploy_stack_id"),
-    "resource_name": lambda _, inputs: line(inputs, "deploy_resource_name"),
+    "stack_id": lambda _, inputs: _of_stack(inputs, "deploy_stack_id"),
+    "resource_name": lambda _, inputs: _of_stack(inputs, "deploy_resource_name"),
     "server_id": _server_id,
     "action": _action,
     "name": _name,

@@ -6,11 +6,15 @@ import logging
 import os
 import re
 import sys
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, FrozenSet, Iterator, NamedTuple, Optional, Tuple
+from typing import Any, Callable, FrozenSet, Iterator, Optional, Tuple
 
 from os_update_agent.config.bounded_files import read_bytes, read_text, words_of
+from os_update_agent.heat.fields import is_unset
+from os_update_agent.heat.signal_target import is_outside_of_a_stack
 from os_update_agent.model.bounded_json import TooLarge, read_json
+from os_update_agent.model.deliveries import SignalTarget
 from os_update_agent.model.errors import AgentError
 from os_update_agent.text.log_lines import logged
 
@@ -27,15 +31,35 @@ _SECTION = re.compile(r"^\[(\w+)\]", re.MULTILINE)
 HEAT_CONFIG = ("HEAT_SHELL_CONFIG", "/var/run/heat-config/heat-config")
 
 
-class Listed(NamedTuple):
+@dataclass(frozen=True)
+class Listed:
     """One entry of the server metadata's list of deployments: what is needed to tell a current one from an overtaken
-    one.
+    one. Outside of a stack the name of the deployment stands for the resource, and ``stack_id`` is "".
     """
 
     id: str
     stack_id: str
     resource_name: str
     created: str
+    # A signed URL is a secret.
+    url: str = field(default="", repr=False)
+
+    @property
+    def place(self) -> Tuple[str, str]:
+        """The resource. Only the newest deployment of a resource is run."""
+        return self.stack_id, self.resource_name
+
+    @property
+    def address(self) -> Tuple[str, str]:
+        """The address of the signal. Heat takes a signal for the newest deployment with its address."""
+        return (self.stack_id, self.resource_name) if self.stack_id else ("", self.url)
+
+
+def address_of(config_id: str, target: SignalTarget) -> Tuple[str, str]:
+    """Return the address of a signal. Outside of a stack it is the URL, or the delivery itself."""
+    if target.stack_id:
+        return target.stack_id, target.resource_name
+    return "", target.secret.get("url", config_id)
 
 
 def parse_list(deployments: Any) -> Tuple[Listed, ...]:
@@ -44,14 +68,13 @@ def parse_list(deployments: Any) -> Tuple[Listed, ...]:
     for item in deployments if isinstance(deployments, list) else ():
         try:
             inputs = {entry["name"]: entry.get("value") for entry in item["inputs"]}
-            found.append(
-                Listed(
-                    str(item["id"]),
-                    str(inputs["deploy_stack_id"]),
-                    str(inputs["deploy_resource_name"]),
-                    str(item["creation_time"]),
-                )
-            )
+            id, created = str(item["id"]), str(item["creation_time"])
+            if is_outside_of_a_stack(inputs):
+                url = inputs.get("deploy_signal_id")
+                found.append(Listed(id, "", str(item["name"]), created, id if is_unset(url) else str(url)))
+            else:
+                stack, resource = str(inputs["deploy_stack_id"]), str(inputs["deploy_resource_name"])
+                found.append(Listed(id, stack, resource, created))
         except (KeyError, TypeError, AttributeError):
             continue
     return tuple(found)
@@ -61,13 +84,15 @@ def overtaker(listed: Tuple[Listed, ...], config_id: str) -> Optional[str]:
     """The config id of a newer deployment of the same resource; while Heat replaces a failed deployment it lists
     both.
     """
+    return _newer(listed, config_id, lambda entry: entry.place)
+
+
+def _newer(listed: Tuple[Listed, ...], config_id: str, shared: Callable[[Listed], Tuple[str, str]]) -> Optional[str]:
+    """Return the config id of the newest one of the newer entries that have the same ``shared``."""
     mine = next((entry for entry in listed if entry.id == config_id), None)
     if mine is None:
         return None
-    address = (mine.stack_id, mine.resource_name)
-    newer = [
-        entry for entry in listed if (entry.stack_id, entry.resource_name) == address and entry.created > mine.created
-    ]
+    newer = [entry for entry in listed if shared(entry) == shared(mine) and entry.created > mine.created]
     return max(newer, key=lambda entry: entry.created).id if newer else None
 
 
@@ -89,8 +114,8 @@ def overtaken_on_arrival(config_id: str) -> Optional[str]:
         return None
 
 
-def is_current(config_id: str, stack_id: str, resource_name: str, collect_config: Path) -> Optional[bool]:
-    """Does Heat still wait for the delivery? False only where it lists another one for the same resource, None where it
+def is_current(config_id: str, address: Tuple[str, str], collect_config: Path) -> Optional[bool]:
+    """Does Heat still wait for the delivery? False only where it lists another one for the same address, None where it
     does not say.
 
     Asks with os-collect-config --print, which writes no cache. A Zaqar queue is never asked: reading takes the message
@@ -99,12 +124,11 @@ def is_current(config_id: str, stack_id: str, resource_name: str, collect_config
     collectors = _collectors(collect_config)
     lists = list(_lists(_collected(collect_config, collectors))) if collectors else []
     if any(isinstance(item, dict) and item.get("id") == config_id for deployments in lists for item in deployments):
-        return not any(overtaker(parse_list(deployments), config_id) for deployments in lists)
+        return not any(_newer(parse_list(deployments), config_id, lambda entry: entry.address) for deployments in lists)
     others = [entry for deployments in lists for entry in parse_list(deployments)]
-    # Where nothing at all is listed for the resource nobody waits, and nobody can be misled.
-    return (
-        False if any((entry.stack_id, entry.resource_name) == (stack_id, resource_name) for entry in others) else None
-    )
+    # Without an entry for the address the signal ends no other deployment of this server. Heat's list does not have
+    # the deployment of another server that has taken the same place in a group.
+    return False if any(entry.address == address for entry in others) else None
 
 
 def listed_ids(collect_config: Path) -> Optional[FrozenSet[str]]:

@@ -24,6 +24,7 @@ from os_update_agent.heat.signal_answers import (
     refused_by_keystone,
     untrusted,
 )
+from os_update_agent.heat.stored_objects import accepted
 from os_update_agent.model.deliveries import SignalTarget
 
 # Heat's max_json_body_size. heat-api-cfn answers 500 to a larger body, which would look like something to try again.
@@ -155,7 +156,9 @@ def _by_url(target: SignalTarget, payload: bytes, attempt: _Try) -> Answer:
             # read here.
             adapter = session.get_adapter(url)
             with adapter.send(prepared, stream=True, timeout=timeout, verify=verify, proxies=proxies) as response:
-                return judged(response.status_code, target.transport)
+                answer = judged(response.status_code, target.transport)
+                is_object = target.transport == "TEMP_URL_SIGNAL"
+                return accepted(answer, response.headers, target.created) if is_object else answer
     except requests.exceptions.SSLError as error:
         return Answer(AGAIN, untrusted(error))
     except (requests.RequestException, ValueError) as error:

@@ -23,14 +23,23 @@ _URL = re.compile(r"https?://[!-~]+", re.IGNORECASE)
 _Inputs = Mapping[str, Any]
 
 
-def signal_target(inputs: _Inputs) -> SignalTarget:
-    """Where the result goes; an unknown transport keeps its name and has no secret."""
+def is_outside_of_a_stack(inputs: _Inputs) -> bool:
+    """Is this a deployment of ``openstack software deployment create``? Heat's own name stack and resource."""
+    return is_unset(inputs.get("deploy_stack_id")) and is_unset(inputs.get("deploy_resource_name"))
+
+
+def signal_target(inputs: _Inputs, created: str = "") -> SignalTarget:
+    """Return the target of the result. An unknown transport keeps its name and has no secret.
+
+    ``created`` is the delivery's ``creation_time``.
+    """
     transport = _transport(inputs)
     by_name = transport == "HEAT_SIGNAL"
     target = SignalTarget(
         transport,
         stack_id=_address(inputs, "deploy_stack_id", needed=by_name),
         resource_name=_address(inputs, "deploy_resource_name", needed=by_name),
+        created=created,
     )
     if transport in _DEFAULT_VERBS:
         return replace(

@@ -15,13 +15,17 @@ INACTIVE_ACTIONS = ("DELETE", "SUSPEND", "RESUME")
 
 @dataclass(frozen=True)
 class SignalTarget:
-    """Where the result of one delivery goes. Everything in ``secret`` stays out of logs and is wiped once delivered."""
+    """The target of one delivery's result. Everything in ``secret`` stays out of logs and is wiped after the delivery.
+
+    ``created`` is when Heat made the delivery, by its own clock: the text of its ``creation_time``.
+    """
 
     transport: str
     stack_id: str = ""
     resource_name: str = ""
     verb: str = "POST"
     secret: Mapping[str, str] = field(default_factory=dict, repr=False)
+    created: str = ""
 
 
 @dataclass(frozen=True)
@@ -52,8 +56,11 @@ class Deployment(NamedTuple):
 
     @property
     def key(self) -> str:
-        """Whose history this delivery belongs to, unless ``state_key`` says otherwise."""
-        return f"{self.stack_id}/{self.resource_name}@{self.server_id}"
+        """Whose history this delivery belongs to, unless ``state_key`` says otherwise: the resource of a stack, or a
+        name outside of any stack.
+        """
+        place = f"{self.stack_id}/{self.resource_name}" if self.stack_id else self.name
+        return f"{place}@{self.server_id}"
 
 
 class Outcome(NamedTuple):

@@ -62,6 +62,12 @@ class RivalDeployment(BadDeployment):
     """Another deployment with the same key selects other packages. The options of this one do not count for the key."""
 
 
+class Overtaken(AgentError):
+    """A deployment outside of a stack was not run, because a newer one of its name has come. Heat waits for both."""
+
+    advice = "if it is still wanted, create it again when the newer one is complete"
+
+
 class BadOption(BadDeployment):
     """An option, from a file, a template or an input, is unknown or has a value that it cannot have."""
 

@@ -6,7 +6,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from os_update_agent.decision.state_names import in_words
 from os_update_agent.model.deliveries import Outcome
-from os_update_agent.model.errors import AgentError
+from os_update_agent.model.errors import AgentError, Overtaken
 from os_update_agent.model.node_facts import NodeFacts
 from os_update_agent.model.packages import Change
 from os_update_agent.model.phases import BACK, CHANGED, FORTH, NOT_UNDONE, UNDONE
@@ -76,6 +76,11 @@ def outcome_of_nothing(reason: str, value: str) -> Outcome:
     """A delivery that changed no package, and why that is right."""
     text = f"nothing to do for {shown(value)}: {reason}" if value else reason
     return Outcome(0, f"{printable(text)}\n")
+
+
+def outcome_of_overtaken(value: str) -> Outcome:
+    """A deployment outside of a stack that was not run."""
+    return outcome_of_error(Overtaken(f"{shown(value)}: not run, a newer deployment of the same name has come"))
 
 
 def outcome_of_baseline(value: str, count: int) -> Outcome:

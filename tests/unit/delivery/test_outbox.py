@@ -14,6 +14,7 @@ from os_update_agent.delivery.rounds import LONGEST_PAUSE
 from os_update_agent.heat.metadata import COLLECT_SECONDS
 from os_update_agent.heat.signal import CONNECT_SECONDS, GRACE, READ_SECONDS
 from os_update_agent.heat.signal_answers import AGAIN, DELIVERED, NEVER, Answer
+from os_update_agent.heat.stored_objects import APART_SECONDS
 from os_update_agent.ledger import Ledger
 from os_update_agent.model.deliveries import Delivery, Request, SignalTarget
 from os_update_agent.node.locks import Claim
@@ -93,6 +94,41 @@ def test_what_is_taken_is_delivered_and_its_secrets_are_wiped(site: Site, networ
     assert deliver_signal(site, "a", net.patience(600))
     assert standing(site, "a") == ("delivered", 1, False)
     assert (net.sent, net.pauses) == ([target()], [])
+
+
+OBJECT = SignalTarget("TEMP_URL_SIGNAL", "stack/1", "node", "PUT", {"url": "https://swift.example/secret"})
+
+
+@pytest.mark.parametrize(
+    ("received", "pauses"),
+    [(4.8, [1.8]), (5.0, [APART_SECONDS]), (3.0, []), (1.0, []), (5000.0, [APART_SECONDS])],
+    ids=["just now", "now", "long enough ago", "long ago", "the clock was put back"],
+)
+def test_an_object_is_stored_when_the_second_of_its_deployment_is_over(
+    site: Site, network: Callable[..., Network], received: float, pauses: List[float]
+) -> None:
+    net = network(TAKEN)
+    site.ledger.receive(Delivery("a", "key", "v1", "UPDATE", received, request=Request(OBJECT)))
+    site.ledger.finish("a", BODY, OBJECT, 5.0)
+    assert deliver_signal(site, "a", net.patience(0))
+    assert net.pauses == [pytest.approx(pause) for pause in pauses]
+    assert net.sent == [OBJECT]
+
+
+def test_an_object_that_comes_too_early_delays_no_other_result(site: Site, network: Callable[..., Network]) -> None:
+    net = network(TAKEN)
+    site.ledger.receive(Delivery("a", "key", "v1", "UPDATE", 5.0, request=Request(OBJECT)))
+    site.ledger.finish("a", BODY, OBJECT, 5.0)
+    owe(site, "b", target("other"))
+    assert send_owed(site, net.patience(600)) == ()
+    assert [where.transport for where in net.sent] == ["CFN_SIGNAL", "TEMP_URL_SIGNAL"]
+
+
+def test_an_object_that_heat_ignores_is_stored_again(site: Site, network: Callable[..., Network]) -> None:
+    net = network(Answer(AGAIN, "201, but Heat ignores the object"), TAKEN)
+    owe(site, "a", OBJECT)
+    assert deliver_signal(site, "a", net.patience(600))
+    assert standing(site, "a") == ("delivered", 2, False)
 
 
 def test_what_is_delivered_is_not_sent_again(site: Site, network: Callable[..., Network]) -> None:

@@ -124,6 +124,49 @@ def test_an_unset_input_that_must_be_there_is_named(name: Any, unset: Any) -> No
     assert str(error).startswith(f"{name} is missing; it must be ")
 
 
+OUTSIDE = {
+    **CFN,
+    "deploy_stack_id": MISSING,
+    "deploy_resource_name": MISSING,
+    "deploy_signal_transport": "TEMP_URL_SIGNAL",
+    "deploy_signal_verb": "PUT",
+}
+
+
+def outside(name: Any = "90-package-update", **changes: Any) -> str:
+    inputs = {**OUTSIDE, **changes}
+    return delivery({key: value for key, value in inputs.items() if value is not MISSING}, name=name)
+
+
+@pytest.mark.parametrize("unset", ["", "None", None, MISSING])
+def test_outside_of_a_stack_the_name_and_the_server_are_the_key(unset: Any) -> None:
+    found = parse(outside(deploy_stack_id=unset, deploy_resource_name=unset))
+    assert found.key == "90-package-update@server-1"
+    assert (found.stack_id, found.resource_name) == ("", "")
+    assert (found.signal.transport, found.signal.verb) == ("TEMP_URL_SIGNAL", "PUT")
+
+
+def test_outside_of_a_stack_nothing_waits_for_a_signal_without_a_url() -> None:
+    found = parse(outside(deploy_signal_transport="NO_SIGNAL", deploy_signal_id=MISSING, deploy_signal_verb=MISSING))
+    assert found.signal.transport == "NO_SIGNAL"
+
+
+@pytest.mark.parametrize("unset", ["", "None", None])
+def test_outside_of_a_stack_a_deployment_needs_a_name(unset: Any) -> None:
+    error = fault(outside(name=unset))
+    assert str(error) == "name is missing; it must be a line of text"
+    assert error.deployment is not None
+    assert error.deployment.signal.transport == "TEMP_URL_SIGNAL"
+
+
+@pytest.mark.parametrize(
+    ("created", "kept"),
+    [("2026-11-30T10:00:00Z", "2026-11-30T10:00:00Z"), (None, ""), (5, ""), ("x" * 41, ""), ("a\nb", ""), (["x"], "")],
+)
+def test_the_target_keeps_when_the_delivery_was_made(created: Any, kept: str) -> None:
+    assert parse(json.dumps({**json.loads(delivery()), "creation_time": created})).signal.created == kept
+
+
 @pytest.mark.parametrize("unset", ["", "None", None])
 def test_the_server_id_may_be_missing(unset: Any) -> None:
     assert parse(delivery({**CFN, "deploy_server_id": unset})).server_id == ""

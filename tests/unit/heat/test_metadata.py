@@ -9,7 +9,16 @@ from typing import Any, Dict, Iterable, List, Optional
 import pytest
 
 from os_update_agent.heat import metadata
-from os_update_agent.heat.metadata import HEAT_CONFIG, Listed, is_current, overtaken_on_arrival, overtaker, parse_list
+from os_update_agent.heat.metadata import (
+    HEAT_CONFIG,
+    Listed,
+    address_of,
+    is_current,
+    overtaken_on_arrival,
+    overtaker,
+    parse_list,
+)
+from os_update_agent.model.deliveries import SignalTarget
 
 STACK, RESOURCE = "web/68c97fbe", "update"
 
@@ -35,7 +44,7 @@ def collect_config(tmp_path: Path) -> Path:
 
 def ask(monkeypatch: pytest.MonkeyPatch, collect_config: Path, content: Any) -> Optional[bool]:
     monkeypatch.setattr(metadata, "_collected", lambda *_: content)
-    return is_current("ours", STACK, RESOURCE, collect_config)
+    return is_current("ours", (STACK, RESOURCE), collect_config)
 
 
 @pytest.mark.parametrize(
@@ -93,7 +102,7 @@ def test_the_collector_is_not_asked_without_its_file_nor_where_it_takes_messages
         collect_config.unlink()
     else:
         collect_config.write_text(text, encoding="utf-8")
-    assert is_current("ours", STACK, RESOURCE, collect_config) is None
+    assert is_current("ours", (STACK, RESOURCE), collect_config) is None
 
 
 def test_only_the_collectors_that_have_credentials_are_asked(
@@ -107,7 +116,7 @@ def test_only_the_collectors_that_have_credentials_are_asked(
     collect_config.write_text(
         "[DEFAULT]\ncollectors = local\n[heat]\nuser_id = u\n[local]\npath = /x\n", encoding="utf-8"
     )
-    assert is_current("ours", STACK, RESOURCE, collect_config) is None
+    assert is_current("ours", (STACK, RESOURCE), collect_config) is None
     assert asked == [("heat",)]
 
 
@@ -124,6 +133,47 @@ def test_the_newest_of_the_newer_ones_overtakes() -> None:
     assert overtaker(parse_list([OURS, OLDER]), "ours") is None
     assert overtaker(parse_list([OURS, listed("twin")]), "ours") is None
     assert overtaker(parse_list([NEWER]), "ours") is None
+
+
+def outside(config_id: str, created: str, name: str = "90-update", url: str = "") -> Dict[str, Any]:
+    """An entry of a deployment outside of any stack."""
+    inputs = [
+        {"name": "deploy_server_id", "value": "s"},
+        *([{"name": "deploy_signal_id", "value": url}] if url else []),
+    ]
+    return {"id": config_id, "name": name, "inputs": inputs, "creation_time": created}
+
+
+EARLY, LATE = "2026-11-23T06:44:36Z", "2026-11-23T06:44:37Z"
+
+
+def test_outside_of_a_stack_the_newest_of_a_name_is_run() -> None:
+    mine = outside("ours", EARLY, url="https://swift.example/1")
+    assert overtaker(parse_list([mine, outside("other", LATE, url="https://swift.example/2")]), "ours") == "other"
+    assert overtaker(parse_list([mine, outside("other", LATE, "91-other")]), "ours") is None
+    assert overtaker(parse_list([mine, listed("other", LATE)]), "ours") is None
+    assert parse_list([{**mine, "name": None}])[0].resource_name == "None"
+    assert parse_list([{"id": "a", "inputs": [], "creation_time": EARLY}]) == ()
+
+
+@pytest.mark.parametrize(
+    ("others", "current"),
+    [
+        ([outside("ours", EARLY, url="u1")], True),
+        ([outside("ours", EARLY, url="u1"), outside("other", LATE, url="u2")], True),
+        ([outside("ours", EARLY, url="u1"), outside("other", LATE, url="u1")], False),
+        ([outside("other", LATE, url="u2")], None),
+        ([outside("other", LATE, url="u1")], False),
+        ([outside("other", LATE)], None),
+        ([], None),
+    ],
+)
+def test_outside_of_a_stack_a_signal_is_addressed_by_its_url(
+    monkeypatch: pytest.MonkeyPatch, collect_config: Path, others: List[Any], current: Optional[bool]
+) -> None:
+    monkeypatch.setattr(metadata, "_collected", lambda *_: {"cfn": {"deployments": others}})
+    target = SignalTarget("TEMP_URL_SIGNAL", verb="PUT", secret={"url": "u1"})
+    assert is_current("ours", address_of("ours", target), collect_config) is current
 
 
 def test_on_arrival_the_list_of_heat_config_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
