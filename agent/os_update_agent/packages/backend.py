@@ -276,8 +276,7 @@ class Backend(Protocol):
     # --- processes
 
     def session(self) -> ContextManager[None]:
-        """Allow the backend to keep a process between requests until the end of the block. By default it keeps none."""
-        return nullcontext()
+        """Allow the backend to keep its worker between requests until the end of the block."""
 
 
 def set_marks(

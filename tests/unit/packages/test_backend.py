@@ -14,7 +14,6 @@ from os_update_agent.packages.dnf.dnf5 import Dnf5
 # What an implementation may leave out, and who does not.
 OPTIONAL: Dict[str, Set[Type[Backend]]] = {
     **{name: {Apt} for name in ("owners", "packaged_content", "repack", "letting_go")},
-    "session": {Dnf4, Dnf5},
 }
 APP, LIB = Package("app", "amd64", "1"), Package("lib", "amd64", "1")
 
