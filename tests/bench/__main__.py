@@ -9,11 +9,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Callable, Dict, Iterable, List, Tuple, Union
 
-from bench import dnf, files, growth, line
+from bench import dnf, files, growth, index, line
 from bench.rows import LEGEND, Missing, Row, goals, table
 
 RESULTS = Path(__file__).resolve().parents[2] / ".test-venv"
-NAMES = ("idle", "changes-1", "changes-30", "changes-300", "whole", "growth", "files", "dnf", "dnf5")
+NAMES = ("idle", "changes-1", "changes-30", "changes-300", "index", "whole", "growth", "files", "dnf", "dnf5")
 Section = Tuple[str, Callable[[Path], Iterable[Union[Row, Missing]]]]
 
 
@@ -44,6 +44,7 @@ def main() -> None:
         ("changes-1", lambda base: line.changes(base, 1, rounds)),
         ("changes-30", lambda base: line.changes(base, 30 if not quick else 5, rounds)),
         *([] if quick else [("changes-300", lambda base: line.changes(base, 300, few))]),
+        ("index", lambda base: index.rows(base, *((2, 2_000) if quick else (index.CHANGES, 1 << 30)), rounds)),
         ("whole", lambda base: line.whole(base, rounds)),
         ("growth", lambda base: growth.rows(base, (200, 800), (10, 100), (50, 500)) if quick else growth.rows(base)),
         ("files", lambda base: files.rows(base, (1_000,), (500,)) if quick else files.rows(base)),

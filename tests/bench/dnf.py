@@ -18,7 +18,7 @@ from typing import Iterator, List, Sequence, Union
 from bench.measuring import Figures, measured
 from bench.rows import Missing, Row
 from bench.rpms import build_many, write_catalogue
-from bench.world import BESIDE, FIRST, MANY, OLD, Size, Turn, World, in_turns
+from bench.world import FIRST, MANY, OLD, Goals, Size, Turn, World, in_turns
 from os_update_agent.testing.rpm_repository import Repository, Rpm
 from packages import sid
 from packages.hand_rpm import Dnf5Hand, DnfHand
@@ -29,7 +29,7 @@ NAMES = {"dnf": "dnf 4", "dnf5": "dnf 5"}
 # A node of Rocky 9.8 lists about 10000 packages (2767 of them in BaseOS), one of CentOS Stream 8 listed 43000 (18931
 # and 24171), by what `dnf repolist -v` said of them; CentOS Stream 9 lies between.
 OTHERS = 20_000
-GOAL = (1.15, 0.0)
+GOALS = {30: Goals(update=1.20, restore=1.30), 300: Goals(1.15, restore=1.15)}
 
 
 class DnfWorld(World):
@@ -100,7 +100,7 @@ def _changes(world: DnfWorld, manager: str, repeats: int) -> Iterator[Row]:
         ("bare dnf history undo last", lambda: world.bare(*STRICT, "history", "undo", "last")),
         ("bare dnf downgrade FILE...", lambda: world.bare("--disablerepo=*", *STRICT, "downgrade", *world.files())),
     ]
-    yield from world.changes(f"{manager}, ", update, restore, repeats, GOAL, BESIDE)
+    yield from world.changes(f"{manager}, ", update, restore, repeats, GOALS.get(len(world.names), Goals()))
 
 
 def _entering(base: Path, repeats: int) -> Row:

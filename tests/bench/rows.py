@@ -12,10 +12,7 @@ memory  the largest single process: at least the 13 MB of the measuring itself. 
         is the child process that has loaded dnf; the hook and the worker, which wait for it, are smaller and not
         added. What grows runs in a process of its own for each figure, with the agent's modules and what the work
         is given, and counts the programs that it starts.
-ratio   of the times on the wall, to the command that the goal names"""
-
-# Times a peer, and seconds besides.
-Allowed = Tuple[float, float]
+ratio   of the processor times, to the command that the goal names; the goals are ratios, too"""
 
 
 @dataclass(frozen=True)
@@ -30,27 +27,16 @@ class Row:
     note: str = ""
     goals: Tuple[Tuple[str, bool], ...] = ()
 
-    def against(self, other: Figures, beside: str, *allowed: Allowed) -> "Row":
-        """The ratio to a peer that was measured in the same rounds; each goal is at most so many times it, and so many
-        seconds more.
-        """
-        goals = [
-            (
-                f"<= {times:g} x {beside}" + (f" + {plus:g} s" if plus else ""),
-                self.figures.seconds <= times * other.seconds + plus,
-            )
-            for times, plus in allowed
-        ]
-        note = "; ".join(filter(None, (self.note, f"cpu {self.figures.cpu / other.cpu:.2f}x")))
-        return replace(
-            self, ratio=self.figures.seconds / other.seconds, beside=beside, note=note, goals=(*self.goals, *goals)
-        )
+    def against(self, other: Figures, beside: str, *allowed: float) -> "Row":
+        """The ratio to a peer that was measured in the same rounds; each goal is at most so many times it."""
+        ratio = self.figures.cpu / other.cpu
+        goals = [(f"<= {times:g} x {beside}", ratio <= times) for times in allowed]
+        return replace(self, ratio=ratio, beside=beside, goals=(*self.goals, *goals))
 
-    def within(self, seconds: float, goal: str) -> "Row":
-        return replace(self, goals=(*self.goals, (goal, self.figures.seconds <= seconds)))
-
-    def small(self, megabytes: float) -> "Row":
-        return replace(self, goals=(*self.goals, (f"at most {megabytes:g} MB", self.figures.peak <= megabytes)))
+    def small(self, megabytes: float, what: str = "") -> "Row":
+        """The largest process has at most so many megabytes; ``what`` names where that figure comes from."""
+        goal = f"memory at most {megabytes:.3g} MB{f', {what}' if what else ''}"
+        return replace(self, goals=(*self.goals, (goal, self.figures.peak <= megabytes)))
 
     def as_json(self) -> Dict[str, Any]:
         return {**asdict(self), "goals": [{"goal": goal, "met": met} for goal, met in self.goals]}

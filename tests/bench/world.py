@@ -10,10 +10,10 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from bench.measuring import Figures, measured, median
-from bench.rows import Allowed, Row
+from bench.rows import Row
 from os_update_agent.testing.repository import Deb, Repository, make_root
 from packages.aptroot import AptRoot
 
@@ -22,10 +22,18 @@ AGENT = TESTS.parent / "agent"
 HOOK = TESTS.parent / "hooks" / "package-update"
 FIRST, OLD, NEW = "0.1", "1.0", "2.0"
 MANY = 100
-# What an update may take beside the bare commands, with whichever package manager.
-BESIDE: Allowed = (1.10, 0.3)
 FIRST_UPDATE = "the first update, which fetches what is installed, too"
 Turn = Tuple[str, Callable[[], Figures]]
+
+
+class Goals(NamedTuple):
+    """How many times the processor time of the bare commands an update, a first one and a restore may take; None: there
+    is no goal.
+    """
+
+    update: Optional[float] = None
+    first: Optional[float] = None
+    restore: Optional[float] = None
 
 
 @dataclass(frozen=True)
@@ -122,9 +130,7 @@ class World:
             "outputs": [{"name": name} for name in ("changes", "held_back", "state_digest", "restored_from")],
         }  # fmt: skip
 
-    def changes(
-        self, manager: str, update: Turn, restore: Sequence[Turn], repeats: int, *allowed: Allowed
-    ) -> Iterator[Row]:
+    def changes(self, manager: str, update: Turn, restore: Sequence[Turn], repeats: int, goals: Goals) -> Iterator[Row]:
         """An update and a restore by the agent, each beside the bare commands; the first of these says what the goal
         is.
         """
@@ -161,6 +167,7 @@ class World:
         peers_back = [(what, taken("new", OLD, action)) for what, action in restore]
         ours = [("update", taken("old", NEW, forward)), (FIRST_UPDATE, taken("seen", NEW, forward))]
         ours_back = [("restore", taken("new", OLD, lambda: self.deliver("UPDATE", "v1")))]
+        allowed = {"update": goals.update, FIRST_UPDATE: goals.first, "restore": goals.restore}
         found = in_turns([*peers, *ours, *peers_back, *ours_back], repeats)
         section = f"{manager}{len(self.names)} package{'s' if len(self.names) > 1 else ''} of {self.size}"
         for theirs, own in ((peers, ours), (peers_back, ours_back)):
@@ -168,7 +175,8 @@ class World:
                 yield Row(section, what, found[what])
             peer = theirs[0][0]
             for what, _ in own:
-                yield Row(section, what, found[what]).against(found[peer], peer, *allowed)
+                goal = allowed[what]
+                yield Row(section, what, found[what]).against(found[peer], peer, *([goal] if goal else []))
 
 
 class AptWorld(World):
@@ -176,11 +184,13 @@ class AptWorld(World):
 
     def __init__(self, base: Path, changing: int) -> None:
         super().__init__(base, "apt", changing, Size(60, 40, 25_000 if changing < MANY else 5_000))
+        self.names = self.chosen() or self.names
         self.repository = Repository(base / "repository")
         self.repository.add(*(Deb(name, OLD, files={f"usr/share/{name}": name}) for name in self.staying))
         self.add(FIRST)
         # "copy:" makes apt fetch index and packages, as from a mirror.
-        make_root(self.root, sources=[self.repository.source_line(f"copy:{self.repository.directory}")])
+        make_root(self.root, sources=self.sources())
+        self.prepare()
         for name in ("var/run", "var/log/unattended-upgrades", "var/lib/apt/periodic", "var/lib/unattended-upgrades"):
             (self.root / name).mkdir(parents=True, exist_ok=True)
         self.apt = AptRoot(self.root)
@@ -190,24 +200,54 @@ class AptWorld(World):
         self.apt.apt("install", *self.names, *self.staying)
         self.install()
 
+    def sources(self) -> List[str]:
+        """Return the lines of sources.list."""
+        return [self.repository.source_line(f"copy:{self.repository.directory}")]
+
+    def chosen(self) -> List[str]:
+        """Return the names of the packages that change; none: they get names of their own."""
+        return []
+
+    def prepare(self) -> None:
+        """Fill the new root before its packages are installed. Nothing by default."""
+
+    def bare(self) -> Tuple[Turn, Turn]:
+        """Return what an operator would type for an update and for a restore."""
+        update = "apt-get -q -y -o APT::Update::Error-Mode=any update && "
+        update += "exec apt-get -q -y --no-install-recommends dist-upgrade"
+        wanted = " ".join(f"{name}={self.version(name, OLD)}" for name in self.names)
+        restore = f"exec apt-get -q -y --allow-downgrades --no-install-recommends install {wanted}"
+        return (
+            ("bare apt-get update, dist-upgrade", lambda: self.run("sh", "-c", update)),
+            ("bare apt-get install NAME=VERSION...", lambda: self.run("sh", "-c", restore)),
+        )
+
     def add(self, version: str) -> None:
         chance = random.Random(version)
         for name in self.names:
             files = {
                 f"usr/share/{name}/{number}": chance.randbytes(self.size.bytes) for number in range(self.size.files)
             }
-            installed = self.size.files * self.size.bytes // 1024
             self.repository.add(
                 Deb(
                     name,
-                    f"{version}-1",
+                    self.version(name, version),
                     files=files,
                     scripts={"postinst": "exit 0"},
-                    installed_size=installed,
+                    installed_size=self.size.files * self.size.bytes // 1024,
                     has_sums=True,
+                    fields=self.fields(name, version),
                 )
             )
         self.repository.publish()
+
+    def version(self, name: str, version: str) -> str:
+        """Return the version of a package that changes."""
+        return f"{version}-1"
+
+    def fields(self, name: str, version: str) -> Dict[str, str]:
+        """Return further control fields of a package that changes."""
+        return {}
 
     def run(self, *argv: str, text: str = "", **environment: str) -> Figures:
         """Anybody else's command with apt on the same root."""
@@ -221,7 +261,7 @@ class AptWorld(World):
 
     def has(self, version: str) -> bool:
         versions = self.apt.versions()
-        return all(versions[name] == f"{version}-1" for name in self.names)
+        return all(versions[name] == self.version(name, version) for name in self.names)
 
 
 def in_turns(turns: Sequence[Turn], repeats: int) -> Dict[str, Figures]:

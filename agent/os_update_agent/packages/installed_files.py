@@ -102,19 +102,32 @@ class _Finder:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._is_private = root != Path("/")
-        self._directories: Dict[str, str] = {}
+        # The place of each directory that was looked for, by its path; that of the root itself has no name.
+        self._directories: Dict[str, str] = {"": str(root)}
 
     def __call__(self, place: str) -> str:
         if not self._is_private:
             return place
         # os.path would take a third of the whole check for two parts of a path.
         directory, _, name = place.rpartition("/")
-        if directory not in self._directories:
-            try:
-                self._directories[directory] = str(on_disk(self._root, directory, follow=True))
-            except OSError:
-                self._directories[directory] = os.path.join(str(self._root), directory.lstrip("/"))
-        return f"{self._directories[directory]}/{name}"
+        return f"{self._directories.get(directory) or self._directory(directory)}/{name}"
+
+    def _directory(self, path: str) -> str:
+        """Return where a directory is. One look for each of its parents that is new."""
+        below = []
+        while path not in self._directories:
+            path, _, name = path.rpartition("/")
+            below.append(name)
+        for name in reversed(below):
+            here, path = f"{self._directories[path]}/{name}", f"{path}/{name}"
+            self._directories[path] = self._followed(path, here) if name == ".." or os.path.islink(here) else here
+        return self._directories[path]
+
+    def _followed(self, path: str, here: str) -> str:
+        try:
+            return str(on_disk(self._root, path, follow=True))
+        except OSError:
+            return here
 
 
 def on_disk(root: Path, path: str, *, follow: bool, owners: Collection[int] = ()) -> Path:
