@@ -2,9 +2,10 @@
 
 import json
 import sqlite3
+from dataclasses import replace
 from typing import Any, Dict, NamedTuple, Optional, Sequence, Tuple
 
-from os_update_agent.decision.shared_keys import Claim, choice_of
+from os_update_agent.decision.shared_keys import Claim, claim_of
 from os_update_agent.ledger.database import Database, next_number
 from os_update_agent.ledger.kinds import REQUEST, TARGET
 from os_update_agent.model.deliveries import ACTIVE_ACTIONS, Delivery, Request, SignalTarget
@@ -186,7 +187,7 @@ class Deliveries(Database):
         found = self._read(_called(config_id), lambda: POLICY.decode(policy))
         if found.operation != "update" or (run is None and not _is_success(body)):
             return None
-        return Claim(str(address), str(value), choice_of(found))
+        return claim_of(str(address), replace(found, value=str(value)))
 
     def start(self, config_id: str, now: float) -> bool:
         """Store that a worker has taken the delivery up. Returns False if the delivery has its result already."""
