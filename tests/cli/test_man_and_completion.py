@@ -73,8 +73,8 @@ def test_man_reads_the_page_without_a_complaint() -> None:
 def test_the_page_has_the_sections_of_a_manual() -> None:
     shown = rendered(MANUAL.read_text(encoding="utf-8"))[0]
     assert re.findall(r"(?m)^[A-Z].*", shown)[1:] == [
-        *("NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "COMMANDS", "CONFIGURATION", "NAMES OF STATES", "EXIT STATUS"),
-        *("FILES", "ENVIRONMENT"),
+        *("NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "COMMANDS", "CONFIGURATION", "SOURCES OF OPTIONS"),
+        *("NAMES OF STATES", "EXIT STATUS", "FILES", "ENVIRONMENT"),
     ]
 
 

@@ -30,6 +30,13 @@ STATES = (
     " key after --key if only one key begins so. A text is tried as each of these, in this order. A text that could"
     " mean several values is refused with their list. If a text is no recorded value, the command prints what it means."
 )
+ORIGINS = (
+    "An option of plan, update and rollback has its value from the strongest of these sources: the command line; the"
+    " last delivery by Heat for the same key, if that delivery itself gave the option; section [defaults] of agent.conf"
+    " as it is now; the default. Only plan takes the operation of that delivery, too. 'plan -v' lists each option with"
+    ' its value and its source, and \'plan --json\' has the same in "options". The source "the last delivery, or'
+    ' agent.conf at that time" ends with the next delivery: an older agent did not store which of them it was.'
+)
 # The names of recorded states: what is typed, and what it means. The first meaning that fits counts.
 STATE_NAMES = (
     ("VALUE", "a recorded value, as 'history' lists it; it always wins"),
@@ -107,6 +114,7 @@ def manual() -> str:
     page.add_section("synopsis", "=", f".B os\\-update\\-agent\n{roff(' '.join(page.synopsis[1:]))}")
     page.add_section("description", "=", f"{roff(DESCRIPTION)}\n.PP")
     page.add_section("configuration", "=", "\n".join(map(_settings, settings_in(_sample()).items())))
+    page.add_section("sources of options", "=", roff(ORIGINS))
     page.add_section("names of states", "=", f"{roff(STATES)}\n{table(STATE_NAMES)}\n.PP\n{roff(EXAMPLES)}")
     for heading, rows in (("exit status", EXIT_STATUS), ("files", FILES), ("environment", ENVIRONMENT)):
         page.add_section(heading, "=", table(rows))

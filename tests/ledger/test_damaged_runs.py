@@ -11,6 +11,7 @@ from os_update_agent.delivery.result import NOT_COMPARED, outcome_of
 from os_update_agent.ledger import Ledger
 from os_update_agent.model.packages import Change, Package
 from os_update_agent.model.plans import Plan
+from os_update_agent.model.policy import Policy
 from os_update_agent.model.runs import Run
 from os_update_agent.runs.retention import keep_of
 from os_update_agent.runtime.context import Site
@@ -123,12 +124,12 @@ def test_the_last_policy_that_can_be_read_is_there_beside_a_damaged_one(path: Pa
     assert before == ledger.last_policy(KEY, besides="by-hand-")
     ask(path, "UPDATE deliveries SET policy = 'x' WHERE config_id IN ('c22-cut-off', 'c23-unanswered')")
     older = ledger.last_readable_policy(KEY, besides="by-hand-")
-    assert older is not None and before is not None and older["value"] != before["value"]
+    assert older is not None and before is not None and older.value != before.value
     ask(path, "UPDATE deliveries SET policy = 'x'")
     assert ledger.last_readable_policy(KEY) is None
 
 
 def test_a_key_with_a_damaged_policy_keeps_all_that_it_has_reached(path: Path, ledger: Ledger) -> None:
-    assert keep_of(ledger, KEY, {"keep": 1}) == 5
+    assert keep_of(ledger, KEY, Policy(keep=1)) == 5
     ask(path, "UPDATE deliveries SET policy = 'x' WHERE key = ?", KEY)
-    assert keep_of(ledger, KEY, {"keep": 1}) == len(ledger.history(KEY).records) == 6
+    assert keep_of(ledger, KEY, Policy(keep=1)) == len(ledger.history(KEY).records) == 6

@@ -443,9 +443,9 @@ def test_options_that_do_not_count_are_left_out(ledger: Ledger) -> None:
     for number, action in enumerate(("UPDATE", "UPDATE", "DELETE")):
         policy = Policy(value="v1", key="key", keep=number + 1).as_json()
         ledger.receive(delivery(f"d{number}")._replace(policy=policy, action=action))
-    assert (ledger.last_policy("key") or {})["keep"] == 2
+    assert (ledger.last_policy("key") or Policy()).keep == 2
     ledger.finish("d1", "refused", None, 2.0, without_options=True)
-    assert (ledger.last_policy("key") or {})["keep"] == 1
+    assert (ledger.last_policy("key") or Policy()).keep == 1
 
 
 def test_without_a_target_nothing_is_owed(ledger: Ledger) -> None:

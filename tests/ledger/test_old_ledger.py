@@ -100,7 +100,10 @@ def test_every_delivery_and_every_signal_is_read(ledger: Ledger) -> None:
     (owed,) = ledger.owed()
     assert owed.target is not None and owed.target.secret["url"].startswith("http://127.0.0.1")
     options = ledger.last_policy("web-stop")
-    assert options is not None and options["units"] == ["db.service", "web.service"]
+    assert options is not None and options.units == ("db.service", "web.service")
+    # It was stored without the origins of its options: those that differ from their defaults count as given.
+    assert options.given is None
+    assert set(options.own_options()) == {"operation", "units", "script_timeout", "signal_timeout"}
 
 
 def test_every_kept_file_is_known(ledger: Ledger) -> None:

@@ -12,7 +12,7 @@ from os_update_agent.config.settings import Settings
 from os_update_agent.ledger.forgetting import Holdings
 from os_update_agent.model.errors import AgentError, BadOption, Unrecorded, UsageError
 from os_update_agent.node.locks import node_lock
-from os_update_agent.runs.retention import idle_limit, prune
+from os_update_agent.runs.retention import defaults_now, idle_limit, prune
 from os_update_agent.runtime.context import Site, open_site
 from os_update_agent.text.phrases import amount
 
@@ -86,7 +86,8 @@ def _policy(settings: Settings) -> Policy:
 
 def _pruned(site: Site, policy: Policy) -> Tuple[int, int]:
     try:
-        return prune(site.ledger, site.archive(site.backend(policy)), policy, idle=idle_limit(site))
+        archive = site.archive(site.backend(policy))
+        return prune(site.ledger, archive, defaults_now(site), idle=idle_limit(site))
     except (AgentError, OSError) as error:
         complain(
             f"the key is forgotten, but its package files could not be dropped: {error}\nnext: os-update-agent prune"

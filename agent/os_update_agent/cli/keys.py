@@ -3,12 +3,12 @@
 import argparse
 import contextlib
 from dataclasses import replace
-from typing import Any, FrozenSet, Mapping, Optional, Tuple
+from typing import Dict, FrozenSet, Optional, Tuple
 
 from os_update_agent.cli.output import complain
 from os_update_agent.cli.views.base import KeyAge
 from os_update_agent.config.options import is_unset
-from os_update_agent.config.policy import NOT_BY_HAND, Policy, by_hand
+from os_update_agent.config.policy import NOT_BY_HAND, Chosen, Policy, by_hand, choose
 from os_update_agent.config.settings import Settings
 from os_update_agent.decision.state_names import (
     StateName,
@@ -20,19 +20,18 @@ from os_update_agent.decision.state_names import (
     state_named,
 )
 from os_update_agent.delivery.manual import BY_HAND
-from os_update_agent.model.errors import Damaged, Unrecorded, UsageError
+from os_update_agent.model.errors import BadOption, Damaged, Unrecorded, UsageError
 from os_update_agent.model.etc_files import Listing
 from os_update_agent.model.packages import PackageState
 from os_update_agent.model.runs import History
 from os_update_agent.node.etc_files import read_etc
 from os_update_agent.runs.etc_history import recorded_etc, recorded_etc_of_state
-from os_update_agent.runs.retention import DAY, at_hand, idle_limit, keep_of, old_since
+from os_update_agent.runs.retention import DAY, at_hand, defaults_now, idle_limit, keep_of, old_since
 from os_update_agent.runtime.context import Site
 from os_update_agent.text.outcomes import shown
 
 HAND_KEY = "by-hand"
 NOW = "now"
-_OF_ONE_DELIVERY = ("value", "key", "operation")
 
 
 def histories(site: Site, key: Optional[str]) -> Tuple[History, ...]:
@@ -146,7 +145,7 @@ def etc_of(site: Site, settings: Settings, key: Optional[str], name: str) -> Opt
 
 def kept_states(site: Site, known: History) -> FrozenSet[int]:
     """Return the ids of the states whose package files are kept."""
-    keep = keep_of(site.ledger, known.key, site.settings.defaults, idle_limit(site))
+    keep = keep_of(site.ledger, known.key, defaults_now(site), idle_limit(site))
     return at_hand(site.ledger, site.settings.archive, known, keep)
 
 
@@ -157,51 +156,60 @@ def age_of_key(site: Site, key: str) -> KeyAge:
     return KeyAge(received, max(0, idle), old_since(site.ledger, key, limit) is not None)
 
 
-def policy_of_key(site: Site, key: str, value: str = "") -> Policy:
-    """Return the policy under which a value of the key would arrive: that of the last delivery by Heat.
+def policy_of_key(site: Site, key: str) -> Policy:
+    """Return the policy under which a value of the key would arrive: the options that the last delivery by Heat itself
+    gave, else agent.conf as it is now.
 
-    A damaged one counts as none.
+    A damaged delivery counts as none, a wrong agent.conf as the one at the time of the delivery.
     """
-    last: Mapping[str, Any] = {}
+    last = None
     with contextlib.suppress(Damaged):
-        last = site.ledger.last_policy(key, besides=BY_HAND) or {}
-    return replace(Policy.from_json(last), key=key, value=value)
+        last = site.ledger.last_policy(key, besides=BY_HAND)
+    try:
+        return choose("", key, site.settings.defaults, last, {}, takes_operation=True).policy
+    except BadOption:
+        return replace(last or Policy(), key=key, value="")
 
 
-def policy_of(site: Site, arguments: argparse.Namespace, key: str, *, operation: str = "") -> Policy:
-    """Return the policy of the key's last delivery by Heat, overridden by this command line.
+def policy_of(site: Site, arguments: argparse.Namespace, key: str) -> Policy:
+    """Return the policy of an update or a rollback by hand. Raises UsageError, BadOption.
 
-    A run by hand thus excludes the same packages as a run by Heat. ``operation`` is the one without --set operation;
-    '' means an update. Raises UsageError.
+    It excludes the same packages as a run by Heat. The operation of the last delivery does not count.
     """
-    last = _last_options(site, key)
-    options = {name: value for name, value in last.items() if name not in _OF_ONE_DELIVERY and value not in (None, [])}
-    if operation:
-        options["operation"] = operation
-    if arguments.select or arguments.packages or arguments.exclude:
-        # A new restriction decides anew which kind of restore is the default.
-        options.pop("restore", None)
+    return _chosen(site, arguments, key, _last_policy(site, key)).policy
+
+
+def chosen_of(site: Site, arguments: argparse.Namespace, key: str) -> Tuple[Chosen, Optional[str]]:
+    """Return the policy for ``plan``, the source of each option, and the value of the last delivery by Heat (None if
+    there was none). The operation of that delivery counts. Raises UsageError, BadOption.
+    """
+    last = _last_policy(site, key)
+    return _chosen(site, arguments, key, last, takes_operation=True), last.value if last is not None else None
+
+
+def _chosen(
+    site: Site, arguments: argparse.Namespace, key: str, last: Optional[Policy], *, takes_operation: bool = False
+) -> Chosen:
     for name, globs in (("packages", arguments.packages or ()), ("exclude", arguments.exclude or ())):
         for empty in filter(_is_empty, globs):
             raise UsageError(f"--{name} {empty!r} names no package; leave it out to keep the last delivery's setting")
-    for name in ("select", "packages", "exclude"):
-        if getattr(arguments, name):
-            options[name] = getattr(arguments, name)
+    options: Dict[str, object] = {name: getattr(arguments, name) for name in ("select", "packages", "exclude")}
     for assignment in arguments.set or ():
         name, value = _assigned(assignment)
         options[name] = value
-    return by_hand(arguments.value or "", key, site.settings.defaults, **options)
+    defaults = site.settings.defaults
+    return choose(arguments.value or "", key, defaults, last, options, takes_operation=takes_operation)
 
 
-def _last_options(site: Site, key: str) -> Mapping[str, Any]:
-    """Return the options of the key's last delivery by Heat that can be read; warn if a newer one is damaged."""
+def _last_policy(site: Site, key: str) -> Optional[Policy]:
+    """Return the policy of the key's last delivery by Heat that can be read; warn if a newer one is damaged."""
     try:
-        return site.ledger.last_policy(key, besides=BY_HAND) or {}
+        return site.ledger.last_policy(key, besides=BY_HAND)
     except Damaged as damage:
         older = site.ledger.last_readable_policy(key, besides=BY_HAND)
         instead = "the defaults of this node" if older is None else "those of the newest delivery that can be read"
         complain(f"warning: the options of the last delivery by Heat cannot be read: {damage}; {instead} are used")
-        return older or {}
+        return older
 
 
 def _assigned(assignment: str) -> Tuple[str, str]:

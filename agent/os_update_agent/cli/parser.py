@@ -83,6 +83,14 @@ def _reading(add: Add) -> None:
     )
     _quiet(plan)
     plan.add_argument(
+        "-v",
+        "--verbose",
+        action="store_true",
+        # The same option before the verb must not be unset.
+        default=argparse.SUPPRESS,
+        help="list the options that count, each with its source; log each step on standard error",
+    )
+    plan.add_argument(
         "value",
         nargs="?",
         metavar="VALUE",

@@ -7,11 +7,10 @@ from typing import Optional, Tuple
 
 from os_update_agent.cli import views
 from os_update_agent.cli.keys import (
+    chosen_of,
     key_of,
     named_state,
     past_state,
-    policy_of,
-    policy_of_key,
     refuse_now,
     warn_of_new_key,
 )
@@ -53,7 +52,8 @@ def command(settings: Settings, arguments: argparse.Namespace) -> int:
     site = open_site(settings, reading=True)
     key = key_of(site, arguments.key)
     warn_of_new_key(site, key)
-    policy = policy_of(site, arguments, key, operation=policy_of_key(site, key).operation)
+    chosen, delivered = chosen_of(site, arguments, key)
+    policy = chosen.policy
     busy = _busy(site, policy)
     back = named_state(site, key, None) if arguments.last else _named(site, policy)
     doing = Doing(site)
@@ -85,8 +85,10 @@ def command(settings: Settings, arguments: argparse.Namespace) -> int:
         open_runs=runs,
         pending=[one.sentence for one in offline_updates(settings.root)],
         refused=refused_by_next_boot(settings, policy) if planned.operation == phases.UPDATE else "",
+        options=views.options_document(chosen, delivered),
     )
-    answer(arguments, document, views.plan_text(document, planned.found.plan.changes))
+    options = views.option_lines(document["options"]) if arguments.verbose else ()
+    answer(arguments, document, "\n".join([views.plan_text(document, planned.found.plan.changes), *options]))
     return UPDATES_AVAILABLE if arguments.detailed_exitcode and planned.changes_something else 0
 
 

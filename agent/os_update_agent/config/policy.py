@@ -4,7 +4,7 @@ error.
 
 import json
 from dataclasses import replace
-from typing import Any, Dict, Mapping, Optional, Tuple
+from typing import Any, Dict, Iterable, Mapping, NamedTuple, Optional, Tuple
 
 from os_update_agent.config.options import READERS, SURROGATE, is_unset, nearest
 from os_update_agent.model.deliveries import Deployment
@@ -18,6 +18,22 @@ DEFAULT_TRIGGER = "update_after_time"
 NOT_BY_HAND = ("trigger", "state_key")
 
 Source = Tuple[str, Mapping[str, object]]
+
+# The sources of an option of a command, as a person and --json read them.
+COMMAND_LINE = "the command line"
+LAST_DELIVERY = "the last delivery"
+# An older agent has stored the last delivery without the origins of its options.
+LAST_DELIVERY_OR_FILE = "the last delivery, or agent.conf at that time"
+FILE = "agent.conf"
+DEFAULT = "default"
+_DEFAULTS = f"[defaults] of {FILE}"
+
+
+class Chosen(NamedTuple):
+    """The policy of a command, and the source of each of its options, by the option's name."""
+
+    policy: Policy
+    origins: Mapping[str, str]
 
 
 def read(deployment: Deployment, defaults: Mapping[str, str]) -> Policy:
@@ -42,10 +58,43 @@ def by_hand(value: str, key: str, defaults: Mapping[str, str], /, **overrides: o
 
     ``key`` may be '': then the option ``state_key`` speaks. Raises BadOption.
     """
-    settings = _settings(("[defaults] of agent.conf", defaults), ("the command line", overrides))
+    return choose(value, key, defaults, None, overrides).policy
+
+
+def choose(
+    value: str,
+    key: str,
+    defaults: Mapping[str, str],
+    last: Optional[Policy],
+    command_line: Mapping[str, object],
+    *,
+    takes_operation: bool = False,
+) -> Chosen:
+    """Return the policy of a command, and the source of each option.
+
+    The strongest source counts: the command line, the options that the ``last`` delivery by Heat itself gave,
+    agent.conf (``defaults``) as it is now, the defaults. Options that the last delivery had from agent.conf do not
+    count, because agent.conf may have changed since. ``takes_operation``: the operation of the last delivery counts,
+    too. Raises BadOption.
+    """
+    delivered = last.own_options() if last is not None else {}
+    if not takes_operation:
+        delivered.pop("operation", None)
+    from_delivery = LAST_DELIVERY_OR_FILE if last is not None and last.given is None else LAST_DELIVERY
+    sources = (
+        (FILE, _settings((_DEFAULTS, defaults))),
+        (from_delivery, _settings((LAST_DELIVERY, delivered))),
+        (COMMAND_LINE, _settings((COMMAND_LINE, command_line))),
+    )
+    settings: Dict[str, Any] = {}
+    origins = {name: DEFAULT for name in READERS if name not in NOT_BY_HAND}
+    for origin, found in sources:
+        settings.update(found)
+        origins.update({name: origin for name in found if name not in NOT_BY_HAND})
     settings.pop("trigger", None)
     state_key = settings.pop("state_key", "")
-    return _policy(as_text(value), key or state_key, settings)
+    given = (*sources[1][1], *sources[2][1])
+    return Chosen(_policy(as_text(value), key or state_key, settings, given), origins)
 
 
 def of_defaults(key: str, defaults: Mapping[str, str]) -> Policy:
@@ -100,19 +149,22 @@ def as_text(value: object) -> str:
 def _read(deployment: Deployment, defaults: Mapping[str, str]) -> Policy:
     options = {name: value for name, value in deployment.inputs.items() if name in READERS}
     others = {name: value for name, value in deployment.inputs.items() if name not in READERS}
-    settings = _settings(
-        ("[defaults] of agent.conf", defaults),
+    node = _settings((_DEFAULTS, defaults))
+    own = _settings(
         ("the config", deployment.config),
         ("the options of the config", deployment.options),
         ("the inputs", options),
     )
+    settings = {**node, **own}
     trigger = settings.pop("trigger", None)
     key = settings.pop("state_key", deployment.key)
-    return _policy(_trigger_value(trigger, others), key, settings)
+    return _policy(_trigger_value(trigger, others), key, settings, own)
 
 
-def _policy(value: str, key: str, settings: Dict[str, Any]) -> Policy:
-    policy = Policy(**{**settings, "value": value, "key": key})
+def _policy(value: str, key: str, settings: Dict[str, Any], given: Iterable[str]) -> Policy:
+    """Return the checked policy. ``given`` are the names of the settings that agent.conf has not given."""
+    own = tuple(sorted(set(given).difference(NOT_BY_HAND)))
+    policy = Policy(**{**settings, "value": value, "key": key, "given": own})
     if policy.operation in ("stop", "start") and not policy.units:
         raise BadOption(
             f"option units is missing; operation {policy.operation} needs the names of the services, such as"

@@ -26,16 +26,42 @@ class Choice(NamedTuple):
 
 
 class Claim(NamedTuple):
-    """A delivery that was carried out: the deployment as Heat addresses it, its value, and its choice."""
+    """A delivery that was carried out: the deployment as Heat addresses it, its value, and its choice.
+
+    ``own`` is the part of the choice that the delivery itself gave, without agent.conf. It is None if an older agent
+    stored the delivery.
+    """
 
     deployment: str
     value: str
     choice: Choice
+    own: Optional[Choice] = None
 
 
 def choice_of(policy: Policy) -> Choice:
     """Return what the policy selects; the order of globs does not matter."""
     return Choice(policy.select, tuple(sorted(policy.packages)), tuple(sorted(policy.exclude)))
+
+
+def claim_of(deployment: str, policy: Policy) -> Claim:
+    """Return the claim of a delivery of the policy."""
+    if policy.given is None:
+        return Claim(deployment, policy.value, choice_of(policy))
+    default = Policy()
+    select, packages, exclude = (
+        getattr(policy if name in policy.given else default, name) for name in ("select", "packages", "exclude")
+    )
+    return Claim(
+        deployment,
+        policy.value,
+        choice_of(policy),
+        choice_of(Policy(select=select, packages=packages, exclude=exclude)),
+    )
+
+
+def _agree(one: Claim, other: Claim) -> bool:
+    """Return whether both select the same packages, or differ only because agent.conf changed in between."""
+    return one.choice == other.choice or (one.own is not None and one.own == other.own)
 
 
 def rival(mine: Claim, past: Sequence[Claim], do: str) -> Optional[Claim]:
@@ -48,10 +74,10 @@ def rival(mine: Claim, past: Sequence[Claim], do: str) -> Optional[Claim]:
     - A deployment with an older choice of its own may go back, and may get a value again that it has received before.
       It is refused if it would update, or if only the other deployment has received the value.
     """
-    if not past or past[0].deployment == mine.deployment or past[0].choice == mine.choice:
+    if not past or past[0].deployment == mine.deployment or _agree(past[0], mine):
         return None
     own = [claim for claim in past if claim.deployment == mine.deployment]
-    if own and own[0].choice == past[0].choice:
+    if own and _agree(own[0], past[0]):
         return None
     is_known = any(claim.value == mine.value for claim in own)
     return None if own and do != UPDATE and (is_known or do != "nothing") else past[0]

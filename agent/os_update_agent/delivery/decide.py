@@ -4,7 +4,7 @@ import json
 from typing import Optional
 
 from os_update_agent.config.policy import Policy
-from os_update_agent.decision.shared_keys import Claim, choice_of, rival
+from os_update_agent.decision.shared_keys import choice_of, claim_of, rival
 from os_update_agent.decision.table import NOTHING, Decision, PastValues, decide, past_values
 from os_update_agent.ledger import Ledger, address_of
 from os_update_agent.model.deliveries import ACTIVE_ACTIONS, Request
@@ -67,7 +67,7 @@ def check_rivals(ledger: Ledger, policy: Policy, request: Request, what: Decisio
     address = address_of(request.signal)
     if address is None or not policy.value or policy.operation != "update":
         return
-    mine = Claim(address, policy.value, choice_of(policy))
+    mine = claim_of(address, policy)
     other = rival(mine, ledger.claims(policy.key), what.do)
     if other is not None:
         stack, resource = json.loads(other.deployment)

@@ -2,16 +2,17 @@
 
 import json
 import sqlite3
+from dataclasses import replace
 from typing import Any, Dict, NamedTuple, Optional, Sequence, Tuple
 
-from os_update_agent.decision.shared_keys import Claim, choice_of
+from os_update_agent.decision.shared_keys import Claim, claim_of
 from os_update_agent.ledger.database import Database, next_number
 from os_update_agent.ledger.kinds import REQUEST, TARGET
 from os_update_agent.model.deliveries import ACTIVE_ACTIONS, Delivery, Request, SignalTarget
 from os_update_agent.model.documents import parsed
 from os_update_agent.model.errors import Damaged
 from os_update_agent.model.field_types import Unreadable, row_of
-from os_update_agent.model.policy import POLICY
+from os_update_agent.model.policy import POLICY, Policy
 
 _DELIVERY = "turn, config_id, key, value, action, received, restore, started, finished, run, body, policy, request"
 _OVERTAKEN = (
@@ -144,18 +145,18 @@ class Deliveries(Database):
     def _unfinished_rows(self) -> Sequence[Any]:
         return self._rows(f"SELECT {_DELIVERY} FROM deliveries WHERE finished IS NULL ORDER BY turn")
 
-    def last_policy(self, key: str, *, besides: str = "") -> Optional[Dict[str, Any]]:
-        """Return the options of the key's delivery that came last, as they were stored; None where there was none.
+    def last_policy(self, key: str, *, besides: str = "") -> Optional[Policy]:
+        """Return the policy of the key's delivery that came last, as it was stored; None where there was none.
 
         Only deliveries that may touch packages count, and none whose id begins with ``besides``. Raises Damaged: older
         options may not hold any more.
         """
         rows = self._policy_rows(key, besides, 1)
-        return self._options_of(rows[0]) if rows else None
+        return self._policy_of(rows[0]) if rows else None
 
-    def last_readable_policy(self, key: str, *, besides: str = "") -> Optional[Dict[str, Any]]:
+    def last_readable_policy(self, key: str, *, besides: str = "") -> Optional[Policy]:
         """Return the same as last_policy(), without the deliveries whose policy is damaged."""
-        return next(self._readable(self._policy_rows(key, besides, -1), self._options_of), None)
+        return next(self._readable(self._policy_rows(key, besides, -1), self._policy_of), None)
 
     def _policy_rows(self, key: str, besides: str, limit: int) -> Sequence[Any]:
         return self._rows(
@@ -164,8 +165,8 @@ class Deliveries(Database):
             *(key, besides, besides, besides, limit),
         )
 
-    def _options_of(self, row: Sequence[Any]) -> Dict[str, Any]:
-        return self._read(_called(row[0]), lambda: POLICY.decode(row[1]).options())
+    def _policy_of(self, row: Sequence[Any]) -> Policy:
+        return self._read(_called(row[0]), lambda: POLICY.decode(row[1]))
 
     def claims(self, key: str) -> Tuple[Claim, ...]:
         """Return the deliveries of updates that were carried out under the key, the newest first, if they came from
@@ -186,7 +187,7 @@ class Deliveries(Database):
         found = self._read(_called(config_id), lambda: POLICY.decode(policy))
         if found.operation != "update" or (run is None and not _is_success(body)):
             return None
-        return Claim(str(address), str(value), choice_of(found))
+        return claim_of(str(address), replace(found, value=str(value)))
 
     def start(self, config_id: str, now: float) -> bool:
         """Store that a worker has taken the delivery up. Returns False if the delivery has its result already."""

@@ -1,6 +1,6 @@
 """A checked policy: every option of one deployment with its value, as it is stored with a delivery and with a run."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Dict, Mapping, Optional, Tuple
 
 from os_update_agent.model.documents import VERSION, Kind
@@ -26,6 +26,9 @@ class Policy:
     ``value`` is the trigger's value as text ('' is: none given), ``key`` says whose history it belongs to. ``keep``
     counts states; ``forget_after`` is in days; ``lock_timeout``, ``deadline``, ``script_timeout`` (each step) and
     ``signal_timeout`` (all tries of one signal) are seconds.
+
+    ``given`` names the options that the delivery itself gave, or the command line; the others had their values from
+    agent.conf or the defaults. None: an older agent has stored the policy, and with it no origin.
     """
 
     value: str = ""
@@ -50,6 +53,8 @@ class Policy:
     deadline: Optional[float] = None
     script_timeout: float = 600
     signal_timeout: float = 600
+    # Two policies are equal if they ask for the same; an older agent that ignores this field does as it always did.
+    given: Optional[Tuple[str, ...]] = field(default=None, compare=False)
 
     @property
     def is_restricted(self) -> bool:
@@ -61,8 +66,22 @@ class Policy:
         return POLICY.to_json(self)
 
     def options(self) -> Dict[str, Any]:
-        """Return every option with its value, as JSON has it."""
-        return {name: value for name, value in self.as_json().items() if name != VERSION}
+        """Return the value, the key, and every option with its value, as JSON has it."""
+        return {name: value for name, value in self.as_json().items() if name not in (VERSION, "given")}
+
+    def own_options(self) -> Dict[str, Any]:
+        """Return the options that the delivery itself gave, with their values, as JSON has them.
+
+        Without ``given`` that is a guess. An option that has its default counts as not given: most deliveries give few
+        options. Nobody can know whether the delivery asked for the default, such as select: all, in place of what
+        agent.conf said. Any other value counts as given, although it may be from agent.conf at that time. Both
+        mistakes end with the next delivery.
+        """
+        options = {name: value for name, value in self.options().items() if name not in ("value", "key")}
+        if self.given is not None:
+            return {name: value for name, value in options.items() if name in self.given}
+        default = Policy(restore="changes" if self.is_restricted else "exact").options()
+        return {name: value for name, value in options.items() if value != default[name]}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Policy":

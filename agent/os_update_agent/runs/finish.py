@@ -9,7 +9,7 @@ from os_update_agent.model.runs import Run
 from os_update_agent.runs.context import Step, Work, moved, noted
 from os_update_agent.runs.etc_files import at_least, with_etc_after
 from os_update_agent.runs.restart import restart_callers
-from os_update_agent.runs.retention import idle_limit, prune
+from os_update_agent.runs.retention import defaults_now, idle_limit, prune
 from os_update_agent.runs.transitions import DONE, Event
 
 
@@ -52,7 +52,8 @@ def _cleaned_up(work: Work, run: Run) -> Run:
     reached.
     """
     try:
-        prune(work.site.ledger, work.archive, work.policy, besides=run.id, idle=idle_limit(work.site))
+        defaults, idle = defaults_now(work.site), idle_limit(work.site)
+        prune(work.site.ledger, work.archive, defaults, besides=run.id, idle=idle)
     except (AgentError, OSError) as error:
         return noted(run, f"the archive could not be cleaned up: {error}")
     return run

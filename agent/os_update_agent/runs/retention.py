@@ -4,7 +4,7 @@ nothing else.
 
 import contextlib
 from pathlib import Path
-from typing import Collection, Dict, FrozenSet, Iterable, Mapping, NamedTuple, Optional, Set, Tuple
+from typing import Any, Collection, Dict, FrozenSet, Iterable, Mapping, NamedTuple, Optional, Set, Tuple
 
 from os_update_agent.config.policy import Policy, by_hand
 from os_update_agent.ledger import Ledger
@@ -44,12 +44,18 @@ class IdleLimit(NamedTuple):
     forget_after: Optional[float] = None
 
 
+def defaults_now(site: Site) -> Optional[Policy]:
+    """Return the options of this node's agent.conf as it is now; None if it is wrong."""
+    try:
+        return by_hand("", "", site.settings.defaults)
+    except BadOption:
+        return None
+
+
 def idle_limit(site: Site) -> IdleLimit:
     """Return the limit of this node as of now. A wrong agent.conf has none."""
-    try:
-        return IdleLimit(site.clock(), by_hand("", "", site.settings.defaults).forget_after)
-    except BadOption:
-        return IdleLimit(site.clock())
+    defaults = defaults_now(site)
+    return IdleLimit(site.clock(), defaults.forget_after if defaults is not None else None)
 
 
 def old_since(ledger: Ledger, key: str, idle: IdleLimit, *, besides: str = "") -> Optional[float]:
@@ -58,17 +64,33 @@ def old_since(ledger: Ledger, key: str, idle: IdleLimit, *, besides: str = "") -
     The delivery ``besides`` does not count. A key whose last options are damaged may have asked for any number of days.
     """
     try:
-        own = (ledger.last_policy(key) or {}).get("forget_after")
+        last = ledger.last_policy(key)
     except Damaged:
         return None
+    own = last.own_options().get("forget_after") if last is not None else None
     days, received = own if own is not None else idle.forget_after, ledger.last_received(key, besides=besides)
     is_old = days is not None and received is not None and idle.now - received > float(days) * DAY
     return received if is_old else None
 
 
-def keep_of(ledger: Ledger, key: str, defaults: Mapping[str, object], idle: Optional[IdleLimit] = None) -> int:
-    """Return how many values of the key stay restorable: as many as its last delivery said; 0 if that switched the
-    archive off, and if the key is old.
+def _options_of(ledger: Ledger, key: str, defaults: Optional[Policy]) -> Mapping[str, Any]:
+    """Return the options that count for the files of a key: those that its last delivery itself gave, else those of
+    agent.conf, which are ``defaults``.
+
+    All options count as the last delivery stored them if agent.conf is wrong (no ``defaults``), or if an older agent
+    stored the delivery, without the origins: no file may be dropped because of a guess. Raises Damaged.
+    """
+    last = ledger.last_policy(key)
+    if last is None:
+        return (defaults or Policy()).options()
+    if defaults is None or last.given is None:
+        return last.options()
+    return {**defaults.options(), **last.own_options()}
+
+
+def keep_of(ledger: Ledger, key: str, defaults: Optional[Policy], idle: Optional[IdleLimit] = None) -> int:
+    """Return how many values of the key stay restorable: as many as its last delivery said, else ``defaults``; 0 if
+    these switch the archive off, and if the key is old.
 
     A key that only downloads, assesses, stops or starts restores no packages: its baseline would hold the oldest files
     for ever. A key whose last policy is damaged may have asked for any number: all its values stay.
@@ -76,14 +98,12 @@ def keep_of(ledger: Ledger, key: str, defaults: Mapping[str, object], idle: Opti
     if idle is not None and old_since(ledger, key, idle) is not None:
         return 0
     try:
-        policy = ledger.last_policy(key) or defaults
+        options = _options_of(ledger, key, defaults)
     except Damaged:
         return max(1, len(ledger.history(key).records))
-    if policy.get("operation", "update") != "update" and all(
-        one.reached_run is None for one in ledger.history(key).records
-    ):
+    if options["operation"] != "update" and all(one.reached_run is None for one in ledger.history(key).records):
         return 0
-    return 0 if policy.get("archive") == "off" else int(str(policy.get("keep", Policy().keep)))
+    return 0 if options["archive"] == "off" else int(options["keep"])
 
 
 def at_hand(ledger: Ledger, archive: Path, history: History, keep: int) -> FrozenSet[int]:
@@ -109,24 +129,27 @@ def at_hand(ledger: Ledger, archive: Path, history: History, keep: int) -> Froze
 def prune(
     ledger: Ledger,
     archive: Archive,
-    defaults: Policy,
+    defaults: Optional[Policy],
     *,
     keep: Optional[int] = None,
     besides: Optional[int] = None,
     idle: Optional[IdleLimit] = None,
 ) -> Tuple[int, int]:
-    """Drop the files that nobody needs; ``keep`` counts for all keys where it is given, but for those that are old by
-    ``idle``. Returns (files, bytes) that went.
+    """Drop the files that nobody needs. Returns (files, bytes) that were dropped.
+
+    ``defaults`` are the options of agent.conf, None if it is wrong. If ``keep`` is given, it counts for all keys but
+    those that are old by ``idle``.
     """
     numbers: Set[int] = set()
     noted: Set[int] = set()
     for key in ledger.all_keys():
         if idle is not None and old_since(ledger, key, idle) is not None:
             continue
-        count = keep_of(ledger, key, defaults.as_json()) if keep is None else keep
+        count = keep_of(ledger, key, defaults) if keep is None else keep
         numbers.update(kept_states(ledger.history(key), count))
         # Without an archive a way back may still be possible.
-        noted.update(kept_states(ledger.history(key), count or (defaults.keep if keep is None else 0)))
+        count_of_texts = count or (int(_options_of(ledger, key, defaults)["keep"]) if keep is None else 0)
+        noted.update(kept_states(ledger.history(key), count_of_texts))
     for run in ledger.open_runs():
         # Whoever takes it up again has to be able to go either way; ``besides`` is the run that is just ending.
         if run.id != besides:

@@ -4,7 +4,7 @@ import json
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Dict, Mapping, Tuple
+from typing import Any, Dict, Mapping, Optional, Tuple
 
 from os_update_agent.model.packages import PackageState
 from os_update_agent.node.process import run
@@ -93,12 +93,15 @@ class Scene:
     def configuration(self) -> str:
         return (self.root / CONFIGURATION).read_text(encoding="utf-8")
 
-    def deliver(self, action: str, value: str) -> Tuple[Mapping[str, Any], str]:
-        """Run the hook with a deployment, as heat-config would. Returns the result that it printed, and its log."""
+    def deliver(self, action: str, value: str, **options: str) -> Tuple[Mapping[str, Any], str]:
+        """Run the hook with a deployment that gives the options, as heat-config would.
+
+        Returns the result that it printed, and its log.
+        """
         self.deliveries += 1
         done = run(
             self.hook,
-            stdin=json.dumps(self._deployment(action, value)),
+            stdin=json.dumps(self._deployment(action, value, options)),
             env={"OS_UPDATE_AGENT_CONFIG": str(self.agent_conf)},
         )
         return json.loads(done.stdout), done.stderr
@@ -107,7 +110,7 @@ class Scene:
     def agent_conf(self) -> Path:
         return self.directory / "agent.conf"
 
-    def _deployment(self, action: str, value: str) -> Dict[str, Any]:
+    def _deployment(self, action: str, value: str, options: Optional[Mapping[str, str]] = None) -> Dict[str, Any]:
         number = f"{self.deliveries:012d}"
         inputs = {
             "update_after_time": value,
@@ -125,7 +128,7 @@ class Scene:
             "group": "package-update",
             "creation_time": "2026-11-01T02:00:00Z",
             "config": "",
-            "options": {},
+            "options": options or {},
             "inputs": [{"name": name, "type": "String", "value": text} for name, text in inputs.items()],
             "outputs": [{"name": name, "type": "String", "error_output": False} for name in OUTPUTS],
         }

@@ -81,8 +81,8 @@ def test_deployments_that_select_different_packages_cannot_share_a_key(node: Nod
     assert "nothing was changed" in refused.complaint and "its own state_key" in refused.complaint
     node.succeed("DELETE", "1", resource="b", state_key="the-node", packages="libapp1", archive="off")
     with node.ledger() as ledger:
-        options = ledger.last_policy("the-node") or {}
-    assert (options["packages"], options["archive"]) == (["tool"], "best-effort")
+        policy = ledger.last_policy("the-node")
+    assert policy is not None and (policy.packages, policy.archive) == (("tool",), "best-effort")
     # A deployment may change its own choice, and goes on under another config id.
     node.offer(TOOL, LIB)
     done = node.succeed("UPDATE", "2", resource="a", state_key="the-node", packages="libapp1, tool")

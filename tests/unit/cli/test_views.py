@@ -8,6 +8,8 @@ import pytest
 
 from os_update_agent.cli.views import Planned, called, history_text, plan_document, plan_text
 from os_update_agent.cli.views.base import run_document
+from os_update_agent.cli.views.options import option_lines, options_document
+from os_update_agent.config.policy import Policy, choose
 from os_update_agent.model.packages import Change, HeldBack, Package
 from os_update_agent.model.plans import Plan
 from os_update_agent.model.runs import Run
@@ -272,3 +274,22 @@ def test_a_history_keeps_within_the_width_of_a_terminal() -> None:
         max(map(len, told_history(40)[1:-2])) <= 40
         and sum("'2026-11-24T10:00:00Z'" in line for line in told_history(40)) == 2
     )
+
+
+def test_each_option_is_shown_with_its_value_and_its_source() -> None:
+    last = Policy(value="it's\nv1", packages=("web*", "db"), lock_timeout=0.5)
+    found = options_document(choose("", "key", {"keep": "7", "deadline": "90"}, last, {"select": "all"}), last.value)
+    lines = option_lines(found)
+    assert lines[0] == "options:" and len(lines) == len(found) + 1
+    source = 'the last delivery, value "it\'s\\nv1", or agent.conf at that time'
+    assert {
+        "  select = all  (the command line)",
+        f"  packages = web* db  ({source})",
+        "  exclude = none  (default)",
+        "  keep = 7  (agent.conf)",
+        "  deadline = 90  (agent.conf)",
+        f"  lock_timeout = 0.5  ({source})",
+    } <= set(lines)
+    # A delivery without a value, and one by an agent that stores the origins.
+    (line,) = option_lines({"keep": {"value": 7, "origin": "the last delivery", "delivered_value": ""}})[1:]
+    assert line == "  keep = 7  (the last delivery)"

@@ -1,10 +1,11 @@
 """Deployments that share a key must select the same packages."""
 
+from dataclasses import replace
 from typing import Optional
 
 import pytest
 
-from os_update_agent.decision.shared_keys import Claim, choice_of, rival
+from os_update_agent.decision.shared_keys import Claim, choice_of, claim_of, rival
 from os_update_agent.model.policy import Policy
 
 TOOL, LIB = (choice_of(Policy(packages=globs)) for globs in (("tool",), ("lib*",)))
@@ -37,6 +38,24 @@ B1_SAME, B2_SAME = Claim("b", "1", TOOL), Claim("b", "2", TOOL)
 ])  # fmt: skip
 def test_who_is_refused(past: "tuple[Claim, ...]", mine: Claim, do: str, expected: Optional[Claim]) -> None:
     assert rival(mine, past, do) == expected
+
+
+def test_a_change_of_agent_conf_makes_no_rivals() -> None:
+    """Neither deployment selects anything itself; agent.conf restricts the node between their deliveries."""
+    silent = Policy(value="1", given=("keep",))
+    before, after = (
+        claim_of("a", silent),
+        claim_of("b", replace(silent, value="2", select="security", exclude=("tool",))),
+    )
+    assert before.choice != after.choice and rival(after, (before,), "update") is None
+    # One of them chooses itself, and so it stays another choice.
+    chooses = claim_of("b", Policy(value="2", select="security", given=("select",)))
+    assert rival(chooses, (before,), "update") == before
+    # An older agent did not store who has chosen.
+    unknown = claim_of("a", Policy(value="1"))
+    assert unknown.own is None and rival(after, (unknown,), "update") == unknown
+    # Both get the same selection, one from agent.conf.
+    assert rival(chooses, (claim_of("a", Policy(select="security", given=())),), "update") is None
 
 
 def test_the_order_of_globs_is_no_other_choice() -> None:

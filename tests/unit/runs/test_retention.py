@@ -11,7 +11,7 @@ from os_update_agent.model.deliveries import Delivery
 from os_update_agent.model.packages import Package, PackageState
 from os_update_agent.model.phases import UNDONE, UNTOUCHED, RunKind
 from os_update_agent.model.runs import History, Progress, Record, Run
-from os_update_agent.runs.retention import DAY, IdleLimit, downloads_ahead, kept_states, old_since
+from os_update_agent.runs.retention import DAY, IdleLimit, downloads_ahead, keep_of, kept_states, old_since
 
 
 def history(*states: int, current: Optional[int] = None, first_state: Optional[int] = None) -> History:
@@ -123,6 +123,52 @@ def test_a_download_of_a_forgotten_key_is_not_waited_for(ledger: Ledger) -> None
     assert len(downloads_ahead(ledger)) == 1
     ledger.forget("gone")
     assert downloads_ahead(ledger) == ()
+
+
+def received(ledger: Ledger, policy: Policy) -> None:
+    ledger.receive(Delivery("c", "key", "v", "UPDATE", NOW, policy.as_json()))
+
+
+@pytest.mark.parametrize(("last", "defaults", "keep"), [
+    # What the delivery gave itself is stronger than agent.conf, what it had from agent.conf at that time is not.
+    (Policy(keep=2, given=("keep",)), Policy(keep=9), 2),
+    (Policy(keep=2, given=()), Policy(keep=9), 9),
+    (Policy(keep=2, given=()), Policy(), 5),
+    (Policy(archive="off", given=("archive",)), Policy(), 0),
+    (Policy(archive="off", given=()), Policy(), 5),
+    (Policy(given=()), Policy(archive="off"), 0),
+    (Policy(given=("archive",)), Policy(archive="off"), 5),
+    (Policy(operation="download", given=("operation",)), Policy(), 0),
+    (Policy(operation="download", given=()), Policy(), 5),
+    # Nobody knows who gave an option: no file is dropped because of a guess.
+    (Policy(keep=6), Policy(keep=1), 6),
+    (Policy(), Policy(archive="off"), 5),
+    (Policy(keep=6, given=()), None, 6),
+])  # fmt: skip
+def test_agent_conf_counts_as_it_is_now_for_the_files_that_are_kept(
+    ledger: Ledger, last: Policy, defaults: Optional[Policy], keep: int
+) -> None:
+    received(ledger, last)
+    assert keep_of(ledger, "key", defaults) == keep
+
+
+def test_the_files_of_a_key_that_received_nothing_are_kept_as_agent_conf_says(ledger: Ledger) -> None:
+    assert keep_of(ledger, "key", Policy(keep=2)) == 2
+    assert keep_of(ledger, "key", None) == 5
+
+
+@pytest.mark.parametrize(("given", "limit", "is_old"), [
+    (("forget_after",), 90.0, True),
+    ((), 90.0, False),
+    ((), None, False),
+    ((), 30.0, True),
+    (None, 90.0, True),
+])  # fmt: skip
+def test_agent_conf_counts_as_it_is_now_for_the_age_of_a_key(
+    ledger: Ledger, given: "Optional[tuple[str, ...]]", limit: Optional[float], is_old: bool
+) -> None:
+    received(ledger, Policy(forget_after=10.0, given=given))
+    assert (old_since(ledger, "key", IdleLimit(NOW + 31 * DAY, limit)) is not None) == is_old
 
 
 NOW = 1.8e9

@@ -2,6 +2,7 @@
 
 from os_update_agent.cli.views.base import JSON_SCHEMA, Document, as_json
 from os_update_agent.cli.views.history import history_document, history_text, state_document, value_document
+from os_update_agent.cli.views.options import option_lines, options_document
 from os_update_agent.cli.views.plan import Planned, called, plan_document, plan_text
 from os_update_agent.cli.views.signals import signal_document, signal_line
 from os_update_agent.cli.views.states import Compared, diff_document, diff_text, show_document, show_text
@@ -19,6 +20,8 @@ __all__ = [
     "diff_text",
     "history_document",
     "history_text",
+    "option_lines",
+    "options_document",
     "plan_document",
     "plan_text",
     "show_document",

@@ -68,12 +68,14 @@ def plan_document(
     open_runs: Sequence[Run] = (),
     pending: Sequence[str] = (),
     refused: str = "",
+    options: Optional[Document] = None,
 ) -> Document:
     """Return the document of ``plan``.
 
     ``archive`` is the option: with "required", a run that could not be undone does not start. ``at_work`` names the
     process that holds the node, ``lock_holder`` another one that holds the package manager's locks. ``pending`` are the
-    package changes that a boot brings, a sentence each; for one of them the run may be ``refused``.
+    package changes that a boot brings, a sentence each; for one of them the run may be ``refused``. ``options`` are
+    those that count, as options_document() returns them.
     """
     found, plan = planned.found, planned.found.plan
     return {
@@ -107,6 +109,7 @@ def plan_document(
         "at_work": at_work,
         "lock_holder": lock_holder,
         "open_runs": [run_document(run, 0) for run in open_runs],
+        "options": options or {},
     }
 
 

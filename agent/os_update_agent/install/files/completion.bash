@@ -3,7 +3,7 @@
 _shtab_os_update_agent_subparsers=(status plan history show diff update rollback prune forget resume replay notify demo install-hook man completion)
 
 _shtab_os_update_agent_status_option_strings=(-h --help --json)
-_shtab_os_update_agent_plan_option_strings=(-h --help -q --quiet --last --no-refresh --detailed-exitcode --key --json --select --packages --exclude --set)
+_shtab_os_update_agent_plan_option_strings=(-h --help -q --quiet -v --verbose --last --no-refresh --detailed-exitcode --key --json --select --packages --exclude --set)
 _shtab_os_update_agent_history_option_strings=(-h --help --limit --key --json)
 _shtab_os_update_agent_show_option_strings=(-h --help --key --json)
 _shtab_os_update_agent_diff_option_strings=(-h --help --key --json)
@@ -59,6 +59,8 @@ _shtab_os_update_agent_plan__h_nargs=0
 _shtab_os_update_agent_plan___help_nargs=0
 _shtab_os_update_agent_plan__q_nargs=0
 _shtab_os_update_agent_plan___quiet_nargs=0
+_shtab_os_update_agent_plan__v_nargs=0
+_shtab_os_update_agent_plan___verbose_nargs=0
 _shtab_os_update_agent_plan___last_nargs=0
 _shtab_os_update_agent_plan___no_refresh_nargs=0
 _shtab_os_update_agent_plan___detailed_exitcode_nargs=0
