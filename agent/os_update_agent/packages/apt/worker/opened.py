@@ -22,6 +22,10 @@ class Opened:
         self.policy = self.cache.policy
         self.native = apt_pkg.get_architectures()[0]
         self._pins: Tuple[str, ...] = ()
+        # Four names in ten are only mentioned. To look at each name costs as much as some plans.
+        self._packages = [package for package in self.cache.packages if package.has_versions]
+        self._installed = [package for package in self._packages if package.current_ver is not None]
+        self._is_marked = False
 
     def takes(self, pins: Optional[Tuple[str, ...]]) -> bool:
         """Return whether the cache can get exactly these pins: those that were read are never forgotten."""
@@ -36,19 +40,22 @@ class Opened:
             self.policy.init_defaults()
             self.depcache.init()
             self._pins = pins
+            self._is_marked = False
 
     def reset(self) -> None:
-        """Forget the plan: every package is to stay."""
-        self.depcache.init()
+        """Forget the plan: every package is to stay. Every plan begins with it."""
+        if self._is_marked:
+            self.depcache.init()
+        self._is_marked = True
 
     # --- packages
 
-    def installed(self) -> Iterator[Any]:
-        """Yield the packages that are installed, if only partly."""
-        return (package for package in self.cache.packages if package.current_ver is not None)
+    def installed(self) -> Sequence[Any]:
+        """Return the packages that are installed, if only partly."""
+        return self._installed
 
     def installed_sorted(self) -> List[Any]:
-        return sorted(self.installed(), key=lambda package: (package.name, package.architecture))
+        return sorted(self._installed, key=lambda package: (package.name, package.architecture))
 
     def find(self, name: str, foreign: str) -> Any:
         """Return the package, None if apt knows none of this name and architecture."""
@@ -98,7 +105,7 @@ class Opened:
         depcache = self.depcache
         return {
             package.id: (package, None if depcache.marked_delete(package) else depcache.get_candidate_ver(package))
-            for package in self.cache.packages
+            for package in self._packages
             if not depcache.marked_keep(package)
         }
 

@@ -34,8 +34,7 @@ def upgrade(opened: Opened, request: Upgrade) -> Upgraded:
     opened.reset()
     _check_whole(opened)
     _upgrade_all(opened, request.solver)
-    _leave_out_unneeded(opened)
-    changed = opened.changed()
+    changed = _without_unneeded(opened)
     reasons = Reasons(opened, World(changed))
     kept = [each for each in (_kept(opened, reasons, package) for package in _others(opened, changed)) if each]
     steps, refused = opened.steps(changed), _refused(opened, changed)
@@ -130,8 +129,7 @@ def _tried(
         return None, ""
     if depcache.broken_count:
         return None, ""
-    _leave_out_unneeded(opened)
-    changed = opened.changed()
+    changed = _without_unneeded(opened)
     if not all(_is_planned(changed, *each) for each in wanted):
         return None, ""
     return changed, _refused(opened, changed)
@@ -142,22 +140,29 @@ def _is_planned(changed: Changed, package: Any, version: Any) -> bool:
     return planned is not None and bool(planned.id == version.id)
 
 
-def _leave_out_unneeded(opened: Opened) -> None:
-    """Leave new packages out of the plan that nothing needs in the end, as apt-get does (DoAutomaticRemove)."""
+def _without_unneeded(opened: Opened) -> Changed:
+    """Leave new packages out of the plan that nothing needs in the end, as apt-get does (DoAutomaticRemove). Return
+    what the plan changes then.
+    """
     depcache = opened.depcache
-    new = [package for package, _ in opened.changed().values() if depcache.marked_install(package)]
+    changed = opened.changed()
+    new = [package for package, _ in changed.values() if depcache.marked_install(package)]
     left = {package.id: package for package in new if depcache.is_garbage(package)}
+    if not left:
+        return changed
     for package in left.values():
         depcache.mark_delete(package)
     # What needs or recommends one of them may stay all the same.
     kinds = [*NEEDS, *(kind for kind in ("Recommends", "Suggests") if installs(apt_pkg.config, kind))]
     while left:
-        world = World(opened.changed())
+        changed = opened.changed()
+        world = World(changed)
         wanted = [package for package in left.values() if _is_wanted(world, package, kinds)]
+        if not wanted:
+            return changed
         for package in wanted:
             depcache.mark_install(left.pop(package.id), False, False)
-        if not wanted:
-            return
+    return opened.changed()
 
 
 def _is_wanted(world: World, package: Any, kinds: Sequence[str]) -> bool:
