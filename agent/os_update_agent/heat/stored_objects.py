@@ -12,7 +12,6 @@ The node knows neither ``updated_at`` nor the difference between the clocks of H
   store's clock shows that this clock is behind: such an object does not count.
 """
 
-from email.utils import mktime_tz, parsedate_tz
 from typing import Mapping, Optional
 
 from os_update_agent.decision.timestamps import utc_seconds
@@ -41,6 +40,8 @@ def accepted(answer: Answer, headers: Mapping[str, str], created: str) -> Answer
 
 def _stored(headers: Mapping[str, str]) -> Optional[float]:
     """Return when the object was stored, by the store's clock, in seconds since the epoch."""
+    from email.utils import mktime_tz, parsedate_tz  # late: it loads socket, calendar and random
+
     for name in ("last-modified", "date"):
         text = headers.get(name, "")
         try:

@@ -5,7 +5,6 @@ the disk.
 import logging
 import os
 import re
-import shutil
 from pathlib import Path
 from typing import FrozenSet, Iterable, List, Optional, Tuple
 
@@ -113,6 +112,8 @@ def stale_services(root: Path) -> Tuple[str, ...]:
 
 
 def _all_stale_services() -> Tuple[str, ...]:
+    import shutil  # late: it loads each compression
+
     if shutil.which("needrestart"):
         try:
             asked = process.run(["needrestart", "-b", "-r", "l"], timeout=process.QUESTION_SECONDS)

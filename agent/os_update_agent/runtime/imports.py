@@ -17,7 +17,19 @@ log = logging.getLogger(__name__)
 
 # Cheap to load: 20 ms. The parts of the standard library that its own functions import late belong here, too.
 _SMALL = (
-    *("ast", "base64", "difflib", "hashlib", "hmac", "random", "shutil", "subprocess", "tempfile", "_strptime"),
+    *(
+        "ast",
+        "base64",
+        "difflib",
+        "email.utils",
+        "hashlib",
+        "hmac",
+        "random",
+        "shutil",
+        "subprocess",
+        "tempfile",
+        "_strptime",
+    ),
     *("encodings.ascii", "encodings.latin_1", "encodings.idna", "stringprep", "traceback", "linecache"),
     *("os_update_agent.node.process", "os_update_agent.node.reboot", "os_update_agent.node.transient_unit"),
     *("os_update_agent.delivery.metrics", "os_update_agent.heat.alternate_targets"),
