@@ -210,6 +210,8 @@ def scaling(group: Group, batch: int) -> None:
     made.all_stand_at(V[0], 3)
 
     def scale(policy: str, count: int) -> None:
+        # Heat passes over a signal while it still notes down the last one.
+        wait_until(lambda: not any(map(is_scaling, ("group", policy))), f"{group.name} to have scaled", group.story)
         group.heat.api.resources.signal(group.name, policy)
         members = Stack(group.heat, str(group.stack.resource("group").physical_resource_id))
         wait_until(
@@ -218,9 +220,11 @@ def scaling(group: Group, batch: int) -> None:
             ),
             f"{group.name} to have {count} members",
             group.story,
-            100.0,
         )
         made.look()
+
+    def is_scaling(name: str) -> bool:
+        return bool(group.heat.api.resources.metadata(group.name, name).get("scaling_in_progress"))
 
     scale("up", 4)
     scale("down", 3)
