@@ -19,8 +19,6 @@ def main() -> int:
         for suite in suites:
             outcome = run(release, (*SUITES[suite], *options))
             table[release, suite] = outcome
-            if not outcome.is_good:
-                print(outcome.output)
             print(f"{release} {suite}: {outcome.text}", *outcome.failures, sep="\n  ", flush=True)
     print("", *rows(table, releases, suites), sep="\n")
     return int(not all(outcome.is_good for outcome in table.values()))
@@ -53,7 +51,7 @@ def rows(table: Dict[Tuple[str, str], Outcome], releases: Sequence[str], suites:
 
 def version(release: str) -> str:
     """Return the version of a root's apt."""
-    status = (roots.root(release) / "var/lib/dpkg/status").read_text(encoding="utf-8")
+    status = (roots.directory() / release / "var/lib/dpkg/status").read_text(encoding="utf-8")
     found = re.search(r"^Package: apt\n(?:.+\n)*?Version: (.+)$", status, re.MULTILINE)
     return found[1] if found else "?"
 

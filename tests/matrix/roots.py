@@ -17,7 +17,7 @@ RELEASES = ("bullseye", "bookworm", "trixie", "sid")
 # The first line is what the agent needs. The rest are tools of the tests.
 PACKAGES = (
     *("python3", "python3-apt", "python3-requests", "python3-yaml", "python3-distro"),
-    *("acl", "e2fsprogs", "faketime", "gnupg", "iproute2", "openssl", "procps", "sudo", "util-linux"),
+    *("acl", "e2fsprogs", "faketime", "gnupg", "iproute2", "mount", "openssl", "procps", "sudo", "util-linux"),
 )
 # From an index of Python packages, because some releases have a pytest that is too old. All of them run on Python 3.9,
 # and the second line is what only such an old one needs: pip decides that by the Python that runs it.
@@ -59,7 +59,8 @@ def root(release: str) -> Path:
 def _replace(release: str, place: Path) -> None:
     with tempfile.TemporaryDirectory(dir=place.parent, prefix=f"{release}-") as scratch:
         made = Path(scratch, "root")
-        _run("mmdebstrap", *_options(release, made))
+        # What it mounts is seen by nobody else, and goes with it.
+        _run("unshare", "--mount", "--", "mmdebstrap", *_options(release, made))
         _add_tools(made)
         for name in SETTINGS:
             (made / name).unlink(missing_ok=True)
@@ -100,7 +101,7 @@ def _run(*argv: str) -> None:
     """Run a program. Raises Impossible with its words if it fails."""
     done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise Impossible(f"{argv[0]} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+        raise Impossible(f"{' '.join(argv[:4])} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
 
 
 if __name__ == "__main__":

@@ -22,16 +22,12 @@ SUITES: Dict[str, Tuple[str, ...]] = {
 
 
 class Outcome(NamedTuple):
-    """The numbers of tests of one suite on one release, and the seconds it took. ``failures`` are their names.
-
-    ``output`` is what pytest has printed.
-    """
+    """The numbers of tests of one suite on one release, and the seconds it took. ``failures`` are their names."""
 
     passed: int
     failures: Tuple[str, ...]
     skipped: int
     seconds: float
-    output: str
 
     @property
     def is_good(self) -> bool:
@@ -44,20 +40,20 @@ class Outcome(NamedTuple):
 
 
 def run(release: str, arguments: Sequence[str]) -> Outcome:
-    """Run tests in the root of a release. Raises Impossible if there is no root.
+    """Run tests in the root of a release; pytest prints as it does. Raises Impossible if there is no root.
 
     A pytest that ends without a report counts as one failure.
     """
     root = roots.root(release)
     begin = time.monotonic()
     with tempfile.TemporaryDirectory(dir=roots.directory(), prefix=f"run-{release}-") as scratch:
-        done = _pytest(root, Path(scratch), arguments)
+        status = _pytest(root, Path(scratch), arguments)
         report = Path(scratch, "tmp/report.xml")
         document = report.read_text(encoding="utf-8") if report.exists() else ""
     passed, failures, skipped = counts(document) if document else (0, ["pytest itself"], 0)
-    if done.returncode and not failures:
-        failures = [f"pytest ended with {done.returncode}"]
-    return Outcome(passed, tuple(failures), skipped, time.monotonic() - begin, done.stdout)
+    if status and not failures:
+        failures = [f"pytest ended with {status}"]
+    return Outcome(passed, tuple(failures), skipped, time.monotonic() - begin)
 
 
 def counts(document: str) -> Tuple[int, List[str], int]:
@@ -74,24 +70,21 @@ def counts(document: str) -> Tuple[int, List[str], int]:
     return passed, failures, skipped
 
 
-def _pytest(root: Path, scratch: Path, arguments: Sequence[str]) -> "subprocess.CompletedProcess[str]":
+def _pytest(root: Path, scratch: Path, arguments: Sequence[str]) -> int:
     given = [f"tests/{one}" if (roots.CHECKOUT / "tests" / one).exists() else one for one in arguments]
     # The workers write no bytecode themselves.
     compiled = '/usr/bin/python3 -m compileall -q agent/os_update_agent/packages; exec /usr/bin/python3 "$@"'
     pytest = ("sh", "-c", compiled, "sh", "-m", "pytest", "-p", "no:cacheprovider", "--junitxml=/tmp/report.xml", "-q")
     spaces = ("--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--ipc", "--uts")
     inside = (sys.executable, "-m", "matrix.inside", str(root), str(scratch), str(roots.CHECKOUT))
-    return subprocess.run(
+    done = subprocess.run(
         # All of it ends with this process.
         ["setpriv", "--pdeathsig", "KILL", "--", "unshare", *spaces, "--", *inside, *pytest, *given],
         env=_environment(),
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        encoding="utf-8",
-        errors="replace",
         check=False,
     )
+    return done.returncode
 
 
 def _environment() -> Dict[str, str]:

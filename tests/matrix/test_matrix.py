@@ -16,4 +16,4 @@ TESTS = (
 
 def test_plans_reasons_and_ways_back_are_right_with_apt_3() -> None:
     outcome = suites.run(RELEASE, TESTS)
-    assert outcome.is_good and not outcome.skipped, outcome.output
+    assert outcome.is_good and not outcome.skipped, outcome

@@ -21,8 +21,8 @@ def test_failures_and_errors_are_counted_and_named() -> None:
 
 
 def test_a_suite_without_a_test_is_not_good() -> None:
-    assert not Outcome(0, (), 0, 1.0, "").is_good
-    assert Outcome(1, (), 0, 1.0, "").is_good and not Outcome(1, ("a::bad",), 0, 1.0, "").is_good
+    assert not Outcome(0, (), 0, 1.0).is_good
+    assert Outcome(1, (), 0, 1.0).is_good and not Outcome(1, ("a::bad",), 0, 1.0).is_good
 
 
 def test_without_names_everything_is_run() -> None:
@@ -41,7 +41,7 @@ def test_an_unknown_name_is_refused() -> None:
 
 def test_the_table_has_a_row_for_each_release(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(matrix, "version", lambda release: f"of {release}")
-    table = {("sid", "demo"): Outcome(4, ("x",), 2, 3.4, ""), ("sid", "line"): Outcome(50, (), 0, 100.0, "")}
+    table = {("sid", "demo"): Outcome(4, ("x",), 2, 3.4), ("sid", "line"): Outcome(50, (), 0, 100.0)}
     first, row = matrix.rows(table, ["sid"], ["line", "demo"])
     assert first.split() == ["passed/failed/skipped", "line", "demo"]
     assert row.split() == ["sid", "(apt", "of", "sid)", "50/0/0", "100", "s", "4/1/2", "3", "s"]
