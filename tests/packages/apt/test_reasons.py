@@ -218,9 +218,14 @@ def test_a_package_that_a_plan_keeps_back_is_updated_when_it_is_named(index: Ind
 # --- what makes a plan impossible
 
 
-def test_a_missing_library_is_named_with_its_package(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_library_is_named_with_its_package(
+    index: Index, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     index.install("app")
-    monkeypatch.setattr(repositories, "PYTHON", sys.executable)
+    bare = tmp_path / "python3"
+    bare.write_text(f'#!/bin/sh\nexec {sys.executable} -S "$@"\n', encoding="utf-8")
+    bare.chmod(0o755)
+    monkeypatch.setattr(repositories, "PYTHON", str(bare))
     with pytest.raises(PackageError, match=r"python3-apt, .* is missing \(apt-get install python3-apt\)"):
         index.plan()
     monkeypatch.setattr(repositories, "PYTHON", "/nonexistent/python3")
