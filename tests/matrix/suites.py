@@ -71,7 +71,8 @@ def counts(document: str) -> Tuple[int, List[str], int]:
 
 
 def _pytest(root: Path, scratch: Path, arguments: Sequence[str]) -> int:
-    given = [f"tests/{one}" if (roots.CHECKOUT / "tests" / one).exists() else one for one in arguments]
+    tests = roots.CHECKOUT / "tests"
+    given = [f"tests/{one}" if (tests / one.partition("::")[0]).exists() else one for one in arguments]
     # The workers write no bytecode themselves.
     compiled = '/usr/bin/python3 -m compileall -q agent/os_update_agent/packages; exec /usr/bin/python3 "$@"'
     pytest = ("sh", "-c", compiled, "sh", "-m", "pytest", "-p", "no:cacheprovider", "--junitxml=/tmp/report.xml", "-q")
