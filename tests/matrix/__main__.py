@@ -6,7 +6,7 @@ import sys
 from typing import Dict, List, Sequence, Tuple
 
 from matrix import roots
-from matrix.suites import SUITES, Outcome, run
+from matrix.suites import SUITES, Outcome, arguments_of, run
 
 
 def main() -> int:
@@ -17,7 +17,7 @@ def main() -> int:
     table: Dict[Tuple[str, str], Outcome] = {}
     for release in releases:
         for suite in suites:
-            outcome = run(release, (*SUITES[suite], *options))
+            outcome = run(release, arguments_of(suite, options))
             table[release, suite] = outcome
             print(f"{release} {suite}: {outcome.text}", *outcome.failures, sep="\n  ", flush=True)
     print("", *rows(table, releases, suites), sep="\n")

@@ -11,14 +11,16 @@ from xml.etree import ElementTree
 
 from matrix import roots
 
-# The arguments of pytest, below tests/. The tests of dnf have no dnf in these roots.
-SUITES: Dict[str, Tuple[str, ...]] = {
-    "contract": ("packages/contract", "-k", "not dnf"),
-    "line": ("packages/line",),
-    "apt": ("packages/apt",),
-    "faults": ("faults",),
-    "demo": ("cli/test_demo.py", "-k", "not dnf and not rpm"),
+# Folders and files below tests/.
+SUITES: Dict[str, str] = {
+    "contract": "packages/contract",
+    "line": "packages/line",
+    "apt": "packages/apt",
+    "faults": "faults",
+    "demo": "cli/test_demo.py",
 }
+# No dnf is in these roots.
+APT_ALONE = "not dnf and not rpm"
 
 
 class Outcome(NamedTuple):
@@ -50,10 +52,21 @@ def run(release: str, arguments: Sequence[str]) -> Outcome:
         status = _pytest(root, Path(scratch), arguments)
         report = Path(scratch, "tmp/report.xml")
         document = report.read_text(encoding="utf-8") if report.exists() else ""
-    passed, failures, skipped = counts(document) if document else (0, ["pytest itself"], 0)
+    passed, failures, skipped = counts(document) if document else (0, ["pytest, without a report"], 0)
     if status and not failures:
         failures = [f"pytest ended with {status}"]
     return Outcome(passed, tuple(failures), skipped, time.monotonic() - begin)
+
+
+def arguments_of(suite: str, options: Sequence[str]) -> List[str]:
+    """Return pytest's arguments for a suite, in which -k of the options chooses among the tests of apt."""
+    given = list(options)
+    chosen = APT_ALONE
+    if "-k" in given[:-1]:
+        place = given.index("-k")
+        chosen = f"{APT_ALONE} and ({given[place + 1]})"
+        del given[place : place + 2]
+    return [SUITES[suite], "-k", chosen, *given]
 
 
 def counts(document: str) -> Tuple[int, List[str], int]:

@@ -34,6 +34,13 @@ def test_names_choose_and_the_rest_is_for_pytest() -> None:
     assert matrix.split(["sid", "-x"]) == (["sid"], list(SUITES), ["-x"])
 
 
+def test_a_choice_of_tests_is_one_among_those_of_apt() -> None:
+    assert suites.arguments_of("demo", []) == ["cli/test_demo.py", "-k", "not dnf and not rpm"]
+    assert suites.arguments_of("line", ["-x", "-k", "a or b", "--pdb"]) == [
+        *("packages/line", "-k", "not dnf and not rpm and (a or b)", "-x", "--pdb")
+    ]
+
+
 def test_an_unknown_name_is_refused() -> None:
     with pytest.raises(SystemExit, match="trixi; there are: bullseye"):
         matrix.split(["trixi", "line"])
