@@ -1,20 +1,17 @@
 """tests/run faults [NAME...]"""
 
 import sys
-import tempfile
 import time
 import traceback
-from pathlib import Path
 
-from faults.fault import Lab, table
+from faults.fault import laboratory, table
 
 
 def main() -> int:
     """Provoke the named faults, or all. Return the exit status: 1 unless all were survived."""
     chosen = table(sys.argv[1:])
     good = 0
-    with tempfile.TemporaryDirectory(prefix="faults-", ignore_cleanup_errors=True) as place:
-        lab = Lab(Path(place).resolve())
+    with laboratory() as lab:
         for fault in chosen:
             begun = time.monotonic()
             try:

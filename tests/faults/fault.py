@@ -3,6 +3,7 @@
 import os
 import shutil
 import sys
+import tempfile
 from contextlib import contextmanager
 from functools import cached_property
 from importlib import import_module
@@ -85,6 +86,16 @@ class Lab:
             # As heat-config runs it: isolated.
             node.hook = (sys.executable, "-I", str(LAUNCHER), "os_update_agent.hook")
             yield node
+
+
+@contextmanager
+def laboratory(*, is_quick: bool = False) -> Iterator[Lab]:
+    """Make a lab in a directory of its own: another user cannot enter those of pytest. Processes may still write."""
+    place = Path(tempfile.mkdtemp(prefix="faults-")).resolve()
+    try:
+        yield Lab(place, is_quick=is_quick)
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
 
 
 class Fault(NamedTuple):

@@ -1,19 +1,16 @@
 """The cheap ones of the list of faults: tests/run faults provokes all of them."""
 
-import tempfile
-from pathlib import Path
 from typing import Iterator
 
 import pytest
 
-from faults.fault import Fault, Lab, table
+from faults.fault import Fault, Lab, laboratory, table
 
 
 @pytest.fixture(scope="module")
 def lab() -> Iterator[Lab]:
-    # Another user works in some of the nodes, and cannot enter the directories of pytest.
-    with tempfile.TemporaryDirectory(prefix="faults-", ignore_cleanup_errors=True) as place:
-        yield Lab(Path(place).resolve(), is_quick=True)
+    with laboratory(is_quick=True) as lab:
+        yield lab
 
 
 CHEAP = [fault for fault in table() if fault.is_cheap]

@@ -269,7 +269,8 @@ class Node:
         """
         deployment = self.deployment(action, value)
         running = self.start_with(deployment)
-        wait_until(self.hand.is_waiting, "the script")
+        wait_until(lambda: self.hand.is_waiting() or running.process.poll() is not None, "the script")
+        assert self.hand.is_waiting(), running.output()
         self.kill(self.processes())
         running.process.wait()
         self.hand.let_go()

@@ -38,13 +38,17 @@ class Mirrors(NamedTuple):
         return "".join(lines)
 
 
+def main_mirror() -> str:
+    """Return the mirror of Debian alone. Raises LookupError when there is none."""
+    found = os.environ.get(MAIN) or _first(_without_comments(_sources()), "debian")
+    if not found:
+        raise LookupError(f"apt's sources name no mirror of Debian; set {MAIN}")
+    return found.rstrip("/")
+
+
 def find() -> Mirrors:
     """Return the mirrors. Raises LookupError when there is none."""
-    files = [Path("/etc/apt/sources.list"), *sorted(Path("/etc/apt/sources.list.d").glob("*"))]
-    texts = [
-        file.read_text(encoding="utf-8") for file in files if file.is_file() and file.suffix in (".list", ".sources")
-    ]
-    found = chosen("\n".join(texts), os.environ)
+    found = chosen(_sources(), os.environ)
     pairs = [pair for release in (RELEASE, NEXT) for pair in found.suites(release, updates=True)]
     return found._replace(stale=frozenset(suite for url, suite in pairs if not _is_whole(f"{url}/dists/{suite}")))
 
@@ -62,12 +66,23 @@ def _is_whole(url: str) -> bool:
 
 def chosen(text: str, environment: Mapping[str, str]) -> Mirrors:
     """Return the mirrors that the environment names, else those in the text of apt's sources."""
-    lines = "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("#"))
+    lines = _without_comments(text)
     main = environment.get(MAIN) or _first(lines, "debian")
     security = environment.get(SECURITY) or _first(lines, "debian-security")
     if not main or not security:
         raise LookupError(f"apt's sources name no mirror of Debian and of its security updates; set {MAIN}, {SECURITY}")
     return Mirrors(main.rstrip("/"), security.rstrip("/"))
+
+
+def _sources() -> str:
+    files = [Path("/etc/apt/sources.list"), *sorted(Path("/etc/apt/sources.list.d").glob("*"))]
+    return "\n".join(
+        file.read_text(encoding="utf-8") for file in files if file.is_file() and file.suffix in (".list", ".sources")
+    )
+
+
+def _without_comments(text: str) -> str:
+    return "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("#"))
 
 
 def _first(text: str, end: str) -> str:

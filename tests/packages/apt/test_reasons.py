@@ -132,7 +132,12 @@ def test_an_unmet_dependency_names_both_ends(index: Index, needs: str, why: str)
     index.offer("app", Depends=f"lib, {needs}")
     index.install("before")
     index.offer("before", Pre_Depends=needs)
-    assert index.plan() == ({"lib": "2"}, {"app": why, "before": why.replace("app", "before")})
+    changes, held = index.plan()
+    if needs == "lib (= 1)" and "lib" not in changes:
+        # apt 3.3 prefers the two others, and the library is the one that is kept back.
+        assert set(changes) == {"app", "before"} and held == {"lib": "app 2 needs lib (= 1)"}
+        return
+    assert (changes, held) == ({"lib": "2"}, {"app": why, "before": why.replace("app", "before")})
 
 
 @pytest.mark.parametrize("needs", ["nowhere | lib (>= 2)", "virtual", "new"])
@@ -162,8 +167,10 @@ def test_an_update_that_would_remove_others_names_them(index: Index) -> None:
     index.install("wants-too", Depends="old")
     index.offer("app", Conflicts="old")
     assert index.plan()[1] in ({"app": "would remove old, wants-old, wants-too"}, {})
-    why = "would remove old, wants-old, wants-too (removals: refuse)"
-    assert index.plan(removals=False) == ({}, {"app": why})
+    # Since apt 3.2 an update removes no package that was installed by hand, so the option has nothing to refuse.
+    changes, held = index.plan(removals=False)
+    assert changes == {} and list(held) == ["app"]
+    assert held["app"] in (f"would remove old, wants-old, wants-too{why}" for why in ("", " (removals: refuse)"))
 
 
 # --- phasing
@@ -218,9 +225,14 @@ def test_a_package_that_a_plan_keeps_back_is_updated_when_it_is_named(index: Ind
 # --- what makes a plan impossible
 
 
-def test_a_missing_library_is_named_with_its_package(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_library_is_named_with_its_package(
+    index: Index, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     index.install("app")
-    monkeypatch.setattr(repositories, "PYTHON", sys.executable)
+    bare = tmp_path / "python3"
+    bare.write_text(f'#!/bin/sh\nexec {sys.executable} -S "$@"\n', encoding="utf-8")
+    bare.chmod(0o755)
+    monkeypatch.setattr(repositories, "PYTHON", str(bare))
     with pytest.raises(PackageError, match=r"python3-apt, .* is missing \(apt-get install python3-apt\)"):
         index.plan()
     monkeypatch.setattr(repositories, "PYTHON", "/nonexistent/python3")

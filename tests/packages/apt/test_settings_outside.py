@@ -242,6 +242,8 @@ def test_a_package_with_an_alternative_goes_and_comes_back(node: Node) -> None:
     removes = 'if [ "$1" = remove ]; then update-alternatives --remove ed /usr/bin/four; fi'
     scripts = {"postinst": f"{install('four', 5)}\n{choose}", "prerm": removes}
     begin(node, editors(), shape("1.0", BOTH), Deb("fourth", "1.0", files=FOUR, scripts=scripts))
+    # Since apt 3.2 an update removes no package that was installed by hand.
+    node.hand.mark("auto", "fourth")
     there_and_back(node, replace(shape("2.0"), fields={"Conflicts": "fourth"}))
     assert os.readlink(node.root / "etc/alternatives/ed") == "/usr/bin/four"
 

@@ -125,6 +125,9 @@ class AptCalls:
             options += OWN_SOLVER
         if forced:
             options += (*FORCED, *ORDER)
+        if forced and transaction.remove:
+            # apt 2.2 allows the removal of a protected package and lets dpkg refuse it.
+            options += [f"-oDpkg::Options::={option}" for option in self._protection()]
         if self._has_settings_aside:
             options += ["-o", f"Dpkg::Options::={INSTALL_MISSING}"]
         if transaction.reinstalls:
@@ -134,6 +137,11 @@ class AptCalls:
             # on a way back that was cut off, one whose library has been removed and not yet replaced.
             options.append("--fix-broken")
         return (*options, "install", *transaction.files, *(f"{plain(package)}-" for package in transaction.remove))
+
+    def _protection(self) -> Tuple[str, ...]:
+        """Return dpkg's option for the removal of protected packages, which dpkg has since 1.20.1."""
+        known = self._run(["dpkg", "--force-help"], ok=None).stdout
+        return ("--force-remove-protected",) if " remove-protected " in known else ()
 
     def _no_cache(self) -> Path:
         """Return an empty directory in place of apt's cache of package files. In a cache apt removes a file that has

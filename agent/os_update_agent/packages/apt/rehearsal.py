@@ -186,11 +186,6 @@ class Rehearsals(DpkgDatabase):
         ]
         return [call for call in calls if call]
 
-    def _protection(self) -> Tuple[str, ...]:
-        """Return dpkg's option for the removal of protected packages, which dpkg has since 1.20.1."""
-        known = self._run(["dpkg", "--force-help"], ok=None).stdout
-        return ("--force-remove-protected",) if " remove-protected " in known else ()
-
     def _check_writable(self, transaction: Transaction) -> None:
         """Raise PackageError that names the read-only file systems on which the transaction would have to write.
 
