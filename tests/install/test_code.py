@@ -17,13 +17,13 @@ from os_update_agent.install.layout import HOME, PROGRAMS, Tree
 from os_update_agent.model.errors import CommandFailed, UsageError
 from packages import sid
 
-# Everything but what loads dnf: that runs under the Python of dnf.
+# Everything but what loads dnf or python-apt: that runs under the Python that has them.
 EVERYTHING = """
 import importlib, pkgutil, sys
 sys.path.insert(0, sys.argv[1])
 import os_update_agent
 for module in pkgutil.walk_packages(os_update_agent.__path__, "os_update_agent."):
-    if ".dnf.worker." not in module.name:
+    if not any(manager in module.name for manager in (".apt.worker.", ".dnf.worker.")):
         importlib.import_module(module.name)
 import certifi, keystoneauth1.identity.v3, keystoneauth1.session, requests
 import distro, yaml

@@ -262,7 +262,7 @@ def test_a_package_that_lacks_another_one_is_named_with_what_repairs_it(index: I
     with pytest.raises(PackageError) as caught:
         index.plan()
     assert str(caught.value) == (
-        "unmet dependencies: app needs gone (>= 2), which no repository has; next: apt-get --fix-broken install"
+        "unmet dependencies: app needs gone (>= 2), which no repository has (apt-get --fix-broken install)"
     )
 
 

@@ -40,7 +40,7 @@ def test_a_request_that_is_not_understood_is_an_error_by_name_and_the_child_goes
     with backend.session(), open(os.devnull, "ab") as output:
         child = backend._worker()
         for line, said in (
-            (b'{"action": "nonsense", "root": "/"}\n', "dnf's worker knows no action 'nonsense'"),
+            (b'{"action": "nonsense", "root": "/"}\n', "the worker knows no action 'nonsense'"),
             (b'{"action": "reasons"}\n', "the request 'reasons' needs the field 'root'"),
         ):
             socket.send_fds(child._socket, [b"!"], [output.fileno()])

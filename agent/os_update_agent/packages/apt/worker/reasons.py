@@ -97,6 +97,15 @@ class Reasons:
                 return reason
         return UNKNOWN
 
+    def broken(self, package: Any) -> str:
+        """Return what an installed package lacks, or conflicts with, though a repository may have a remedy."""
+        for group in groups_of(package.current_ver, NEEDS):
+            if not any(self._world.has(target) for relation in group for target in relation.all_targets()):
+                there = next((each.target_pkg.current_ver for each in group if each.target_pkg.current_ver), None)
+                state = f"of which version {there.ver_str} is installed" if there else "which is not installed"
+                return f"{full_name(package)} needs {' or '.join(map(_spelled, group))}, {state}"
+        return next(self._conflicts(package, package.current_ver), "") or f"{full_name(package)} is broken"
+
     def _excluded(self, package: Any) -> str:
         glob = first_match(package.name, package.architecture, self._exclude)
         return f"excluded by {glob!r} (exclude)" if glob and package.current_ver is not None else ""
