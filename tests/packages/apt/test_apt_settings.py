@@ -6,6 +6,8 @@ from typing import Iterator
 
 import pytest
 
+from os_update_agent.model.errors import PackageError
+from os_update_agent.model.packages import Transaction
 from packages.apt.index import Index
 from packages.node import VERSIONS_ONE, VERSIONS_TWO, Node
 
@@ -77,6 +79,29 @@ def test_a_plan_is_the_same_under_settings_that_mean_nothing_for_it(index: Index
     changes, held = index.plan()
     more = {"more": "2"} if "Suggests" in setting else {}
     assert (changes, held) == ({"app": "2", "lib": "2", "old": "", **more}, {"heldpkg": "on hold"})
+
+
+@pytest.mark.parametrize(
+    "setting",
+    ['Install-Suggests "true";', 'Install-Recommends "true";', 'Get::Remove "false";', 'Default-Release "now";'],
+)
+def test_the_settings_of_apt_get_alone_count_as_they_do_for_all_programs(index: Index, setting: str) -> None:
+    index.settings(f"APT::{setting}\n")
+    plan = index.plan()
+    index.settings(f"Binary::apt-get::APT::{setting}\n")
+    assert index.plan() == plan
+
+
+@pytest.mark.parametrize("program", ["", "Binary::apt-get::"])
+def test_a_node_whose_apt_only_downloads_is_refused_before_anything_is_done(index: Index, program: str) -> None:
+    index.settings(f'{program}APT::Get::Download-Only "true";\n')
+    with pytest.raises(PackageError, match="APT::Get::Download-Only is set in apt's configuration"):
+        index.apt.effect(Transaction(), forced=False)
+
+
+def test_the_order_of_the_architectures_does_not_matter(index: Index) -> None:
+    index.settings('APT::Architectures { "i386"; "amd64"; };\n')
+    assert index.plan(packages=["app"])[0] == {"app": "2", "lib": "2", "old": ""}
 
 
 @pytest.mark.parametrize("settings", [FORMATS, RESTRAINS, WORKS])

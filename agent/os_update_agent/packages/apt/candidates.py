@@ -38,6 +38,8 @@ def candidates(planner: Planner, state: PackageState, selection: Selection) -> F
     updates += _asked_for(full.kept, state, selection)
     attempt = _Attempt(planner, state, selection)
     fitting, failing = attempt.fit((), updates)
+    fitting, more = attempt.fit(fitting, _spared(full, attempt.chosen, {*updates}, state, selection))
+    failing = (*failing, *more)
     chosen = attempt.chosen if fitting else ()
     names = {change.name for change in chosen}
     kept = _held_back(full.kept, state, selection, _labels(chosen, state) | {item.name for item in failing})
@@ -108,6 +110,17 @@ def _asked_for(kept: Iterable[Kept], state: PackageState, selection: Selection) 
         return []
     updates = as_changes([each.step for each in kept if each.may_try], state)
     return [change for change in updates if change.before is not None and reason_against(change, selection) is None]
+
+
+def _spared(
+    full: Upgraded, chosen: Sequence[Change], tried: Set[Change], state: PackageState, selection: Selection
+) -> List[Change]:
+    """Return the updates of packages that an upgrade of everything would remove and the chosen updates do not."""
+    removed = {(step.name, step.foreign) for step in full.steps if step.version is None}
+    removed -= {state.slot(change.package) for change in chosen if change.after is None}
+    steps = [each.step for each in full.kept if each.may_try and (each.step.name, each.step.foreign) in removed]
+    updates = as_changes(steps, state)
+    return [change for change in updates if change not in tried and reason_against(change, selection) is None]
 
 
 def _held_back(

@@ -5,7 +5,7 @@ import sys
 from typing import Any, Dict, Iterable, Iterator, Mapping, Optional, Tuple
 
 from os_update_agent.packages.apt import protocol
-from os_update_agent.packages.apt.worker.settings import words_of
+from os_update_agent.packages.apt.worker.settings import use_those_of_apt_get, words_of
 from os_update_agent.packages.worker import server
 from os_update_agent.packages.worker.caller import Caller
 from os_update_agent.packages.worker.replies import Refused, Reply, action_of
@@ -38,6 +38,7 @@ class AptDesk(server.Desk):
             import apt_pkg
 
             apt_pkg.init_config()
+            use_those_of_apt_get(apt_pkg.config)
             apt_pkg.init_system()
             self._apt_pkg = apt_pkg
         return self._apt_pkg

@@ -19,8 +19,8 @@ from os_update_agent.packages.worker.replies import Refused
 
 # Each of these costs a plan of its own; past this many the reason stays general.
 EXPLAINED = 10
-# apt's own solvers.
-BUILT_IN = ("", "internal", "3.0")
+# apt's own solver. Before apt 3.0, "3.0" is the name of a program that it does not have.
+DEFAULT = ("", "internal")
 KEPT = "apt keeps it back"
 REMOVED = "apt would remove it"
 
@@ -49,7 +49,7 @@ def _upgrade_all(opened: Opened, solver: str) -> None:
         apt_pkg.config.set("APT::Solver", solver or "internal")
         opened.depcache.upgrade(True)
     except apt_pkg.Error as error:
-        if solver in BUILT_IN:
+        if solver in DEFAULT:
             raise
         raise Refused(f"APT::Solver is {solver!r} in apt's configuration: {words_of(error)}") from error
     finally:
@@ -69,7 +69,7 @@ def attempt(opened: Opened, request: Attempt) -> Attempted:
         return Attempted([], refused or UNKNOWN, _impossible(opened, base, wanted, request.exclude))
     if refused:
         return Attempted([], refused)
-    reasons = Reasons(opened, World({package.id: (package, ver) for package, ver in base}), request.exclude)
+    reasons = _attempted(opened, base, request.exclude)
     return Attempted([], reasons.why(*wanted[0]) or reasons.probable(*wanted[0]))
 
 
@@ -80,12 +80,17 @@ def _impossible(
     found: Dict[str, str] = {}
     while True:
         left = [each for each in wanted if full_name(each[0]) not in found]
-        reasons = Reasons(opened, World({each[0].id: each for each in (*base, *left)}), exclude)
+        reasons = _attempted(opened, [*base, *left], exclude)
         why = {full_name(each[0]): reasons.why(*each) for each in left}
         new = {name: reason for name, reason in why.items() if reason}
         if not new:
             return sorted(found.items())
         found.update(new)
+
+
+def _attempted(opened: Opened, updates: Sequence[Tuple[Any, Any]], exclude: Sequence[str]) -> Reasons:
+    """Return the reasons beside these updates. An upgrade has chosen them, so this node gets those that are phased."""
+    return Reasons(opened, World({each[0].id: each for each in updates}), exclude, is_phased_in=True)
 
 
 def _versions(opened: Opened, updates: Sequence[Sequence[str]]) -> Iterator[Tuple[Any, Any]]:
@@ -182,7 +187,7 @@ def _check_whole(opened: Opened) -> None:
         return
     reasons = Reasons(opened, World({}))
     broken = [package for package in opened.installed_sorted() if opened.depcache.is_inst_broken(package)]
-    why = (reasons.why(package, package.current_ver) or f"{full_name(package)} is broken" for package in broken)
+    why = (reasons.against_installed(package) or f"{full_name(package)} is broken" for package in broken)
     raise Refused(f"unmet dependencies: {'; '.join(why)}; next: apt-get --fix-broken install")
 
 
