@@ -1,5 +1,6 @@
 """Why apt does not update a package, in words for an operator."""
 
+import re
 import sys
 from pathlib import Path
 
@@ -232,6 +233,25 @@ def test_an_update_that_would_remove_others_names_them(index: Index) -> None:
     assert index.plan(removals=False) == ({}, {"app": why})
 
 
+@pytest.mark.parametrize("length", [20, 60, 400])
+def test_a_long_chain_of_packages_is_named_by_its_ends(index: Index, length: int) -> None:
+    """apt's resolver gives up on the longer ones."""
+    for number in range(length):
+        index.install(f"p{number}")
+        index.offer(f"p{number}", Depends=f"p{number + 1} (>= 2)")
+    index.install(f"p{length}", held=True)
+    index.offer(f"p{length}")
+    end = f", and so on until p{length - 1} needs p{length} (>= 2), which is on hold at 1"
+    if length < 50:
+        start = "p0 needs p1 (>= 2), and p1 needs p2 (>= 2), and p2 needs p3 (>= 2)"
+        assert index.plan()[1]["p0"] == f"{start}{end}"
+        return
+    with pytest.raises(PackageError) as caught:
+        index.plan()
+    assert re.fullmatch(r"apt finds no upgrade of everything: p\d+ needs .*", str(caught.value))
+    assert str(caught.value).endswith(end)
+
+
 # --- phasing
 
 
@@ -252,8 +272,9 @@ def test_a_phased_update_that_this_node_gets_is_not_held_back_beside_an_impossib
     for name in names:
         index.install(name)
         index.offer(name, Phased_Update_Percentage="50", Source=f"source-{name}")
+    index.install("essential", Essential="yes")
     index.install("bad")
-    index.offer("bad", Depends="nowhere")
+    index.offer("bad", Conflicts="essential")
     changes, held = index.plan()
     assert 0 < len(changes) < len(names)
     assert index.plan(packages=["*"]) == (changes, held)

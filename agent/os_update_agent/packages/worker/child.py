@@ -64,6 +64,9 @@ class WorkerProcess:
             reply = wire.receive_reply(self._socket)
         except (OSError, ValueError):
             reply = None
+            # A worker that is still at the other end would wait for the next request.
+            with suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)
         except BaseException:
             # Interrupted: the worker completes what it has begun, and nobody waits for it.
             self.close.detach()

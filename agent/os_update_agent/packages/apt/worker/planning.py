@@ -50,10 +50,20 @@ def _upgrade_all(opened: Opened, solver: str) -> None:
         opened.depcache.upgrade(True)
     except apt_pkg.Error as error:
         if solver in DEFAULT:
-            raise
+            raise Refused(_why_none(opened) or f"apt: {words_of(error)}") from error
         raise Refused(f"APT::Solver is {solver!r} in apt's configuration: {words_of(error)}") from error
     finally:
         apt_pkg.config.set("APT::Solver", "internal")
+
+
+def _why_none(opened: Opened) -> str:
+    """Return why apt finds no upgrade, from the packages that its last attempt leaves broken; "" if they do not show
+    it.
+    """
+    depcache, reasons = opened.depcache, Reasons(opened, World({}))
+    broken = [package for package in opened.installed_sorted() if depcache.is_inst_broken(package)]
+    found = [reasons.why(package, depcache.get_candidate_ver(package) or package.current_ver) for package in broken]
+    return f"apt finds no upgrade of everything: {'; '.join(filter(None, found))}" if any(found) else ""
 
 
 def attempt(opened: Opened, request: Attempt) -> Attempted:

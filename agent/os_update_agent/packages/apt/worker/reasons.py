@@ -4,6 +4,7 @@ The reasons come from the relations of the packages, not from what a solver prin
 apt.
 """
 
+from contextlib import suppress
 from typing import Any, Dict, Iterator, List, Optional, Sequence
 
 import apt_pkg
@@ -17,6 +18,9 @@ from os_update_agent.packages.globs import first_match
 UNKNOWN = "apt finds no way to install it"
 
 _AGAINST = ("Conflicts", "Breaks")
+# As many links of a chain "app needs lib, and lib needs ..." are named.
+LINKS = 3
+_LINK, _REST = ", and ", "so on until "
 # The beginnings of reasons that describe a package without its name.
 _STATES = ("on hold", "phased:", "excluded by")
 
@@ -80,7 +84,9 @@ class Reasons:
         """
         if package.id not in self._known:
             self._known[package.id] = ""
-            self._known[package.id] = self._why(package, version)
+            # Past some hundred packages that need each other one by one, the reason is not certain.
+            with suppress(RecursionError):
+                self._known[package.id] = self._why(package, version)
         return self._known[package.id]
 
     def _why(self, package: Any, version: Any) -> str:
@@ -167,7 +173,7 @@ class Reasons:
         deeper = self.why(package, target)
         if not deeper:
             return ""
-        return f"which is {deeper}" if deeper.startswith(_STATES) else f"and {deeper}"
+        return f"which is {deeper}" if deeper.startswith(_STATES) else f"and {_shortened(deeper)}"
 
     def _unwanted(self, package: Any, target: Any, candidate: Any) -> str:
         pin = self.pin(package, target)
@@ -258,6 +264,14 @@ def _against(relation: Any) -> str:
     if relation.comp_type_deb == "!=":
         return f"has to have the version of {full_name(relation.target_pkg)}"
     return f"conflicts with {_spelled(relation)}"
+
+
+def _shortened(reason: str) -> str:
+    """Return a reason with the first and the last links of a long chain of packages."""
+    links = reason.split(_LINK)
+    if len(links) <= LINKS:
+        return reason
+    return f"{links[0]}{_LINK}{_REST}{links[-1].replace(_REST, '')}"
 
 
 def _provided(relation: Any, package: Any) -> str:
