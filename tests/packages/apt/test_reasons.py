@@ -8,6 +8,7 @@ import pytest
 
 from os_update_agent.model.errors import PackageError
 from os_update_agent.packages.apt import repositories
+from os_update_agent.testing.repository import native_architecture
 from packages.apt.index import Index
 
 PHASED = "phased: the archive offers this update to 0% of the nodes so far"
@@ -389,6 +390,18 @@ def test_a_package_is_updated_that_only_an_impossible_update_would_remove(index:
     index.offer("old")
     assert index.plan(removals=False) == ({"old": "2"}, {"app": "would remove old (removals: refuse)"})
     assert index.plan(exclude=["app"]) == ({"old": "2"}, {"app": "excluded by 'app' (exclude)"})
+
+
+def test_packages_of_two_architectures_are_told_apart(index: Index) -> None:
+    native = native_architecture()
+    foreign = "i386" if native == "amd64" else "amd64"
+    index.settings(f'APT::Architectures {{ "{native}"; "{foreign}"; }};\n')
+    for architecture in (native, foreign):
+        index.install("app", Architecture=architecture, Multi_Arch="same")
+        index.offer("app", Architecture=architecture, Multi_Arch="same")
+    why = f"would remove app:{foreign} (exclude)"
+    held = {f"app:{foreign}": f"excluded by 'app:{foreign}' (exclude)", "app": why}
+    assert index.plan(exclude=[f"app:{foreign}"]) == ({}, held)
 
 
 def test_removals_that_apt_does_not_allow_are_held_back_by_the_name_of_the_setting(index: Index) -> None:

@@ -1,4 +1,4 @@
-"""What apt's repositories have: apt-get refreshes the index and downloads, a worker reads through apt's own library.
+"""The offers of apt's repositories: apt-get refreshes the index and downloads, a worker reads through apt's library.
 
 The worker opens apt's cache once and answers which updates are possible, why others are not, and sizes and digests. It
 was measured against what apt-get offers to programs: Debian 12's index (108,000 names), 763 packages installed, 133 of

@@ -12,7 +12,7 @@ from os_update_agent.packages.worker.replies import Refused, Reply, action_of
 
 MISSING = "python3-apt, apt's library for Python, is missing (apt-get install python3-apt)"
 
-# What apt reads when it opens its cache, by the names of apt's settings.
+# The files and directories that apt reads when it opens its cache, by the names of apt's settings.
 _FILES = ("Dir::State::status", "Dir::State::extended_states", "Dir::Etc::sourcelist", "Dir::Etc::preferences")
 _DIRECTORIES = ("Dir::State::lists", "Dir::Etc::sourceparts", "Dir::Etc::preferencesparts")
 

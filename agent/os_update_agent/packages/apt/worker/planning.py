@@ -1,4 +1,4 @@
-"""What apt would do: to all packages, or to a list of them. Runs in the worker, Python 3.9.
+"""The plans of apt: for all packages, or for a list of them. Runs in the worker, Python 3.9.
 
 Facts (apt's sources 2.2 to 3.0): DepCache.upgrade(True) is the function behind ``apt-get dist-upgrade``, with holds,
 pins, phasing, APT::Solver and APT::Install-Recommends. ``apt-get install`` marks its packages, then lets a resolver
@@ -117,8 +117,8 @@ def _versions(opened: Opened, updates: Sequence[Sequence[str]]) -> Iterator[Tupl
 def _tried(
     opened: Opened, wanted: Sequence[Tuple[Any, Any]], exclude: Sequence[str] = ()
 ) -> Tuple[Optional[Changed], str]:
-    """Return what the updates and what they need come to, None if they are impossible; and why apt-get would refuse
-    that ("" if it would not).
+    """Return the changes of the updates and of their dependencies, None if they are impossible; and why apt-get would
+    refuse these ("" if it would not).
     """
     depcache = opened.depcache
     opened.reset()
@@ -167,7 +167,7 @@ def _without_unneeded(opened: Opened) -> Changed:
         return changed
     for package in left.values():
         depcache.mark_delete(package)
-    # What needs or recommends one of them may stay all the same.
+    # A package that stays may need or recommend one of them.
     kinds = [*NEEDS, *(kind for kind in ("Recommends", "Suggests") if installs(apt_pkg.config, kind))]
     while left:
         changed = opened.changed()

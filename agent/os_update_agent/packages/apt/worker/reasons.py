@@ -26,7 +26,7 @@ _STATES = ("on hold", "phased:", "excluded by")
 
 
 class Reasons:
-    """Finds reasons in one opened cache. Its marks have no influence: ``world`` is what a plan comes to."""
+    """Finds reasons in one opened cache. Its marks have no influence: ``world`` is the result of a plan."""
 
     def __init__(
         self, opened: Opened, world: World, exclude: Sequence[str] = (), *, is_phased_in: bool = False
