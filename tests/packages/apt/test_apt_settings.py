@@ -116,6 +116,13 @@ def test_a_node_is_updated_and_restored_under_its_settings(based: Node, settings
     assert based.versions() == VERSIONS_ONE and based.packages() == one
 
 
+def test_an_index_that_apt_skips_for_its_weak_checksums_is_no_index_without_updates(based: Node) -> None:
+    (based.root / "etc/apt/apt.conf.d/own").write_text('Acquire::ForceHash "md5";\n', encoding="utf-8")
+    based.offer_two()
+    failed = based.fail("UPDATE", "v2")
+    assert "the package index cannot be refreshed: W: Skipping acquire of " in failed.complaint
+
+
 def test_purging_is_honored(based: Node) -> None:
     (based.root / "etc/apt/apt.conf.d/own").write_text('APT::Get::Purge "true";\n', encoding="utf-8")
     one = based.packages()

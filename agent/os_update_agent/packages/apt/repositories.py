@@ -38,7 +38,9 @@ from os_update_agent.packages.worker.child import WorkerProcess
 PYTHON = "/usr/bin/python3"
 _PROGRAM = "worker/main.py"
 _NOT_REFRESHED = re.compile(
-    r"^[EW]: (Failed to fetch|Some index files failed|GPG error|An error occurred during the signature)", re.M
+    r"^[EW]: (Failed to fetch|Some index files failed|GPG error|An error occurred during the signature"
+    r"|Skipping acquire of .* provides only weak security information)",
+    re.M,
 )
 
 
