@@ -364,7 +364,7 @@ def test_a_package_that_lacks_another_one_is_named_with_what_repairs_it(index: I
     with pytest.raises(PackageError) as caught:
         index.plan()
     assert str(caught.value) == (
-        "unmet dependencies: app needs gone (>= 2), which no repository has; next: apt-get --fix-broken install"
+        "unmet dependencies: app needs gone (>= 2), which no repository has (apt-get --fix-broken install)"
     )
 
 
@@ -379,7 +379,7 @@ def test_each_broken_package_is_named_with_both_ends(index: Index) -> None:
         index.plan()
     assert str(caught.value) == (
         "unmet dependencies: app needs lib (>= 2), of which version 1 is installed; held needs new, which is not"
-        " installed; tool conflicts with lib, which is installed at 1; next: apt-get --fix-broken install"
+        " installed; tool conflicts with lib, which is installed at 1 (apt-get --fix-broken install)"
     )
 
 

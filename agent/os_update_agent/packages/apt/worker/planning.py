@@ -198,7 +198,7 @@ def _check_whole(opened: Opened) -> None:
     reasons = Reasons(opened, World({}))
     broken = [package for package in opened.installed_sorted() if opened.depcache.is_inst_broken(package)]
     why = (reasons.against_installed(package) or f"{full_name(package)} is broken" for package in broken)
-    raise Refused(f"unmet dependencies: {'; '.join(why)}; next: apt-get --fix-broken install")
+    raise Refused(f"unmet dependencies: {'; '.join(why)} (apt-get --fix-broken install)")
 
 
 def _refused(opened: Opened, changed: Changed) -> str:
