@@ -1,4 +1,4 @@
-"""What the agent needs of a node besides Python: the library of its package manager."""
+"""The check for the library of the package manager, which the agent needs besides Python."""
 
 from pathlib import Path
 

@@ -6,6 +6,8 @@ from typing import Iterator
 
 import pytest
 
+from os_update_agent.model.errors import PackageError
+from os_update_agent.model.packages import Transaction
 from packages.apt.index import Index
 from packages.node import VERSIONS_ONE, VERSIONS_TWO, Node
 
@@ -79,6 +81,29 @@ def test_a_plan_is_the_same_under_settings_that_mean_nothing_for_it(index: Index
     assert (changes, held) == ({"app": "2", "lib": "2", "old": "", **more}, {"heldpkg": "on hold"})
 
 
+@pytest.mark.parametrize(
+    "setting",
+    ['Install-Suggests "true";', 'Install-Recommends "true";', 'Get::Remove "false";', 'Default-Release "now";'],
+)
+def test_the_settings_of_apt_get_alone_count_as_they_do_for_all_programs(index: Index, setting: str) -> None:
+    index.settings(f"APT::{setting}\n")
+    plan = index.plan()
+    index.settings(f"Binary::apt-get::APT::{setting}\n")
+    assert index.plan() == plan
+
+
+@pytest.mark.parametrize("program", ["", "Binary::apt-get::"])
+def test_a_node_whose_apt_only_downloads_is_refused_before_anything_is_done(index: Index, program: str) -> None:
+    index.settings(f'{program}APT::Get::Download-Only "true";\n')
+    with pytest.raises(PackageError, match="APT::Get::Download-Only is set in apt's configuration"):
+        index.apt.effect(Transaction(), forced=False)
+
+
+def test_the_order_of_the_architectures_does_not_matter(index: Index) -> None:
+    index.settings('APT::Architectures { "i386"; "amd64"; };\n')
+    assert index.plan(packages=["app"])[0] == {"app": "2", "lib": "2", "old": ""}
+
+
 @pytest.mark.parametrize("settings", [FORMATS, RESTRAINS, WORKS])
 def test_a_node_is_updated_and_restored_under_its_settings(based: Node, settings: "tuple[str, ...]") -> None:
     """All of a group at once: whichever means something would fail the test."""
@@ -89,6 +114,13 @@ def test_a_node_is_updated_and_restored_under_its_settings(based: Node, settings
     assert based.versions() == VERSIONS_TWO
     based.succeed("UPDATE", "v1")
     assert based.versions() == VERSIONS_ONE and based.packages() == one
+
+
+def test_an_index_that_apt_skips_for_its_weak_checksums_is_no_index_without_updates(based: Node) -> None:
+    (based.root / "etc/apt/apt.conf.d/own").write_text('Acquire::ForceHash "md5";\n', encoding="utf-8")
+    based.offer_two()
+    failed = based.fail("UPDATE", "v2")
+    assert "the package index cannot be refreshed: W: Skipping acquire of " in failed.complaint
 
 
 def test_purging_is_honored(based: Node) -> None:

@@ -1,5 +1,6 @@
 """Why apt does not update a package, in words for an operator."""
 
+import re
 import sys
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 
 from os_update_agent.model.errors import PackageError
 from os_update_agent.packages.apt import repositories
+from os_update_agent.testing.repository import native_architecture
 from packages.apt.index import Index
 
 PHASED = "phased: the archive offers this update to 0% of the nodes so far"
@@ -68,6 +70,23 @@ def test_a_release_that_the_node_prefers_keeps_security_updates_back_and_is_name
     assert index.plan() == ({}, {"app": why})
 
 
+@pytest.mark.parametrize(
+    ("text", "priority"),
+    [
+        ("Package: src:fo*\nPin: version 2\nPin-Priority: -1\n", -1),
+        ("Package: app\nPin: version 2\nPin-Priority: -32768\n", -32767),
+        ("Package: *\nPin: release a=demo-security\nPin-Priority: never\n", -32768),
+    ],
+)
+def test_each_form_of_a_pin_is_named(index: Index, text: str, priority: int) -> None:
+    index.install("app", Source="foo (3)")
+    index.offer("app", Source="foo (4)", suite="demo-security")
+    # apt reads no hidden file.
+    index.prefer("Package: app\nPin: version 2\nPin-Priority: -1\n", "preferences.d/.hidden")
+    path = index.prefer(text, "preferences.d/a:b")
+    assert index.plan() == ({}, {"app": f"pinned: priority {priority} in {path}"})
+
+
 # --- holds
 
 
@@ -110,6 +129,55 @@ def test_a_package_on_hold_that_conflicts_with_the_new_version_is_named(index: I
     index.install("app")
     index.offer("app")
     assert index.plan() == ({}, {"app": "old, which is on hold at 1, conflicts with app (>= 2)"})
+
+
+@pytest.mark.parametrize("fields", [{"Conflicts": "old"}, {"Depends": "newer"}])
+def test_a_new_package_that_conflicts_with_one_on_hold_is_named(index: Index, fields: "dict[str, str]") -> None:
+    index.install("old", held=True)
+    index.install("app")
+    index.offer("app", Depends="newlib")
+    index.offer("newlib", **fields)
+    index.offer("newer", Breaks="old (<< 3)")
+    why = (
+        "newlib conflicts with old"
+        if "Conflicts" in fields
+        else "newlib needs newer, and newer conflicts with old (<< 3)"
+    )
+    why = f"app needs newlib, and {why}, which is on hold at 1"
+    assert index.plan() == index.plan(packages=["app"]) == ({}, {"app": why})
+
+
+def test_a_package_on_hold_is_named_besides_the_name_that_it_provides(index: Index) -> None:
+    index.install("mail", held=True, Provides="mta (= 1)")
+    index.offer("mail", Provides="mta (= 2)")
+    index.install("app")
+    index.offer("app", Depends="mta (>= 2)")
+    index.install("tool")
+    index.offer("tool", Conflicts="mta")
+    held = "provided by mail, which is on hold at 1"
+    assert index.plan() == (
+        {},
+        {
+            "app": f"app needs mta (>= 2), {held}",
+            "mail": "on hold",
+            "tool": f"tool conflicts with mta, {held}",
+        },
+    )
+
+
+def test_a_package_on_hold_that_means_a_provided_name_is_named(index: Index) -> None:
+    index.install("one", held=True, Depends="api-1", Conflicts="api-2")
+    index.install("lib", Provides="api-1")
+    index.offer("lib", Provides="api-1, api-2")
+    index.install("other", Provides="api-1")
+    assert index.plan() == ({}, {"lib": "one, which is on hold at 1, conflicts with api-2, provided by lib"})
+
+
+def test_a_package_on_hold_that_needs_a_provided_name_is_named(index: Index) -> None:
+    index.install("one", held=True, Depends="api-1")
+    index.install("lib", Provides="api-1")
+    index.offer("lib")
+    assert index.plan() == ({}, {"lib": "one, which is on hold at 1, needs api-1"})
 
 
 # --- dependencies
@@ -173,6 +241,25 @@ def test_an_update_that_would_remove_others_names_them(index: Index) -> None:
     assert held["app"] in (f"would remove old, wants-old, wants-too{why}" for why in ("", " (removals: refuse)"))
 
 
+@pytest.mark.parametrize("length", [20, 60, 400])
+def test_a_long_chain_of_packages_is_named_by_its_ends(index: Index, length: int) -> None:
+    """apt's resolver gives up on the longer ones."""
+    for number in range(length):
+        index.install(f"p{number}")
+        index.offer(f"p{number}", Depends=f"p{number + 1} (>= 2)")
+    index.install(f"p{length}", held=True)
+    index.offer(f"p{length}")
+    end = f", and so on until p{length - 1} needs p{length} (>= 2), which is on hold at 1"
+    if length < 50:
+        start = "p0 needs p1 (>= 2), and p1 needs p2 (>= 2), and p2 needs p3 (>= 2)"
+        assert index.plan()[1]["p0"] == f"{start}{end}"
+        return
+    with pytest.raises(PackageError) as caught:
+        index.plan()
+    assert re.fullmatch(r"apt finds no upgrade of everything: p\d+ needs .*", str(caught.value))
+    assert str(caught.value).endswith(end)
+
+
 # --- phasing
 
 
@@ -185,6 +272,32 @@ def test_a_phased_update_has_its_percentage_and_is_named_where_it_is_needed(inde
     assert index.plan() == ({}, {"app": f"app needs lib (>= 2), which is {PHASED}", "lib": PHASED})
     index.settings(f'{MACHINE}APT::Get::Always-Include-Phased-Updates "true";\n')
     assert index.plan() == ({"app": "2", "lib": "2"}, {})
+
+
+def test_a_phased_update_that_this_node_gets_is_not_held_back_beside_an_impossible_one(index: Index) -> None:
+    names = [f"app{number}" for number in range(8)]
+    index.settings(MACHINE)
+    for name in names:
+        index.install(name)
+        index.offer(name, Phased_Update_Percentage="50", Source=f"source-{name}")
+    index.install("essential", Essential="yes")
+    index.install("bad")
+    index.offer("bad", Conflicts="essential")
+    changes, held = index.plan()
+    assert 0 < len(changes) < len(names)
+    assert index.plan(packages=["*"]) == (changes, held)
+
+
+def test_a_record_of_another_encoding_does_not_stop_a_plan(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    index.settings(MACHINE)
+    index.install("app")
+    index.offer("app", Phased_Update_Percentage="0", Origin="B\xfcro")
+
+    def write(path: Path, text: str, encoding: str) -> None:
+        path.write_bytes(text.encode("latin-1"))
+
+    monkeypatch.setattr(Path, "write_text", write)
+    assert index.plan() == ({}, {"app": PHASED})
 
 
 # --- packages that are named
@@ -245,6 +358,7 @@ def test_a_missing_library_is_named_with_its_package(
     [
         ('APT::Default-Release "nowhere";', "'nowhere' is invalid for APT::Default-Release"),
         ('APT::Solver "nosuch";', "APT::Solver is 'nosuch' in apt's configuration: "),
+        ('Binary::apt-get::APT::Solver "nosuch";', "APT::Solver is 'nosuch' in apt's configuration: "),
         ('APT::Get::Nonsense "', "apt's configuration cannot be read: "),
     ],
 )
@@ -264,6 +378,42 @@ def test_a_package_that_lacks_another_one_is_named_with_what_repairs_it(index: I
     assert str(caught.value) == (
         "unmet dependencies: app needs gone (>= 2), which no repository has (apt-get --fix-broken install)"
     )
+
+
+def test_each_broken_package_is_named_with_both_ends(index: Index) -> None:
+    index.install("app", Depends="lib (>= 2)")
+    index.install("lib")
+    index.offer("lib")
+    index.install("held", held=True, Depends="new")
+    index.offer("new")
+    index.install("tool", Conflicts="lib")
+    with pytest.raises(PackageError) as caught:
+        index.plan()
+    assert str(caught.value) == (
+        "unmet dependencies: app needs lib (>= 2), of which version 1 is installed; held needs new, which is not"
+        " installed; tool conflicts with lib, which is installed at 1 (apt-get --fix-broken install)"
+    )
+
+
+def test_a_package_is_updated_that_only_an_impossible_update_would_remove(index: Index) -> None:
+    index.install("app")
+    index.install("old", auto=True)
+    index.offer("app", Conflicts="old")
+    index.offer("old")
+    assert index.plan(removals=False) == ({"old": "2"}, {"app": "would remove old (removals: refuse)"})
+    assert index.plan(exclude=["app"]) == ({"old": "2"}, {"app": "excluded by 'app' (exclude)"})
+
+
+def test_packages_of_two_architectures_are_told_apart(index: Index) -> None:
+    native = native_architecture()
+    foreign = "i386" if native == "amd64" else "amd64"
+    index.settings(f'APT::Architectures {{ "{native}"; "{foreign}"; }};\n')
+    for architecture in (native, foreign):
+        index.install("app", Architecture=architecture, Multi_Arch="same")
+        index.offer("app", Architecture=architecture, Multi_Arch="same")
+    why = f"would remove app:{foreign} (exclude)"
+    held = {f"app:{foreign}": f"excluded by 'app:{foreign}' (exclude)", "app": why}
+    assert index.plan(exclude=[f"app:{foreign}"]) == ({}, held)
 
 
 def test_removals_that_apt_does_not_allow_are_held_back_by_the_name_of_the_setting(index: Index) -> None:

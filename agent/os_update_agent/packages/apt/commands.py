@@ -201,10 +201,13 @@ class AptCalls:
     @cached_property
     def _settings_of_apt(self) -> Tuple[Tuple[str, str], ...]:
         """Some settings of apt with their values; none if it cannot be asked."""
-        wanted = ("APT::Architectures", "APT::Get::Download-Only", "APT::Solver")
+        # apt-get puts its own settings over the others (apt.conf(5)).
+        own = "Binary::apt-get::"
+        names = ("APT::Architectures", "APT::Get::Download-Only", "APT::Solver")
+        wanted = (*names, *(f"{own}{name}" for name in names))
         done = self._run(["apt-config", "--format", "%f %v%n", "dump", *wanted], ok=None)
         lines = () if done.returncode else (line.partition(" ") for line in done.stdout.splitlines())
-        return tuple((tag, value) for tag, _, value in lines)
+        return tuple((tag[len(own) :] if tag.startswith(own) else tag, value) for tag, _, value in lines)
 
     def _run(self, argv: Sequence[str], *, ok: Optional[Sequence[int]] = (0,), cwd: Path = DIRECTORY) -> Completed:
         return run(argv, ok=ok, env=self._environment(), cwd=cwd)

@@ -52,7 +52,7 @@ KINDS: Sequence[Type[Any]] = (Upgrade, Attempt, Available)
 
 
 class Step(NamedTuple):
-    """What happens to one package: ``version`` None is a removal. ``arch`` is that of the version. ``origins`` are its
+    """The change of one package: ``version`` None is a removal. ``arch`` is that of the version. ``origins`` are its
     repositories, in apt's words.
     """
 
@@ -74,7 +74,7 @@ class Kept(NamedTuple):
 
 
 class Upgraded(NamedTuple):
-    """What apt would do to all packages. ``refused``: apt would not do it under ``-y`` ("" if it would)."""
+    """The plan of apt for all packages. ``refused``: apt would not do it under ``-y`` ("" if it would)."""
 
     steps: Sequence[Step]
     kept: Sequence[Kept]
@@ -82,7 +82,7 @@ class Upgraded(NamedTuple):
 
 
 class Attempted(NamedTuple):
-    """What the updates come to, or why they are impossible: exactly for one update, in general for several. Then
+    """The plan for the updates, or why they are impossible: exactly for one update, in general for several. Then
     ``impossible`` has those that cannot be done with any of the others, with the reason, by name or name:architecture.
     """
 

@@ -36,7 +36,7 @@ class WorkerProcess:
     ) -> None:
         """``manager`` is the word for error messages. The program gets ``arguments`` and its socket's descriptor."""
         self._manager = manager
-        # What is printed outside of a run: the end of it goes into an error message.
+        # The output of the worker outside of a run. Its end goes into an error message.
         self._said = tempfile.TemporaryFile(dir=work)  # noqa: SIM115
         self._is_left = False
         self._socket, theirs = socket.socketpair()
@@ -64,6 +64,9 @@ class WorkerProcess:
             reply = wire.receive_reply(self._socket)
         except (OSError, ValueError):
             reply = None
+            # A worker that is still at the other end would wait for the next request.
+            with suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)
         except BaseException:
             # Interrupted: the worker completes what it has begun, and nobody waits for it.
             self.close.detach()

@@ -15,7 +15,7 @@ from os_update_agent.packages.worker.replies import Refused, Reply
 
 
 class Desk:
-    """What answers the requests in a worker: the base of a class for each package manager."""
+    """The base of a class for each package manager that answers the requests in a worker."""
 
     # The requests that it knows.
     kinds: Sequence[Type[Any]] = ()

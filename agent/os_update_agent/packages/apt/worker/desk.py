@@ -5,14 +5,14 @@ import sys
 from typing import Any, Dict, Iterable, Iterator, Mapping, Optional, Tuple
 
 from os_update_agent.packages.apt import protocol
-from os_update_agent.packages.apt.worker.settings import words_of
+from os_update_agent.packages.apt.worker.settings import use_those_of_apt_get, words_of
 from os_update_agent.packages.worker import server
 from os_update_agent.packages.worker.caller import Caller
 from os_update_agent.packages.worker.replies import Refused, Reply, action_of
 
 MISSING = "python3-apt, apt's library for Python, is missing (apt-get install python3-apt)"
 
-# What apt reads when it opens its cache, by the names of apt's settings.
+# The files and directories that apt reads when it opens its cache, by the names of apt's settings.
 _FILES = ("Dir::State::status", "Dir::State::extended_states", "Dir::Etc::sourcelist", "Dir::Etc::preferences")
 _DIRECTORIES = ("Dir::State::lists", "Dir::Etc::sourceparts", "Dir::Etc::preferencesparts")
 
@@ -38,6 +38,7 @@ class AptDesk(server.Desk):
             import apt_pkg
 
             apt_pkg.init_config()
+            use_those_of_apt_get(apt_pkg.config)
             apt_pkg.init_system()
             self._apt_pkg = apt_pkg
         return self._apt_pkg

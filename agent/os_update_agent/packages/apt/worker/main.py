@@ -15,6 +15,8 @@ from os_update_agent.packages.apt.worker.desk import AptDesk
 from os_update_agent.packages.worker.server import serve
 
 if __name__ == "__main__":
+    # Reasons follow the dependencies of packages as deep as they go.
+    sys.setrecursionlimit(8000)
     serve(int(sys.argv[2]), AptDesk())
     # To take apt's cache apart piece by piece would only make the agent wait.
     os._exit(0)

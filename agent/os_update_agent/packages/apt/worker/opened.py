@@ -7,6 +7,7 @@ from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 import apt_pkg
 
 from os_update_agent.packages.apt.protocol import Identity, Step
+from os_update_agent.packages.apt.worker.settings import takes_phased
 
 NEEDS = ("PreDepends", "Depends")
 
@@ -20,7 +21,8 @@ class Opened:
         self.depcache = apt_pkg.DepCache(self.cache)
         self.records = apt_pkg.PackageRecords(self.cache)
         self.policy = self.cache.policy
-        self.native = apt_pkg.get_architectures()[0]
+        # The first one of apt_pkg.get_architectures() may be another one, by the order of APT::Architectures.
+        self.native = apt_pkg.config.find("APT::Architecture")
         self._pins: Tuple[str, ...] = ()
         # Four names in ten are only mentioned. To look at each name costs as much as some plans.
         self._packages = [package for package in self.cache.packages if package.has_versions]
@@ -89,14 +91,28 @@ class Opened:
 
     def percentage(self, version: Any) -> int:
         """Return how many of hundred nodes get this version so far."""
+        if takes_phased(apt_pkg.config):
+            return 100
         text = self._field(version, "Phased-Update-Percentage")
         return int(text) if text.isdecimal() else 100
+
+    def source(self, version: Any) -> str:
+        """Return the name of the source package of a version."""
+        found = self.records.lookup(version.file_list[0]) and self.records.source_pkg
+        return str(found or version.parent_pkg.name)
 
     def _field(self, version: Any, name: str) -> str:
         for place in version.file_list:
             if not place[0].not_source and self.records.lookup(place):
-                return str(apt_pkg.TagSection(self.records.record).get(name, ""))
+                return str(apt_pkg.TagSection(self._record()).get(name, ""))
         return ""
+
+    def _record(self) -> str:
+        """Return the record that was looked up, of which any field may be in another encoding than UTF-8."""
+        try:
+            return str(self.records.record)
+        except UnicodeDecodeError as error:
+            return error.object.decode("utf-8", "replace")
 
     # --- the marks
 

@@ -8,7 +8,7 @@ that this reading gets wrong has another priority than apt's, and is not named.
 import os
 import re
 from fnmatch import fnmatchcase
-from typing import Any, Iterator, List, NamedTuple, Tuple
+from typing import Any, Callable, Iterator, List, NamedTuple, Optional, Tuple
 
 import apt_pkg
 
@@ -16,7 +16,9 @@ import apt_pkg
 _RELEASE = {"a": "archive", "n": "codename", "l": "label", "o": "origin", "v": "version", "c": "component"}
 # Characters that are read of a file.
 LIMIT = 1 << 20
-_NAME = re.compile(r"[A-Za-z0-9._-]+")
+_NAME = re.compile(r"[A-Za-z0-9_:-][A-Za-z0-9._:-]*")
+# apt's own limits of a priority; "never" is the lowest.
+_NEVER, _LOWEST, _HIGHEST = -32768, -32767, 32767
 
 
 class Pin(NamedTuple):
@@ -36,8 +38,15 @@ class Pin(NamedTuple):
     def text(self) -> str:
         return f"priority {self.priority} in {self.file}"
 
-    def matches(self, package: Any, version: Any) -> bool:
-        return any(_is_name(name, package) for name in self.names) and self._matches_version(version)
+    def matches(self, package: Any, version: Any, source: Callable[[Any], str]) -> bool:
+        """Return whether the record is about a version. ``source`` returns the source package of a version."""
+        if not self._matches_version(version):
+            return False
+        for name in self.names:
+            kind, _, rest = name.partition(":")
+            if _is_like(rest, source(version)) if kind == "src" and rest else _is_name(name, package):
+                return True
+        return False
 
     def _matches_version(self, version: Any) -> bool:
         if self.kind == "version":
@@ -74,9 +83,15 @@ def _records(path: str) -> Iterator[Pin]:
         joined = re.sub(r"\n[ \t]+", " ", record)
         fields = {name.strip().lower(): value.strip() for name, _, value in map(_parted, joined.splitlines())}
         kind, _, pattern = fields.get("pin", "").partition(" ")
-        priority = fields.get("pin-priority", "")
-        if kind and re.fullmatch(r"[+-]?[0-9]{1,6}", priority):
-            yield Pin(path, tuple(fields.get("package", "").split()), kind, pattern.strip(), int(priority))
+        priority = _priority(fields.get("pin-priority", ""))
+        if kind and priority is not None:
+            yield Pin(path, tuple(fields.get("package", "").split()), kind, pattern.strip(), priority)
+
+
+def _priority(text: str) -> Optional[int]:
+    if text == "never":
+        return _NEVER
+    return max(_LOWEST, min(_HIGHEST, int(text))) if re.fullmatch(r"[+-]?[0-9]{1,6}", text) else None
 
 
 def _parted(line: str) -> Tuple[str, str, str]:

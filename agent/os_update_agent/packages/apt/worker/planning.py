@@ -1,4 +1,4 @@
-"""What apt would do: to all packages, or to a list of them. Runs in the worker, Python 3.9.
+"""The plans of apt: for all packages, or for a list of them. Runs in the worker, Python 3.9.
 
 Facts (apt's sources 2.2 to 3.0): DepCache.upgrade(True) is the function behind ``apt-get dist-upgrade``, with holds,
 pins, phasing, APT::Solver and APT::Install-Recommends. ``apt-get install`` marks its packages, then lets a resolver
@@ -19,8 +19,8 @@ from os_update_agent.packages.worker.replies import Refused
 
 # Each of these costs a plan of its own; past this many the reason stays general.
 EXPLAINED = 10
-# apt's own solvers.
-BUILT_IN = ("", "internal", "3.0")
+# apt's own solver. Before apt 3.0, "3.0" is the name of a program that it does not have.
+DEFAULT = ("", "internal")
 KEPT = "apt keeps it back"
 REMOVED = "apt would remove it"
 
@@ -49,11 +49,21 @@ def _upgrade_all(opened: Opened, solver: str) -> None:
         apt_pkg.config.set("APT::Solver", solver or "internal")
         opened.depcache.upgrade(True)
     except apt_pkg.Error as error:
-        if solver in BUILT_IN:
-            raise
+        if solver in DEFAULT:
+            raise Refused(_why_none(opened) or f"apt: {words_of(error)}") from error
         raise Refused(f"APT::Solver is {solver!r} in apt's configuration: {words_of(error)}") from error
     finally:
         apt_pkg.config.set("APT::Solver", "internal")
+
+
+def _why_none(opened: Opened) -> str:
+    """Return why apt finds no upgrade, from the packages that its last attempt leaves broken; "" if they do not show
+    it.
+    """
+    depcache, reasons = opened.depcache, Reasons(opened, World({}))
+    broken = [package for package in opened.installed_sorted() if depcache.is_inst_broken(package)]
+    found = [reasons.why(package, depcache.get_candidate_ver(package) or package.current_ver) for package in broken]
+    return f"apt finds no upgrade of everything: {'; '.join(filter(None, found))}" if any(found) else ""
 
 
 def attempt(opened: Opened, request: Attempt) -> Attempted:
@@ -69,7 +79,7 @@ def attempt(opened: Opened, request: Attempt) -> Attempted:
         return Attempted([], refused or UNKNOWN, _impossible(opened, base, wanted, request.exclude))
     if refused:
         return Attempted([], refused)
-    reasons = Reasons(opened, World({package.id: (package, ver) for package, ver in base}), request.exclude)
+    reasons = _attempted(opened, base, request.exclude)
     return Attempted([], reasons.why(*wanted[0]) or reasons.probable(*wanted[0]))
 
 
@@ -80,12 +90,17 @@ def _impossible(
     found: Dict[str, str] = {}
     while True:
         left = [each for each in wanted if full_name(each[0]) not in found]
-        reasons = Reasons(opened, World({each[0].id: each for each in (*base, *left)}), exclude)
+        reasons = _attempted(opened, [*base, *left], exclude)
         why = {full_name(each[0]): reasons.why(*each) for each in left}
         new = {name: reason for name, reason in why.items() if reason}
         if not new:
             return sorted(found.items())
         found.update(new)
+
+
+def _attempted(opened: Opened, updates: Sequence[Tuple[Any, Any]], exclude: Sequence[str]) -> Reasons:
+    """Return the reasons beside these updates. An upgrade has chosen them, so this node gets those that are phased."""
+    return Reasons(opened, World({each[0].id: each for each in updates}), exclude, is_phased_in=True)
 
 
 def _versions(opened: Opened, updates: Sequence[Sequence[str]]) -> Iterator[Tuple[Any, Any]]:
@@ -102,8 +117,8 @@ def _versions(opened: Opened, updates: Sequence[Sequence[str]]) -> Iterator[Tupl
 def _tried(
     opened: Opened, wanted: Sequence[Tuple[Any, Any]], exclude: Sequence[str] = ()
 ) -> Tuple[Optional[Changed], str]:
-    """Return what the updates and what they need come to, None if they are impossible; and why apt-get would refuse
-    that ("" if it would not).
+    """Return the changes of the updates and of their dependencies, None if they are impossible; and why apt-get would
+    refuse these ("" if it would not).
     """
     depcache = opened.depcache
     opened.reset()
@@ -152,7 +167,7 @@ def _without_unneeded(opened: Opened) -> Changed:
         return changed
     for package in left.values():
         depcache.mark_delete(package)
-    # What needs or recommends one of them may stay all the same.
+    # A package that stays may need or recommend one of them.
     kinds = [*NEEDS, *(kind for kind in ("Recommends", "Suggests") if installs(apt_pkg.config, kind))]
     while left:
         changed = opened.changed()
@@ -182,7 +197,7 @@ def _check_whole(opened: Opened) -> None:
         return
     reasons = Reasons(opened, World({}))
     broken = [package for package in opened.installed_sorted() if opened.depcache.is_inst_broken(package)]
-    why = (reasons.why(package, package.current_ver) or reasons.broken(package) for package in broken)
+    why = (reasons.against_installed(package) or f"{full_name(package)} is broken" for package in broken)
     raise Refused(f"unmet dependencies: {'; '.join(why)} (apt-get --fix-broken install)")
 
 

@@ -4,6 +4,7 @@ The reasons come from the relations of the packages, not from what a solver prin
 apt.
 """
 
+from contextlib import suppress
 from typing import Any, Dict, Iterator, List, Optional, Sequence
 
 import apt_pkg
@@ -17,15 +18,24 @@ from os_update_agent.packages.globs import first_match
 UNKNOWN = "apt finds no way to install it"
 
 _AGAINST = ("Conflicts", "Breaks")
+# As many links of a chain "app needs lib, and lib needs ..." are named.
+LINKS = 3
+_LINK, _REST = ", and ", "so on until "
+# The beginnings of reasons that describe a package without its name.
+_STATES = ("on hold", "phased:", "excluded by")
 
 
 class Reasons:
-    """Finds reasons in one opened cache. Its marks have no influence: ``world`` is what a plan comes to."""
+    """Finds reasons in one opened cache. Its marks have no influence: ``world`` is the result of a plan."""
 
-    def __init__(self, opened: Opened, world: World, exclude: Sequence[str] = ()) -> None:
+    def __init__(
+        self, opened: Opened, world: World, exclude: Sequence[str] = (), *, is_phased_in: bool = False
+    ) -> None:
+        """``is_phased_in``: this node gets the phased updates that apt may choose."""
         self._opened = opened
         self._world = world
         self._exclude = exclude
+        self._is_phased_in = is_phased_in
         self._pins: Optional[List[Pin]] = None
         self._known: Dict[int, str] = {}
 
@@ -60,7 +70,7 @@ class Reasons:
         pins = [pin for pin in self._pins if not pin.is_general or is_security(origins_of(version))]
         current = package.current_ver
         for each in (version, *((current,) if current is not None else ())):
-            pin = next((pin for pin in pins if pin.matches(package, each)), None)
+            pin = next((pin for pin in pins if pin.matches(package, each, self._opened.source)), None)
             if pin is not None and self._opened.policy.get_priority(each) == pin.priority:
                 return pin
         return None
@@ -74,7 +84,9 @@ class Reasons:
         """
         if package.id not in self._known:
             self._known[package.id] = ""
-            self._known[package.id] = self._why(package, version)
+            # Past some hundred packages that need each other one by one, the reason is not certain.
+            with suppress(RecursionError):
+                self._known[package.id] = self._why(package, version)
         return self._known[package.id]
 
     def _why(self, package: Any, version: Any) -> str:
@@ -83,41 +95,49 @@ class Reasons:
             return excluded
         if package.current_ver is not None and self._opened.is_held(package):
             return "on hold"
-        found = next(self._unmet(package, version), "") or next(self._needed(package, version, False), "")
-        if found:
-            return found
+        for found in (
+            self._unmet(package, version),
+            self._needed(package, version, False),
+            self._conflicts(package, version, False),
+        ):
+            reason = next(found, "")
+            if reason:
+                return reason
+        if self._is_phased_in or package.current_ver is None:
+            return ""
         percentage = self._opened.percentage(version)
-        return _phased(percentage) if percentage < 100 and package.current_ver is not None else ""
+        return _phased(percentage) if percentage < 100 else ""
+
+    def against_installed(self, package: Any) -> str:
+        """Return why an installed package is broken, "" if its relations do not show it."""
+        current = package.current_ver
+        for found in (self._unmet(package, current, True), self._conflicts(package, current, True)):
+            reason = next(found, "")
+            if reason:
+                return reason
+        return ""
 
     def probable(self, package: Any, version: Any) -> str:
         """Return what may keep a package from getting a version: apt could also remove the other package."""
-        for found in (self._needed(package, version, True), self._conflicts(package, version)):
+        for found in (self._needed(package, version, True), self._conflicts(package, version, True)):
             reason = next(found, "")
             if reason:
                 return reason
         return UNKNOWN
 
-    def broken(self, package: Any) -> str:
-        """Return what an installed package lacks, or conflicts with, though a repository may have a remedy."""
-        for group in groups_of(package.current_ver, NEEDS):
-            if not any(self._world.has(target) for relation in group for target in relation.all_targets()):
-                there = next((each.target_pkg.current_ver for each in group if each.target_pkg.current_ver), None)
-                state = f"of which version {there.ver_str} is installed" if there else "which is not installed"
-                return f"{full_name(package)} needs {' or '.join(map(_spelled, group))}, {state}"
-        return next(self._conflicts(package, package.current_ver), "") or f"{full_name(package)} is broken"
-
     def _excluded(self, package: Any) -> str:
         glob = first_match(package.name, package.architecture, self._exclude)
         return f"excluded by {glob!r} (exclude)" if glob and package.current_ver is not None else ""
 
-    def _unmet(self, package: Any, version: Any) -> Iterator[str]:
-        """Yield each dependency of a version that cannot be satisfied."""
+    def _unmet(self, package: Any, version: Any, is_enough: bool = False) -> Iterator[str]:
+        """Yield each dependency of a version that cannot be satisfied. ``is_enough``: also those that are not."""
         for group in groups_of(version, NEEDS):
             if any(self._world.has(target) for relation in group for target in relation.all_targets()):
                 continue
             causes = [self._cause(relation) for relation in group]
-            if all(causes):
-                yield f"{full_name(package)} needs {' or '.join(map(_spelled, group))}, {causes[0]}"
+            if all(causes) or is_enough:
+                cause = causes[0] or _installed(group[0].target_pkg)
+                yield f"{full_name(package)} needs {' or '.join(map(_spelled, group))}, {cause}"
 
     def _cause(self, relation: Any) -> str:
         """Return why a relation cannot be satisfied, "" if it can."""
@@ -127,7 +147,7 @@ class Reasons:
             cause = self._target_cause(target)
             if not cause:
                 return ""
-            first = first or cause
+            first = first or f"{_provided(relation, target.parent_pkg)}{cause}"
         return first or self._missing(relation.target_pkg)
 
     def _missing(self, package: Any) -> str:
@@ -153,7 +173,7 @@ class Reasons:
         deeper = self.why(package, target)
         if not deeper:
             return ""
-        return f"and {deeper}" if " needs " in deeper else f"which is {deeper}"
+        return f"which is {deeper}" if deeper.startswith(_STATES) else f"and {_shortened(deeper)}"
 
     def _unwanted(self, package: Any, target: Any, candidate: Any) -> str:
         pin = self.pin(package, target)
@@ -175,7 +195,7 @@ class Reasons:
         current = package.current_ver
         if current is None:
             return
-        for relation in package.rev_depends_list:
+        for relation in self._about(package, current):
             other, its = relation.parent_pkg, relation.parent_ver
             if other.id == package.id or relation.dep_type_untranslated not in NEEDS or not self._world.has(its):
                 continue
@@ -204,23 +224,37 @@ class Reasons:
         ids = {target.id for target in targets}
         return current.id in ids and version.id not in ids and next(stays, None) is None
 
-    def _conflicts(self, package: Any, version: Any) -> Iterator[str]:
-        """Yield each installed package that the version conflicts with, and each that conflicts with the version."""
+    def _about(self, package: Any, version: Any) -> Iterator[Any]:
+        """Yield the relations of all packages to a package, and to the names that a version of it provides."""
+        yield from package.rev_depends_list
+        for name in dict.fromkeys(provided[0] for provided in version.provides_list):
+            virtual = self._opened.find(name, self._opened.foreign(package))
+            if virtual is not None and virtual.id != package.id:
+                yield from virtual.rev_depends_list
+
+    def _conflicts(self, package: Any, version: Any, is_enough: bool) -> Iterator[str]:
+        """Yield each installed package that the version conflicts with, and each that conflicts with the version.
+        ``is_enough``: also those that apt could remove.
+        """
         for group in groups_of(version, _AGAINST):
             for relation in group:
                 for target in relation.all_targets():
                     other = target.parent_pkg
-                    if other.id != package.id and self._world.has(target):
-                        stays = f"{'on hold' if self._opened.is_held(other) else 'installed'} at {target.ver_str}"
-                        yield f"{full_name(package)} {_against(relation)}, which is {stays}"
-        for relation in package.rev_depends_list:
+                    is_held = self._opened.is_held(other)
+                    if other.id != package.id and self._world.has(target) and (is_held or is_enough):
+                        stays = f"{'on hold' if is_held else 'installed'} at {target.ver_str}"
+                        against = f"{_against(relation)}, {_provided(relation, other)}"
+                        yield f"{full_name(package)} {against}which is {stays}"
+        for relation in self._about(package, version):
             its = relation.parent_ver
-            if relation.dep_type_untranslated not in _AGAINST or not self._world.has(its):
+            other = its.parent_pkg
+            if relation.dep_type_untranslated not in _AGAINST or other.id == package.id or not self._world.has(its):
                 continue
-            if any(target.id == version.id for target in relation.all_targets()):
-                other = its.parent_pkg
-                there = f", which is on hold at {its.ver_str}," if self._opened.is_held(other) else f" {its.ver_str}"
-                yield f"{full_name(other)}{there} {_against(relation)}"
+            is_held = self._opened.is_held(other)
+            if (is_held or is_enough) and any(target.id == version.id for target in relation.all_targets()):
+                there = f", which is on hold at {its.ver_str}," if is_held else f" {its.ver_str}"
+                by = _provided(relation, package).rstrip(", ")
+                yield f"{full_name(other)}{there} {_against(relation)}{f', {by}' if by else ''}"
 
 
 def _against(relation: Any) -> str:
@@ -230,6 +264,26 @@ def _against(relation: Any) -> str:
     if relation.comp_type_deb == "!=":
         return f"has to have the version of {full_name(relation.target_pkg)}"
     return f"conflicts with {_spelled(relation)}"
+
+
+def _shortened(reason: str) -> str:
+    """Return a reason with the first and the last links of a long chain of packages."""
+    links = reason.split(_LINK)
+    if len(links) <= LINKS:
+        return reason
+    return f"{links[0]}{_LINK}{_REST}{links[-1].replace(_REST, '')}"
+
+
+def _provided(relation: Any, package: Any) -> str:
+    """Return by which package a relation to another name is meant, "" if it is a relation to the package itself."""
+    # apt has names such as "lib:i386" for a relation to an architecture.
+    return "" if full_name(relation.target_pkg) == full_name(package) else f"provided by {full_name(package)}, "
+
+
+def _installed(package: Any) -> str:
+    """Return how much of a package is installed."""
+    current = package.current_ver
+    return "which is not installed" if current is None else f"of which version {current.ver_str} is installed"
 
 
 def _is_in(relation: Any, group: Sequence[Any]) -> bool:

@@ -6,6 +6,9 @@ or restrains the output of apt-get has no effect on it, as quiet, APT::Get::Show
 
 from typing import Any
 
+# apt-get takes these settings for its own.
+_OWN = "Binary::apt-get"
+
 
 def may_remove(config: Any) -> bool:
     """Return whether apt's configuration allows apt-get to remove packages."""
@@ -20,6 +23,22 @@ def allows(config: Any, option: str) -> bool:
 def installs(config: Any, kind: str) -> bool:
     """Return whether a plan installs what a package recommends ("Recommends") or suggests ("Suggests")."""
     return bool(config.find_b(f"APT::Install-{kind}", kind == "Recommends"))
+
+
+def takes_phased(config: Any) -> bool:
+    """Return whether the node takes each update however few nodes the archive offers it to."""
+    of_desktop = config.find_b("Update-Manager::Always-Include-Phased-Updates", False)
+    return bool(config.find_b("APT::Get::Always-Include-Phased-Updates", of_desktop))
+
+
+def use_those_of_apt_get(config: Any) -> None:
+    """Give the settings below Binary::apt-get the place that apt-get gives them (apt.conf(5))."""
+    for tag in dict.fromkeys(config.keys(_OWN)):
+        name = tag[len(_OWN) + 2 :]
+        values = config.value_list(tag[:-2]) if name.endswith("::") else [config.find(tag)]
+        for value in values if name else ():
+            if value:
+                config.set(name, value)
 
 
 def words_of(error: Exception) -> str:
