@@ -77,7 +77,7 @@ def test_a_plan_shows_the_source_of_each_option(node: Node) -> None:
     assert shown[:10] == [
         "  operation = update  (the command line)",
         "  select = all  (the command line)",
-        "  packages = none  (default)",
+        "  packages = all  (default)",
         f"  exclude = clock  ({delivery})",
         "  removals = refuse  (the command line)",
         "  config_files = keep  (default)",

@@ -192,7 +192,9 @@ def _chosen(
 ) -> Chosen:
     for name, globs in (("packages", arguments.packages or ()), ("exclude", arguments.exclude or ())):
         for empty in filter(_is_empty, globs):
-            raise UsageError(f"--{name} {empty!r} names no package; leave it out to keep the last delivery's setting")
+            raise UsageError(
+                f"--{name} {empty!r} names no package; leave it out for that of the last delivery or agent.conf"
+            )
     options: Dict[str, object] = {name: getattr(arguments, name) for name in ("select", "packages", "exclude")}
     for assignment in arguments.set or ():
         name, value = _assigned(assignment)
@@ -223,7 +225,9 @@ def _assigned(assignment: str) -> Tuple[str, str]:
             f"--set {assignment!r}: by hand the value is VALUE, and --key says whose history it belongs to"
         )
     if _is_empty(value):
-        raise UsageError(f"--set {assignment!r}: the value is empty; leave it out to keep the last delivery's setting")
+        raise UsageError(
+            f"--set {assignment!r}: the value is empty; leave it out for that of the last delivery or agent.conf"
+        )
     return name, value
 
 

@@ -25,12 +25,15 @@ def options_document(chosen: Chosen, delivered: Optional[str]) -> Document:
 
 def option_lines(options: Document) -> List[str]:
     """Return the lines of the options for a person."""
-    return ["options:", *(f"  {name} = {_value(one['value'])}  ({_origin(one)})" for name, one in options.items())]
+    return [
+        "options:",
+        *(f"  {name} = {_value(name, one['value'])}  ({_origin(one)})" for name, one in options.items()),
+    ]
 
 
-def _value(value: Any) -> str:
+def _value(name: str, value: Any) -> str:
     if value is None or value == []:
-        return "none"
+        return "all" if name == "packages" else "none"
     if isinstance(value, list):
         return " ".join(value)
     return f"{value:.10g}" if isinstance(value, float) else str(value)
