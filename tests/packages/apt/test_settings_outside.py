@@ -33,6 +33,11 @@ def tooly(version: str = "1.0") -> Deb:
     return Deb("tooly", version, files={OTHER: f"tooly {version}\n", "usr/share/tooly/more": "more\n"})
 
 
+# dpkg 1.20 misplaces the records of alternatives in a private root unless it is told their directory.
+_RECORDS = "var/lib/dpkg/alternatives"
+ALTERNATIVES = f'update-alternatives --admindir "$DPKG_ROOT/{_RECORDS}"'
+
+
 def shape(version: str, *lines: str, script: str = "postinst", **files: str) -> Deb:
     """A package with a script of these lines, and a file of its own."""
     scripts = {script: "\n".join(lines)} if lines else {}
@@ -47,7 +52,7 @@ def editors(version: str = "1.0") -> Deb:
 
 
 def install(name: str, priority: int) -> str:
-    link = f"update-alternatives --install /usr/bin/ed ed /usr/bin/{name} {priority}"
+    link = f"{ALTERNATIVES} --install /usr/bin/ed ed /usr/bin/{name} {priority}"
     return f"{link} --slave /usr/share/man/ed.1 ed.1 /usr/share/man/{name}.1"
 
 
@@ -62,14 +67,15 @@ def begin(node: Node, *debs: Deb) -> None:
 
 
 def of_dpkg(node: Node, tool: str, *arguments: str) -> str:
-    argv = [tool, "--root", str(node.root), *arguments]
+    records = ["--admindir", str(node.root / _RECORDS)] if tool == "update-alternatives" else []
+    argv = [tool, "--root", str(node.root), *records, *arguments]
     done = subprocess.run(argv, capture_output=True, encoding="utf-8", check=False, env={**os.environ, "LC_ALL": "C"})
     return done.stdout
 
 
 def outside(node: Node) -> Tuple[List[str], List[str], Dict[str, str]]:
     """What dpkg's own tools say of diversions, overrides, and each alternative."""
-    names = [path.name for path in (node.root / "var/lib/dpkg/alternatives").iterdir()]
+    names = [path.name for path in (node.root / _RECORDS).iterdir()]
     return (
         sorted(of_dpkg(node, "dpkg-divert", "--list").splitlines()),
         sorted(of_dpkg(node, "dpkg-statoverride", "--list").splitlines()),
@@ -221,15 +227,15 @@ def test_the_old_target_is_chosen_again(node: Node, undo: bool) -> None:
 
 
 def test_a_choice_by_hand_comes_back_with_its_target(node: Node) -> None:
-    begin(node, editors(), shape("1.0", BOTH, "update-alternatives --set ed /usr/bin/one"))
-    less = "update-alternatives --install /usr/bin/ed ed /usr/bin/two 5"
-    there_and_back(node, shape("2.0", "update-alternatives --remove ed /usr/bin/one", less))
+    begin(node, editors(), shape("1.0", BOTH, f"{ALTERNATIVES} --set ed /usr/bin/one"))
+    less = f"{ALTERNATIVES} --install /usr/bin/ed ed /usr/bin/two 5"
+    there_and_back(node, shape("2.0", f"{ALTERNATIVES} --remove ed /usr/bin/one", less))
     assert os.readlink(node.root / "etc/alternatives/ed") == "/usr/bin/one"
 
 
 def test_an_alternative_that_is_removed_comes_back(node: Node) -> None:
     begin(node, editors(), shape("1.0", BOTH))
-    there_and_back(node, shape("2.0", "update-alternatives --remove-all ed"))
+    there_and_back(node, shape("2.0", f"{ALTERNATIVES} --remove-all ed"))
 
 
 def test_links_that_move_are_moved_back(node: Node) -> None:
@@ -238,8 +244,8 @@ def test_links_that_move_are_moved_back(node: Node) -> None:
 
 
 def test_a_package_with_an_alternative_goes_and_comes_back(node: Node) -> None:
-    choose = "update-alternatives --set ed /usr/bin/four"
-    removes = 'if [ "$1" = remove ]; then update-alternatives --remove ed /usr/bin/four; fi'
+    choose = f"{ALTERNATIVES} --set ed /usr/bin/four"
+    removes = f'if [ "$1" = remove ]; then {ALTERNATIVES} --remove ed /usr/bin/four; fi'
     scripts = {"postinst": f"{install('four', 5)}\n{choose}", "prerm": removes}
     begin(node, editors(), shape("1.0", BOTH), Deb("fourth", "1.0", files=FOUR, scripts=scripts))
     # Since apt 3.2 an update removes no package that was installed by hand.

@@ -85,6 +85,9 @@ class AptSettings(AptCalls):
     def _call(self, tool: str, arguments: Call, output: IO[bytes]) -> bool:
         """Run one of dpkg's tools. Returns whether it has succeeded. The log has its words, a capture the last one."""
         options = ["--root", str(self.root)] if self._is_private else []
+        if options and tool == "update-alternatives":
+            # dpkg 1.20 (Debian 11) puts the root in front of this directory twice.
+            options += ["--admindir", str(self._in_root("var/lib/dpkg/alternatives"))]
         return not run_to_file([tool, *options, *arguments], output, ok=None, env=self._environment()).returncode
 
     # --- overrides
