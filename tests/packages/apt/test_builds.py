@@ -38,6 +38,8 @@ def packed(root: Root, deb: Path) -> str:
 @pytest.mark.parametrize("has_sums", [False, True])
 @pytest.mark.parametrize("compression", ["none", "gzip", "xz", "zstd"])
 def test_file_and_database_agree(root: Root, compression: str, has_sums: bool) -> None:
+    if compression not in call("dpkg-deb", "--help"):
+        pytest.skip(f"dpkg-deb has no {compression} before Debian 12")
     control = {"conffiles": "/etc/app.conf\n"}
     if has_sums:
         control["md5sums"] = f"{hashlib.md5(b'data' + os.linesep.encode()).hexdigest()}  usr/share/app/data\n"
