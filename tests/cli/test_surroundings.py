@@ -5,6 +5,7 @@ traceback, and never that of a bug. Where nothing depends on the start of Python
 import contextlib
 import ctypes
 import io
+import logging
 import os
 import resource
 import signal
@@ -146,6 +147,8 @@ def forked(directory: Path, verb: str, prepare: Callable[[], object]) -> Ended:
             signal.alarm(SECONDS)
             os.chdir(directory)
             os.closerange(3, 4096)
+            # pytest's log file was among them: its handler would write into the next file with that number.
+            logging.root.handlers.clear()
             put(0, "/dev/null", os.O_RDONLY)
             put(1, str(out), os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
             put(2, str(err), os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
