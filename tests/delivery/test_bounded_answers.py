@@ -5,6 +5,7 @@ leaves no thread behind. The client is a process of its own, whose largest size 
 import gzip
 import itertools
 import json
+import re
 import socket
 import subprocess
 import sys
@@ -143,6 +144,11 @@ class Server:
                 received = connection.recv(MIB)
                 while b"\r\n\r\n" not in received:
                     received += connection.recv(MIB)
+                headers, _, body = received.partition(b"\r\n\r\n")
+                length = re.search(rb"(?i)\ncontent-length: *(\d+)", headers)
+                # What nobody has read when the connection ends resets it, and the client may lose the answer.
+                while length is not None and len(body) < int(length[1]):
+                    body += connection.recv(MIB)
                 for part in answer():
                     connection.sendall(part)
             except OSError:
