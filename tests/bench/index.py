@@ -1,4 +1,4 @@
-"""What a real index and a real node's database cost: a node with the apt lists and the dpkg database of this machine.
+"""The cost of updates and plans on a node with the apt lists and the dpkg database of this machine.
 
 70 of its packages get new versions, which our own repository has, with the relations of the real ones.
 """
@@ -67,7 +67,7 @@ class IndexWorld(AptWorld):
                 self._put(line)
 
     def _put(self, path: str) -> None:
-        """What a package lists is there, empty: the file check has a section of its own."""
+        """Put an empty file or a directory at a path of a package. The file check has a section of its own."""
         here = self.root / path.lstrip("/")
         if os.path.isdir(path):
             here.mkdir(parents=True, exist_ok=True)
@@ -90,7 +90,7 @@ class IndexWorld(AptWorld):
         }
 
     def plan(self) -> Figures:
-        """What an operator asks by hand."""
+        """Return what a plan by hand takes."""
         argv = [sys.executable, "-m", "os_update_agent", "plan", "--quiet", "--no-refresh"]
         return measured(argv, self.base, env=self.environment)[0]
 

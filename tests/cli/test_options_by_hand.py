@@ -1,4 +1,4 @@
-"""Which options a run by hand has, after deliveries of Heat and changes of agent.conf, on a real node."""
+"""The options of a run by hand after deliveries of Heat and changes of agent.conf, on a real node."""
 
 import json
 import os

@@ -146,7 +146,7 @@ class Server:
                     received += connection.recv(MIB)
                 headers, _, body = received.partition(b"\r\n\r\n")
                 length = re.search(rb"(?i)\ncontent-length: *(\d+)", headers)
-                # What nobody has read when the connection ends resets it, and the client may lose the answer.
+                # A connection that ends with an unread request is reset, and the client may lose the answer.
                 while length is not None and len(body) < int(length[1]):
                     body += connection.recv(MIB)
                 for part in answer():

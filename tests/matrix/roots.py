@@ -59,7 +59,7 @@ def root(release: str) -> Path:
 def _replace(release: str, place: Path) -> None:
     with tempfile.TemporaryDirectory(dir=place.parent, prefix=f"{release}-") as scratch:
         made = Path(scratch, "root")
-        # What it mounts is seen by nobody else, and goes with it.
+        # Its mounts are in a namespace of its own and end with it.
         _run("unshare", "--mount", "--", "mmdebstrap", *_options(release, made))
         _add_tools(made)
         for name in SETTINGS:

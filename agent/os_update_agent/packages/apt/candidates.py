@@ -1,5 +1,5 @@
-"""Which updates apt can do together for a selection, and the reason for each that it cannot. Pure: apt's worker is
-asked.
+"""The choice of the updates that apt can do together for a selection, and the reason against each other one. Pure: a
+Planner answers its questions.
 """
 
 from typing import Dict, Iterable, List, Optional, Protocol, Sequence, Set, Tuple

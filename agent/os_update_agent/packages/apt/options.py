@@ -31,7 +31,7 @@ FILES_ALONE = (
     *("-o", "Dir::Cache::pkgcache=", "-o", "Dir::Cache::srcpkgcache="),
     *NO_RELEASE,
 )
-# The plan names all that is removed, and nobody has to be asked.
+# The plan names every removal, so apt-get need not ask anybody.
 AS_PLANNED = (
     *("-o", "APT::Get::AutomaticRemove=false", "-o", "APT::Get::AutomaticRemove::Kernels=false"),
     *("-o", "APT::Get::Trivial-Only=false", "-o", "APT::Get::Print-URIs=false"),

@@ -1,4 +1,4 @@
-"""Which repositories are security archives. Pure; both sides of apt's worker use it."""
+"""The recognition of security archives by their names. Pure; both sides of apt's worker use it."""
 
 import re
 from typing import Iterable

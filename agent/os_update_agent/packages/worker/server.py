@@ -2,6 +2,7 @@
 3.6.
 """
 
+import abc
 import contextlib
 import os
 import signal
@@ -14,29 +15,29 @@ from os_update_agent.packages.worker.caller import Caller
 from os_update_agent.packages.worker.replies import Refused, Reply
 
 
-class Desk:
+class Desk(abc.ABC):
     """The base of a class for each package manager that answers the requests in a worker."""
 
     # The requests that it knows.
     kinds: Sequence[Type[Any]] = ()
 
+    @abc.abstractmethod
     def load(self) -> Any:
         """Import the bindings. Raises ImportError."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def answer(self, request: Any, caller: Caller) -> Reply:
         """Return the answer to a request of the caller."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def tidy(self) -> None:
         """Give up what the last answer has needed and no further one does. Called after the answer was sent, so that
         nobody waits for it.
         """
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def clear(self) -> None:
         """Give up everything: there are no more requests."""
-        raise NotImplementedError
 
 
 def serve(descriptor: int, desk: Desk) -> None:
@@ -79,7 +80,7 @@ def _answer_next(link: socket.socket, desk: Desk) -> bool:
     try:
         desk.tidy()
     except Exception:
-        # Nobody waits for this; the next request begins anew.
+        # The answer has been sent. The next request opens what it needs anew.
         sys.__excepthook__(*sys.exc_info())
     return True
 

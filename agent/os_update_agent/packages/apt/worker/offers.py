@@ -1,4 +1,4 @@
-"""Which packages the repositories have. Runs in the worker, Python 3.9."""
+"""The packages that the repositories have. Runs in the worker, Python 3.9."""
 
 from typing import Any, Iterable, Iterator, List, Optional, Tuple
 

@@ -1,4 +1,4 @@
-"""Which of apt's settings count for a plan. Runs in the worker, Python 3.9.
+"""The settings of apt that count for a plan. Runs in the worker, Python 3.9.
 
 apt's library honors what chooses versions: APT::Default-Release, pins, APT::Install-Recommends, phasing. What formats
 or restrains the output of apt-get has no effect on it, as quiet, APT::Get::Show-Versions or APT::Get::Simulate.
