@@ -3,7 +3,7 @@
 from typing import Any, List, Optional
 
 from os_update_agent.cli.views.base import Document
-from os_update_agent.config.policy import DEFAULT, LAST_DELIVERY, LAST_DELIVERY_OR_FILE, Chosen
+from os_update_agent.config.policy import LAST_DELIVERY, LAST_DELIVERY_OR_FILE, Chosen
 from os_update_agent.text.outcomes import shown
 
 
@@ -12,14 +12,15 @@ def options_document(chosen: Chosen, delivered: Optional[str]) -> Document:
 
     ``delivered`` is the value of the last delivery by Heat. ``delivered_value`` is null for an option from elsewhere.
     """
+    values = chosen.policy.options()
     return {
         name: {
-            "value": value,
+            "value": values[name],
             "origin": origin,
             "delivered_value": delivered if origin in (LAST_DELIVERY, LAST_DELIVERY_OR_FILE) else None,
         }
-        for name, value in chosen.policy.options().items()
-        for origin in (chosen.origins.get(name, DEFAULT),)
+        for name, origin in chosen.origins.items()
+        if name in values
     }
 
 
