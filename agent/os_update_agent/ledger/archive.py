@@ -1,6 +1,6 @@
 """The package files that are kept."""
 
-from typing import Any, FrozenSet, Iterable, Sequence, Tuple
+from typing import Any, FrozenSet, Iterable, Optional, Sequence, Tuple
 
 from os_update_agent.ledger.database import Database
 from os_update_agent.model.field_types import row_of
@@ -12,8 +12,17 @@ _DROP = "DELETE FROM archive WHERE name = ? AND arch = ? AND version = ? AND dig
 class ArchiveEntries(Database):
     """The table of kept package files."""
 
+    # What was read last, and SQLite's number for the writes of others until then. A run asks some thirty times.
+    _entries: Optional[Tuple[int, Tuple[ArchiveEntry, ...]]] = None
+
     def archive_entries(self) -> Tuple[ArchiveEntry, ...]:
         """Return the entries that can be read. The file of a damaged one counts as missing."""
+        version: int = self._row("PRAGMA data_version")[0]
+        if self._entries is None or self._entries[0] != version:
+            self._entries = version, self._read_entries()
+        return self._entries[1]
+
+    def _read_entries(self) -> Tuple[ArchiveEntry, ...]:
         # A ledger of an older schema on a disk that takes no writes has no such column.
         digest = "digest" if self._schema() > 2 else "''"
         rows = self._rows(
@@ -34,6 +43,7 @@ class ArchiveEntries(Database):
 
     def replace_archive_entries(self, old: Iterable[ArchiveEntry], new: Iterable[ArchiveEntry]) -> None:
         """Forget the old entries and store the new ones, all or nothing."""
+        self._entries = None
         with self._transaction() as db:
             db.executemany(_DROP, [entry.build for entry in old])
             db.executemany(
