@@ -4,6 +4,9 @@ Measured: after a kill "dnf upgrade" and "dnf distro-sync" end with 0 and leave 
 the database right and leaves the new files on the disk. Only forward is clean. So the packages that the record says
 should have come are installed (again), and those that should have gone are removed. completion.py decides which, and
 when a pair of architectures has to go back: by installing its old packages again, never by erasing the new ones alone.
+
+Signatures are not asked for again (%_pkgverify_level of rpm's macros): dnf has checked these packages, as far as their
+repositories demand it, before it began with them. Who stops here since a key was erased leaves the node half-done.
 """
 
 import glob
@@ -26,16 +29,20 @@ _NO_ERASING_SCRIPTLETS = (
     | rpm.RPMTRANS_FLAG_NOTRIGGERUN
     | rpm.RPMTRANS_FLAG_NOTRIGGERPOSTUN
 )
+# What rpm says of a package without a signature where its policy asks for one.
+_UNSIGNED = "does not verify: no signature"
 
 
 class Settings(NamedTuple):
     """What the node's dnf sets for each of its transactions: the root, the flags of its option tsflags, and the
-    problems that it lets rpm ignore, both as rpm's numbers.
+    problems that it lets rpm ignore, both as rpm's numbers; and does it take local files without a signature although
+    rpm's policy demands one?
     """
 
     root: str
     flags: int
     ignored: int
+    takes_unsigned: bool = False
 
 
 def run(settings: Settings, todo: Due, files: Mapping[Identity, str], *, forced: bool) -> List[str]:
@@ -82,7 +89,7 @@ def _done(transaction: Any, goes: Collection[Identity]) -> List[str]:
         callback.messages.close()
     transaction.closeDB()
     if refused:
-        raise Refused("; ".join(map(str, refused)))
+        raise Refused("; ".join(map(words_of, refused)))
     return callback.problems
 
 
@@ -172,7 +179,26 @@ def _opened(settings: Settings) -> Any:
     unchecked = rpm._RPMVSF_NODIGESTS if settings.flags & rpm.RPMTRANS_FLAG_NOFILEDIGEST else 0
     transaction.setVSFlags(rpm._RPMVSF_NOSIGNATURES | unchecked)
     transaction.setFlags(settings.flags)
+    take_unsigned(transaction)
     return transaction
+
+
+def take_unsigned(transaction: Any) -> None:
+    """Let a transaction take packages whatever rpm's policy says of signatures. Digests count as before. rpm has such
+    a policy since 4.14.2.
+    """
+    if hasattr(transaction, "setVfyLevel"):
+        transaction.setVfyLevel(transaction.getVfyLevel() & ~rpm.RPMSIG_SIGNATURE_TYPE)
+
+
+def words_of(problem: Any) -> str:
+    """Return a problem of a transaction in words. rpm gives it as (text, (kind, what, number))."""
+    text = str(problem[0])
+    if text.endswith("NOKEY"):
+        return f"{text} (rpm does not have this key: import it, or the policy _pkgverify_level refuses the package)"
+    if text.endswith(_UNSIGNED):
+        return f"{text}, which rpm's policy _pkgverify_level demands"
+    return text
 
 
 class _Messages:

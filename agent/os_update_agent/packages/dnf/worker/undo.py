@@ -27,7 +27,7 @@ from os_update_agent.packages.dnf.worker.file_types import (
 )
 from os_update_agent.packages.dnf.worker.rehearsal import database_of, listed, target_of, text_of, type_below
 from os_update_agent.packages.dnf.worker.rpm_files import identity_of, read_header
-from os_update_agent.packages.dnf.worker.rpm_recovery import Settings
+from os_update_agent.packages.dnf.worker.rpm_recovery import Settings, take_unsigned, words_of
 
 _LINK = 0o120000
 # The name of the directory for the copy of the database, before a random part.
@@ -211,6 +211,8 @@ def _tested(settings: Settings, packages: Dict[Identity, Package], side: Side) -
     """
     transaction = _filled(settings, packages, side)
     transaction.setFlags(settings.flags | rpm.RPMTRANS_FLAG_TEST)
+    if settings.takes_unsigned:
+        take_unsigned(transaction)
     ignored = rpm.RPMPROB_FILTER_OLDPACKAGE | rpm.RPMPROB_FILTER_REPLACEPKG
     room = rpm.RPMPROB_FILTER_DISKSPACE | rpm.RPMPROB_FILTER_DISKNODES
     transaction.setProbFilter(ignored | room | settings.ignored)
@@ -257,4 +259,4 @@ def _run(transaction: Any) -> List[str]:
     transaction.closeDB()
     if problems is None:
         return []
-    return [str(problem[0]) for problem in problems] or ["rpm ended with an error that it does not name"]
+    return [words_of(problem) for problem in problems] or ["rpm ended with an error that it does not name"]
