@@ -109,16 +109,19 @@ def _pytest(root: Path, scratch: Path, arguments: Sequence[str]) -> int:
     done = subprocess.run(
         # All of it ends with this process.
         ["setpriv", "--pdeathsig", "KILL", "--", "unshare", *spaces, "--", *inside, *pytest, *given],
-        env=_environment(),
+        env=_environment(root.name),
         stdin=subprocess.DEVNULL,
         check=False,
     )
     return done.returncode
 
 
-def _environment() -> Dict[str, str]:
+def _environment(name: str) -> Dict[str, str]:
     """Return the environment of a root: the paths of Python, and nothing of the caller's."""
+    # The root itself has dnf 5.
+    dnf5 = {"OS_UPDATE_AGENT_TEST_SID": "/"} if name == f"sid{roots.DNF}" else {}
     return {
+        **dnf5,
         "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
         "PYTHONPATH": os.pathsep.join(str(roots.CHECKOUT / name) for name in ("agent", "tests")),
         "HOME": "/root",

@@ -193,7 +193,7 @@ class DnfHand(Hand):
         return [(name, version) for name, version, _ in self._rows()]
 
     def _rows(self) -> List[Tuple[str, str, str]]:
-        done = self.rpm("-qa", "--queryformat", r"%{name} %|epoch?{%{epoch}:}|%{version}-%{release} %{sigmd5}\n")
+        done = self.rpm("-qa", "--queryformat", r"%{name} %|epoch?{%{epoch}:}|%{version}-%{release} %{sha256header}\n")
         assert not done.stderr, done.stderr
         rows = (line.split() for line in done.stdout.splitlines())
         return sorted((name, version, digest) for name, version, digest in rows if name != "gpg-pubkey")
