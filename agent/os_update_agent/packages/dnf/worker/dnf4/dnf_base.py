@@ -99,6 +99,8 @@ def close(base: Any) -> None:
 
 def cookie(root: str) -> str:
     """A mark of what rpm's database holds: another one after each change."""
+    # The first look at the database, for each request.
+    older.keep_signals()
     return older.database_mark(root)
 
 

@@ -16,6 +16,15 @@ import rpm  # type: ignore
 _HAS_FILTERS = hasattr(dnf.Base, "add_security_filters")
 
 
+def keep_signals() -> None:
+    """Keep the worker's own handlers of signals. Until 4.17 rpm puts its own in their place while its database is open:
+    on SIGTERM it ends the process when the transaction is over, and dnf is left without its record. Call this before
+    the database is opened.
+    """
+    if hasattr(rpm, "setInterruptSafety"):
+        rpm.setInterruptSafety(False)
+
+
 def database_mark(root: str) -> str:
     """Return a mark of what rpm's database holds, another one after each change: rpm's own one since dnf 4.11 with rpm
     4.15, before that the looks of the database's files.
