@@ -78,7 +78,7 @@ def suites_of(name: str) -> Dict[str, str]:
 
 
 def arguments_of(name: str, suite: str, options: Sequence[str]) -> List[str]:
-    """Return pytest's arguments for a suite, in which -k of the options chooses among the tests of what the root has."""
+    """Return pytest's arguments for a suite. -k of the options chooses among the tests of what the root has."""
     given = list(options)
     chosen = APT_ALONE
     if name.endswith(roots.DNF):
