@@ -19,11 +19,22 @@ SUITES: Dict[str, str] = {
     "faults": "faults",
     "demo": "cli/test_demo.py",
 }
+# Those of the roots with dnf.
+DNF_SUITES: Dict[str, str] = {
+    "contract": "packages/contract",
+    "dnf": "packages/dnf",
+    "demo": "cli/test_demo.py",
+    "kills": "kills/test_kills.py",
+}
+ALL: Tuple[str, ...] = tuple(dict.fromkeys((*SUITES, *DNF_SUITES)))
 # The first lays another release's Python over that of the release, so it needs a newer libc than some have. The others
 # are about results on their way to Heat, and need the libraries of the chain, which is not in these roots.
 LEFT_OUT = ("test_new_python.py", "test_answers.py", "test_undelivered_results.py")
-# No dnf is in these roots.
+# No dnf is in the roots with apt.
 APT_ALONE = "not dnf and not rpm"
+# The names that a suite's tests of dnf 4 and of both dnfs have.
+OF_DNF4 = {"contract": "dnf4", "dnf": "not dnf5", "demo": "[dnf] or rpm", "kills": "-dnf-"}
+OF_BOTH = {"contract": "dnf4 or dnf5", "dnf": "dnf", "demo": "[dnf] or rpm", "kills": "dnf"}
 
 
 class Outcome(NamedTuple):
@@ -44,14 +55,14 @@ class Outcome(NamedTuple):
         return f"{numbers}, {self.seconds:.0f} s"
 
 
-def run(release: str, arguments: Sequence[str]) -> Outcome:
-    """Run tests in the root of a release; pytest prints as it does. Raises Impossible if there is no root.
+def run(name: str, arguments: Sequence[str]) -> Outcome:
+    """Run tests in the root of that name; pytest prints as it does. Raises Impossible if there is no root.
 
     A pytest that ends without a report counts as one failure.
     """
-    root = roots.root(release)
+    root = roots.root(name)
     begin = time.monotonic()
-    with tempfile.TemporaryDirectory(dir=roots.directory(), prefix=f"run-{release}-") as scratch:
+    with tempfile.TemporaryDirectory(dir=roots.directory(), prefix=f"run-{name}-") as scratch:
         status = _pytest(root, Path(scratch), arguments)
         report = Path(scratch, "tmp/report.xml")
         document = report.read_text(encoding="utf-8") if report.exists() else ""
@@ -61,15 +72,22 @@ def run(release: str, arguments: Sequence[str]) -> Outcome:
     return Outcome(passed, tuple(failures), skipped, time.monotonic() - begin)
 
 
-def arguments_of(suite: str, options: Sequence[str]) -> List[str]:
-    """Return pytest's arguments for a suite, in which -k of the options chooses among the tests of apt."""
+def suites_of(name: str) -> Dict[str, str]:
+    """Return the suites that run in a root."""
+    return DNF_SUITES if name.endswith(roots.DNF) else SUITES
+
+
+def arguments_of(name: str, suite: str, options: Sequence[str]) -> List[str]:
+    """Return pytest's arguments for a suite. -k of the options chooses among the tests of what the root has."""
     given = list(options)
     chosen = APT_ALONE
+    if name.endswith(roots.DNF):
+        chosen = (OF_BOTH if name == f"sid{roots.DNF}" else OF_DNF4)[suite]
     if "-k" in given[:-1]:
         place = given.index("-k")
-        chosen = f"{APT_ALONE} and ({given[place + 1]})"
+        chosen = f"({chosen}) and ({given[place + 1]})"
         del given[place : place + 2]
-    return [SUITES[suite], "-k", chosen, *given]
+    return [suites_of(name)[suite], "-k", chosen, *given]
 
 
 def counts(document: str) -> Tuple[int, List[str], int]:
@@ -109,16 +127,19 @@ def _pytest(root: Path, scratch: Path, arguments: Sequence[str]) -> int:
     done = subprocess.run(
         # All of it ends with this process.
         ["setpriv", "--pdeathsig", "KILL", "--", "unshare", *spaces, "--", *inside, *pytest, *given],
-        env=_environment(),
+        env=_environment(root.name),
         stdin=subprocess.DEVNULL,
         check=False,
     )
     return done.returncode
 
 
-def _environment() -> Dict[str, str]:
+def _environment(name: str) -> Dict[str, str]:
     """Return the environment of a root: the paths of Python, and nothing of the caller's."""
+    # The root itself has dnf 5.
+    dnf5 = {"OS_UPDATE_AGENT_TEST_SID": "/"} if name == f"sid{roots.DNF}" else {}
     return {
+        **dnf5,
         "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
         "PYTHONPATH": os.pathsep.join(str(roots.CHECKOUT / name) for name in ("agent", "tests")),
         "HOME": "/root",

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -193,7 +194,7 @@ class DnfHand(Hand):
         return [(name, version) for name, version, _ in self._rows()]
 
     def _rows(self) -> List[Tuple[str, str, str]]:
-        done = self.rpm("-qa", "--queryformat", r"%{name} %|epoch?{%{epoch}:}|%{version}-%{release} %{sigmd5}\n")
+        done = self.rpm("-qa", "--queryformat", r"%{name} %|epoch?{%{epoch}:}|%{version}-%{release} %{sha256header}\n")
         assert not done.stderr, done.stderr
         rows = (line.split() for line in done.stdout.splitlines())
         return sorted((name, version, digest) for name, version, digest in rows if name != "gpg-pubkey")
@@ -241,7 +242,10 @@ class DnfHand(Hand):
 
     def rpm(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
         argv = [*self.wrapper, "rpm", "--root", str(self.root), "--dbpath", DATABASE, *arguments]
-        return subprocess.run(argv, env=self.environment(), text=True, capture_output=True, check=False)
+        done = subprocess.run(argv, env=self.environment(), text=True, capture_output=True, check=False)
+        # The first rpm after a kill tidies up behind it, if the database is one of Berkeley DB.
+        done.stderr = re.sub(r"^warning: rpmdb: BDB2053 .*\n", "", done.stderr, flags=re.MULTILINE)
+        return done
 
 
 class Dnf5Hand(DnfHand):

@@ -61,6 +61,7 @@ PURE = (
     *(
         "model",
         "model.bounded_json",
+        "model.builds",
         "model.deliveries",
         "model.documents",
         "model.errors",

@@ -4,7 +4,7 @@ import pytest
 
 from matrix import __main__ as matrix
 from matrix import roots, suites
-from matrix.suites import SUITES, Outcome
+from matrix.suites import Outcome
 
 REPORT = """\
 <testsuites><testsuite>
@@ -26,19 +26,24 @@ def test_a_suite_without_a_test_is_not_good() -> None:
 
 
 def test_without_names_everything_is_run() -> None:
-    assert matrix.split([]) == (list(roots.RELEASES), list(SUITES), [])
+    assert matrix.split([]) == (list(roots.NAMES), list(suites.ALL), [])
 
 
 def test_names_choose_and_the_rest_is_for_pytest() -> None:
     assert matrix.split(["line", "trixie", "-k", "bookworm"]) == (["trixie"], ["line"], ["-k", "bookworm"])
-    assert matrix.split(["sid", "-x"]) == (["sid"], list(SUITES), ["-x"])
+    assert matrix.split(["sid", "-x"]) == (["sid"], list(suites.ALL), ["-x"])
 
 
-def test_a_choice_of_tests_is_one_among_those_of_apt() -> None:
-    assert suites.arguments_of("demo", []) == ["cli/test_demo.py", "-k", "not dnf and not rpm"]
-    assert suites.arguments_of("line", ["-x", "-k", "a or b", "--pdb"]) == [
-        *("packages/line", "-k", "not dnf and not rpm and (a or b)", "-x", "--pdb")
+def test_a_choice_of_tests_is_one_among_those_of_the_roots_package_manager() -> None:
+    assert suites.arguments_of("sid", "demo", []) == ["cli/test_demo.py", "-k", "not dnf and not rpm"]
+    assert suites.arguments_of("sid", "line", ["-x", "-k", "a or b", "--pdb"]) == [
+        *("packages/line", "-k", "(not dnf and not rpm) and (a or b)", "-x", "--pdb")
     ]
+    assert suites.arguments_of("trixie-dnf", "contract", []) == ["packages/contract", "-k", "dnf4"]
+    assert suites.arguments_of("sid-dnf", "contract", ["-k", "a"]) == [
+        *("packages/contract", "-k", "(dnf4 or dnf5) and (a)")
+    ]
+    assert set(suites.OF_DNF4) == set(suites.OF_BOTH) == set(suites.DNF_SUITES)
 
 
 def test_an_unknown_name_is_refused() -> None:
@@ -51,4 +56,10 @@ def test_the_table_has_a_row_for_each_release(monkeypatch: pytest.MonkeyPatch) -
     table = {("sid", "demo"): Outcome(4, ("x",), 2, 3.4), ("sid", "line"): Outcome(50, (), 0, 100.0)}
     first, row = matrix.rows(table, ["sid"], ["line", "demo"])
     assert first.split() == ["passed/failed/skipped", "line", "demo"]
-    assert row.split() == ["sid", "(apt", "of", "sid)", "50/0/0", "100", "s", "4/1/2", "3", "s"]
+    assert row.split() == ["sid", "(of", "sid)", "50/0/0", "100", "s", "4/1/2", "3", "s"]
+
+
+def test_a_suite_that_a_root_does_not_have_is_a_dash(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(matrix, "version", lambda name: "dnf 4")
+    row = matrix.rows({("sid-dnf", "demo"): Outcome(4, (), 0, 3.4)}, ["sid-dnf"], ["line", "demo"])[1]
+    assert row.split() == ["sid-dnf", "(dnf", "4)", "-", "4/0/0", "3", "s"]

@@ -12,7 +12,7 @@ from os_update_agent.model.errors import Damaged
 from os_update_agent.model.node_facts import UNKNOWN
 from os_update_agent.model.packages import PackageState, annotated, diff, with_rows
 from os_update_agent.model.runs import Run
-from os_update_agent.packages.state import as_recorded, of_marks, unmet, visible
+from os_update_agent.packages.state import as_recorded, of_marks, of_unknown_builds, unmet, visible
 from os_update_agent.runtime.context import Site, was_told
 from os_update_agent.text.outcomes import NOTHING_CHANGED, Facts, outcome_of_run, outcome_of_switch, with_node
 
@@ -49,6 +49,7 @@ def outcome_of(site: Site, run: Run) -> Outcome:
         node=facts_after(site, run, before, after),
         is_exact=recorded is None or (after is not None and _is_state(with_rows(after, other_marks), recorded)),
         other_marks=tuple(change.name for change in other_marks),
+        unknown_builds=tuple(package.name for package in of_unknown_builds(recorded)) if recorded else (),
         log_tail="" if run.progress.reached else _tail(Path(run.log)),
     )
     return outcome_of_run(run, facts)

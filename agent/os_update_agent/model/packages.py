@@ -4,14 +4,12 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, ClassVar, Dict, FrozenSet, Iterable, List, Mapping, NamedTuple, Optional, Tuple
 
+from os_update_agent.model.builds import OTHER, is_other_build, is_same_build
 from os_update_agent.model.settings import MARK, Settings, lines_of, settings_in
 
 # A package of these architectures stands in the place of the native one.
 NEUTRAL_ARCHES = ("all", "noarch")
 CONFIG_FILES = "config-files"
-
-# Before the digest of a build that is to be replaced by another one of the same version.
-OTHER = "!"
 
 Row = List[str]
 Slot = Tuple[str, str]
@@ -23,7 +21,7 @@ class Package(NamedTuple):
 
     ``status``, ``want`` and ``flag`` are dpkg's words (dpkg-query(1), db:Status-*); an rpm row keeps the defaults.
     ``mark`` is "manual" or "auto" (or a finer reason that the package manager knows). ``digest`` tells the builds of
-    one version apart ("": unknown); OTHER and a digest stand for any other build than that one.
+    one version apart ("": unknown); see model/builds.py.
     """
 
     name: str
@@ -70,16 +68,16 @@ class Package(NamedTuple):
         return list(self[:length])
 
 
-def other_than(digest: str) -> str:
-    """Return the digest of a planned build that is not this one. "" if this one is unknown."""
-    return f"{OTHER}{digest}" if digest else ""
+def is_row(row: Optional[Package], other: Optional[Package]) -> bool:
+    """Are two rows the same? An older agent has recorded the same build with fewer kinds of digests."""
+    if row == other or row is None or other is None:
+        return row == other
+    return is_same_build(row.digest, other.digest) and row._replace(digest=other.digest) == other
 
 
-def is_build(digest: str, wanted: str) -> bool:
-    """Is a build with the digest the wanted one? An unknown build may be any."""
-    if not digest or not wanted:
-        return True
-    return digest != wanted[len(OTHER) :] if wanted.startswith(OTHER) else digest == wanted
+def may_be_row(row: Package, other: Package) -> bool:
+    """Are two rows the same as far as their builds are known?"""
+    return row == other or (not is_other_build(row.digest, other.digest) and row._replace(digest=other.digest) == other)
 
 
 _DEFAULTS = ("installed", "install", "ok", "manual", "")
@@ -206,13 +204,13 @@ def diff(before: PackageState, after: PackageState) -> Tuple[Change, ...]:
     for slot in sorted(set(before.slots) | set(after.slots)):
         old, new = before.slots.get(slot, ()), after.slots.get(slot, ())
         if len(old) <= 1 and len(new) <= 1:
-            if old != new:
+            if old != new and not (old and new and is_row(old[0], new[0])):
                 changes.append(Change(old[0] if old else None, new[0] if new else None))
             continue
         versions = {package.version: package for package in new}
         for package in old:
             other = versions.pop(package.version, None)
-            if other != package:
+            if not is_row(package, other):
                 changes.append(Change(package, other))
         changes.extend(Change(None, package) for package in versions.values())
     return tuple(changes)

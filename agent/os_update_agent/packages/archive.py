@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Collection, Dict, Iterable, List, Mapping, Sequence, Set, Tuple
 
 from os_update_agent.ledger import Ledger
+from os_update_agent.model.builds import file_word
 from os_update_agent.model.errors import AgentError, NotRestorable, PackageError
 from os_update_agent.model.package_files import ArchiveEntry, Build, Offer
 from os_update_agent.model.packages import Identity, Package
@@ -137,7 +138,7 @@ class Archive:
                     self._drop(entry)
                     continue
                 stem, suffix = os.path.splitext(entry.file)
-                other = entry._replace(file=f"{stem}.{entry.digest}{suffix}")
+                other = entry._replace(file=f"{stem}.{file_word(entry.digest)}{suffix}")
                 self.flush()
                 shutil.copy2(self.directory / entry.file, self.directory / other.file)
                 onto_the_disk(self.directory / other.file)

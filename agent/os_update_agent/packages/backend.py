@@ -179,7 +179,7 @@ class Backend(Protocol):
         ...
 
     def builds(self, files: Sequence[Path]) -> Dict[Path, str]:
-        """Return the digest of the build in each package file that can be read, as Package.digest has it."""
+        """Return the digest of the build in each package file that can be read, in the form of Package.digest."""
         ...
 
     def kernels(self, packages: Sequence[Package]) -> Tuple[Package, ...]:

@@ -2,8 +2,9 @@
 
 from typing import Dict, Iterable, Iterator, List, Optional, Sequence
 
+from os_update_agent.model.builds import is_other_build
 from os_update_agent.model.package_files import ArchiveEntry
-from os_update_agent.model.packages import Identity, Package, is_build
+from os_update_agent.model.packages import Identity, Package
 
 
 class KeptFiles:
@@ -17,10 +18,10 @@ class KeptFiles:
     def of(self, package: Package) -> Optional[ArchiveEntry]:
         """Return the entry with the package's build, otherwise one whose build nobody has looked at.
 
-        A planned build is known only when its file has come.
+        A planned build is known only when its file has come. A package whose build is unknown may be any.
         """
         found = self._entries.get(package.identity, ()) if not package.is_planned else ()
-        known = (entry for entry in found if entry.digest and is_build(entry.digest, package.digest))
+        known = (entry for entry in found if entry.digest and not is_other_build(entry.digest, package.digest))
         return next(known, None) or next((entry for entry in found if not entry.digest), None)
 
     def unproven(self, packages: Iterable[Package]) -> Sequence[ArchiveEntry]:
@@ -43,5 +44,5 @@ def unneeded(entries: Iterable[ArchiveEntry], needed: Iterable[Package]) -> List
     return [
         entry
         for entry in entries
-        if not any(is_build(entry.digest, digest) for digest in digests.get(entry.identity, ()))
+        if all(is_other_build(entry.digest, digest) for digest in digests.get(entry.identity, ()))
     ]

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Dict, FrozenSet, Iterable, Iterator, List, Mapping, Tuple
 
+from os_update_agent.model.builds import is_other_build, is_same_build
 from os_update_agent.model.packages import (
     CONFIG_FILES,
     Aftercare,
@@ -13,7 +14,7 @@ from os_update_agent.model.packages import (
     Slot,
     Transaction,
     diff,
-    is_build,
+    may_be_row,
     with_rows,
 )
 from os_update_agent.packages.settings import Place, settings_overlaid
@@ -38,21 +39,32 @@ def visible(changes: Iterable[Change]) -> Tuple[Change, ...]:
     for change in changes:
         before = change.before if change.before and change.before.is_present else None
         after = change.after if change.after and change.after.is_present else None
-        is_other = before and after and not is_build(before.digest, after.digest)
+        is_other = before and after and is_other_build(before.digest, after.digest)
         if is_other or (before and before.version) != (after and after.version):
             shown.append(replace(change, before=before, after=after))
     return tuple(shown)
 
 
 def as_recorded(state: PackageState, recorded: PackageState) -> PackageState:
-    """Return the state without what the recorded one cannot hold: an older agent has recorded no settings, and no
-    builds of apt's packages.
+    """Return the state as an older agent would have recorded it, which has recorded the other one: without settings,
+    without builds of apt's packages, or with fewer kinds of rpm's digests.
     """
     if recorded.settings is None:
         state = replace(state, settings=None)
-    unknown = {package.identity for package in recorded.packages if not package.digest}
-    rows = (row._replace(digest="") if row.identity in unknown else row for row in state.packages)
+    known = {package.identity: package for package in recorded.packages}
+    rows = (_as_recorded(row, known.get(row.identity, row)) for row in state.packages)
     return replace(state, packages=tuple(rows))
+
+
+def _as_recorded(row: Package, known: Package) -> Package:
+    if row.digest == known.digest or (known.digest and is_other_build(row.digest, known.digest)):
+        return row
+    return row._replace(digest=known.digest) if row.digest else row
+
+
+def of_unknown_builds(state: PackageState) -> Tuple[Package, ...]:
+    """Return the packages of which the state does not know the build: an older agent has recorded it."""
+    return tuple(package for package in state.packages if package.is_whole and not package.digest)
 
 
 def rebuilt(changes: Iterable[Change]) -> Tuple[Change, ...]:
@@ -76,7 +88,7 @@ def with_builds(target: PackageState, now: PackageState, builds: Mapping[Identit
         build = builds.get(package.identity, "") if package.is_planned else ""
         old = there.get(package.identity)
         if build:
-            package = old if old is not None and old.digest == build else package._replace(digest=build)
+            package = old if old is not None and is_same_build(old.digest, build) else package._replace(digest=build)
         rows.append(package)
     return replace(target, packages=tuple(sorted(rows)))
 
@@ -98,7 +110,7 @@ def transaction(now: PackageState, target: PackageState) -> Transaction:
             install.append(new)
         elif new is not None and (old is None or (old.version, old.arch) != (new.version, new.arch)):
             install.append(new)
-        elif new is not None and old is not None and not is_build(old.digest, new.digest):
+        elif new is not None and old is not None and is_other_build(old.digest, new.digest):
             # The same version in other bytes: rebuilt by its distribution, or by the site.
             reinstalls = True
             install.append(new)
@@ -136,19 +148,15 @@ def of_marks(changes: Iterable[Change]) -> Tuple[Change, ...]:
         for change in changes
         if change.before is not None
         and change.after is not None
-        and _is_same(change.before._replace(mark=change.after.mark), change.after)
+        and may_be_row(change.before._replace(mark=change.after.mark), change.after)
     )
 
 
 def _differs_by_unknown_digest(change: Change) -> bool:
-    return change.before is not None and change.after is not None and _is_same(change.before, change.after)
-
-
-def _is_same(old: Package, new: Package) -> bool:
     """A planned package has no digest before its file is there; any will do then. A package that was interrupted has
     none, either.
     """
-    return old == new or (is_build(old.digest, new.digest) and old._replace(digest="") == new._replace(digest=""))
+    return change.before is not None and change.after is not None and may_be_row(change.before, change.after)
 
 
 def remarks(now: PackageState, target: PackageState) -> Mapping[str, Tuple[Package, ...]]:

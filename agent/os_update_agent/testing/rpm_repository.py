@@ -46,7 +46,8 @@ class Rpm:
     ``arch`` "" is the native one; ``files`` maps absolute paths to their content, ``configs`` lists those of them that
     are %config(noreplace), ``docs`` those that are %doc, ``ghosts`` those that are only announced, ``scripts`` maps
     pre, post, preun, postun, posttrans, or a trigger with its condition ("triggerun -- tool"), to Lua. ``links`` maps
-    paths to the targets of symbolic links. ``directories`` are owned and may be empty.
+    paths to the targets of symbolic links. ``directories`` are owned and may be empty. ``format`` is that of the file:
+    rpm 6 can build "6", too.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Rpm:
     scripts: Mapping[str, str] = field(default_factory=dict)
     links: Mapping[str, str] = field(default_factory=dict)
     directories: Sequence[str] = ()
+    format: str = "4"
 
     @property
     def file(self) -> str:
@@ -113,19 +115,20 @@ def build(rpms: Sequence[Rpm], directory: Path) -> None:
     if not rpms:
         return
     with tempfile.TemporaryDirectory() as scratch:
-        specs: Dict[str, List[Path]] = {}
+        specs: Dict[Tuple[str, str], List[Path]] = {}
         for count, rpm in enumerate(rpms):
             target = "" if rpm.arch == "noarch" else rpm.arch
-            specs.setdefault(target, []).append(_lay_out(rpm, Path(scratch), count))
-        for target, some in specs.items():
-            build_specs(some, Path(scratch), directory, target)
+            specs.setdefault((target, rpm.format), []).append(_lay_out(rpm, Path(scratch), count))
+        for (target, of_format), some in specs.items():
+            build_specs(some, Path(scratch), directory, target, of_format)
 
 
-def build_specs(specs: Sequence[Path], scratch: Path, directory: Path, target: str = "") -> None:
+def build_specs(specs: Sequence[Path], scratch: Path, directory: Path, target: str = "", of_format: str = "4") -> None:
     """Write the .rpm files of these specs into the directory. rpmbuild works below ``scratch``. It builds for the
-    architecture ``target`` ("": the native one), which it takes from its command line only.
+    architecture ``target`` ("": the native one), which it takes from its command line only. rpm before 6 knows no other
+    format than 4, and ignores it.
     """
-    macros = (*_MACROS, f"_topdir {scratch}/top", f"_rpmdir {scratch}/rpms")
+    macros = (*_MACROS, f"_rpmformat {of_format}", f"_topdir {scratch}/top", f"_rpmdir {scratch}/rpms")
     defines = [word for macro in macros for word in ("--define", macro)]
     run(
         ["rpmbuild", "-bb", "--quiet", *(["--target", target] if target else []), *defines, *map(str, specs)],

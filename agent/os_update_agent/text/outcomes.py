@@ -32,14 +32,15 @@ class Facts(NamedTuple):
     """What the ledger and the node add to a finished run.
 
     ``changes`` are the versions that really changed; ``is_exact`` says that the digest equals that of the recorded
-    state, apart from the marks of ``other_marks``, the names whose marks could not be set. ``node`` is the node after
-    the run.
+    state, apart from the marks of ``other_marks``, the names whose marks could not be set. ``unknown_builds`` are the
+    names of packages whose builds the recorded state does not know. ``node`` is the node after the run.
     """
 
     changes: Tuple[Change, ...] = ()
     node: NodeFacts = NodeFacts()
     is_exact: bool = True
     other_marks: Tuple[str, ...] = ()
+    unknown_builds: Tuple[str, ...] = ()
     log_tail: str = ""
 
 
@@ -152,6 +153,11 @@ def _success(run: Run, facts: Facts) -> List[str]:
             lines.append(
                 "left as it is: what other deployments or operators have changed, and left-over configuration that is"
                 " gone"
+            )
+        if facts.unknown_builds:
+            lines.append(
+                "only the versions were compared, because the recorded state has no digest of the packages:"
+                f" {named(facts.unknown_builds)}"
             )
     lines += _listed(changes)
     lines += _remarks(run)

@@ -7,9 +7,11 @@ import pytest
 from os_update_agent.model.packages import Aftercare, Change, Package, PackageState, Transaction, diff, with_rows
 from os_update_agent.packages.state import (
     aftercare,
+    as_recorded,
     broken,
     expected,
     of_marks,
+    of_unknown_builds,
     overlaid,
     reholds,
     remarks,
@@ -232,6 +234,29 @@ def test_what_differs_in_its_mark_and_in_nothing_else() -> None:
         (HELD, HELD._replace(want="install", mark="auto")),
     ]
     assert ways(of_marks(Change(*change) for change in changes)) == ((APP1, other),)
+
+
+OLD, NEW = APP1._replace(digest="ab"), APP1._replace(digest="sha256header:fe,sigmd5:ab")
+
+
+def test_a_build_that_an_older_agent_has_recorded_by_its_sigmd5_is_still_the_same() -> None:
+    then, now = state(OLD, LIB), state(NEW, LIB)
+    assert diff(then, now) == () and unmet(now, then) == () and touched_by(then, now) == frozenset()
+    assert as_recorded(now, then).digest == then.digest != now.digest
+
+
+@pytest.mark.parametrize("other", ["sha256header:be,sigmd5:cd", "sha256header:fe", "cd"])
+def test_another_build_than_the_recorded_one_is_installed_again(other: str) -> None:
+    then, now = state(OLD, LIB), state(NEW._replace(digest=other), LIB)
+    assert ways(visible(diff(now, then))) == ((now.packages[0], OLD),)
+    assert transaction(now, then).install == (OLD,) and transaction(now, then).reinstalls
+    assert unmet(now, then) and as_recorded(now, then).digest != then.digest
+
+
+def test_a_package_without_a_recorded_build_is_named() -> None:
+    then = state(APP1, OLD._replace(name="lib"), LEFT)
+    assert of_unknown_builds(then) == (APP1,)
+    assert unmet(state(NEW), state(APP1)) == ()
 
 
 def test_the_mark_of_a_package_whose_digest_was_not_known_when_it_was_planned() -> None:

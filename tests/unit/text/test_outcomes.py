@@ -90,6 +90,13 @@ def test_a_restore_that_is_not_exact_says_what_it_left() -> None:
     assert "left as it is: what other deployments or operators have changed" in outcome.stdout
 
 
+def test_a_restore_says_of_which_packages_it_compared_the_versions_alone() -> None:
+    outcome = run_outcome(REACHED, FACTS._replace(unknown_builds=("app", "lib")), kind="restore")
+    assert "only the versions were compared, because the recorded state has no digest of the packages: app, lib\n" in (
+        outcome.stdout
+    )
+
+
 def test_a_restore_that_could_not_set_a_mark_says_of_which_packages() -> None:
     outcome = run_outcome(REACHED, FACTS._replace(other_marks=("app", "lib")), kind="restore", reached_before=NOON)
     assert "; the state reached 2026-11-23T12:00:00Z is back, but for the marks of app, lib\n" in outcome.stdout

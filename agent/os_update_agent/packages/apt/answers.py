@@ -2,7 +2,8 @@
 
 from typing import Any, Iterable, Tuple
 
-from os_update_agent.model.packages import Change, Package, PackageState, other_than
+from os_update_agent.model.builds import other_than
+from os_update_agent.model.packages import Change, Package, PackageState
 from os_update_agent.packages.apt.protocol import Attempted, Kept, Step, Upgraded
 from os_update_agent.packages.apt.security import is_security
 

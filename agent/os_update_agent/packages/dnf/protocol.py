@@ -81,7 +81,7 @@ class Available(NamedTuple):
 class Fetch(NamedTuple):
     """Download packages, each checked by its checksum and, with gpgcheck, by its signature. Answer: None.
 
-    ``digests`` (rpm's SIGMD5; "" skips the comparison) and ``files`` (paths to download to) are in the order of
+    ``digests`` (model/builds.py; "" skips the comparison) and ``files`` (paths to download to) are in the order of
     ``wanted``. ``staging`` is a directory on the same file system as ``files``. The file ``progress`` gets a line for
     each package.
     """

@@ -6,8 +6,9 @@ mark of its end, and ends with 0 where its database is damaged, so an empty list
 
 import re
 import stat
-from typing import Callable, Collection, Dict, Iterator, List, Mapping, Tuple
+from typing import Callable, Collection, Dict, Iterator, List, Mapping, Sequence, Tuple
 
+from os_update_agent.model.builds import KINDS, digest_of
 from os_update_agent.model.errors import PackageError
 from os_update_agent.model.etc_files import PackagedText
 from os_update_agent.model.package_files import NewKernels
@@ -16,8 +17,9 @@ from os_update_agent.packages.file_faults import Listed, Type
 from os_update_agent.packages.interruption import Instances
 from os_update_agent.packages.lines import fields_of, number_of
 
-STATE_FORMAT = r"%{name}\t%{arch}\t%{epochnum}\t%{version}-%{release}\t%{sigmd5}\t%{longsize}\n"
-BUILD_FORMAT = r"%{sigmd5}\n"
+STATE_FORMAT = r"%{name}\t%{arch}\t%{epochnum}\t%{version}-%{release}\t%{longsize}\t"
+BUILD_FORMAT = r"%{sha256header}\t%{sigmd5}\n"
+STATE_FORMAT += BUILD_FORMAT
 FILES_FORMAT = r"[%{filenames}\t%{longfilesizes}\n]"
 TIMES_FORMAT = r"%{name}\t%{arch}\t%{epochnum}\t%{version}-%{release}\t%{installtime}\n"
 INSTANCES_FORMAT = r"%{name}\t%{arch}\t%{epochnum}\t%{version}-%{release}\t%{dbinstance}\n"
@@ -51,8 +53,8 @@ def parse_installed(text: str, mark_of: Callable[[str, str], str]) -> Tuple[Pack
     Raises PackageError for a line that is not understood, and for an empty list.
     """
     packages = {
-        Package(name, arch, version, mark=mark_of(name, arch), digest="" if digest == "(none)" else digest)
-        for name, arch, version, digest, _ in _identified(text)
+        Package(name, arch, version, mark=mark_of(name, arch), digest=digest)
+        for name, arch, version, _, digest in _identified(text)
         if name != KEYS
     }
     if not packages:
@@ -64,13 +66,13 @@ def parse_sizes(text: str) -> Dict[Identity, int]:
     """Return the installed size of each package in KiB, from a list in STATE_FORMAT. Raises PackageError."""
     return {
         (name, arch, version): kib(number_of("rpm", size, size)) if size.isdigit() else 0
-        for name, arch, version, _, size in _identified(text)
+        for name, arch, version, size, _ in _identified(text)
     }
 
 
 def parse_builds(text: str) -> Tuple[str, ...]:
     """Return the digest of each package file ("": it has none), from a list in BUILD_FORMAT."""
-    return tuple("" if line == "(none)" else line for line in text.splitlines())
+    return tuple(_digest_of(fields_of("rpm", line, 2)) for line in text.splitlines())
 
 
 def parse_instances(text: str) -> Instances:
@@ -172,7 +174,11 @@ def evr(epoch: str, version: str) -> str:
 def _identified(text: str) -> List[Tuple[str, str, str, str, str]]:
     rows = []
     for line in text.splitlines():
-        fields = fields_of("rpm", line, 6)
-        name, arch, epoch, version, digest, size = fields
-        rows.append((name, arch, evr(epoch, version), digest, size))
+        name, arch, epoch, version, size, *values = fields_of("rpm", line, 7)
+        rows.append((name, arch, evr(epoch, version), size, _digest_of(values)))
     return rows
+
+
+def _digest_of(values: Sequence[str]) -> str:
+    """Return the digest with the values in BUILD_FORMAT."""
+    return digest_of((kind, "" if value == "(none)" else value) for kind, value in zip(KINDS, values))

@@ -48,9 +48,11 @@ def test_a_kernel_counts_once_wherever_its_packages_have_it() -> None:
 
 def test_a_list_of_packages_is_read_with_marks_and_without_keys() -> None:
     text = (
-        "tool\tx86_64\t1\t2.0-1\tabc\t2049\ngpg-pubkey\t(none)\t0\t1-1\t(none)\t0\nlib\tnoarch\t0\t1.0-1\t(none)\t0\n"
+        "tool\tx86_64\t1\t2.0-1\t2049\tfe\tabc\n"
+        "gpg-pubkey\t(none)\t0\t1-1\t0\t(none)\t(none)\n"
+        "lib\tnoarch\t0\t1.0-1\t0\t(none)\t(none)\n"
     )
-    tool = Package("tool", "x86_64", "1:2.0-1", mark="auto", digest="abc")
+    tool = Package("tool", "x86_64", "1:2.0-1", mark="auto", digest="sha256header:fe,sigmd5:abc")
     lib = Package("lib", "noarch", "1.0-1", mark="manual")
     marks = {("tool", "x86_64"): "auto"}
     # The same bytes twice are one package.
@@ -62,7 +64,7 @@ def test_a_list_of_packages_is_read_with_marks_and_without_keys() -> None:
     ("text", "said"),
     [
         ("", "lists no package at all"),
-        ("gpg-pubkey\t(none)\t0\t1-1\t(none)\t0\n", "lists no package at all"),
+        ("gpg-pubkey\t(none)\t0\t1-1\t0\t(none)\t(none)\n", "lists no package at all"),
         ("tool\n", "'tool'"),
     ],
 )

@@ -4,8 +4,9 @@ import contextlib
 import os
 from typing import IO, Any, Callable, Iterator, List, Optional, Sequence
 
+from os_update_agent.model.builds import is_same_build
 from os_update_agent.packages.dnf.protocol import Fetch, Refused
-from os_update_agent.packages.dnf.worker.rpm_files import digest_of
+from os_update_agent.packages.dnf.worker.rpm_files import build_of
 
 
 class Countdown:
@@ -68,7 +69,7 @@ def fetch_all(
             for index, path in zip(batch, paths):
                 check(packages[index], path)
                 digest = request.digests[index]
-                if digest and digest_of(path) != digest:
+                if digest and not is_same_build(build_of(path), digest):
                     raise Refused(f"{label(packages[index])} is another build than the one that was installed")
                 os.replace(path, request.files[index])
 

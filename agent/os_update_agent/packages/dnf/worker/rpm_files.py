@@ -6,6 +6,7 @@ from typing import Any, List, Tuple
 
 import rpm  # type: ignore
 
+from os_update_agent.model import builds
 from os_update_agent.packages.dnf.protocol import Identity, Refused
 from os_update_agent.packages.dnf.worker.identity import evr
 
@@ -32,9 +33,11 @@ def label_of(header: Any) -> str:
     return f"{name}-{version}.{arch}"
 
 
-def digest_of(path: str) -> str:
-    """Return the digest (SIGMD5) of a package file in hexadecimal digits; "" if it has none."""
-    return binascii.hexlify(read_header(path)[rpm.RPMTAG_SIGMD5] or b"").decode()
+def build_of(path: str) -> str:
+    """Return the digest of the build in a package file, as the agent has it of an installed one; "" if it has none."""
+    header = read_header(path)
+    md5 = binascii.hexlify(header[rpm.RPMTAG_SIGMD5] or b"").decode()
+    return builds.digest_of(zip(builds.KINDS, (_text(header[rpm.RPMTAG_SHA256HEADER] or ""), md5)))
 
 
 def provided_by(path: str) -> List[str]:

@@ -10,13 +10,13 @@ import dnf.conf  # type: ignore
 import dnf.exceptions  # type: ignore
 import dnf.repo  # type: ignore
 import dnf.rpm  # type: ignore
-import dnf.rpm.transaction  # type: ignore
 import hawkey  # type: ignore
 import libdnf  # type: ignore
 
 from os_update_agent.packages.dnf import protocol
 from os_update_agent.packages.dnf.protocol import Identity, Reply, Request
 from os_update_agent.packages.dnf.worker import identity
+from os_update_agent.packages.dnf.worker.dnf4 import older
 from os_update_agent.packages.dnf.worker.outcome import Effects
 from os_update_agent.packages.dnf.worker.server import READING
 from os_update_agent.packages.worker.server import text_of
@@ -93,13 +93,15 @@ def close(base: Any) -> None:
     unloaded.
     """
     if base.conf.plugins:
-        base.unload_plugins()
+        older.unload_plugins(base)
     base.close()
 
 
 def cookie(root: str) -> str:
-    """rpm's own mark of what its database holds: another one after each change."""
-    return str(dnf.rpm.transaction.TransactionWrapper(root).dbCookie())
+    """A mark of what rpm's database holds: another one after each change."""
+    # The first look at the database, for each request.
+    older.keep_signals()
+    return older.database_mark(root)
 
 
 def _keep_inside(conf: Any, root: str) -> None:

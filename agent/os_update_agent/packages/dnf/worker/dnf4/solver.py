@@ -12,6 +12,7 @@ import hawkey  # type: ignore
 
 from os_update_agent.packages.dnf.protocol import Candidates, Coming, Planned
 from os_update_agent.packages.dnf.worker import held_back
+from os_update_agent.packages.dnf.worker.dnf4 import older
 from os_update_agent.packages.dnf.worker.dnf4.dnf_base import fill, row, word
 from os_update_agent.packages.dnf.worker.dnf4.modules import enabled_with, forget
 from os_update_agent.packages.dnf.worker.held_back import Newer
@@ -30,7 +31,7 @@ def candidates(base: Any, request: Candidates) -> Planned:
         forget(base)
         _plan(base, request)
     items = [item for item in base.transaction or () if item.action in dnf.transaction.FORWARD_ACTIONS]
-    secure = base.sack.query().filterm(pkg=[item.pkg for item in items]).filterm(advisory_type__eqg__gt=["security"])
+    secure = older.of_security(base.sack.query().filterm(pkg=[item.pkg for item in items]))
     secured = {row(pkg) for pkg in secure}
     comes = [Coming(row(item.pkg), word(item.reason), item.pkg.repoid, row(item.pkg) in secured) for item in items]
     goes = [row(pkg) for pkg in base.transaction.remove_set] if base.transaction else []
@@ -51,7 +52,7 @@ def candidates(base: Any, request: Candidates) -> Planned:
 def _plan(base: Any, request: Candidates) -> None:
     """Solve without "best": what cannot be updated stays behind instead of failing the others, and is named later."""
     if request.security:
-        base.add_security_filters("gte", types=["security"])
+        older.select_security(base)
     names = _selected(base, request)
     if names is None:
         base.upgrade_all()
@@ -59,7 +60,7 @@ def _plan(base: Any, request: Candidates) -> None:
         installed = base.sack.query().installed().filterm(name=names)
         query = base.sack.query().filterm(name=names)
         query = query.union(base.sack.query().available().filterm(obsoletes=installed))
-        query = base._merge_update_filters(query, warning=False, upgrade=True)
+        query = older.selected(base, query)
         if query:
             query = query.union(base.sack.query().installed().latest().filter(name=[pkg.name for pkg in query]))
             selector = dnf.selector.Selector(base.sack)
@@ -161,7 +162,7 @@ def _against(base: Any, request: Candidates, pkg: Any) -> Optional[str]:
     """Return the setting of the node that leaves the package out; None if the solver does."""
     if not base.sack.query().filterm(pkg=[pkg]):
         return "excluded by the configuration of dnf (excludepkgs)"
-    if request.security and not base.sack.query().filterm(pkg=[pkg]).filterm(advisory_type__eqg__gt=["security"]):
+    if request.security and not older.of_security(base.sack.query().filterm(pkg=[pkg])):
         return "not a security update (select: security)"
     return None
 

@@ -14,6 +14,7 @@ import rpm  # type: ignore
 from os_update_agent.packages.complaints import LEAVING, is_of_leaving
 from os_update_agent.packages.dnf import protocol
 from os_update_agent.packages.dnf.protocol import Done, Outcome, Refused, Todo, Transact
+from os_update_agent.packages.dnf.worker.dnf4 import older
 from os_update_agent.packages.dnf.worker.dnf4.dnf_base import Base, fill, install_only, number, row, versions
 from os_update_agent.packages.dnf.worker.identity import slot
 from os_update_agent.packages.dnf.worker.outcome import Effects, check_outcome
@@ -111,7 +112,7 @@ def mark(base: Any, request: protocol.Mark, caller: Caller) -> None:
 def close_record(base: Any, comment: str) -> None:
     """Write a transaction of dnf's history that changes no package: new reasons, or the end of an interruption."""
     last = base.history.last()
-    version = base._ts.dbCookie() if last is None else last.end_rpmdb_version
+    version = older.recorded_version(base) if last is None else last.end_rpmdb_version
     base.history.beg(version, [], [], " ".join(base.args), comment)
     base.history.end(version)
 
