@@ -35,7 +35,7 @@ def _release(version: str) -> Tuple[str, ...]:
 
 
 def dpkg_database(packages: int, unfinished: Sequence[str], journal: int) -> Finding:
-    """``unfinished`` are packages that are half-installed or not configured. ``journal`` counts dpkg's journal files."""
+    """``unfinished``: half-installed or not configured packages. ``journal``: the number of files in dpkg's journal."""
     found = f"{packages} packages; {journal} files in dpkg's journal"
     if unfinished or journal:
         return attention(
