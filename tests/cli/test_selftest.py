@@ -129,6 +129,10 @@ def test_a_database_of_rpm_that_cannot_be_read(dnf: Scene) -> None:
     assert finding(dnf, "rpm's database").found == f"{database} (sqlite), 6 packages"
     (database / "rpmdb.sqlite").write_bytes(b"nonsense" * 1000)
     assert finding(dnf, "rpm's database").result == "failed"
+    shutil.rmtree(database)
+    assert finding(dnf, "rpm's database").found == f"{database} has no database"
+    # rpm would have made one.
+    assert not database.exists()
 
 
 def test_dnfs_plugins_and_the_kernel_choice(dnf: Scene) -> None:

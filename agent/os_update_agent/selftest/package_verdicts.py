@@ -70,9 +70,11 @@ def apt_surroundings(machine_id: str, programs: Mapping[str, bool]) -> Finding:
     return attention(found, advice) if "unattended-upgrades" in here else ok(found)
 
 
-def rpm_database(path: str, backend: str, packages: int, is_there: bool) -> Finding:
-    found = f"{path} ({backend or 'backend unknown'}), {packages} packages"
-    if not is_there or not packages:
+def rpm_database(path: str, backend: str, packages: int) -> Finding:
+    if not backend:
+        return failed(f"{path} has no database", "check the macro _dbpath ('rpm --eval %_dbpath')")
+    found = f"{path} ({backend}), {packages} packages"
+    if not packages:
         return failed(
             f"{found}: rpm lists no package", "check the macro _dbpath ('rpm --eval %_dbpath') and the database"
         )

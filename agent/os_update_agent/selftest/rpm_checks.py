@@ -20,6 +20,8 @@ from os_update_agent.selftest.questions import ask, kernel, probe, text_of
 _OLDEST = (3, 6)
 _PACKAGES = {"dnf": "python3-dnf and python3-rpm", "dnf5": "python3-libdnf5 and python3-rpm"}
 _HOST = Path("/")
+# The file of rpm's database in each format.
+_FILES = {"rpmdb.sqlite": "sqlite", "Packages.db": "ndb", "Packages": "bdb"}
 # dnf 4's plugins are Python modules below each of these (dnf.conf(5), pluginpath); dnf 5's are libraries.
 _PLUGINS4 = "lib/python3*/*-packages/dnf-plugins"
 _PLUGINS5 = ("usr/lib64/libdnf5/plugins", "usr/lib/libdnf5/plugins", "usr/lib/*-linux-gnu/libdnf5/plugins")
@@ -51,19 +53,19 @@ def _database(root: Path) -> Finding:
         place = f"/{database_below(root)}"
         options = ["--root", str(root), "--dbpath", place]
     directory = root / place.lstrip("/")
+    if not any((directory / name).exists() for name in _FILES):
+        # rpm, asked by root, would make a database.
+        return package_verdicts.rpm_database(str(directory), "", 0)
     done = ask("rpm", *options, "-qa", "--queryformat", "%{name}\\n", ok=None)
     complaints = [line for line in done.stderr.splitlines() if line.strip() and not line.startswith("warning: ")]
     if complaints:
         raise PackageError(f"{directory} cannot be read: {complaints[0]}")
-    return package_verdicts.rpm_database(
-        str(directory), _backend(directory), len(done.stdout.splitlines()), directory.is_dir()
-    )
+    return package_verdicts.rpm_database(str(directory), _backend(directory), len(done.stdout.splitlines()))
 
 
 def _backend(directory: Path) -> str:
     """Return the format of the database by its files, which counts, and rpm's own setting if that is another one."""
-    files = {"rpmdb.sqlite": "sqlite", "Packages.db": "ndb", "Packages": "bdb"}
-    found = next((kind for name, kind in files.items() if (directory / name).exists()), "")
+    found = next((kind for name, kind in _FILES.items() if (directory / name).exists()), "")
     wanted = ask("rpm", "--eval", "%{?_db_backend}").stdout.strip()
     return found if wanted in ("", found) else f"{found or 'no known file'}, while rpm's setting is {wanted}"
 
