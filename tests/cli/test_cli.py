@@ -10,10 +10,11 @@ import tempfile
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Callable, Iterator, Optional, Set, Tuple
+from typing import Any, Callable, Iterator, Optional, Tuple
 
 import pytest
 
+from cli.documents import documented, names_in
 from os_update_agent.cli import main
 from os_update_agent.config.policy import Policy
 from os_update_agent.config.settings import load
@@ -55,14 +56,6 @@ def command(scene: Scene, capfd: pytest.CaptureFixture[str], monkeypatch: pytest
     return call
 
 
-def documented(command: str) -> Set[str]:
-    """The fields of a command's document that the README promises."""
-    text = (Path(__file__).parents[2] / "README.rst").read_text(encoding="utf-8")
-    row = re.search(rf"^``{command}`` +(``.*(?:\n {{10,}}``.*)*)", text, re.MULTILINE)
-    assert row, f"the README does not tell the fields of {command} --json"
-    return set(re.findall(r"``(\w+)``", row[1]))
-
-
 def document(out: str, command: str = "") -> Any:
     found = json.loads(out)
     assert found["schema"] == 1
@@ -71,13 +64,6 @@ def document(out: str, command: str = "") -> Any:
         readme = (Path(__file__).parents[2] / "README.rst").read_text(encoding="utf-8")
         assert [name for name in names_in(found) if f"``{name}``" not in readme] == []
     return found
-
-
-def names_in(found: Any) -> Set[str]:
-    """The names of all fields, also of the innermost objects."""
-    if isinstance(found, list):
-        return {name for item in found for name in names_in(item)}
-    return set(found) | names_in(list(found.values())) if isinstance(found, dict) else set()
 
 
 def test_without_a_command_the_status_is_told(command: Command) -> None:

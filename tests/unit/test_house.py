@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[2] / "agent" / PACKAGE
 FLOORS: Tuple[Tuple[str, ...], ...] = (
     ("__main__", "hook", "worker", "launch"),
     ("cli",),
+    ("selftest",),
     ("testing",),
     ("delivery",),
     ("runs",),
@@ -102,6 +103,7 @@ PURE = (
     ),
     *("install.layout", "__init__", "cli.parser"),
     *("cli.views.base", "cli.views.history", "cli.views.signals", "cli.views.states", "cli.views.status"),
+    *("cli.views.selftest", "selftest.findings", "selftest.verdicts", "selftest.package_verdicts"),
     *("runs.ages", "runs.other_keys", "runs.transitions"),
 )
 EFFECTS = {
@@ -322,7 +324,7 @@ def test_whatever_a_run_imports_late_is_loaded_before_python_is_replaced() -> No
     there = {other for module in ours_of_it | before for other in imported_by(module)}
     libraries = {name.partition(".")[0] for module in there for name in imports(modules()[module], late=False)}
     libraries |= {name.partition(".")[0] for name in listed}
-    above = ("cli", "testing", "install", "hook", "worker", "__main__", "launch")
+    above = ("cli", "selftest", "testing", "install", "hook", "worker", "__main__", "launch")
     after = [
         module
         for module in modules()

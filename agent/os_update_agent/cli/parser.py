@@ -15,7 +15,7 @@ EXIT_STATUS = (
     (
         "1",
         "failed; the message says whether the node was restored; resume, replay and notify: or the result was not"
-        " delivered to Heat",
+        " delivered to Heat; selftest: a check failed",
     ),
     ("2", "wrong usage, or a wrong option or configuration file; nothing was done"),
     ("70", "a bug in os-update-agent"),
@@ -181,6 +181,11 @@ def _of_the_shell(add: Add) -> None:
     demo.add_argument(
         "--backend", choices=("auto", "apt", "dnf"), default="auto", help="auto: apt if there is apt-get, else dnf"
     )
+    selftest = add(
+        "selftest",
+        "check this node within five minutes: what the package manager, SELinux and the like are here; changes nothing",
+    )
+    _json(selftest)
     install = add(
         "install-hook",
         "install the hook, its directories and its services, so that heat-config can update this node; safe to repeat",

@@ -35,6 +35,10 @@ class TooMuchOutput(CommandFailed):
     """A program was ended because it wrote more than it may."""
 
 
+class TimedOut(CommandFailed):
+    """A program was ended because it took longer than it may."""
+
+
 class Completed(NamedTuple):
     """How a process ended."""
 
@@ -69,7 +73,7 @@ def run(
     Without ``timeout`` (seconds) there is no limit, on purpose: a package manager killed halfway leaves a broken
     database. With one the process is killed: for questions to programs that change nothing.
 
-    Raises CommandFailed.
+    Raises CommandFailed; TimedOut after ``timeout``.
     """
     argv = tuple(argv)
     try:
@@ -86,7 +90,7 @@ def run(
             timeout=timeout,
         )
     except subprocess.TimeoutExpired as error:
-        raise CommandFailed(f"{argv[0]} has not answered within {timeout:g} s and was ended") from error
+        raise TimedOut(f"{argv[0]} has not answered within {timeout:g} s and was ended") from error
     except (OSError, ValueError) as error:
         raise CommandFailed(f"cannot start {argv[0]}: {error}") from error
     return _checked(Completed(argv, process.returncode, process.stdout, process.stderr), ok)
@@ -111,7 +115,7 @@ def run_to_file(
     kill the whole process group: only for programs that may be killed. ``endable``: who presses Ctrl-C where we were
     called ends it with us.
 
-    Raises CommandFailed; TooMuchOutput beyond ``longest``.
+    Raises CommandFailed; TooMuchOutput beyond ``longest``, TimedOut after ``timeout``.
     """
     begin = os.fstat(output.fileno()).st_size
     process = start(argv, output, env=env, cwd=cwd, pass_fds=pass_fds, errors=errors, endable=endable)
@@ -119,7 +123,7 @@ def run_to_file(
         returncode = _wait(process, output, timeout, begin + longest if longest is not None else None)
     except subprocess.TimeoutExpired as error:
         _kill(process)
-        raise CommandFailed(f"{argv[0]} was ended after {timeout:g} s") from error
+        raise TimedOut(f"{argv[0]} was ended after {timeout:g} s") from error
     except _Beyond as error:
         _kill(process)
         raise TooMuchOutput(f"{argv[0]} was ended because it wrote more than {size(longest or 0)}") from error

@@ -1,0 +1,1 @@
+"""Checks of this node that change nothing: facts that the project cannot know from its own test machines."""
