@@ -17,7 +17,7 @@ class ArchiveEntries(Database):
 
     def archive_entries(self) -> Tuple[ArchiveEntry, ...]:
         """Return the entries that can be read. The file of a damaged one counts as missing."""
-        version: int = self._row("PRAGMA data_version")[0]
+        version: int = self._rows("PRAGMA data_version")[0][0]
         if self._entries is None or self._entries[0] != version:
             self._entries = version, self._read_entries()
         return self._entries[1]

@@ -66,7 +66,7 @@ def test_a_killed_update_is_completed_without_the_key(signed: World) -> None:
     assert not signed.backend().interrupted()
     assert signed.is_sound()
     reached = signed.state()
-    with pytest.raises(PackageError, match="does not verify: .* NOKEY"):
+    with pytest.raises(PackageError, match=r"does not verify: .* NOKEY"):
         signed.reach(before)
     assert signed.state() == reached
 
