@@ -38,9 +38,9 @@ def main() -> None:
     result: Path = options.result or RESULTS / (f"bench-{options.only}.json" if options.only else "bench.json")
     rounds: int = options.rounds or (1 if quick else 5)
     few = min(3, rounds)
-    counts = (1, 5) if quick else (1, 30, 300)
+    counts = (1,) if quick else (1, 30, 300)
     sections: List[Section] = [
-        ("idle", lambda base: line.idle(base, rounds)),
+        ("idle", lambda base: line.idle(base, 3 if quick else 30, rounds)),
         ("changes-1", lambda base: line.changes(base, 1, rounds)),
         ("changes-30", lambda base: line.changes(base, 30 if not quick else 5, rounds)),
         *([] if quick else [("changes-300", lambda base: line.changes(base, 300, few))]),

@@ -32,10 +32,10 @@ GOALS = {30: Goals(update=1.30, restore=1.25), 300: Goals(1.10, restore=1.10)}
 SCRIPT = "#!/bin/sh\nset -e\n"
 
 
-def idle(base: Path, repeats: int) -> Iterator[Union[Row, Missing]]:
-    """Deliveries that find nothing to do."""
+def idle(base: Path, count: int, repeats: int) -> Iterator[Union[Row, Missing]]:
+    """Deliveries that find nothing to do, where so many packages could be updated."""
     section = "nothing to do"
-    world = AptWorld(base, 30)
+    world = AptWorld(base, count)
     world.keep("fresh")
 
     def first() -> Figures:

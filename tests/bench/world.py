@@ -101,8 +101,9 @@ class World:
             if path.is_file() and not path.is_symlink():
                 os.truncate(path, 0)
         subprocess.run(["cp", "-a", str(self.base / name), str(self.node)], check=True)
-        # Else whoever is measured first waits for what the copy has left to be written.
-        os.sync()
+        # Else whoever is measured first waits for what the copy has left to be written. By others, elsewhere, does not
+        # matter.
+        subprocess.run(["sync", "--file-system", str(self.node)], check=True)
 
     def deliver(
         self, action: str, value: str, *, config_id: str = "", signal: Optional[Mapping[str, str]] = None
