@@ -5,6 +5,7 @@ from typing import List, Optional, Sequence, Tuple
 
 from os_update_agent.cli.views.base import Document, held_documents, run_document, work_lines
 from os_update_agent.model.packages import Change
+from os_update_agent.model.plans import Plan
 from os_update_agent.model.runs import Run
 from os_update_agent.runs.plan import Forecast
 from os_update_agent.text.outcomes import shown
@@ -98,10 +99,7 @@ def plan_document(
         "missing": list(found.missing),
         "no_room": found.no_room,
         "not_checked": list(found.unchecked),
-        "can_be_undone": plan.can_be_undone,
-        "undo_refused": list(plan.undo_refused),
-        "rebuilt": list(plan.rebuilt),
-        "lost": list(plan.lost),
+        **_way_back(plan),
         "interrupted": found.unfinished is not None,
         "repaired_first": sorted({*plan.torn, *(found.unfinished.names if found.unfinished else ())}),
         "unmatched": list(plan.unmatched),
@@ -110,6 +108,15 @@ def plan_document(
         "lock_holder": lock_holder,
         "open_runs": [run_document(run, 0) for run in open_runs],
         "options": options or {},
+    }
+
+
+def _way_back(plan: Plan) -> Document:
+    return {
+        "can_be_undone": plan.can_be_undone,
+        "undo_refused": list(plan.undo_refused),
+        "rebuilt": list(plan.rebuilt),
+        "lost": list(plan.lost),
     }
 
 
