@@ -1,6 +1,6 @@
 """rpm's policy "%_pkgverify_level all": each package of a transaction needs a signature by a key that rpm has."""
 
-import json
+import re
 import shutil
 import signal
 import tempfile
@@ -10,11 +10,16 @@ from typing import Callable, Iterator
 import pytest
 
 from os_update_agent.model.errors import PackageError
+from os_update_agent.packages.state import expected
+from os_update_agent.packages.transition import Transition
+from os_update_agent.packages.undo_check import UndoCheck
 from os_update_agent.testing.rpm_repository import Rpm
 from packages import sid
-from packages.dnf.world import World, killed, version_file
+from packages.dnf.world import World, killed
+from packages.dnf.world import version_file as world_file
 from packages.hand_rpm import WAITS
 from packages.node import Node
+from packages.scene import Pkg, version_file
 from packages.signing import sign
 
 CHECKOUT = Path(__file__).parents[3]
@@ -40,7 +45,7 @@ def strict_copy(directory: Path, root: Path) -> Path:
 @pytest.fixture
 def signed(two: World, keyring: Path) -> World:
     """A world whose packages are signed, with the key in rpm's database; the scriptlet of an update waits."""
-    two.offer(Rpm("tool", "2.0", files=version_file("tool", "2"), scripts={"post": WAITS}))
+    two.offer(Rpm("tool", "2.0", files=world_file("tool", "2"), scripts={"post": WAITS}))
     sign(keyring, two.repository.directory.rglob("*.rpm"))
     two.repository.publish()
     two.serve(two.repository.section(gpgcheck="1", gpgkey=(keyring / "key.asc").as_uri()))
@@ -71,28 +76,71 @@ def test_a_killed_update_is_completed_without_the_key(signed: World) -> None:
     assert signed.state() == reached
 
 
+@pytest.mark.usefixtures("strict")
+def test_a_way_back_without_the_key_is_refused_before_the_update(signed: World) -> None:
+    """The files were taken while rpm had the key. The update is told that there is no way back."""
+    before = signed.state()
+    target = expected(before, signed.plan()[0])
+    assert signed.obtain(before.packages) == ()
+    assert signed.obtain([package for package in target.packages if package not in before.packages]) == ()
+
+    def check() -> UndoCheck:
+        with signed.log.open("ab", buffering=0) as output:
+            return Transition(signed.backend(), signed.archive, signed.root, output).check_undo(before, target)
+
+    assert check() == UndoCheck()
+    signed.rpm("-e", "gpg-pubkey")
+    found = check()
+    assert found.unchecked == () and found.refused
+    assert all(
+        re.search("does not verify: .* NOKEY .rpm does not have this key: import it", one) for one in found.refused
+    )
+
+
 @pytest.fixture
-def strict_node(based: Node) -> Iterator[Callable[[bool], None]]:
-    """Yield what makes rpm's policy strict for the node's next calls, or ends that."""
+def strict_node(based: Node) -> Iterator[Callable[[], None]]:
+    """Yield a function that makes rpm's policy strict for the node's next calls."""
     with tempfile.TemporaryDirectory(dir=CHECKOUT / ".test-venv") as directory, pytest.MonkeyPatch.context() as patch:
         copy = strict_copy(Path(directory), sid.root() if based.hand.kind == "dnf5" else Path("/"))
-
-        def set_strict(is_strict: bool) -> None:
-            patch.setenv("RPM_CONFIGDIR", str(copy)) if is_strict else patch.delenv("RPM_CONFIGDIR")
-
-        yield set_strict
+        yield lambda: patch.setenv("RPM_CONFIGDIR", str(copy))
 
 
-def test_unsigned_packages_go_where_dnf_takes_them(based: Node, strict_node: Callable[[bool], None]) -> None:
+def test_unsigned_packages_go_where_dnf_takes_them(based: Node, strict_node: Callable[[], None]) -> None:
     """A repository with gpgcheck=0: dnf 5 lets its packages pass whatever rpm's policy says, dnf 4 does not."""
     before = based.packages()
     based.offer_two()
-    strict_node(True)
+    strict_node()
     if based.hand.kind == "dnf4":
         failed = based.fail("UPDATE", "v2")
         assert "does not verify: no signature" in failed.complaint
-        assert based.packages() == before
     else:
-        assert "cannot be undone" not in json.dumps(based.succeed("UPDATE", "v2").body)
+        assert "cannot be undone" not in based.succeed("UPDATE", "v2").told
+        based.succeed("UPDATE", "v1")
+    assert based.packages() == before
+    assert based.hand.faults() == ""
+
+
+@pytest.mark.parametrize("goes_on", [True, False])
+def test_unsigned_packages_are_completed_after_a_kill(
+    based: Node, strict_node: Callable[[], None], goes_on: bool
+) -> None:
+    """With dnf 4 the policy has become strict since: its way back is refused before anything changes."""
+    before = based.packages()
+    based.hand.add(Pkg("tool", "2.0", files=version_file("tool", "2"), waits=True))
+    based.offer_two()
+    is_dnf4 = based.hand.kind == "dnf4"
+    if not is_dnf4:
+        strict_node()
+    based.cut_off("UPDATE", "v2")
+    based.hand.let_go()
+    if is_dnf4:
+        strict_node()
+    if goes_on:
+        based.succeed("CREATE", "v2")
+    if is_dnf4:
+        assert "does not verify: no signature" in based.fail("UPDATE", "v1").complaint
+        assert based.versions()["tool"] == "2.0-1"
+    else:
         based.succeed("UPDATE", "v1")
         assert based.packages() == before
+    assert based.hand.faults() == ""

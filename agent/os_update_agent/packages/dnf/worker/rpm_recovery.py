@@ -5,8 +5,8 @@ the database right and leaves the new files on the disk. Only forward is clean. 
 should have come are installed (again), and those that should have gone are removed. completion.py decides which, and
 when a pair of architectures has to go back: by installing its old packages again, never by erasing the new ones alone.
 
-Signatures are not asked for again (%_pkgverify_level of rpm's macros): dnf has checked these packages, as far as their
-repositories demand it, before it began with them. Who stops here since a key was erased leaves the node half-done.
+Completing does not check signatures, whatever the macro %_pkgverify_level demands: dnf has checked these packages as
+their repositories demand before it began. A key that was erased since would leave the node half-done.
 """
 
 import glob
@@ -29,14 +29,14 @@ _NO_ERASING_SCRIPTLETS = (
     | rpm.RPMTRANS_FLAG_NOTRIGGERUN
     | rpm.RPMTRANS_FLAG_NOTRIGGERPOSTUN
 )
-# What rpm says of a package without a signature where its policy asks for one.
+# rpm's words for a package without a signature, where its policy demands one.
 _UNSIGNED = "does not verify: no signature"
 
 
 class Settings(NamedTuple):
     """What the node's dnf sets for each of its transactions: the root, the flags of its option tsflags, and the
-    problems that it lets rpm ignore, both as rpm's numbers; and does it take local files without a signature although
-    rpm's policy demands one?
+    problems that it lets rpm ignore, both as rpm's numbers. ``takes_unsigned``: dnf installs local files without a
+    signature although rpm's policy demands one.
     """
 
     root: str
@@ -184,8 +184,8 @@ def _opened(settings: Settings) -> Any:
 
 
 def take_unsigned(transaction: Any) -> None:
-    """Let a transaction take packages whatever rpm's policy says of signatures. Digests count as before. rpm has such
-    a policy since 4.14.2.
+    """Let a transaction take packages whatever rpm's policy says of signatures. Digests count as before. The policy
+    came with rpm 4.14.2; where rpm's Python cannot change it, it stays.
     """
     if hasattr(transaction, "setVfyLevel"):
         transaction.setVfyLevel(transaction.getVfyLevel() & ~rpm.RPMSIG_SIGNATURE_TYPE)

@@ -99,8 +99,8 @@ def _settings(config: Any) -> Settings:
             raise Refused(f"dnf knows no such transaction flag: {name} (tsflags)")
         flags |= _FLAGS[name]
     ignored = rpm.RPMPROB_FILTER_IGNOREARCH if config.ignorearch else 0
-    # With such an rpm (6.0) dnf, since 5.2.14, lets a file pass that is not to be checked, and the agent gives it files
-    # that it has checked when they came (resolution.py, localpkg_gpgcheck).
+    # rpm 6.0 can lower its policy for one package, and dnf does so since 5.2.14 for each local file without
+    # localpkg_gpgcheck. The agent gives dnf such files: it has checked them when they came (resolution.py).
     return Settings(str(config.installroot), flags, ignored, hasattr(rpm.te, "SetVfyLevel"))
 
 
