@@ -1,4 +1,4 @@
-"""What the README promises about the documents of --json, and the names in a document."""
+"""Reads the fields that the README promises for --json, and those that a document has."""
 
 import re
 from pathlib import Path

@@ -83,7 +83,7 @@ def test_the_selftest_finds_a_good_node_and_changes_nothing(
     assert [name for name in names_in(found) if f"``{name}``" not in readme] == []
     assert sum(found["results"].values()) == len(found["checks"]) > 12
     # The directory of the rehearsal is gone; the time of the directory that it was in has changed.
-    # Whoever reads a database of SQLite notes that in its shared memory: so does each "rpm -q".
+    # SQLite's readers change the shared memory of the database; "rpm -q" does so, too.
     beside = {str(temporary), str(scene.root / "var/lib/rpm/rpmdb.sqlite-shm")}
     assert {path for path in {*before, *after} if before.get(path) != after.get(path)} <= beside
 

@@ -26,7 +26,7 @@ PACKAGES = (
     *("python3", "python3-requests", "python3-yaml", "python3-distro"),
     *("acl", "e2fsprogs", "faketime", "gnupg", "iproute2", "mount", "openssl", "procps", "sudo", "util-linux"),
 )
-# What the agent needs beside that, and what builds the packages and repositories of its tests.
+# More packages that the agent needs, and the programs that build packages and repositories for its tests.
 OF_APT = ("python3-apt",)
 OF_DNF = ("dnf", "rpm", "python3-rpm", "createrepo-c")
 # bullseye has no plugins of dnf, and sid alone has dnf 5.

@@ -12,7 +12,8 @@ _DROP = "DELETE FROM archive WHERE name = ? AND arch = ? AND version = ? AND dig
 class ArchiveEntries(Database):
     """The table of kept package files."""
 
-    # What was read last, and SQLite's number for the writes of others until then. A run asks some thirty times.
+    # The entries as they were read last, with SQLite's data_version then: it changes when another connection writes. A
+    # run asks for them about thirty times.
     _entries: Optional[Tuple[int, Tuple[ArchiveEntry, ...]]] = None
 
     def archive_entries(self) -> Tuple[ArchiveEntry, ...]:

@@ -1,5 +1,5 @@
-"""Which build of one version a package is: digests with their kinds, and how two of them compare. Pure, and for dnf's
-worker, so it runs under Python 3.6 as well.
+"""Compares the digests that tell which build of one version a package is. Pure. dnf's worker uses this module, so it
+runs under Python 3.6 as well.
 
 A digest of rpm is "kind:value". A package that has several kinds has them all, the strongest first, separated by
 commas: a state that was recorded with one kind can then be compared with a package that has two. A value without a kind

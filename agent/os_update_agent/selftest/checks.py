@@ -1,4 +1,4 @@
-"""All checks of this node, in the order in which they are told."""
+"""Lists the checks of this node in the order of the output, and runs them."""
 
 import os
 import shutil
@@ -30,7 +30,10 @@ def _of_packages(settings: Settings, work: Path) -> Sequence[Check]:
         why = str(error)
         rest = ("bindings", "database", "rehearsal")
         left_out = [Check(name, lambda: not_checked("there is no package manager")) for name in rest]
-        return [Check("package manager", lambda: failed(why, "set backend in agent.conf, or install it")), *left_out]
+        return [
+            Check("package manager", lambda: failed(why, "set backend in agent.conf, or install apt or dnf")),
+            *left_out,
+        ]
     backend = "apt" if manager == APT else "dnf"
     # Not generated in the directory of the rehearsal.
     settings_of_apt = work / "apt"

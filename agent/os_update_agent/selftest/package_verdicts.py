@@ -7,7 +7,7 @@ from os_update_agent.text.phrases import named
 
 
 class Kernel(NamedTuple):
-    """What chooses the kernel of the next boot. Of what is not there the value is "".
+    """The settings that choose the kernel of the next boot, each "" if it is not set.
 
     ``default`` is the kernel that grubby names; ``update_default`` is UPDATEDEFAULT of /etc/sysconfig/kernel.
     """
@@ -53,7 +53,7 @@ def apt_settings(refusal: str, downloads_only: bool) -> Finding:
         )
     if downloads_only:
         return failed("APT::Get::Download-Only is set", "take it out of apt.conf: every update is refused until then")
-    return ok("apt.conf has no setting that the agent refuses")
+    return ok("APT::Get::Download-Only is not set, and dpkg takes its options")
 
 
 def apt_surroundings(machine_id: str, programs: Mapping[str, bool]) -> Finding:

@@ -16,7 +16,9 @@ _STATE_BYTES, _TEMPORARY_BYTES = 500 * 10**6, 100 * 10**6
 
 
 class Probe(NamedTuple):
-    """What the Python of the worker has loaded: module -> version, and module -> why not."""
+    """The modules under the worker's Python: ``versions`` maps those that load to their versions, ``errors`` the others
+    to the reason. ``left_out`` are dnf's plugins that the worker does not load.
+    """
 
     python: Version
     program: str
