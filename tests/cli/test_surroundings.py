@@ -50,7 +50,8 @@ VERBS: Mapping[str, Tuple[str, ...]] = {
 
 
 def test_every_verb_is_asked() -> None:
-    assert set(main.COMMANDS) - set(VERBS) == {"demo"}
+    # Both play deliveries with real packages, which takes too long for so many ways.
+    assert set(main.COMMANDS) - set(VERBS) == {"demo", "selftest"}
 
 
 @pytest.fixture(scope="module")
